@@ -1,0 +1,111 @@
+/* crypto: one narrow front over OpenSSL 3.5, libsodium and BLAKE3. Callers name what they need
+ * (hash, session signature, root signature, seal), never a library.
+ *
+ * Never: keeps keys of its own, reads files, chooses policy.
+ * Start reading with crypto_hash and struct crypto_root_key. */
+#ifndef HM_CRYPTO_H
+#define HM_CRYPTO_H
+
+#include "base.h"
+
+#define CRYPTO_HASH_BYTES              32
+#define CRYPTO_ED25519_PUBLIC_BYTES    32
+#define CRYPTO_ED25519_SECRET_BYTES    64 /* libsodium form: seed || public */
+#define CRYPTO_ED25519_SIGNATURE_BYTES 64
+#define CRYPTO_MLDSA65_PUBLIC_BYTES    1952 /* FIPS 204, ML-DSA-65 */
+#define CRYPTO_MLDSA65_SIGNATURE_BYTES 3309
+#define CRYPTO_SEED_BYTES              32
+
+/* Once per process before anything else; thread-safe and idempotent. HM_EINTERNAL when a library
+ * or an algorithm is missing. */
+int crypto_setup(struct hm_error *error);
+
+/* --- hash: BLAKE3, 32 bytes ------------------------------------------------------------------ */
+void crypto_hash(const void *data, size_t len, uint8_t out[CRYPTO_HASH_BYTES]);
+/* Domain-separated: BLAKE3 derive_key mode with a context string fixed in the source, over the
+ * concatenation of the parts. Contexts look like "hypermesh 1 tx body". */
+void crypto_hash_parts(const char *context, const struct hm_slice *parts, size_t count,
+                       uint8_t out[CRYPTO_HASH_BYTES]);
+
+/* Streaming and reusable form. A hasher is plain memory: copy it to fork a common prefix. */
+struct crypto_hasher {
+    _Alignas(16) uint8_t opaque[1920];
+};
+void crypto_hasher_init(struct crypto_hasher *hasher);
+void crypto_hasher_init_context(struct crypto_hasher *hasher, const char *context);
+void crypto_hasher_update(struct crypto_hasher *hasher, const void *data, size_t len);
+void crypto_hasher_final(const struct crypto_hasher *hasher, uint8_t out[CRYPTO_HASH_BYTES]);
+
+/* Hashes count messages of one same length (64 or 1024-byte multiples are fastest) lying one after
+ * the other; outs is count*32 bytes. Plain mode, equal to crypto_hash of each. */
+void crypto_hash_many(const uint8_t *messages, size_t count, size_t message_len, uint8_t *outs);
+
+/* SHA-256 for OCI digests only. */
+#define CRYPTO_SHA256_BYTES 32
+struct crypto_sha256;
+int crypto_sha256_new(struct crypto_sha256 **out); /* HM_ENOMEM */
+void crypto_sha256_update(struct crypto_sha256 *state, const void *data, size_t len);
+void crypto_sha256_final(struct crypto_sha256 *state, uint8_t out[CRYPTO_SHA256_BYTES]);
+void crypto_sha256_free(struct crypto_sha256 *state);
+
+/* --- Ed25519: session keys (RFC 8032) -------------------------------------------------------- */
+struct crypto_ed25519_key {
+    uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES];
+    uint8_t secret_key[CRYPTO_ED25519_SECRET_BYTES];
+};
+void crypto_ed25519_from_seed(struct crypto_ed25519_key *key,
+                              const uint8_t seed[CRYPTO_SEED_BYTES]);
+void crypto_ed25519_wipe(struct crypto_ed25519_key *key);
+void crypto_ed25519_sign(const struct crypto_ed25519_key *key, const void *message, size_t len,
+                         uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES]);
+/* 0 or HM_EAUTH. Strict: small-order and non-canonical points are refused. */
+int crypto_ed25519_verify(const uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES],
+                          const void *message, size_t len,
+                          const uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES]);
+
+/* --- Hybrid root key: Ed25519 and ML-DSA-65, both must verify --------------------------------- */
+struct crypto_root_public {
+    uint8_t ed25519[CRYPTO_ED25519_PUBLIC_BYTES];
+    uint8_t mldsa65[CRYPTO_MLDSA65_PUBLIC_BYTES];
+};
+struct crypto_root_signature {
+    uint8_t ed25519[CRYPTO_ED25519_SIGNATURE_BYTES];
+    uint8_t mldsa65[CRYPTO_MLDSA65_SIGNATURE_BYTES];
+};
+struct crypto_root_key; /* opaque: holds secrets, wiped on free */
+/* Deterministic from two independent 32-byte seeds. */
+int crypto_root_key_new(const uint8_t ed25519_seed[CRYPTO_SEED_BYTES],
+                        const uint8_t mldsa65_seed[CRYPTO_SEED_BYTES], struct crypto_root_key **out,
+                        struct hm_error *error);
+void crypto_root_key_free(struct crypto_root_key *key);
+void crypto_root_key_public(const struct crypto_root_key *key, struct crypto_root_public *out);
+int crypto_root_sign(const struct crypto_root_key *key, const void *message, size_t len,
+                     struct crypto_root_signature *out, struct hm_error *error);
+/* 0 or HM_EAUTH; error says which half failed. */
+int crypto_root_verify(const struct crypto_root_public *public_key, const void *message, size_t len,
+                       const struct crypto_root_signature *signature, struct hm_error *error);
+
+/* --- Sealing with a key: XChaCha20-Poly1305, random 24-byte nonce in front ----------------------- */
+#define CRYPTO_SEAL_KEY_BYTES      32
+#define CRYPTO_SEAL_OVERHEAD_BYTES (24 + 16)
+/* Appends len + CRYPTO_SEAL_OVERHEAD_BYTES to out. context is authenticated, not stored. */
+int crypto_seal(const uint8_t key[CRYPTO_SEAL_KEY_BYTES], struct hm_slice context,
+                struct hm_slice plain, const struct hm_random *random, struct hm_buf *out,
+                struct hm_error *error);
+/* HM_EAUTH when the key, the context or a byte is wrong. */
+int crypto_open(const uint8_t key[CRYPTO_SEAL_KEY_BYTES], struct hm_slice context,
+                struct hm_slice sealed, struct hm_buf *out, struct hm_error *error);
+/* Argon2id with libsodium's MODERATE cost from a passphrase. HM_ENOMEM. */
+int crypto_passphrase_key(const char *passphrase, const uint8_t salt[16],
+                          uint8_t key[CRYPTO_SEAL_KEY_BYTES], struct hm_error *error);
+
+/* --- Merkle list tree --------------------------------------------------------------------------- */
+/* Root over count leaves; leaf i is hashes + 32*i, already a hash and taken as it is. The tree has the
+ * shape of RFC 6962, section 2.1: left subtree of the largest power of two below the count, no
+ * duplicated last leaf. H is crypto_hash. A node is H(0x01 || left || right). One leaf alone gives
+ * H(0x00 || leaf), so that a root never equals a leaf. No leaf at all gives 32 zero bytes. The count is
+ * not part of the root: leaves must be hashes that nobody can choose freely (crypto_hash_parts), or the
+ * count must be bound beside the root. */
+void crypto_merkle_root(const uint8_t *hashes, size_t count, uint8_t root[CRYPTO_HASH_BYTES]);
+
+#endif

@@ -1,0 +1,137 @@
+/* store: ordered key-value tables with one writer and snapshot readers, behind a vtable with two
+ * backends (LMDB on disk, a twin in memory), and over it an authenticated tree whose root commits to
+ * a whole table.
+ *
+ * Never: knows what keys mean, opens a socket, starts a thread.
+ * Start reading with store_begin_write, store_put, store_tree_update. Formats: docs/formats.md. */
+#ifndef HM_STORE_H
+#define HM_STORE_H
+
+#include "base.h"
+#include "crypto.h"
+
+/* --- tables -------------------------------------------------------------------------------------
+ * A store is a fixed set of named tables. Keys sort by memcmp, 1..STORE_KEY_MAX_BYTES bytes; values
+ * up to STORE_VALUE_MAX_BYTES. One write transaction at a time (a second begin_write waits); any
+ * number of readers, each a consistent snapshot that no writer blocks or is blocked by.
+ * A committed transaction survives kill -9 and power loss. */
+#define STORE_KEY_MAX_BYTES 480
+#define STORE_VALUE_MAX_BYTES ((size_t)64 << 20)
+#define STORE_TABLES_MAX 16
+#define STORE_READERS_MAX 512
+
+struct store;
+struct store_txn;
+
+struct store_options {
+	const char *const *tables; /* names, [a-z_]{1,32} */
+	size_t table_count;        /* table number = index */
+	uint64_t map_bytes;        /* LMDB address space, grown as needed when 0 (default 1 TiB sparse) */
+	bool read_only;
+};
+
+/* Opens or creates the folder path (mode 0700). HM_EBUSY when another process has it open for
+ * writing, HM_ECORRUPT, HM_EIO (disk full and read-only file systems say so). */
+int store_open_lmdb(const char *path, const struct store_options *options, struct store **out,
+                    struct hm_error *error);
+/* The in-memory twin: same semantics, nothing durable. */
+int store_open_memory(const struct store_options *options, struct store **out,
+                      struct hm_error *error);
+void store_close(struct store *store); /* NULL is fine; all transactions must have ended */
+
+/* A read transaction belongs to one thread at a time. */
+int store_begin_read(struct store *store, struct store_txn **out, struct hm_error *error);
+int store_begin_write(struct store *store, struct store_txn **out, struct hm_error *error);
+/* Durable when it returns 0. The transaction is gone either way. */
+int store_commit(struct store_txn *txn, struct hm_error *error);
+void store_abort(struct store_txn *txn); /* ends a read transaction or drops a write; NULL is fine */
+/* Ends a read snapshot and starts a new one in the same object, cheaper than abort + begin. */
+int store_renew(struct store_txn *txn, struct hm_error *error);
+
+/* The value stays valid until the transaction ends or writes. HM_ENOTFOUND (error is not set). */
+int store_get(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
+int store_put(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
+              struct hm_error *error);
+/* As store_put for keys that only grow: fills pages whole. */
+int store_append(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
+                 struct hm_error *error);
+int store_delete(struct store_txn *txn, unsigned table, struct hm_slice key,
+                 struct hm_error *error); /* missing is fine */
+
+/* Cursor over one table. Slices stay valid until the cursor moves or the transaction writes. */
+struct store_cursor;
+int store_cursor_open(struct store_txn *txn, unsigned table, struct store_cursor **out,
+                      struct hm_error *error);
+void store_cursor_close(struct store_cursor *cursor); /* before its transaction ends */
+/* Positions at the first key >= key (or the last key when seek_last). HM_ENOTFOUND at the end. */
+int store_cursor_seek(struct store_cursor *cursor, struct hm_slice key, struct hm_slice *found,
+                      struct hm_slice *value);
+int store_cursor_seek_last(struct store_cursor *cursor, struct hm_slice *found,
+                           struct hm_slice *value);
+int store_cursor_next(struct store_cursor *cursor, struct hm_slice *found, struct hm_slice *value);
+int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struct hm_slice *value);
+
+struct store_stats {
+	uint64_t bytes_used;
+	uint64_t bytes_map;
+	uint64_t entries[STORE_TABLES_MAX];
+	unsigned readers;
+};
+int store_stats(struct store *store, struct store_stats *out, struct hm_error *error);
+
+/* Tests: commits from now on fail with HM_EIO, or reads/writes fail at the nth call; memory twin. */
+void store_memory_fail_at(struct store *store, unsigned long nth_write, unsigned long nth_commit);
+
+/* --- authenticated tree -----------------------------------------------------------------------
+ * A binary sparse Merkle tree over a map (key -> value), BLAKE3, addressed by H(key). The root
+ * depends only on the map, never on the order of changes. A subtree with one leaf is that leaf.
+ *   leaf     = H("hypermesh 1 tree leaf", H(key) || H(value)), first bit set to 1
+ *   node     = H("hypermesh 1 tree node", left || right), first bit cleared
+ *   empty    = 32 zero bytes
+ * Nodes are packed six levels to a page (126 x 32 bytes, one value of the page table), and the leaf
+ * table maps H(key) to H(value). Cost: hashed once per update call, however many keys change.
+ * Layout after NOMT (thrum.xyz, "Nearly-Optimal Merkle Tree"). */
+#define STORE_TREE_DEPTH_MAX 256
+
+struct store_tree {          /* which tables of the store it lives in */
+	unsigned leaf_table;
+	unsigned page_table;
+};
+
+struct store_tree_change {
+	uint8_t key_hash[CRYPTO_HASH_BYTES];   /* crypto_hash of the key */
+	uint8_t value_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the value; all zero: delete */
+};
+
+/* Applies count changes (any order; a key at most once; sorted in place) inside a write transaction
+ * and gives the new root. An empty map's root is 32 zero bytes. HM_ECORRUPT when stored pages and
+ * leaves disagree. */
+int store_tree_update(struct store_txn *txn, const struct store_tree *tree,
+                      struct store_tree_change *changes, size_t count,
+                      uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+int store_tree_root(struct store_txn *txn, const struct store_tree *tree,
+                    uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+
+/* Shows that key has this value, or that it is absent. Owned arrays, freed by release. */
+struct store_tree_proof {
+	bool exists;
+	bool ends_in_leaf;                            /* absence: the path ends in another key's leaf */
+	uint8_t leaf_key_hash[CRYPTO_HASH_BYTES];     /* that other leaf */
+	uint8_t leaf_value_hash[CRYPTO_HASH_BYTES];
+	uint8_t (*siblings)[CRYPTO_HASH_BYTES];       /* from the root down */
+	size_t depth;                                 /* siblings, <= STORE_TREE_DEPTH_MAX */
+};
+int store_tree_prove(struct store_txn *txn, const struct store_tree *tree, struct hm_slice key,
+                     struct store_tree_proof *out, struct hm_error *error);
+void store_tree_proof_release(struct store_tree_proof *proof);
+
+/* Needs only the root. value.data NULL: check absence. 0, or HM_EAUTH with the reason. */
+int store_tree_verify(const uint8_t root[CRYPTO_HASH_BYTES], struct hm_slice key,
+                      struct hm_slice value, const struct store_tree_proof *proof,
+                      struct hm_error *error);
+/* Bytes for the wire and back; decode is fuzzed. */
+int store_tree_proof_encode(const struct store_tree_proof *proof, struct hm_buf *out);
+int store_tree_proof_decode(struct hm_slice bytes, struct store_tree_proof *out,
+                            struct hm_error *error);
+
+#endif

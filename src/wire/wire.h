@@ -1,0 +1,73 @@
+/* wire: the schema in C. Generated from proto/ by protoc-c, with the helpers every user needs.
+ *
+ * Never: decides whether a message makes sense; that is the room's that asked for it.
+ * Start reading with proto/ledger.proto, then wire_unpack. */
+#ifndef HM_WIRE_H
+#define HM_WIRE_H
+
+#include "base.h"
+#include "job.pb-c.h"
+#include "ledger.pb-c.h"
+
+/* Packs any message and appends the bytes to out. HM_ENOMEM. */
+int wire_pack(const ProtobufCMessage *message, struct hm_buf *out);
+
+/* Unpacks into memory of the arena; strings and bytes are copied there, nothing to free. HM_EPARSE
+ * on malformed bytes, trailing garbage, unknown fields or nesting deeper than
+ * WIRE_MAX_NESTING; HM_ELIMIT when len > limit; HM_ENOMEM. Unknown fields are refused because what
+ * is signed must mean the same to everyone. */
+#define WIRE_MAX_NESTING 16
+int wire_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes, size_t limit,
+                struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error);
+/* WIRE_UNPACK(tx, bytes, limit, arena, &tx, error): typed form; prefix is the generated one. */
+#define WIRE_UNPACK(prefix, bytes, limit, arena, out, error)                                       \
+	wire_unpack(&prefix##__descriptor, bytes, limit, arena, (ProtobufCMessage **)(void *)(out), \
+	            error)
+
+static inline struct hm_slice wire_slice(ProtobufCBinaryData data)
+{
+	return hm_slice_of(data.data, data.len);
+}
+
+static inline ProtobufCBinaryData wire_bytes(const void *data, size_t len)
+{
+	/* protobuf-c has no const; packing only reads. */
+	return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+/* --- text forms of ids ---------------------------------------------------------------------- */
+#define WIRE_ID_BYTES 32
+#define WIRE_ID_TEXT_MAX 72 /* with NUL */
+/* Accounts "hm1…", assets "asset1…", leases "lease1…": bech32m over the 32 bytes. */
+void wire_account_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+void wire_asset_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+void wire_lease_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+int wire_account_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+int wire_asset_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+int wire_lease_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+/* Global address: fd + 40 bits of the chain id's hash (passed in) + 16 bits kind + 64 bits of the id. */
+void wire_asset_address(const uint8_t chain_hash[WIRE_ID_BYTES], Hypermesh__AssetKind kind,
+                        const uint8_t id[WIRE_ID_BYTES], uint8_t out[16]);
+
+const char *wire_asset_kind_name(Hypermesh__AssetKind kind); /* "cpu", ...; "none" */
+int wire_asset_kind_parse(const char *text, Hypermesh__AssetKind *kind); /* 0 or HM_EPARSE */
+const char *wire_asset_kind_unit(Hypermesh__AssetKind kind); /* "millicores", "bytes", ... */
+const char *wire_privacy_name(Hypermesh__PrivacyLevel level); /* "Private", "PrivateNetwork", ... */
+int wire_privacy_parse(const char *text, Hypermesh__PrivacyLevel *level); /* name or "1".."5" */
+const char *wire_outcome_name(Hypermesh__JobOutcome outcome); /* "finished", ... */
+const char *wire_lease_state_name(Hypermesh__LeaseState state); /* "active", ... */
+const char *wire_op_name(unsigned op); /* field number in Operation -> "allocate"; "expire" for 0 */
+
+/* --- job specification --------------------------------------------------------------------------
+ * YAML 1.1 (and so JSON) checked against one schema; `name` is what errors call the source. An error
+ * reads "FILE:LINE:COLUMN: field: what is wrong". Flags, files and HTTP bodies all come through here.
+ * Defaults are filled in, relative paths are left as they are. The result lives in the arena. */
+#define WIRE_JOB_SPEC_MAX_BYTES ((size_t)256 * 1024)
+int wire_job_spec_parse(struct hm_slice text, const char *name, struct hm_arena *arena,
+                        Hypermesh__JobSpec **out, struct hm_error *error);
+/* Canonical JSON of a spec: parses back to an equal spec. */
+int wire_job_spec_json(const Hypermesh__JobSpec *spec, struct hm_buf *out);
+/* Range and cross-field checks (also run by parse). */
+int wire_job_spec_check(const Hypermesh__JobSpec *spec, struct hm_error *error);
+
+#endif
