@@ -142,8 +142,8 @@ void hm_size_format(uint64_t bytes, char out[32])
     for (; unit < sizeof(letters) - 1; unit++) {
         uint64_t one = UINT64_C(1) << (10 * (unit + 1));
 
-        /* rounded half up, in parts that cannot wrap */
-        tenths = bytes / one * 10 + (bytes % one / 64 * 10 + one / 128) / (one / 64);
+        /* rounded half up; ten times 2^60 still fits */
+        tenths = bytes / one * 10 + (bytes % one * 10 + one / 2) / one;
         if (tenths < 10240)
             break;
     }

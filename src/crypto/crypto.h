@@ -72,6 +72,9 @@ struct crypto_root_signature {
     uint8_t ed25519[CRYPTO_ED25519_SIGNATURE_BYTES];
     uint8_t mldsa65[CRYPTO_MLDSA65_SIGNATURE_BYTES];
 };
+/* The id of whoever holds the keys: H("hypermesh 1 account", ed25519 || mldsa65). */
+void crypto_root_id(const struct crypto_root_public *public_key, uint8_t out[CRYPTO_HASH_BYTES]);
+
 struct crypto_root_key; /* opaque: holds secrets, wiped on free */
 /* Deterministic from two independent 32-byte seeds. */
 int crypto_root_key_new(const uint8_t ed25519_seed[CRYPTO_SEED_BYTES],

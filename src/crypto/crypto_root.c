@@ -97,6 +97,16 @@ void crypto_root_key_public(const struct crypto_root_key *key, struct crypto_roo
     memcpy(out->mldsa65, key->mldsa65_public, sizeof(out->mldsa65));
 }
 
+void crypto_root_id(const struct crypto_root_public *public_key, uint8_t out[CRYPTO_HASH_BYTES])
+{
+    const struct hm_slice parts[] = {
+        hm_slice_of(public_key->ed25519, sizeof(public_key->ed25519)),
+        hm_slice_of(public_key->mldsa65, sizeof(public_key->mldsa65)),
+    };
+
+    crypto_hash_parts("hypermesh 1 account", parts, HM_COUNT_OF(parts), out);
+}
+
 static int mldsa_sign(EVP_PKEY *pkey, const void *message, size_t len,
                       uint8_t signature[CRYPTO_MLDSA65_SIGNATURE_BYTES], struct hm_error *error)
 {

@@ -75,6 +75,10 @@ struct engine_receipt {
 	uint8_t created[ENGINE_CREATED_MAX][WIRE_ID_BYTES];
 	struct engine_block block;
 };
+/* Copies what done received; block may be NULL. For callers that wait by means of their own. */
+void engine_receipt_fill(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
+                         const struct engine_block *block);
+
 /* Submits and waits until durable. Returns 0 also when the transaction failed in its block (see
  * receipt->code); negative when it was refused or the engine stopped. */
 int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_receipt *receipt,

@@ -4,7 +4,7 @@
  *
  * Never: reads a clock, draws a random number, opens a file or socket, starts a thread, uses a float or
  * iterates in an order that two machines might not share. Time arrives with the block.
- * Start reading with ledger_finalize, then ledger_apply.c. The shape is ABCI 2.0's: check, prepare,
+ * Start reading with ledger_finalize, then ledger_batch.c. The shape is ABCI 2.0's: check, prepare,
  * process, finalize, commit; `solo` calls these functions in the process, a CometBFT server will call the
  * same ones. */
 #ifndef HM_LEDGER_H
@@ -18,25 +18,25 @@
 
 /* --- tables: the ledger's part of the store ------------------------------------------------------ */
 enum ledger_table {
-	LEDGER_TABLE_STATE,   /* authenticated: prefix byte + id -> message (docs/formats.md) */
-	LEDGER_TABLE_LEAF,    /* tree */
-	LEDGER_TABLE_PAGE,    /* tree */
-	LEDGER_TABLE_META,    /* chain state, genesis; written with the state, in the same transaction */
-	LEDGER_TABLE_BLOCK,   /* be64 height -> Block */
-	LEDGER_TABLE_RECORD,  /* be64 height -> BlockRecord */
-	LEDGER_TABLE_TX,      /* tx digest -> TxLocation */
-	LEDGER_TABLE_HISTORY, /* asset id or account id + be64 number -> AssetEvent / TxLocation */
-	LEDGER_TABLE_COUNT,
+    LEDGER_TABLE_STATE, /* authenticated: prefix byte + id -> message (docs/formats.md) */
+    LEDGER_TABLE_LEAF, /* tree */
+    LEDGER_TABLE_PAGE, /* tree */
+    LEDGER_TABLE_META, /* chain state, genesis; written with the state, in the same transaction */
+    LEDGER_TABLE_BLOCK, /* be64 height -> Block */
+    LEDGER_TABLE_RECORD, /* be64 height -> BlockRecord */
+    LEDGER_TABLE_TX, /* tx digest -> TxLocation */
+    LEDGER_TABLE_HISTORY, /* asset id or account id + be64 number -> AssetEvent / TxLocation */
+    LEDGER_TABLE_COUNT,
 };
 extern const char *const ledger_table_names[LEDGER_TABLE_COUNT];
 
 /* Prefix bytes of keys in LEDGER_TABLE_STATE. */
 #define LEDGER_KEY_ACCOUNT 'a' /* + account id -> Account */
-#define LEDGER_KEY_ASSET 's'   /* + asset id -> Asset */
-#define LEDGER_KEY_LEASE 'l'   /* + lease id -> Lease */
-#define LEDGER_KEY_DUE 'x'     /* + be64 expires_ms + lease id -> empty: leases to end */
-#define LEDGER_KEY_PARAMS 'P'  /* -> Params */
-#define LEDGER_KEY_SUPPLY 'S'  /* -> Supply */
+#define LEDGER_KEY_ASSET   's' /* + asset id -> Asset */
+#define LEDGER_KEY_LEASE   'l' /* + lease id -> Lease */
+#define LEDGER_KEY_DUE     'x' /* + be64 expires_ms + lease id -> empty: leases to end */
+#define LEDGER_KEY_PARAMS  'P' /* -> Params */
+#define LEDGER_KEY_SUPPLY  'S' /* -> Supply */
 
 struct ledger;
 
@@ -50,14 +50,15 @@ int ledger_init_chain(struct ledger *ledger, struct hm_slice genesis, struct hm_
 void ledger_default_params(Hypermesh__Params *out); /* what `nexus up` puts in a new genesis */
 
 struct ledger_info {
-	char chain_id[33];
-	uint8_t chain_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the chain id */
-	uint64_t height;
-	uint64_t time_ms;
-	uint8_t block_hash[CRYPTO_HASH_BYTES]; /* of `height`; for 0 the genesis hash */
-	uint8_t state_root[CRYPTO_HASH_BYTES];
-	uint64_t base_fee;
-	uint64_t next_due_ms; /* block time at which something must happen by itself; 0: nothing waits */
+    char chain_id[33];
+    uint8_t chain_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the chain id */
+    uint64_t height;
+    uint64_t time_ms;
+    uint8_t block_hash[CRYPTO_HASH_BYTES]; /* of `height`; for 0 the genesis hash */
+    uint8_t state_root[CRYPTO_HASH_BYTES];
+    uint64_t base_fee;
+    uint64_t
+        next_due_ms; /* block time at which something must happen by itself; 0: nothing waits */
 };
 /* Thread-safe: the last committed block's. HM_ENOTFOUND before init_chain. */
 int ledger_info(struct ledger *ledger, struct ledger_info *out, struct hm_error *error);
@@ -70,16 +71,26 @@ int ledger_info(struct ledger *ledger, struct ledger_info *out, struct hm_error 
 int ledger_check_tx(struct ledger *ledger, struct hm_slice tx, uint64_t now_ms, uint8_t *digest,
                     struct hm_error *error);
 
-/* PrepareProposal: how many of the items (in order) fit one block. */
+/* Limits on what is handed in: one Batch, all items of a block, their number. */
+#define LEDGER_BATCH_MAX_BYTES ((size_t)8 * 1024 * 1024)
+#define LEDGER_BLOCK_MAX_BYTES ((size_t)32 * 1024 * 1024)
+#define LEDGER_BLOCK_MAX_ITEMS ((size_t)4096)
+
+/* How many of the waiting transactions (in order) fit one Batch and one block: number, bytes, weight. At
+ * least 1 when there is one: a transaction that fits nowhere is for the block to refuse. Thread-safe. */
+size_t ledger_prepare_batch(struct ledger *ledger, const struct hm_slice *txs, size_t count);
+
+/* PrepareProposal: how many of the items (in order) fit one block; at least 1 when there is one.
+ * Thread-safe. */
 size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_t count);
 
 struct ledger_proposal {
-	uint64_t height;
-	uint64_t time_ms;                  /* > the previous block's */
-	uint8_t hash[CRYPTO_HASH_BYTES];
-	struct hm_slice header;            /* kept with the block, not interpreted */
-	const struct hm_slice *items;      /* Batches */
-	size_t count;
+    uint64_t height;
+    uint64_t time_ms; /* > the previous block's */
+    uint8_t hash[CRYPTO_HASH_BYTES];
+    struct hm_slice header; /* kept with the block, not interpreted */
+    const struct hm_slice *items; /* Batches */
+    size_t count;
 };
 
 /* ProcessProposal: 0 when every item parses and is within limits; no state changes. */
@@ -87,10 +98,11 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
                    struct hm_error *error);
 
 struct ledger_outcome {
-	uint8_t state_root[CRYPTO_HASH_BYTES];
-	const Hypermesh__BlockRecord *record; /* results in order of items, then txs; valid until commit
-	                                         or abandon */
-	uint64_t next_due_ms;
+    uint8_t state_root[CRYPTO_HASH_BYTES];
+    const Hypermesh__BlockRecord
+        *record; /* results in order of items, then txs; valid until the next
+	                                         finalize or close, also past commit */
+    uint64_t next_due_ms;
 };
 
 /* FinalizeBlock: opens the write transaction, ends leases that are due, applies the items, checks that
@@ -126,17 +138,17 @@ int ledger_view_supply(struct ledger_view *view, struct hm_arena *arena, Hyperme
  * when limit is over LEDGER_PAGE_MAX. Filters: NULL or 0 means any. */
 #define LEDGER_PAGE_MAX 1000
 struct ledger_asset_filter {
-	const uint8_t *owner; /* 32 bytes or NULL */
-	Hypermesh__AssetKind kind;
-	bool with_retired;
+    const uint8_t *owner; /* 32 bytes or NULL */
+    Hypermesh__AssetKind kind;
+    bool with_retired;
 };
 int ledger_view_assets(struct ledger_view *view, const struct ledger_asset_filter *filter,
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
                        Hypermesh__Asset ***out, size_t *count, struct hm_error *error);
 struct ledger_lease_filter {
-	const uint8_t *party; /* consumer or provider, 32 bytes or NULL */
-	const uint8_t *asset; /* 32 bytes or NULL */
-	bool active_only;
+    const uint8_t *party; /* consumer or provider, 32 bytes or NULL */
+    const uint8_t *asset; /* 32 bytes or NULL */
+    bool active_only;
 };
 int ledger_view_leases(struct ledger_view *view, const struct ledger_lease_filter *filter,
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
@@ -149,6 +161,11 @@ int ledger_view_accounts(struct ledger_view *view, const uint8_t *after, size_t 
 int ledger_view_asset_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
                               size_t limit, struct hm_arena *arena, Hypermesh__AssetEvent ***out,
                               size_t *count, struct hm_error *error);
+
+/* Where an account's transactions stand, oldest first, from number `from` (Account.txs counts them). */
+int ledger_view_account_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
+                                size_t limit, struct hm_arena *arena, Hypermesh__TxLocation ***out,
+                                size_t *count, struct hm_error *error);
 
 /* Blocks and transactions. HM_ENOTFOUND. Height 0 has no block. */
 int ledger_view_block(struct ledger_view *view, uint64_t height, struct hm_arena *arena,
@@ -168,20 +185,30 @@ int ledger_view_prove(struct ledger_view *view, struct hm_slice key, struct hm_s
 
 /* --- fees and signing facts: what a client needs to make a good transaction ------------------------ */
 struct ledger_signing {
-	struct ledger_info info;              /* anchor = info.height, info.block_hash */
-	uint8_t presence[CRYPTO_HASH_BYTES];
-	unsigned work_bits;                   /* needed now */
+    struct ledger_info info; /* anchor = info.height, info.block_hash */
+    uint8_t presence[CRYPTO_HASH_BYTES];
+    unsigned work_bits; /* needed now */
 };
 int ledger_view_signing(struct ledger_view *view, const uint8_t account[32], uint64_t now_ms,
                         struct ledger_signing *out, struct hm_error *error);
 /* Fee of a body at base_fee; deterministic from the bytes and operation kinds. */
 uint64_t ledger_tx_weight(const Hypermesh__TxBody *body, size_t tx_bytes);
+/* Operations are numbered 1..LEDGER_OP_COUNT (field in Operation); a session's scope holds their bits. */
+#define LEDGER_OP_COUNT  15
+#define LEDGER_SCOPE_ALL ((UINT64_C(1) << (LEDGER_OP_COUNT + 1)) - 2)
+/* True for operations that carry all four proofs: the batch must open its node's plot. */
+bool ledger_op_touches_assets(unsigned op);
 /* What a lease costs at most: ceil(price * share * duration) summed over items. false: overflow. */
 bool ledger_lease_cost(const uint64_t *price_per_hour, const uint32_t *share_ppm, size_t count,
                        uint64_t duration_ms, uint64_t *cost);
 
 /* --- proofs, checked again and explained ------------------------------------------------------------ */
-enum ledger_proof_kind { LEDGER_PROOF_SPACE, LEDGER_PROOF_STAKE, LEDGER_PROOF_WORK, LEDGER_PROOF_TIME };
+enum ledger_proof_kind {
+    LEDGER_PROOF_SPACE,
+    LEDGER_PROOF_STAKE,
+    LEDGER_PROOF_WORK,
+    LEDGER_PROOF_TIME
+};
 #define LEDGER_PROOF_COUNT 4
 struct ledger_proof_case; /* lives in the arena */
 /* A transaction on the chain, with the facts of its block. */

@@ -42,9 +42,9 @@ int proof_work_verify(const uint8_t tx_digest[CRYPTO_HASH_BYTES], unsigned requi
 
 /* Rate window of an account: two fixed windows, weighted; pure integer arithmetic. */
 struct proof_rate {
-	uint64_t start_ms; /* of the present window */
-	uint64_t count;
-	uint64_t previous;
+    uint64_t start_ms; /* of the present window */
+    uint64_t count;
+    uint64_t previous;
 };
 #define PROOF_RATE_WINDOW_MAX_MS (UINT64_C(1) << 40)
 /* Bits needed at now by one more transaction: base while it and the recent ones are at most free_txs,
@@ -66,14 +66,14 @@ int proof_stake_verify(uint64_t bonded, uint64_t needed, const char *what, struc
 
 /* --- Time (B1 WHEN) ------------------------------------------------------------------------------- */
 struct proof_time_facts {
-	uint64_t block_ms;                          /* time of the block that would hold it */
-	uint64_t window_ms;
-	uint64_t anchor_height;                     /* as claimed */
-	const uint8_t *anchor_claimed;              /* 32 bytes */
-	const uint8_t *anchor_known;                /* hash at that height, or NULL when out of reach */
-	uint64_t timestamp_ms;                      /* as claimed */
-	const uint8_t *presence_claimed;            /* NULL for batches, which have none */
-	const uint8_t *presence_known;
+    uint64_t block_ms; /* time of the block that would hold it */
+    uint64_t window_ms;
+    uint64_t anchor_height; /* as claimed */
+    const uint8_t *anchor_claimed; /* 32 bytes */
+    const uint8_t *anchor_known; /* hash at that height, or NULL when out of reach */
+    uint64_t timestamp_ms; /* as claimed */
+    const uint8_t *presence_claimed; /* NULL for batches, which have none */
+    const uint8_t *presence_known;
 };
 /* 0 or HM_EPROOF_TIME. Timestamps at exactly window_ms from block time are inside. */
 int proof_time_verify(const struct proof_time_facts *facts, struct hm_error *error);
@@ -84,13 +84,13 @@ int proof_time_verify(const struct proof_time_facts *facts, struct hm_error *err
  * in memory and written once. A Merkle tree over all labels commits to them (path: leaf up). Layout
  * and graph: docs/formats-plot.md; Alwen, Blocki, Harsha, "Practical Graphs for Optimal Side-Channel
  * Resistant Memory-Hard Functions", CCS 2017. */
-#define PROOF_LABEL_BYTES 32
+#define PROOF_LABEL_BYTES            32
 #define PROOF_SEGMENT_LABELS_DEFAULT (UINT64_C(1) << 21) /* 64 MiB */
-#define PROOF_SEGMENT_LABELS_MIN UINT64_C(64)
-#define PROOF_SEGMENT_LABELS_MAX (UINT64_C(1) << 28)     /* 8 GiB */
-#define PROOF_SEGMENTS_MAX (UINT64_C(1) << 20)
-#define PROOF_PLOT_LABELS_MAX (UINT64_C(1) << 40)        /* 32 TiB */
-#define PROOF_OPENINGS_MAX 64
+#define PROOF_SEGMENT_LABELS_MIN     UINT64_C(64)
+#define PROOF_SEGMENT_LABELS_MAX     (UINT64_C(1) << 28) /* 8 GiB */
+#define PROOF_SEGMENTS_MAX           (UINT64_C(1) << 20)
+#define PROOF_PLOT_LABELS_MAX        (UINT64_C(1) << 40) /* 32 TiB */
+#define PROOF_OPENINGS_MAX           64
 
 struct proof_plot;
 
@@ -98,13 +98,17 @@ struct proof_plot;
 typedef int (*proof_plot_progress)(void *ctx, uint64_t done, uint64_t total);
 
 /* Builds the plot of a node in file path (written beside it and renamed when whole, so a kill leaves
- * no half plot). labels is a multiple of segment_labels, both >= 64. HM_EIO names a full disk. */
+ * no half plot; a plot that is there stays until the new one is whole). labels is a multiple of
+ * segment_labels, a power of two. HM_EINVAL for sizes past the limits above, HM_EIO names a full disk,
+ * HM_EBUSY when another process builds the same plot. Progress is called about each hundredth, more
+ * often for large plots. */
 int proof_plot_create(const char *path, const uint8_t node[CRYPTO_HASH_BYTES], uint64_t labels,
                       uint64_t segment_labels, proof_plot_progress progress, void *ctx,
                       struct hm_error *error);
-/* Opens and checks header, size and the Merkle top. HM_ENOTFOUND, HM_ECORRUPT. */
-int proof_plot_open(const char *path, const uint8_t node[CRYPTO_HASH_BYTES], struct proof_plot **out,
-                    struct hm_error *error);
+/* Opens and checks header, size and the Merkle top. HM_ENOTFOUND, HM_ECORRUPT, HM_ECONFLICT
+ * when the plot is another node's. */
+int proof_plot_open(const char *path, const uint8_t node[CRYPTO_HASH_BYTES],
+                    struct proof_plot **out, struct hm_error *error);
 void proof_plot_close(struct proof_plot *plot);
 /* root points into the plot, valid until close. */
 void proof_plot_commitment(const struct proof_plot *plot, Hypermesh__PlotCommitment *out);

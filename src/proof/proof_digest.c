@@ -52,12 +52,7 @@ void proof_presence_next(const uint8_t presence[CRYPTO_HASH_BYTES],
 
 void proof_account_id(const struct crypto_root_public *root, uint8_t out[CRYPTO_HASH_BYTES])
 {
-    const struct hm_slice parts[] = {
-        hm_slice_of(root->ed25519, sizeof(root->ed25519)),
-        hm_slice_of(root->mldsa65, sizeof(root->mldsa65)),
-    };
-
-    crypto_hash_parts("hypermesh 1 account", parts, HM_COUNT_OF(parts), out);
+    crypto_root_id(root, out);
 }
 
 void proof_asset_id(const uint8_t owner[CRYPTO_HASH_BYTES], Hypermesh__AssetKind kind,

@@ -16,7 +16,7 @@ struct graph_shape {
     uint64_t segment_labels;
     uint64_t segments;
     unsigned segment_levels; /* log2(segment_labels) */
-    unsigned levels;         /* from a label to the root, promoted nodes counted */
+    unsigned levels; /* from a label to the root, promoted nodes counted */
 };
 
 /* 0 or HM_EINVAL: sizes must be as proof_plot_create says. */
@@ -52,8 +52,8 @@ void graph_label(const uint8_t seed[GRAPH_SEED_BYTES], uint64_t index,
 #define GRAPH_CLIMB_LANES 64
 struct graph_climb {
     uint64_t index;
-    const uint8_t *path;                  /* graph_path_nodes(index) * 32 bytes, borrowed */
-    uint8_t node[CRYPTO_HASH_BYTES];      /* in: the label; out: the root it leads to */
+    const uint8_t *path; /* graph_path_nodes(index) * 32 bytes, borrowed */
+    uint8_t node[CRYPTO_HASH_BYTES]; /* in: the label; out: the root it leads to */
 };
 /* count <= GRAPH_CLIMB_LANES. */
 void graph_climb_all(const struct graph_shape *shape, struct graph_climb *climbs, size_t count);

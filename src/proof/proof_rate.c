@@ -47,15 +47,15 @@ unsigned proof_rate_bits(const struct proof_rate *rate, uint64_t now_ms, uint64_
     uint64_t window = usable_window(window_ms);
     struct proof_rate at = rate_at(rate, now_ms, window);
     uint64_t recent = rate_recent(&at, now_ms, window);
-    uint64_t free = free_txs > 0 ? free_txs : 1;
+    uint64_t allowed = free_txs > 0 ? free_txs : 1;
     unsigned bits = base_bits > PROOF_WORK_BITS_MAX ? PROOF_WORK_BITS_MAX : base_bits;
 
-    /* Bits above base: the least k with recent <= free * 2^k. */
-    while (recent > free && bits < PROOF_WORK_BITS_MAX) {
+    /* Bits above base: the least k with recent <= allowed * 2^k. */
+    while (recent > allowed && bits < PROOF_WORK_BITS_MAX) {
         bits++;
-        if (free > UINT64_MAX / 2)
+        if (allowed > UINT64_MAX / 2)
             break;
-        free *= 2;
+        allowed *= 2;
     }
     return bits;
 }

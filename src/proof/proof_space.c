@@ -55,8 +55,9 @@ int proof_plot_check(const Hypermesh__PlotCommitment *plot, uint64_t min_labels,
 {
     struct graph_shape shape;
     struct hm_error why = {0};
-    const uint64_t min_segment =
-        min_labels < PROOF_SEGMENT_LABELS_DEFAULT ? min_labels : PROOF_SEGMENT_LABELS_DEFAULT;
+    const uint64_t min_segment = min_labels < PROOF_SEGMENT_LABELS_DEFAULT
+                                     ? min_labels
+                                     : PROOF_SEGMENT_LABELS_DEFAULT;
 
     if (plot->root.len != CRYPTO_HASH_BYTES)
         return hm_fail(error, HM_EPROOF_SPACE, "space: the plot's root has %zu bytes, must have %d",
@@ -162,8 +163,7 @@ static int space_check_parents(struct space_check *check, const uint8_t node[CRY
 }
 
 static int space_check_one(struct space_check *check, const uint8_t node[CRYPTO_HASH_BYTES],
-                           const Hypermesh__PlotOpening *opening, uint64_t index,
-                           bool with_parents)
+                           const Hypermesh__PlotOpening *opening, uint64_t index, bool with_parents)
 {
     int rc = space_check_add(check, opening, index);
 

@@ -14,24 +14,32 @@
  * A store is a fixed set of named tables. Keys sort by memcmp, 1..STORE_KEY_MAX_BYTES bytes; values
  * up to STORE_VALUE_MAX_BYTES. One write transaction at a time (a second begin_write waits); any
  * number of readers, each a consistent snapshot that no writer blocks or is blocked by.
- * A committed transaction survives kill -9 and power loss. */
-#define STORE_KEY_MAX_BYTES 480
+ * A committed transaction survives kill -9 and power loss.
+ * A write transaction belongs to the thread that began it: only that thread may write, commit or abort
+ * it, and it must not begin a second one meanwhile (it would wait for itself). After a failed write the
+ * transaction's content is unspecified: abort it. */
+#define STORE_KEY_MAX_BYTES   480
 #define STORE_VALUE_MAX_BYTES ((size_t)64 << 20)
-#define STORE_TABLES_MAX 16
-#define STORE_READERS_MAX 512
+#define STORE_TABLES_MAX      16
+#define STORE_READERS_MAX     512
 
 struct store;
 struct store_txn;
 
 struct store_options {
-	const char *const *tables; /* names, [a-z_]{1,32} */
-	size_t table_count;        /* table number = index */
-	uint64_t map_bytes;        /* LMDB address space, grown as needed when 0 (default 1 TiB sparse) */
-	bool read_only;
+    const char *const *tables; /* names, [a-z_]{1,32} */
+    size_t table_count; /* table number = index */
+    /* LMDB address space, the most a store can hold; it costs nothing. 0: 1 TiB, or 64 or 4 GiB where
+     * a limit on address space (RLIMIT_AS, a sanitizer) allows no more. */
+    uint64_t map_bytes;
+    bool read_only;
 };
 
-/* Opens or creates the folder path (mode 0700). HM_EBUSY when another process has it open for
- * writing, HM_ECORRUPT, HM_EIO (disk full and read-only file systems say so). */
+/* Opens or creates the folder path (mode 0700, files 0600). One process writes, or any number read
+ * (read_only, also from a read-only file system): HM_EBUSY when another has it open the other way.
+ * HM_ENOTFOUND (read_only: no store, or a table is missing), HM_EPERM, HM_ECORRUPT, HM_EIO (disk full
+ * and read-only file systems say so). Writes past map_bytes fail with HM_ELIMIT, and past the disk
+ * with HM_EIO; what was committed stays readable. */
 int store_open_lmdb(const char *path, const struct store_options *options, struct store **out,
                     struct hm_error *error);
 /* The in-memory twin: same semantics, nothing durable. */
@@ -44,15 +52,17 @@ int store_begin_read(struct store *store, struct store_txn **out, struct hm_erro
 int store_begin_write(struct store *store, struct store_txn **out, struct hm_error *error);
 /* Durable when it returns 0. The transaction is gone either way. */
 int store_commit(struct store_txn *txn, struct hm_error *error);
-void store_abort(struct store_txn *txn); /* ends a read transaction or drops a write; NULL is fine */
-/* Ends a read snapshot and starts a new one in the same object, cheaper than abort + begin. */
+/* Ends a read transaction or drops a write; NULL is fine. */
+void store_abort(struct store_txn *txn);
+/* Ends a read snapshot and starts a new one in the same object, cheaper than abort + begin. After a
+ * failure only store_abort may follow. */
 int store_renew(struct store_txn *txn, struct hm_error *error);
 
 /* The value stays valid until the transaction ends or writes. HM_ENOTFOUND (error is not set). */
 int store_get(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
 int store_put(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
               struct hm_error *error);
-/* As store_put for keys that only grow: fills pages whole. */
+/* As store_put for keys that only grow: fills pages whole. HM_EINVAL when key is not past the last. */
 int store_append(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
                  struct hm_error *error);
 int store_delete(struct store_txn *txn, unsigned table, struct hm_slice key,
@@ -63,7 +73,9 @@ struct store_cursor;
 int store_cursor_open(struct store_txn *txn, unsigned table, struct store_cursor **out,
                       struct hm_error *error);
 void store_cursor_close(struct store_cursor *cursor); /* before its transaction ends */
-/* Positions at the first key >= key (or the last key when seek_last). HM_ENOTFOUND at the end. */
+/* Positions at the first key >= key (or the last key when seek_last). HM_ENOTFOUND at the end; then
+ * prev gives the last key. A new cursor stands before the first key, so next gives that. Writes of the
+ * same transaction may come between: next and prev go on from the key last found. */
 int store_cursor_seek(struct store_cursor *cursor, struct hm_slice key, struct hm_slice *found,
                       struct hm_slice *value);
 int store_cursor_seek_last(struct store_cursor *cursor, struct hm_slice *found,
@@ -72,64 +84,82 @@ int store_cursor_next(struct store_cursor *cursor, struct hm_slice *found, struc
 int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struct hm_slice *value);
 
 struct store_stats {
-	uint64_t bytes_used;
-	uint64_t bytes_map;
-	uint64_t entries[STORE_TABLES_MAX];
-	unsigned readers;
+    uint64_t bytes_used;
+    uint64_t bytes_map;
+    uint64_t entries[STORE_TABLES_MAX];
+    unsigned readers;
 };
 int store_stats(struct store *store, struct store_stats *out, struct hm_error *error);
 
-/* Tests: commits from now on fail with HM_EIO, or reads/writes fail at the nth call; memory twin. */
+/* Tests, memory twin only: the nth put, append or delete from now, and every later one, fails with
+ * HM_EIO; nth_commit likewise for commits. 0: never. */
 void store_memory_fail_at(struct store *store, unsigned long nth_write, unsigned long nth_commit);
 
 /* --- authenticated tree -----------------------------------------------------------------------
  * A binary sparse Merkle tree over a map (key -> value), BLAKE3, addressed by H(key). The root
  * depends only on the map, never on the order of changes. A subtree with one leaf is that leaf.
- *   leaf     = H("hypermesh 1 tree leaf", H(key) || H(value)), first bit set to 1
- *   node     = H("hypermesh 1 tree node", left || right), first bit cleared
- *   empty    = 32 zero bytes
- * Nodes are packed six levels to a page (126 x 32 bytes, one value of the page table), and the leaf
- * table maps H(key) to H(value). Cost: hashed once per update call, however many keys change.
- * Layout after NOMT (thrum.xyz, "Nearly-Optimal Merkle Tree"). */
+ *   leaf   = H(H(key) || H(value)), first bit set to 1
+ *   node   = H(left || right), first bit cleared
+ *   empty  = 32 zero bytes
+ * Both hash 64 bytes, one BLAKE3 block. Why that needs no further separation: the first bit of every
+ * node tells its kind, is part of what the node above hashes, and the checker sets it itself by the
+ * step it is at: the end of a path gets 1, every step above gets 0. Follow a proof that reaches a
+ * genuine root down from that root: where the checker took an inner step the genuine node has bit 0
+ * too, so it is inner (or empty, which has no known preimage), and unless BLAKE3 collides in 255 bits
+ * its two children are the ones the checker used; where the checker ended in a leaf, bit 1 says that a
+ * genuine leaf stands there, made of that same key hash and value hash. So an inner node can never
+ * pass for a leaf nor a leaf for an inner node, and the key's bits fix left and right at each step.
+ *
+ * The leaf table maps H(key) to H(value); nodes are packed six levels to a page (store_tree_page.h),
+ * and small subtrees are computed from the leaf table, where they lie side by side. Every node that a
+ * batch touches is hashed once, however many keys change under it.
+ * Layout after NOMT (thrum.xyz, "Nearly-Optimal Merkle Tree"). Both tables are the tree's alone. */
 #define STORE_TREE_DEPTH_MAX 256
 
-struct store_tree {          /* which tables of the store it lives in */
-	unsigned leaf_table;
-	unsigned page_table;
+struct store_tree { /* which tables of the store it lives in */
+    unsigned leaf_table;
+    unsigned page_table;
 };
 
 struct store_tree_change {
-	uint8_t key_hash[CRYPTO_HASH_BYTES];   /* crypto_hash of the key */
-	uint8_t value_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the value; all zero: delete */
+    uint8_t key_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the key */
+    uint8_t value_hash[CRYPTO_HASH_BYTES]; /* crypto_hash of the value; all zero: delete */
 };
 
-/* Applies count changes (any order; a key at most once; sorted in place) inside a write transaction
- * and gives the new root. An empty map's root is 32 zero bytes. HM_ECORRUPT when stored pages and
- * leaves disagree. */
+/* Applies count changes (any order; a key at most once, else HM_EINVAL; sorted in place) inside a write
+ * transaction and gives the new root. An empty map's root is 32 zero bytes. HM_ECORRUPT when stored
+ * pages and leaves are seen to disagree. After a failure abort the transaction. No cursor of the
+ * caller may be open on the two tables. */
 int store_tree_update(struct store_txn *txn, const struct store_tree *tree,
                       struct store_tree_change *changes, size_t count,
                       uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
 int store_tree_root(struct store_txn *txn, const struct store_tree *tree,
                     uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
 
-/* Shows that key has this value, or that it is absent. Owned arrays, freed by release. */
+/* Shows that key has this value, or that it is absent. Owned arrays, freed by release. Fields that a
+ * kind of proof has no use for are zero. */
 struct store_tree_proof {
-	bool exists;
-	bool ends_in_leaf;                            /* absence: the path ends in another key's leaf */
-	uint8_t leaf_key_hash[CRYPTO_HASH_BYTES];     /* that other leaf */
-	uint8_t leaf_value_hash[CRYPTO_HASH_BYTES];
-	uint8_t (*siblings)[CRYPTO_HASH_BYTES];       /* from the root down */
-	size_t depth;                                 /* siblings, <= STORE_TREE_DEPTH_MAX */
+    bool exists;
+    bool ends_in_leaf; /* absence: the path ends in another key's leaf */
+    uint8_t leaf_key_hash[CRYPTO_HASH_BYTES]; /* that other leaf */
+    uint8_t leaf_value_hash[CRYPTO_HASH_BYTES];
+    uint8_t (*siblings)[CRYPTO_HASH_BYTES]; /* from the root down */
+    size_t depth; /* siblings, <= STORE_TREE_DEPTH_MAX */
 };
+/* Reads the whole path and checks it against the root: HM_ECORRUPT. Replaces *out without freeing. */
 int store_tree_prove(struct store_txn *txn, const struct store_tree *tree, struct hm_slice key,
                      struct store_tree_proof *out, struct hm_error *error);
 void store_tree_proof_release(struct store_tree_proof *proof);
 
-/* Needs only the root. value.data NULL: check absence. 0, or HM_EAUTH with the reason. */
+/* Pure; needs only the root. value.data NULL: check absence (an empty value has an address and length
+ * 0). 0, or HM_EAUTH with the reason. */
 int store_tree_verify(const uint8_t root[CRYPTO_HASH_BYTES], struct hm_slice key,
                       struct hm_slice value, const struct store_tree_proof *proof,
                       struct hm_error *error);
-/* Bytes for the wire and back; decode is fuzzed. */
+/* Bytes for the wire and back; a proof has one form only. decode is fuzzed; HM_EPARSE. Replaces *out
+ * without freeing what it held. */
+#define STORE_TREE_PROOF_MAX_BYTES \
+    (3 + STORE_TREE_DEPTH_MAX / 8 + (STORE_TREE_DEPTH_MAX + 2) * CRYPTO_HASH_BYTES)
 int store_tree_proof_encode(const struct store_tree_proof *proof, struct hm_buf *out);
 int store_tree_proof_decode(struct hm_slice bytes, struct store_tree_proof *out,
                             struct hm_error *error);

@@ -10,48 +10,54 @@
 
 #include "store.h"
 
-enum store_move { STORE_MOVE_AT_LEAST, STORE_MOVE_FIRST, STORE_MOVE_LAST, STORE_MOVE_NEXT, STORE_MOVE_PREV };
+enum store_move {
+    STORE_MOVE_AT_LEAST,
+    STORE_MOVE_FIRST,
+    STORE_MOVE_LAST,
+    STORE_MOVE_NEXT,
+    STORE_MOVE_PREV
+};
 
 struct store_backend {
-	void (*close)(struct store *store);
-	/* txn->store and txn->write are set by store.c after it returns 0. */
-	int (*begin)(struct store *store, bool write, struct store_txn **out, struct hm_error *error);
-	int (*commit)(struct store_txn *txn, struct hm_error *error); /* writes only; frees txn */
-	void (*abort)(struct store_txn *txn);                         /* both kinds; frees txn */
-	int (*renew)(struct store_txn *txn, struct hm_error *error);  /* reads only */
-	int (*get)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
-	int (*put)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
-	           bool append, struct hm_error *error);
-	int (*remove)(struct store_txn *txn, unsigned table, struct hm_slice key,
-	              struct hm_error *error);
-	int (*cursor_open)(struct store_txn *txn, unsigned table, struct store_cursor **out,
-	                   struct hm_error *error);
-	void (*cursor_close)(struct store_cursor *cursor);
-	/* NEXT and PREV are only asked for while the cursor stands on a key. */
-	int (*cursor_move)(struct store_cursor *cursor, enum store_move move, struct hm_slice key,
-	                   struct hm_slice *found, struct hm_slice *value);
-	int (*stats)(struct store *store, struct store_stats *out, struct hm_error *error);
+    void (*close)(struct store *store);
+    /* txn->store and txn->write are set by store.c after it returns 0. */
+    int (*begin)(struct store *store, bool write, struct store_txn **out, struct hm_error *error);
+    int (*commit)(struct store_txn *txn, struct hm_error *error); /* writes only; frees txn */
+    void (*abort)(struct store_txn *txn); /* both kinds; frees txn */
+    int (*renew)(struct store_txn *txn, struct hm_error *error); /* reads only */
+    int (*get)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
+    int (*put)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
+               bool append, struct hm_error *error);
+    int (*remove)(struct store_txn *txn, unsigned table, struct hm_slice key,
+                  struct hm_error *error);
+    int (*cursor_open)(struct store_txn *txn, unsigned table, struct store_cursor **out,
+                       struct hm_error *error);
+    void (*cursor_close)(struct store_cursor *cursor);
+    /* NEXT and PREV are only asked for while the cursor stands on a key. */
+    int (*cursor_move)(struct store_cursor *cursor, enum store_move move, struct hm_slice key,
+                       struct hm_slice *found, struct hm_slice *value);
+    int (*stats)(struct store *store, struct store_stats *out, struct hm_error *error);
 };
 
 struct store {
-	const struct store_backend *backend;
-	size_t table_count;
-	bool read_only;
-	atomic_uint readers; /* open read transactions */
+    const struct store_backend *backend;
+    size_t table_count;
+    bool read_only;
+    atomic_uint readers; /* open read transactions */
 };
 
 struct store_txn {
-	struct store *store;
-	bool write;
+    struct store *store;
+    bool write;
 };
 
 /* Where a cursor stands; the same in every backend. */
 enum store_cursor_place { STORE_CURSOR_BEFORE, STORE_CURSOR_AT, STORE_CURSOR_AFTER };
 
 struct store_cursor {
-	struct store_txn *txn;
-	unsigned table;
-	enum store_cursor_place place;
+    struct store_txn *txn;
+    unsigned table;
+    enum store_cursor_place place;
 };
 
 /* Table names and counts; HM_EINVAL or HM_ELIMIT. */

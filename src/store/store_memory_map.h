@@ -13,19 +13,19 @@ struct store_map_node;
 
 /* Zero-initialised is empty and valid. */
 struct store_map {
-	struct store_map_node *root;
-	uint64_t entries;
-	uint64_t bytes; /* keys and values */
+    struct store_map_node *root;
+    uint64_t entries;
+    uint64_t bytes; /* keys and values */
 };
 
 enum store_map_relation {
-	STORE_MAP_EQUAL,
-	STORE_MAP_AT_LEAST, /* first key >= key */
-	STORE_MAP_AFTER,    /* first key > key */
-	STORE_MAP_BEFORE,   /* last key < key */
+    STORE_MAP_EQUAL,
+    STORE_MAP_AT_LEAST, /* first key >= key */
+    STORE_MAP_AFTER, /* first key > key */
+    STORE_MAP_BEFORE, /* last key < key */
 };
 
-void store_map_retain(struct store_map *map);  /* after copying the struct: a snapshot */
+void store_map_retain(struct store_map *map); /* after copying the struct: a snapshot */
 void store_map_release(struct store_map *map); /* leaves it empty */
 
 /* HM_ENOMEM leaves the map's content as it was. */

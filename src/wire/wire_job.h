@@ -4,6 +4,8 @@
 #ifndef HM_WIRE_JOB_H
 #define HM_WIRE_JOB_H
 
+#include <stdio.h>
+
 #include "wire.h"
 #include "wire_yaml.h"
 
@@ -11,49 +13,50 @@ struct wire_job_field;
 
 /* What a read works on. name is NULL when the value came by itself (a flag) and has no position. */
 struct wire_job_reader {
-	const char *name;
-	struct hm_arena *arena;
-	Hypermesh__JobSpec *spec;
-	struct hm_error *error;
+    const char *name;
+    struct hm_arena *arena;
+    Hypermesh__JobSpec *spec;
+    struct hm_error *error;
 };
 
 /* How one form of value is read, checked and written. */
 struct wire_job_kind {
-	const char *form; /* for the documentation */
-	/* Sets the field from a node, replacing what was there. */
-	int (*read)(struct wire_job_reader *reader, const struct wire_job_field *field,
-	            const struct wire_yaml *node);
-	/* Lists: adds one element given as a single text. NULL: as read. */
-	int (*add)(struct wire_job_reader *reader, const struct wire_job_field *field,
-	           const char *text);
-	/* Errors open with the field's name. */
-	int (*check)(const Hypermesh__JobSpec *spec, const struct wire_job_field *field,
-	             struct hm_error *error);
-	/* Appends the value as JSON, or nothing when it is absent. */
-	int (*write)(const Hypermesh__JobSpec *spec, const struct wire_job_field *field,
-	             struct hm_buf *out);
-	/* Numbers only: text to value and back. */
-	int (*parse)(const char *text, unsigned digits, uint64_t *value, struct hm_error *error);
-	void (*format)(uint64_t value, unsigned digits, char out[40]);
-	bool quoted; /* numbers only: written as a JSON string */
+    const char *form; /* for the documentation */
+    /* Sets the field from a node, replacing what was there. */
+    int (*read)(struct wire_job_reader *reader, const struct wire_job_field *field,
+                const struct wire_yaml *node);
+    /* Lists: adds one element given as a single text. NULL: as read. */
+    int (*add)(struct wire_job_reader *reader, const struct wire_job_field *field,
+               const char *text);
+    /* Errors open with the field's name. */
+    int (*check)(const Hypermesh__JobSpec *spec, const struct wire_job_field *field,
+                 struct hm_error *error);
+    /* Appends the value as JSON, or nothing when it is absent. */
+    int (*write)(const Hypermesh__JobSpec *spec, const struct wire_job_field *field,
+                 struct hm_buf *out);
+    /* Numbers only: text to value and back. */
+    int (*parse)(const char *text, unsigned digits, uint64_t *value, struct hm_error *error);
+    void (*format)(uint64_t value, unsigned digits, char out[40]);
+    bool quoted; /* numbers only: written as a JSON string */
 };
 
 struct wire_job_field {
-	const char *name;
-	const struct wire_job_kind *kind;
-	size_t offset; /* of the member in Hypermesh__JobSpec */
-	unsigned digits; /* decimals: the member holds value * 10^digits */
-	bool wide;     /* numbers: 64 bits, else 32 */
-	uint64_t least;
-	uint64_t most;
-	uint64_t fallback;
-	/* Texts: 0 or an error that opens with field->name. */
-	int (*rule)(const char *name, const char *text, struct hm_error *error);
-	const char *fallback_text; /* for the documentation, when not a number */
-	const char *limits_text;   /* likewise */
-	const char *meaning;
+    const char *name;
+    const struct wire_job_kind *kind;
+    size_t offset; /* of the member in Hypermesh__JobSpec */
+    unsigned digits; /* decimals: the member holds value * 10^digits */
+    bool wide; /* numbers: 64 bits, else 32 */
+    uint64_t least;
+    uint64_t most;
+    uint64_t fallback;
+    /* Texts: 0 or an error that opens with field->name. */
+    int (*rule)(const char *name, const char *text, struct hm_error *error);
+    const char *fallback_text; /* for the documentation, when not a number */
+    const char *limits_text; /* likewise */
+    const char *meaning;
 };
 
+#define WIRE_JOB_FIELDS_MAX 32
 extern const struct wire_job_field wire_job_fields[];
 extern const size_t wire_job_field_count;
 

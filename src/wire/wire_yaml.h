@@ -15,15 +15,15 @@ enum wire_yaml_kind { WIRE_YAML_TEXT, WIRE_YAML_LIST, WIRE_YAML_MAP };
 
 /* Lives in the arena given to wire_yaml_parse. */
 struct wire_yaml {
-	enum wire_yaml_kind kind;
-	unsigned line;   /* from 1 */
-	unsigned column; /* from 1, in characters */
-	bool quoted;     /* TEXT written in any style but plain */
-	const char *text; /* TEXT: UTF-8, NUL-terminated, no NUL inside */
-	struct wire_yaml *first; /* LIST: elements; MAP: values, each with its key */
-	size_t count;
-	struct wire_yaml *next;
-	const struct wire_yaml *key; /* value in a MAP */
+    enum wire_yaml_kind kind;
+    unsigned line; /* from 1 */
+    unsigned column; /* from 1, in characters */
+    bool quoted; /* TEXT written in any style but plain */
+    const char *text; /* TEXT: UTF-8, NUL-terminated, no NUL inside */
+    struct wire_yaml *first; /* LIST: elements; MAP: values, each with its key */
+    size_t count;
+    struct wire_yaml *next;
+    const struct wire_yaml *key; /* value in a MAP */
 };
 
 /* name stands before line and column in errors. HM_EPARSE (not YAML, or refused as above), HM_ELIMIT,

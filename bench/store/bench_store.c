@@ -1,0 +1,200 @@
+/* Durable state commits: leaves per second through the authenticated tree on disk, by size of the tree
+ * and of the batch, beside the same tree in memory (what the disk costs), and proofs.
+ *
+ *   bench_store [DIR [disk]]   DIR: where to make the store, default $TMPDIR or /tmp; disk: that only
+ *
+ * A batch is half new keys, half present ones, in one write transaction committed to disk. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store.h"
+
+#define BATCH_MAX        100000
+#define LOAD_BATCH       100000
+#define SECONDS_PER_CASE 2.0
+#define PROOFS           2000
+
+static const char *const table_names[] = {"leaves", "pages"};
+static const struct store_options options = {.tables = table_names, .table_count = 2};
+static const struct store_tree tree = {.leaf_table = 0, .page_table = 1};
+
+struct bench {
+    struct store *store;
+    struct hm_error error;
+    uint64_t keys;
+    uint64_t salt; /* makes each value new */
+    double update_seconds; /* of the last commit, before it went to disk */
+    uint8_t root[CRYPTO_HASH_BYTES];
+    struct store_tree_change *changes;
+};
+
+static double now(void)
+{
+    return (double)hm_mono_ns(hm_clock_system()) / 1e9;
+}
+
+static void must(int rc, const struct hm_error *error)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "bench_store: %s\n", error->text);
+    exit(1);
+}
+
+/* A stride that is prime visits the present keys in an order of its own. */
+static void make_batch(struct bench *bench, size_t count, uint64_t first_new, uint64_t new_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = i < new_count ? first_new + i
+                                        : (bench->salt * 2654435761u + i * 40503u) % bench->keys;
+
+        crypto_hash(&number, sizeof(number), bench->changes[i].key_hash);
+        number += ++bench->salt << 32;
+        crypto_hash(&number, sizeof(number), bench->changes[i].value_hash);
+    }
+}
+
+/* Drops keys drawn twice; makes no difference worth counting. */
+static size_t without_doubles(struct store_tree_change *changes, size_t count,
+                              int (*compare)(const void *, const void *))
+{
+    size_t kept = 0;
+
+    qsort(changes, count, sizeof(*changes), compare);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || compare(&changes[kept - 1], &changes[i]) != 0)
+            changes[kept++] = changes[i];
+    return kept;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return memcmp(a, b, CRYPTO_HASH_BYTES);
+}
+
+static double commit_batch(struct bench *bench, size_t count)
+{
+    struct store_txn *txn = NULL;
+    double start = now();
+
+    must(store_begin_write(bench->store, &txn, &bench->error), &bench->error);
+    must(store_tree_update(txn, &tree, bench->changes, count, bench->root, &bench->error),
+         &bench->error);
+    bench->update_seconds = now() - start;
+    must(store_commit(txn, &bench->error), &bench->error);
+    return now() - start;
+}
+
+static void load(struct bench *bench, uint64_t keys)
+{
+    double start = now();
+    uint64_t before = bench->keys;
+
+    while (bench->keys < keys) {
+        uint64_t count = keys - bench->keys < LOAD_BATCH ? keys - bench->keys : LOAD_BATCH;
+
+        make_batch(bench, count, bench->keys, count);
+        commit_batch(bench, count);
+        bench->keys += count;
+    }
+    printf("  load %8" PRIu64 " leaves                    %10.0f leaves/s\n", keys - before,
+           (double)(keys - before) / (now() - start));
+}
+
+static void measure(struct bench *bench, size_t batch)
+{
+    double spent = 0;
+    double updating = 0;
+    uint64_t leaves = 0;
+    unsigned commits = 0;
+
+    while (spent < SECONDS_PER_CASE) {
+        size_t count;
+
+        make_batch(bench, batch, bench->keys, batch / 2);
+        bench->keys += batch / 2;
+        count = without_doubles(bench->changes, batch, by_key);
+        spent += commit_batch(bench, count);
+        updating += bench->update_seconds;
+        leaves += count;
+        commits++;
+    }
+    printf("  tree of about %8" PRIu64 ", batch of %6zu: %10.0f leaves/s  (%.2f ms a commit: "
+           "%.2f to hash, %.2f to disk)\n",
+           bench->keys, batch, (double)leaves / spent, spent * 1e3 / commits,
+           updating * 1e3 / commits, (spent - updating) * 1e3 / commits);
+}
+
+static void measure_proofs(struct bench *bench)
+{
+    struct store_txn *txn = NULL;
+    double proving = 0;
+    double checking = 0;
+    size_t bytes = 0;
+
+    must(store_begin_read(bench->store, &txn, &bench->error), &bench->error);
+    for (uint64_t i = 0; i < PROOFS; i++) {
+        HM_CLEANUP(store_tree_proof) struct store_tree_proof proof = {0};
+        HM_CLEANUP(hm_buf) struct hm_buf buf = {0};
+        uint64_t absent = i + ((uint64_t)1 << 60);
+        struct hm_slice key = hm_slice_of(&absent, sizeof(absent));
+        double start = now();
+
+        must(store_tree_prove(txn, &tree, key, &proof, &bench->error), &bench->error);
+        proving += now() - start;
+        must(store_tree_proof_encode(&proof, &buf), &bench->error);
+        bytes += buf.len;
+        start = now();
+        must(store_tree_verify(bench->root, key, (struct hm_slice){0}, &proof, &bench->error),
+             &bench->error);
+        checking += now() - start;
+    }
+    store_abort(txn);
+    printf("  absence proof: %.1f us to make, %.1f us to check, %zu bytes\n",
+           proving * 1e6 / PROOFS, checking * 1e6 / PROOFS, bytes / PROOFS);
+}
+
+static void run(struct bench *bench, const char *name)
+{
+    struct store_stats stats = {0};
+
+    printf("%s\n", name);
+    load(bench, 1000);
+    measure(bench, 100);
+    measure_proofs(bench);
+    load(bench, 1000000);
+    measure(bench, 1000);
+    measure(bench, 10000);
+    measure(bench, BATCH_MAX);
+    measure_proofs(bench);
+    must(store_stats(bench->store, &stats, &bench->error), &bench->error);
+    printf("  %" PRIu64 " leaves, %" PRIu64 " pages, %.1f bytes a leaf\n\n", stats.entries[0],
+           stats.entries[1], (double)stats.bytes_used / (double)stats.entries[0]);
+    store_close(bench->store);
+}
+
+int main(int argc, char **argv)
+{
+    const char *base = argc > 1 ? argv[1] : getenv("TMPDIR");
+    HM_AUTOFREE char *path = hm_asprintf("%s/bench-store-XXXXXX", base ? base : "/tmp");
+    struct bench disk = {0};
+    struct bench memory = {0};
+    HM_AUTOFREE struct store_tree_change *changes = hm_calloc(BATCH_MAX, sizeof(*changes));
+
+    if (!path || !changes || !mkdtemp(path)) {
+        fprintf(stderr, "bench_store: cannot make a folder in %s\n", base ? base : "/tmp");
+        return 1;
+    }
+    must(crypto_setup(&disk.error), &disk.error);
+    disk.changes = changes;
+    memory.changes = changes;
+    must(store_open_lmdb(path, &options, &disk.store, &disk.error), &disk.error);
+    run(&disk, "on disk (LMDB, each commit durable)");
+    must(hm_remove_tree(path, &disk.error), &disk.error);
+    if (argc > 2)
+        return 0;
+    must(store_open_memory(&options, &memory.store, &memory.error), &memory.error);
+    run(&memory, "in memory (test twin)");
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* The solo engine's insides, shared between its queue (engine.c) and its writer (engine_solo.c). */
+#ifndef HM_ENGINE_SOLO_H
+#define HM_ENGINE_SOLO_H
+
+#include <pthread.h>
+
+#include "engine.h"
+
+struct engine_item {
+    struct engine_item *next;
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    engine_done done;
+    void *ctx;
+    size_t len;
+    uint8_t tx[];
+};
+
+struct engine {
+    struct engine_options options;
+    pthread_t writer;
+    pthread_mutex_t lock; /* guards everything below */
+    pthread_cond_t wake;
+    struct engine_item *head, *tail;
+    size_t queued;
+    bool stopping;
+    uint64_t next_due_ms;
+    struct engine_status status;
+};
+
+/* The writer thread's function; returns when engine->stopping and hands back what still waits. */
+void *engine_solo_main(void *engine);
+
+/* Answers an item that will never be in a block, and frees it. */
+void engine_item_refuse(struct engine_item *item, const struct hm_error *error);
+
+#endif

@@ -1,0 +1,198 @@
+/* Applying one transaction to the block: first what proves and pays, then what it does. */
+#include "ledger_tx.h"
+
+/* A fatal code is the machine's trouble and stops the block; any other is the transaction's result. */
+static int result_set(struct ledger_block *block, Hypermesh__TxResult *result, int code,
+                      const struct hm_error *why, struct hm_error *error)
+{
+    if (hm_error_is_fatal(code)) {
+        if (error)
+            *error = *why;
+        return code;
+    }
+    result->code = code;
+    result->text = hm_arena_strdup(&block->arena, why->text);
+    if (!result->text)
+        return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    return 0;
+}
+
+/* The facts outlive the transaction's arena. */
+static int facts_keep(struct ledger_block *block, Hypermesh__TxFacts *facts,
+                      const Hypermesh__Session *session, const uint8_t *presence,
+                      struct hm_error *error)
+{
+    uint8_t *copy = hm_arena_dup(&block->arena, presence, CRYPTO_HASH_BYTES);
+    Hypermesh__Session *kept;
+
+    if (!copy)
+        return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    facts->presence = wire_bytes(copy, CRYPTO_HASH_BYTES);
+    if (!session)
+        return 0;
+    kept = hm_arena_dup(&block->arena, session, sizeof *session);
+    copy = hm_arena_dup(&block->arena, session->key.data, session->key.len);
+    if (!kept || !copy)
+        return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    kept->key.data = copy;
+    facts->session = kept;
+    return 0;
+}
+
+/* Presence, counters and Work's rate go on when the fee is paid, whatever becomes of the operations. */
+static int account_advance(struct ledger_scope *scope, const struct ledger_tx *tx,
+                           Hypermesh__Account *account, struct hm_error *error)
+{
+    struct proof_rate rate = {.start_ms = account->rate_start_ms,
+                              .count = account->rate_count,
+                              .previous = account->rate_previous};
+    uint8_t next[CRYPTO_HASH_BYTES];
+
+    proof_presence_next(account->presence.data, tx->digest, next);
+    proof_rate_count(&rate, scope->block->time_ms, scope->block->params->work_window_ms);
+    account->rate_start_ms = rate.start_ms;
+    account->rate_count = rate.count;
+    account->rate_previous = rate.previous;
+    account->txs++;
+    return ledger_scope_bytes(scope, next, sizeof next, &account->presence, error);
+}
+
+/* Most transactions of a batch name the same anchor: the last answer is kept. */
+static const uint8_t *anchor_of(struct ledger_block *block, uint64_t height)
+{
+    if (!block->anchor_known || block->anchor_height != height) {
+        block->anchor_known = ledger_anchor_find(block->txn, block->params, block->height - 1,
+                                                 height, block->anchor_hash) != NULL;
+        block->anchor_height = height;
+    }
+    return block->anchor_known ? block->anchor_hash : NULL;
+}
+
+/* Proofs and fee. *why_code is the refusal, 0 when the transaction has paid. */
+static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
+                     Hypermesh__TxResult *result, struct ledger_placed *placed, int *why_code,
+                     struct hm_error *why, struct hm_error *error)
+{
+    struct ledger_tx_facts facts = {.params = block->params,
+                                    .chain_id = block->ledger->info.chain_id,
+                                    .now_ms = block->time_ms,
+                                    .base_fee = block->base_fee};
+    struct ledger_scope scope;
+    Hypermesh__Account *account;
+    uint64_t fee = 0;
+    int rc;
+
+    *why_code = ledger_tx_shape(tx, facts.chain_id, facts.params, why);
+    if (*why_code)
+        return 0;
+    ledger_scope_init(&scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
+    rc = ledger_scope_account(&scope, tx->body->account, &account, error);
+    if (rc)
+        return rc;
+    facts.account = account;
+    facts.anchor_known = anchor_of(block, tx->body->anchor_height);
+    *why_code = ledger_tx_judge(tx, &facts, &block->ledger->seen, result->facts, &fee, why);
+    if (*why_code)
+        return 0;
+    rc = facts_keep(block, result->facts, tx->tx->root ? NULL : ledger_tx_session(tx, account),
+                    account->presence.data, error);
+    if (rc)
+        return rc;
+    result->facts->bonded = account->bonded;
+    placed->account_number = account->txs;
+    rc = ledger_money_burn(&scope, account, fee, error);
+    if (rc == 0)
+        rc = account_advance(&scope, tx, account, error);
+    if (rc == 0)
+        rc = ledger_scope_commit(&scope, error);
+    if (rc)
+        return rc;
+    result->fee = fee;
+    block->weight += tx->weight;
+    placed->charged = true;
+    memcpy(placed->account, tx->body->account.data, LEDGER_ID_BYTES);
+    return 0;
+}
+
+static int op_apply(struct ledger_scope *scope, const struct ledger_tx *tx, uint32_t index,
+                    Hypermesh__TxFacts *facts, ProtobufCBinaryData *created, struct hm_error *error)
+{
+    const Hypermesh__Operation *operation = tx->body->ops[index];
+    const struct ledger_op *op = ledger_op_find(operation->op_case);
+    struct ledger_act act = {.scope = scope,
+                             .params = scope->block->params,
+                             .body = tx->body,
+                             .facts = facts,
+                             .index = index,
+                             .number = operation->op_case};
+    int rc = ledger_scope_account(scope, tx->body->account, &act.signer, error);
+
+    if (rc == 0)
+        rc = op->apply(&act, operation, error);
+    if (rc) {
+        hm_error_prefix(error, "%s", op->name);
+        return rc;
+    }
+    *created = act.created;
+    return 0;
+}
+
+/* Operations, all or none. */
+static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
+                      Hypermesh__TxResult *result, struct hm_error *error)
+{
+    size_t count = tx->body->n_ops;
+    ProtobufCBinaryData *created = hm_arena_alloc(&block->arena, count * sizeof *created);
+    struct ledger_scope scope;
+    struct hm_error why = {0};
+    size_t kept = 0;
+    int rc;
+
+    if (!created)
+        return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    ledger_scope_init(&scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
+    for (uint32_t i = 0; i < count; i++) {
+        ProtobufCBinaryData id = {0};
+
+        rc = op_apply(&scope, tx, i, result->facts, &id, &why);
+        if (rc) {
+            result->op = i;
+            return result_set(block, result, rc, &why, error);
+        }
+        if (id.len == 0)
+            continue;
+        id.data = hm_arena_dup(&block->arena, id.data, id.len);
+        if (!id.data)
+            return hm_fail(error, HM_ENOMEM, "no memory for a result");
+        created[kept++] = id;
+    }
+    rc = ledger_scope_commit(&scope, error);
+    if (rc)
+        return rc;
+    result->created = created;
+    result->n_created = kept;
+    return 0;
+}
+
+int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
+                    const Hypermesh__PlotCommitment *plot, Hypermesh__TxResult *result,
+                    struct ledger_placed *placed, struct hm_error *error)
+{
+    Hypermesh__TxFacts *facts = hm_arena_alloc(&block->arena, sizeof *facts);
+    struct hm_error why = {0};
+    int code = 0;
+    int rc;
+
+    if (!facts)
+        return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    *facts = (Hypermesh__TxFacts)HYPERMESH__TX_FACTS__INIT;
+    /* Packing only reads it. */
+    facts->plot = (Hypermesh__PlotCommitment *)(uintptr_t)plot;
+    result->facts = facts;
+    rc = tx_charge(block, tx, result, placed, &code, &why, error);
+    if (rc)
+        return rc;
+    if (code)
+        return result_set(block, result, code, &why, error);
+    return tx_operate(block, tx, result, error);
+}

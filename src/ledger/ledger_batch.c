@@ -1,0 +1,309 @@
+#include "ledger_batch.h"
+
+/* Reads transaction i; a bad one is remembered, for the whole batch is refused then. */
+static int batch_read_tx(const Hypermesh__Params *params, struct ledger_batch *batch, size_t i,
+                         struct hm_arena *arena)
+{
+    struct hm_slice bytes = wire_slice(batch->batch->txs[i]);
+    struct ledger_tx *tx = &batch->txs[i];
+    struct hm_error why = {0};
+    int rc = ledger_tx_read(params, bytes, arena, tx, &why);
+
+    if (rc == HM_ENOMEM)
+        return rc;
+    if (rc) {
+        *tx = (struct ledger_tx){.bytes = bytes, .weight = bytes.len};
+        if (!batch->tx_error.code)
+            (void)hm_fail(&batch->tx_error, rc, "transaction %zu: %s", i, why.text);
+    }
+    batch->weight += tx->weight;
+    batch->touches_assets = batch->touches_assets || tx->touches_assets;
+    batch->all_root_signed = batch->all_root_signed && tx->tx && tx->tx->root;
+    return 0;
+}
+
+static int batch_root(struct ledger_batch *batch, struct hm_arena *arena)
+{
+    size_t count = batch->batch->n_txs;
+    uint8_t *digests = hm_arena_alloc(arena, count * CRYPTO_HASH_BYTES + 1);
+
+    if (!digests)
+        return HM_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        memcpy(digests + i * CRYPTO_HASH_BYTES, batch->txs[i].digest, CRYPTO_HASH_BYTES);
+    crypto_merkle_root(digests, count, batch->tx_root);
+    return 0;
+}
+
+int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
+                      struct hm_arena *arena, struct ledger_batch *out, struct hm_error *error)
+{
+    struct ledger_batch batch = {.all_root_signed = true};
+    int rc = WIRE_UNPACK(hypermesh__batch, bytes, LEDGER_BATCH_MAX_BYTES, arena, &batch.batch,
+                         error);
+
+    if (rc) {
+        hm_error_prefix(error, "batch");
+        return rc;
+    }
+    if (batch.batch->n_txs == 0 || batch.batch->n_txs > params->max_batch_txs)
+        return hm_fail(error, HM_ELIMIT, "a batch has 1 to %u transactions, this has %zu",
+                       params->max_batch_txs, batch.batch->n_txs);
+    rc = WIRE_UNPACK(hypermesh__batch_head, wire_slice(batch.batch->head), LEDGER_BATCH_MAX_BYTES,
+                     arena, &batch.head, &batch.head_error);
+    if (rc)
+        batch.head = NULL;
+    batch.txs = hm_arena_alloc(arena, batch.batch->n_txs * sizeof *batch.txs);
+    if (rc == HM_ENOMEM || !batch.txs)
+        return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
+    batch.weight = batch.batch->head.len;
+    for (size_t i = 0; i < batch.batch->n_txs; i++) {
+        if (batch_read_tx(params, &batch, i, arena))
+            return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
+    }
+    if (batch_root(&batch, arena))
+        return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
+    *out = batch;
+    return 0;
+}
+
+int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
+                       struct hm_arena *arena, uint64_t *weight, struct hm_error *error)
+{
+    struct ledger_batch batch;
+    int rc = ledger_batch_read(params, bytes, arena, &batch, error);
+
+    if (rc == HM_ENOMEM)
+        return rc;
+    *weight = rc ? bytes.len : batch.weight;
+    return rc;
+}
+
+int ledger_batch_shape(const struct ledger_batch *batch, const char *chain_id,
+                       struct hm_error *error)
+{
+    const Hypermesh__BatchHead *head = batch->head;
+
+    if (!head)
+        return hm_fail(error, batch->head_error.code, "batch head: %s", batch->head_error.text);
+    if (batch->tx_error.code)
+        return hm_fail(error, batch->tx_error.code, "batch: %s", batch->tx_error.text);
+    if (strcmp(head->chain_id, chain_id) != 0)
+        return hm_fail(error, HM_EINVAL, "the batch is for chain \"%.32s\", this is \"%s\"",
+                       head->chain_id, chain_id);
+    if (!ledger_id_ok(head->node))
+        return hm_fail(error, HM_EINVAL, "the batch's node has %zu bytes, must have %d",
+                       head->node.len, LEDGER_ID_BYTES);
+    if (head->anchor_hash.len != CRYPTO_HASH_BYTES || head->tx_root.len != CRYPTO_HASH_BYTES)
+        return hm_fail(error, HM_EINVAL, "the batch's anchor_hash and tx_root must have %d bytes",
+                       CRYPTO_HASH_BYTES);
+    if (memcmp(head->tx_root.data, batch->tx_root, CRYPTO_HASH_BYTES) != 0)
+        return hm_fail(error, HM_EINVAL,
+                       "the batch's tx_root is not that of the transactions in it");
+    return 0;
+}
+
+int ledger_batch_time(const struct ledger_batch *batch, const struct ledger_batch_facts *facts,
+                      struct hm_error *error)
+{
+    struct proof_time_facts time = {
+        .block_ms = facts->now_ms,
+        .window_ms = facts->params->time_window_ms,
+        .anchor_height = batch->head->anchor_height,
+        .anchor_claimed = batch->head->anchor_hash.data,
+        .anchor_known = facts->anchor_known,
+        .timestamp_ms = batch->head->timestamp_ms,
+    };
+
+    return proof_time_verify(&time, error);
+}
+
+/* A node that has no session yet, or none any more, must be able to grant itself one. So a batch of
+ * nothing but root-signed transactions that touch no asset needs no signature: each of them stands for
+ * itself, and the batch adds nothing to them. */
+static bool batch_may_be_unsigned(const struct ledger_batch *batch)
+{
+    return batch->all_root_signed && !batch->touches_assets && batch->head->n_openings == 0;
+}
+
+int ledger_batch_stake(const struct ledger_batch *batch, const struct ledger_batch_facts *facts,
+                       struct hm_error *error)
+{
+    const Hypermesh__BatchHead *head = batch->head;
+
+    if (head->session_key.len == 0 && batch->batch->signature.len == 0) {
+        if (batch_may_be_unsigned(batch))
+            return 0;
+        return hm_fail(error, HM_EPROOF_STAKE,
+                       "stake: the batch is not signed; only batches of root-signed transactions "
+                       "that touch no asset may be");
+    }
+    for (size_t i = 0; i < facts->node->n_sessions; i++) {
+        const Hypermesh__Session *session = facts->node->sessions[i];
+
+        if (ledger_id_equal(session->key, head->session_key) && session->expires_ms > facts->now_ms)
+            return proof_batch_signature_verify(batch->batch, head, error);
+    }
+    return hm_fail(error, HM_EPROOF_STAKE,
+                   "stake: the node has no such session key; it may have expired or been revoked");
+}
+
+int ledger_batch_space(const struct ledger_batch *batch, const Hypermesh__Params *params,
+                       const Hypermesh__PlotCommitment *plot, struct hm_error *error)
+{
+    const Hypermesh__BatchHead *head = batch->head;
+    uint8_t challenge[CRYPTO_HASH_BYTES];
+
+    if (head->n_openings == 0 && !batch->touches_assets)
+        return 0;
+    if (!plot)
+        return hm_fail(error, HM_EPROOF_SPACE,
+                       "space: the node has committed no plot; only then may it forward operations "
+                       "on assets");
+    proof_space_challenge(head->anchor_hash.data, batch->tx_root, head->node.data, challenge);
+    return proof_space_verify(head->node.data, plot, challenge, head->openings, head->n_openings,
+                              params->space_openings, false, error);
+}
+
+/* --- in a block --- */
+
+static int placed_add(struct ledger_block *block, const struct ledger_tx *tx, uint32_t item,
+                      uint32_t number, struct ledger_placed **out, struct hm_error *error)
+{
+    Hypermesh__TxResult *result = hm_arena_alloc(&block->arena, sizeof *result);
+    uint8_t *digest = hm_arena_dup(&block->arena, tx->digest, sizeof tx->digest);
+
+    if (block->placed_count == block->placed_cap) {
+        size_t cap = block->placed_cap ? block->placed_cap * 2 : 64;
+        struct ledger_placed *list = hm_arena_alloc(&block->arena, cap * sizeof *list);
+
+        if (!list)
+            return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
+        if (block->placed_count > 0)
+            memcpy(list, block->placed, block->placed_count * sizeof *list);
+        block->placed = list;
+        block->placed_cap = cap;
+    }
+    if (!result || !digest)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
+    *result = (Hypermesh__TxResult)HYPERMESH__TX_RESULT__INIT;
+    if (tx->tx)
+        result->digest = wire_bytes(digest, CRYPTO_HASH_BYTES);
+    *out = &block->placed[block->placed_count++];
+    **out = (struct ledger_placed){.result = result, .item = item, .tx = number};
+    return 0;
+}
+
+/* Every transaction of a refused batch has the batch's refusal as its result. */
+static int batch_refuse(struct ledger_block *block, const struct ledger_batch *batch, uint32_t item,
+                        const struct hm_error *why, struct hm_error *error)
+{
+    char *text = hm_arena_strdup(&block->arena, why->text);
+
+    if (!text)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
+    for (uint32_t i = 0; i < batch->batch->n_txs; i++) {
+        struct ledger_placed *placed;
+        int rc = placed_add(block, &batch->txs[i], item, i, &placed, error);
+
+        if (rc)
+            return rc;
+        placed->result->code = why->code;
+        placed->result->text = text;
+    }
+    return 0;
+}
+
+/* The node's plot as it was at the start of the batch, kept for the results' facts. */
+static int plot_keep(struct ledger_block *block, const Hypermesh__PlotCommitment *plot,
+                     const Hypermesh__PlotCommitment **out, struct hm_error *error)
+{
+    Hypermesh__PlotCommitment *copy;
+    uint8_t *root;
+
+    *out = NULL;
+    if (!plot)
+        return 0;
+    copy = hm_arena_dup(&block->arena, plot, sizeof *plot);
+    root = hm_arena_dup(&block->arena, plot->root.data, plot->root.len);
+    if (!copy || !root)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
+    copy->root.data = root;
+    *out = copy;
+    return 0;
+}
+
+/* Judges the batch as a whole. *code is the refusal. */
+static int batch_judge(struct ledger_block *block, const struct ledger_batch *batch, int *code,
+                       const Hypermesh__PlotCommitment **plot, struct hm_error *why,
+                       struct hm_error *error)
+{
+    struct ledger_batch_facts facts = {.params = block->params,
+                                       .chain_id = block->ledger->info.chain_id,
+                                       .now_ms = block->time_ms};
+    uint8_t anchor[CRYPTO_HASH_BYTES];
+    struct ledger_scope scope; /* only read from: never committed */
+    Hypermesh__Account *node;
+    int rc;
+
+    *code = ledger_batch_shape(batch, facts.chain_id, why);
+    if (*code)
+        return 0;
+    ledger_scope_init(&scope, block, &block->batch, (struct hm_slice){0});
+    rc = ledger_scope_account(&scope, batch->head->node, &node, error);
+    if (rc)
+        return rc;
+    facts.node = node;
+    facts.anchor_known = ledger_anchor_find(block->txn, block->params, block->height - 1,
+                                            batch->head->anchor_height, anchor);
+    *code = ledger_batch_time(batch, &facts, why);
+    if (*code == 0)
+        *code = ledger_batch_stake(batch, &facts, why);
+    if (*code == 0)
+        *code = ledger_batch_space(batch, block->params, node->plot, why);
+    return *code ? 0 : plot_keep(block, node->plot, plot, error);
+}
+
+int ledger_batch_apply(struct ledger_block *block, struct hm_slice bytes, uint32_t item,
+                       struct hm_error *error)
+{
+    const Hypermesh__PlotCommitment *plot = NULL;
+    struct ledger_batch batch;
+    struct hm_error why = {0};
+    int code;
+    int rc;
+
+    hm_arena_clear(&block->batch);
+    code = ledger_batch_read(block->params, bytes, &block->batch, &batch, &why);
+    if (code == HM_ENOMEM) {
+        if (error)
+            *error = why;
+        return code;
+    }
+    if (code)
+        return 0; /* nothing in it can be named: no results */
+    if (batch.weight > block->params->block_weight_max - block->offered)
+        code = hm_fail(&why, HM_ELIMIT, "the block is full: send the batch again");
+    block->offered += code ? 0 : batch.weight;
+    rc = code ? 0 : batch_judge(block, &batch, &code, &plot, &why, error);
+    if (rc)
+        return rc;
+    if (hm_error_is_fatal(code)) {
+        if (error)
+            *error = why;
+        return code;
+    }
+    if (code)
+        return batch_refuse(block, &batch, item, &why, error);
+    for (uint32_t i = 0; i < batch.batch->n_txs; i++) {
+        struct ledger_placed *placed;
+
+        hm_arena_clear(&block->scratch);
+        rc = placed_add(block, &batch.txs[i], item, i, &placed, error);
+        if (rc == 0)
+            rc = ledger_tx_apply(block, &batch.txs[i], plot, placed->result, placed, error);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}

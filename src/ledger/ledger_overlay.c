@@ -1,0 +1,153 @@
+#include "ledger_overlay.h"
+
+#include "ledger.h"
+
+void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
+                         struct hm_arena *arena)
+{
+    *overlay = (struct ledger_overlay){.txn = txn, .arena = arena};
+    ledger_map_init(&overlay->map, arena);
+}
+
+static int no_memory(struct hm_error *error)
+{
+    return hm_fail(error, HM_ENOMEM, "no memory for the changes of a block");
+}
+
+/* Sets value to a copy of bytes; room that is there already is used again, because one account may be
+ * written thousands of times in a block. */
+static int value_set(struct ledger_overlay *overlay, struct ledger_value *value,
+                     struct hm_slice bytes, struct hm_error *error)
+{
+    if (bytes.len > value->cap || !value->data) {
+        size_t cap = bytes.len + bytes.len / 4 + 16;
+        uint8_t *data = hm_arena_alloc(overlay->arena, cap);
+
+        if (!data)
+            return no_memory(error);
+        value->data = data;
+        value->cap = cap;
+    }
+    if (bytes.len > 0)
+        memcpy(value->data, bytes.data, bytes.len);
+    value->len = bytes.len;
+    value->present = true;
+    return 0;
+}
+
+/* Finds the entry, reading it from the store at the first touch. */
+static int entry_of(struct ledger_overlay *overlay, struct hm_slice key,
+                    struct ledger_overlay_entry **out, struct hm_error *error)
+{
+    struct ledger_map_entry *known = ledger_map_find(&overlay->map, key);
+    struct ledger_overlay_entry *entry;
+    struct hm_slice stored;
+    int rc;
+
+    if (known) {
+        *out = known->value;
+        return 0;
+    }
+    entry = hm_arena_alloc(overlay->arena, sizeof *entry);
+    if (!entry)
+        return no_memory(error);
+    rc = store_get(overlay->txn, LEDGER_TABLE_STATE, key, &stored);
+    if (rc && rc != HM_ENOTFOUND)
+        return hm_fail(error, rc, "the state table could not be read");
+    if (rc == 0) {
+        rc = value_set(overlay, &entry->before, stored, error);
+        if (rc)
+            return rc;
+        /* Shared until the first put: cap 0 makes that put take memory of its own. */
+        entry->now = entry->before;
+        entry->now.cap = 0;
+    }
+    if (!ledger_map_add(&overlay->map, key, entry))
+        return no_memory(error);
+    *out = entry;
+    return 0;
+}
+
+int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
+                       struct hm_error *error)
+{
+    struct ledger_overlay_entry *entry;
+    int rc = entry_of(overlay, key, &entry, error);
+
+    if (rc)
+        return rc;
+    if (!entry->now.present)
+        return HM_ENOTFOUND;
+    *value = hm_slice_of(entry->now.data, entry->now.len);
+    return 0;
+}
+
+int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice value,
+                       struct hm_error *error)
+{
+    struct ledger_overlay_entry *entry;
+    int rc = entry_of(overlay, key, &entry, error);
+
+    return rc ? rc : value_set(overlay, &entry->now, value, error);
+}
+
+int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
+                          struct hm_error *error)
+{
+    struct ledger_overlay_entry *entry;
+    int rc = entry_of(overlay, key, &entry, error);
+
+    if (rc == 0)
+        entry->now.present = false;
+    return rc;
+}
+
+bool ledger_overlay_changed(const struct ledger_overlay_entry *entry)
+{
+    const struct ledger_value *before = &entry->before;
+    const struct ledger_value *now = &entry->now;
+
+    if (before->present != now->present)
+        return true;
+    return now->present && !hm_slice_equal(hm_slice_of(before->data, before->len),
+                                           hm_slice_of(now->data, now->len));
+}
+
+static int entry_write(struct ledger_overlay *overlay, const struct ledger_map_entry *at,
+                       struct store_tree_change *change, struct hm_error *error)
+{
+    const struct ledger_overlay_entry *entry = at->value;
+    struct hm_slice key = hm_slice_of(at->key, at->key_len);
+
+    crypto_hash(at->key, at->key_len, change->key_hash);
+    if (!entry->now.present) {
+        memset(change->value_hash, 0, sizeof change->value_hash);
+        return store_delete(overlay->txn, LEDGER_TABLE_STATE, key, error);
+    }
+    crypto_hash(entry->now.data, entry->now.len, change->value_hash);
+    return store_put(overlay->txn, LEDGER_TABLE_STATE, key,
+                     hm_slice_of(entry->now.data, entry->now.len), error);
+}
+
+int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree *tree,
+                         uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error)
+{
+    struct store_tree_change *changes = hm_arena_alloc(overlay->arena,
+                                                       (overlay->map.count + 1) * sizeof *changes);
+    size_t count = 0;
+
+    if (!changes)
+        return no_memory(error);
+    for (size_t i = 0; i < overlay->map.count; i++) {
+        const struct ledger_map_entry *at = &overlay->map.entries[i];
+        int rc;
+
+        if (!ledger_overlay_changed(at->value))
+            continue;
+        rc = entry_write(overlay, at, &changes[count], error);
+        if (rc)
+            return rc;
+        count++;
+    }
+    return store_tree_update(overlay->txn, tree, changes, count, root, error);
+}

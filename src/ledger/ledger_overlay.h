@@ -1,0 +1,43 @@
+/* What a block has written so far, over the state table of the store. Reads fall through; nothing reaches
+ * the store before ledger_overlay_write. */
+#ifndef HM_LEDGER_OVERLAY_H
+#define HM_LEDGER_OVERLAY_H
+
+#include "ledger_map.h"
+#include "store.h"
+
+/* One value, absent or present (a present value may be empty). */
+struct ledger_value {
+    bool present;
+    uint8_t *data;
+    size_t len;
+    size_t cap; /* of data; only of the present value */
+};
+
+struct ledger_overlay_entry {
+    struct ledger_value before; /* in the store */
+    struct ledger_value now;
+};
+
+struct ledger_overlay {
+    struct store_txn *txn; /* borrowed */
+    struct hm_arena *arena;
+    struct ledger_map map; /* key -> struct ledger_overlay_entry */
+};
+
+void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
+                         struct hm_arena *arena);
+/* HM_ENOTFOUND (error is not set) when absent. The slice is valid until the next put of the key. */
+int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
+                       struct hm_error *error);
+int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice value,
+                       struct hm_error *error);
+int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
+                          struct hm_error *error);
+/* True when the entry differs from what the store holds. */
+bool ledger_overlay_changed(const struct ledger_overlay_entry *entry);
+/* Writes every changed key to the store and to the tree; gives the new root. */
+int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree *tree,
+                         uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+
+#endif

@@ -1,0 +1,150 @@
+/* What the files of the ledger share: the ledger itself and the block under way. */
+#ifndef HM_LEDGER_PRIVATE_H
+#define HM_LEDGER_PRIVATE_H
+
+#include <pthread.h>
+
+#include "ledger.h"
+#include "ledger_limits.h"
+#include "ledger_overlay.h"
+#include "ledger_seen.h"
+
+/* Keys of LEDGER_TABLE_META. */
+#define LEDGER_META_CHAIN   'c' /* -> ChainState */
+#define LEDGER_META_GENESIS 'g' /* -> Genesis, the exact bytes */
+#define LEDGER_META_HASH    'h' /* + be64 height -> 32 bytes: block hash, without reading the block */
+
+extern const struct store_tree ledger_tree;
+
+struct ledger_block;
+
+struct ledger {
+    struct store *store;
+    pthread_mutex_t lock; /* guards info and has_chain */
+    struct ledger_info info;
+    bool has_chain;
+    /* Set once when the chain is known, before other threads may ask; never changes after. */
+    struct hm_arena params_arena;
+    const Hypermesh__Params *params;
+    struct ledger_seen seen;
+    struct ledger_block *block; /* between finalize and commit or abandon */
+};
+
+/* A line of history waiting to be written. */
+struct ledger_line {
+    uint8_t subject[LEDGER_ID_BYTES]; /* asset or account */
+    uint64_t number;
+    struct hm_slice value; /* packed AssetEvent or TxLocation */
+};
+
+struct ledger_lines {
+    struct ledger_line *list;
+    size_t count;
+    size_t cap;
+};
+
+/* Where a result's transaction stands. */
+struct ledger_placed {
+    Hypermesh__TxResult *result;
+    uint32_t item;
+    uint32_t tx;
+    uint8_t account[LEDGER_ID_BYTES];
+    uint64_t account_number; /* of the account's transactions, from 0 */
+    bool charged; /* paid its fee: it counts among the account's transactions */
+};
+
+/* The block under way: one write transaction. */
+struct ledger_block {
+    struct ledger *ledger;
+    const Hypermesh__Params *params;
+    struct store_txn *txn;
+    struct hm_arena arena; /* until commit or abandon: overlay, results, record */
+    struct hm_arena scratch; /* until the next transaction */
+    struct hm_arena batch; /* until the next batch */
+    struct hm_buf pack;
+    struct ledger_overlay overlay;
+    Hypermesh__Supply supply;
+    Hypermesh__Supply supply_before;
+    uint64_t height;
+    uint64_t time_ms;
+    uint64_t base_fee;
+    uint64_t weight; /* of transactions that paid */
+    uint64_t offered; /* of batches that were taken; <= params->block_weight_max */
+    uint64_t anchor_height; /* the last anchor looked up, */
+    uint8_t anchor_hash[CRYPTO_HASH_BYTES];
+    bool anchor_known; /* and whether there is one */
+    struct ledger_lines lines;
+    struct ledger_placed *placed;
+    size_t placed_count;
+    size_t placed_cap;
+    ProtobufCBinaryData *expired;
+    size_t expired_count;
+    Hypermesh__BlockRecord record;
+    struct ledger_info next; /* what info becomes at commit */
+};
+
+/* --- keys --- */
+#define LEDGER_KEY_ID_BYTES  (1 + LEDGER_ID_BYTES)
+#define LEDGER_KEY_DUE_BYTES (1 + 8 + LEDGER_ID_BYTES)
+struct hm_slice ledger_key_id(uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
+                              uint8_t out[LEDGER_KEY_ID_BYTES]);
+struct hm_slice ledger_key_due(uint64_t expires_ms, const uint8_t id[LEDGER_ID_BYTES],
+                               uint8_t out[LEDGER_KEY_DUE_BYTES]);
+struct hm_slice ledger_key_height(uint64_t height, uint8_t out[8]);
+struct hm_slice ledger_key_numbered(const uint8_t id[LEDGER_ID_BYTES], uint64_t number,
+                                    uint8_t out[LEDGER_ID_BYTES + 8]);
+
+static inline bool ledger_id_ok(ProtobufCBinaryData id)
+{
+    return id.len == LEDGER_ID_BYTES;
+}
+
+static inline bool ledger_id_equal(ProtobufCBinaryData a, ProtobufCBinaryData b)
+{
+    return hm_slice_equal(wire_slice(a), wire_slice(b));
+}
+
+/* Reads what is known of the chain into the ledger; HM_ENOTFOUND when there is none. */
+int ledger_load(struct ledger *ledger, struct hm_error *error);
+
+/* --- reading one transaction of the store --- */
+/* Chain state, genesis name and next due lease; HM_ENOTFOUND when there is no chain. */
+int ledger_read_info(struct store_txn *txn, struct ledger_info *out, struct hm_error *error);
+int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
+                       struct hm_error *error);
+/* Expiry of the first lease that is due, 0 when none waits. */
+int ledger_read_next_due(struct store_txn *txn, uint64_t *due_ms, struct hm_error *error);
+/* Hash of the block at height: HM_ENOTFOUND (error is not set) when there is none. */
+int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO_HASH_BYTES]);
+/* An account nobody touched is all zero. */
+int ledger_read_account(struct store_txn *txn, const uint8_t id[LEDGER_ID_BYTES],
+                        struct hm_arena *arena, Hypermesh__Account **out, struct hm_error *error);
+/* Blank account with a presence of 32 zero bytes; NULL: memory. */
+Hypermesh__Account *ledger_account_blank(struct hm_arena *arena);
+/* Unpacks an account and gives it its presence when it has none yet. */
+int ledger_account_unpack(struct hm_slice bytes, struct hm_arena *arena, Hypermesh__Account **out,
+                          struct hm_error *error);
+
+/* --- writing --- */
+int ledger_chain_write(struct store_txn *txn, const struct ledger_info *info, struct hm_buf *pack,
+                       struct hm_error *error);
+/* Everything a block leaves: state, tree, block, record, indexes. Fills record and next. */
+int ledger_block_write(struct ledger_block *block, const struct ledger_proposal *proposal,
+                       struct hm_error *error);
+int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
+                     const struct ledger_line *line);
+
+/* --- blocks --- */
+int ledger_block_new(struct ledger *ledger, const struct ledger_proposal *proposal,
+                     struct ledger_block **out, struct hm_error *error);
+void ledger_block_free(struct ledger_block *block); /* drops what was not committed; NULL is fine */
+/* Ends leases whose time has come. */
+int ledger_block_expire(struct ledger_block *block, struct hm_error *error);
+
+/* --- fees --- */
+uint64_t ledger_fee_next(const Hypermesh__Params *params, uint64_t base_fee, uint64_t weight);
+
+/* --- genesis --- */
+int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error);
+
+#endif

@@ -1,0 +1,190 @@
+/* What a block leaves in the tables, all in one write transaction: state and tree, the block and its
+ * record, indexes, and the chain state that names them. */
+#include "ledger_private.h"
+
+int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
+                     const struct ledger_line *line)
+{
+    if (lines->count == lines->cap) {
+        size_t cap = lines->cap ? lines->cap * 2 : 16;
+        struct ledger_line *list = hm_arena_alloc(arena, cap * sizeof *list);
+
+        if (!list)
+            return HM_ENOMEM;
+        if (lines->count > 0)
+            memcpy(list, lines->list, lines->count * sizeof *list);
+        lines->list = list;
+        lines->cap = cap;
+    }
+    lines->list[lines->count++] = *line;
+    return 0;
+}
+
+/* Packs into the reused buffer; the slice is valid until the next pack. */
+static int pack(struct hm_buf *buffer, const ProtobufCMessage *message, struct hm_slice *out,
+                struct hm_error *error)
+{
+    hm_buf_clear(buffer);
+    if (wire_pack(message, buffer))
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    *out = hm_buf_slice(buffer);
+    return 0;
+}
+
+int ledger_chain_write(struct store_txn *txn, const struct ledger_info *info, struct hm_buf *buffer,
+                       struct hm_error *error)
+{
+    Hypermesh__ChainState state = HYPERMESH__CHAIN_STATE__INIT;
+    const uint8_t chain_key = LEDGER_META_CHAIN;
+    uint8_t hash_key[9] = {LEDGER_META_HASH};
+    struct hm_slice bytes;
+    int rc;
+
+    state.height = info->height;
+    state.time_ms = info->time_ms;
+    state.block_hash = wire_bytes(info->block_hash, sizeof info->block_hash);
+    state.state_root = wire_bytes(info->state_root, sizeof info->state_root);
+    state.base_fee = info->base_fee;
+    rc = pack(buffer, &state.base, &bytes, error);
+    if (rc)
+        return rc;
+    rc = store_put(txn, LEDGER_TABLE_META, hm_slice_of(&chain_key, 1), bytes, error);
+    if (rc)
+        return rc;
+    hm_put_be64(hash_key + 1, info->height);
+    return store_put(txn, LEDGER_TABLE_META, hm_slice_of(hash_key, sizeof hash_key),
+                     hm_slice_of(info->block_hash, sizeof info->block_hash), error);
+}
+
+static int lines_write(struct ledger_block *block, struct hm_error *error)
+{
+    for (size_t i = 0; i < block->lines.count; i++) {
+        const struct ledger_line *line = &block->lines.list[i];
+        uint8_t key[LEDGER_ID_BYTES + 8];
+        int rc = store_put(block->txn, LEDGER_TABLE_HISTORY,
+                           ledger_key_numbered(line->subject, line->number, key), line->value,
+                           error);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* Finds a transaction by its digest. One that was refused for nothing (no fee) does not hide where the
+ * same transaction was taken before. */
+static int placed_write(struct ledger_block *block, size_t number, struct hm_error *error)
+{
+    const struct ledger_placed *placed = &block->placed[number];
+    struct hm_slice digest = wire_slice(placed->result->digest);
+    Hypermesh__TxLocation location = HYPERMESH__TX_LOCATION__INIT;
+    uint8_t key[LEDGER_ID_BYTES + 8];
+    struct hm_slice known;
+    struct hm_slice bytes;
+    int rc;
+
+    if (digest.len == 0)
+        return 0;
+    if (!placed->charged) {
+        rc = store_get(block->txn, LEDGER_TABLE_TX, digest, &known);
+        if (rc != HM_ENOTFOUND)
+            return rc;
+    }
+    location.height = block->height;
+    location.item = placed->item;
+    location.tx = placed->tx;
+    location.result = (uint32_t)number;
+    rc = pack(&block->pack, &location.base, &bytes, error);
+    if (rc)
+        return rc;
+    rc = store_put(block->txn, LEDGER_TABLE_TX, digest, bytes, error);
+    if (rc || !placed->charged)
+        return rc;
+    return store_put(block->txn, LEDGER_TABLE_HISTORY,
+                     ledger_key_numbered(placed->account, placed->account_number, key), bytes,
+                     error);
+}
+
+static int record_fill(struct ledger_block *block, struct hm_error *error)
+{
+    Hypermesh__BlockRecord *record = &block->record;
+    Hypermesh__TxResult **results = hm_arena_alloc(&block->arena,
+                                                   (block->placed_count + 1) * sizeof(void *));
+
+    if (!results)
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    for (size_t i = 0; i < block->placed_count; i++)
+        results[i] = block->placed[i].result;
+    *record = (Hypermesh__BlockRecord)HYPERMESH__BLOCK_RECORD__INIT;
+    record->hash = wire_bytes(block->next.block_hash, CRYPTO_HASH_BYTES);
+    record->state_root = wire_bytes(block->next.state_root, CRYPTO_HASH_BYTES);
+    record->base_fee = block->base_fee;
+    record->results = results;
+    record->n_results = block->placed_count;
+    record->expired = block->expired;
+    record->n_expired = block->expired_count;
+    record->time_ms = block->time_ms;
+    record->weight = block->weight;
+    return 0;
+}
+
+/* The block's exact items and header, and the record beside it. */
+static int block_write(struct ledger_block *block, const struct ledger_proposal *proposal,
+                       struct hm_error *error)
+{
+    Hypermesh__Block message = HYPERMESH__BLOCK__INIT;
+    uint8_t key_bytes[8];
+    struct hm_slice key = ledger_key_height(block->height, key_bytes);
+    struct hm_slice bytes;
+    int rc;
+
+    message.header = wire_bytes(proposal->header.data, proposal->header.len);
+    message.n_items = proposal->count;
+    message.items = hm_arena_alloc(&block->arena, (proposal->count + 1) * sizeof *message.items);
+    if (!message.items)
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    for (size_t i = 0; i < proposal->count; i++)
+        message.items[i] = wire_bytes(proposal->items[i].data, proposal->items[i].len);
+    rc = pack(&block->pack, &message.base, &bytes, error);
+    if (rc == 0)
+        rc = store_append(block->txn, LEDGER_TABLE_BLOCK, key, bytes, error);
+    if (rc == 0)
+        rc = pack(&block->pack, &block->record.base, &bytes, error);
+    return rc ? rc : store_append(block->txn, LEDGER_TABLE_RECORD, key, bytes, error);
+}
+
+static int supply_put(struct ledger_block *block, struct hm_error *error)
+{
+    const uint8_t key = LEDGER_KEY_SUPPLY;
+    struct hm_slice bytes;
+    int rc = pack(&block->pack, &block->supply.base, &bytes, error);
+
+    return rc ? rc : ledger_overlay_put(&block->overlay, hm_slice_of(&key, 1), bytes, error);
+}
+
+int ledger_block_write(struct ledger_block *block, const struct ledger_proposal *proposal,
+                       struct hm_error *error)
+{
+    struct ledger_info *next = &block->next;
+    int rc = supply_put(block, error);
+
+    if (rc)
+        return rc;
+    rc = ledger_overlay_write(&block->overlay, &ledger_tree, next->state_root, error);
+    if (rc)
+        return rc;
+    next->height = block->height;
+    next->time_ms = block->time_ms;
+    next->base_fee = ledger_fee_next(block->params, block->base_fee, block->weight);
+    memcpy(next->block_hash, proposal->hash, CRYPTO_HASH_BYTES);
+    rc = record_fill(block, error);
+    if (rc == 0)
+        rc = block_write(block, proposal, error);
+    if (rc == 0)
+        rc = lines_write(block, error);
+    for (size_t i = 0; rc == 0 && i < block->placed_count; i++)
+        rc = placed_write(block, i, error);
+    if (rc == 0)
+        rc = ledger_chain_write(block->txn, next, &block->pack, error);
+    return rc ? rc : ledger_read_next_due(block->txn, &next->next_due_ms, error);
+}

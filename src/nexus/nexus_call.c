@@ -1,0 +1,152 @@
+#include "nexus_call.h"
+
+#include <stdarg.h>
+
+const char *nexus_value(const struct nexus_call *call, const char *option)
+{
+    return nexus_line_value(call->line, call->grammar, option);
+}
+
+bool nexus_has(const struct nexus_call *call, const char *option)
+{
+    return nexus_line_has(call->line, call->grammar, option);
+}
+
+const char *nexus_operand(const struct nexus_call *call, size_t at)
+{
+    return at < call->line->operand_count ? call->line->operands[at] : NULL;
+}
+
+int nexus_value_u64(struct nexus_call *call, const char *option, uint64_t *out)
+{
+    const char *text = nexus_value(call, option);
+    int rc = text ? hm_u64_parse(text, out, &call->error) : 0;
+
+    return rc ? hm_error_prefix(&call->error, "--%s", option) : 0;
+}
+
+int nexus_value_ms(struct nexus_call *call, const char *option, uint64_t *out)
+{
+    const char *text = nexus_value(call, option);
+    int rc = text ? hm_duration_parse_ms(text, out, &call->error) : 0;
+
+    return rc ? hm_error_prefix(&call->error, "--%s", option) : 0;
+}
+
+int nexus_no_memory(struct nexus_call *call)
+{
+    return hm_fail(&call->error, HM_ENOMEM, "out of memory");
+}
+
+int nexus_connect(struct nexus_call *call)
+{
+    return call->client ? 0 : nexus_client_open(&call->place, &call->client, &call->error);
+}
+
+const char *nexus_part(struct nexus_call *call, const char *text)
+{
+    const char *escaped = nexus_escape(text, call->arena);
+
+    return escaped ? escaped : "";
+}
+
+int nexus_ask(struct nexus_call *call, const char *method, json_t *body, json_t **reply,
+              const char *path, ...)
+{
+    NEXUS_AUTOJSON json_t *own = body;
+    HM_CLEANUP(hm_buf) struct hm_buf target = {0};
+    char *text = NULL;
+    va_list args;
+    int len;
+    int rc = nexus_connect(call);
+
+    if (rc)
+        return rc;
+    va_start(args, path);
+    len = vasprintf(&text, path, args);
+    va_end(args);
+    if (len < 0)
+        return nexus_no_memory(call);
+    rc = nexus_client_call(call->client, method, text, own, reply, &call->error);
+    free(text);
+    return rc;
+}
+
+int nexus_query(struct nexus_call *call, const char **path, const char *key, const char *value)
+{
+    const char *longer;
+
+    if (!value)
+        return 0;
+    longer = hm_arena_printf(call->arena, "%s%c%s=%s", *path, strchr(*path, '?') ? '&' : '?', key,
+                             nexus_part(call, value));
+    if (!longer)
+        return nexus_no_memory(call);
+    *path = longer;
+    return 0;
+}
+
+static int list_page(struct nexus_call *call, const char *path, size_t limit, const char *after,
+                     json_t **page)
+{
+    char number[24];
+    int rc;
+
+    snprintf(number, sizeof(number), "%zu", limit);
+    rc = nexus_query(call, &path, "limit", number);
+    if (!rc)
+        rc = nexus_query(call, &path, "after", after);
+    return rc ? rc : nexus_ask(call, "GET", NULL, page, "%s", path);
+}
+
+int nexus_list(struct nexus_call *call, const char *path, size_t most, json_t **items)
+{
+    NEXUS_AUTOJSON json_t *all = json_array();
+    const char *after = NULL;
+    size_t limit = most ? most : NEXUS_LIST_MAX;
+
+    if (!all)
+        return nexus_no_memory(call);
+    while (json_array_size(all) < limit) {
+        NEXUS_AUTOJSON json_t *page = NULL;
+        size_t missing = limit - json_array_size(all);
+        const json_t *found;
+        int rc = list_page(call, path, missing < NEXUS_PAGE_SIZE ? missing : NEXUS_PAGE_SIZE, after,
+                           &page);
+
+        if (rc)
+            return rc;
+        found = nexus_json_list(page, "items");
+        if (!found)
+            return hm_fail(&call->error, HM_EPARSE, "the node's answer holds no list of items");
+        if (json_array_extend(all, (json_t *)(uintptr_t)found) != 0)
+            return nexus_no_memory(call);
+        after = nexus_json_text(page, "next");
+        if (after[0] == '\0' || json_array_size(found) == 0)
+            break;
+        after = hm_arena_strdup(call->arena, after);
+        if (!after)
+            return nexus_no_memory(call);
+        if (!most && json_array_size(all) >= limit)
+            nexus_say("there are more than %d; the rest is not shown", NEXUS_LIST_MAX);
+    }
+    *items = HM_TAKE(all);
+    return 0;
+}
+
+int nexus_body_text(struct nexus_call *call, json_t *body, const char *key, const char *text)
+{
+    json_t *value;
+
+    if (!text)
+        return 0;
+    value = json_string(text); /* NULL for what is not UTF-8, too */
+    if (!value)
+        return hm_fail(&call->error, HM_EINVAL, "%s: is not UTF-8", key);
+    return json_object_set_new(body, key, value) == 0 ? 0 : nexus_no_memory(call);
+}
+
+int nexus_body_option(struct nexus_call *call, json_t *body, const char *key, const char *option)
+{
+    return nexus_body_text(call, body, key, nexus_value(call, option));
+}

@@ -1,0 +1,24 @@
+/* Every verb, by its row; each stands in verb_GROUP.c or verb_NAME.c. */
+#ifndef HM_NEXUS_VERBS_H
+#define HM_NEXUS_VERBS_H
+
+#include "nexus_option.h"
+
+extern const struct nexus_verb verb_up, verb_down, verb_status, verb_run, verb_verify, verb_doctor,
+    verb_completion, verb_version, verb_help;
+extern const struct nexus_verb verb_asset_ls, verb_asset_show, verb_asset_history, verb_asset_scan;
+extern const struct nexus_verb verb_asset_register, verb_asset_update, verb_asset_transfer,
+    verb_asset_retire, verb_asset_privacy;
+extern const struct nexus_verb verb_asset_lease, verb_asset_release;
+extern const struct nexus_verb verb_lease_ls, verb_lease_show, verb_lease_renew;
+extern const struct nexus_verb verb_job_ls, verb_job_show, verb_job_logs, verb_job_wait,
+    verb_job_cancel;
+extern const struct nexus_verb verb_image_ls, verb_image_import, verb_image_build_base,
+    verb_image_rm;
+extern const struct nexus_verb verb_account_ls, verb_account_show, verb_account_create,
+    verb_account_transfer, verb_account_bond, verb_account_unbond, verb_account_revoke;
+extern const struct nexus_verb verb_block_ls, verb_block_show;
+extern const struct nexus_verb verb_tx_show, verb_tx_send, verb_tx_validate;
+extern const struct nexus_verb verb_state_prove;
+
+#endif

@@ -1,0 +1,298 @@
+/* From an open data directory to a ready node: identities, chain, plot, engine, sessions, hardware. Each step
+ * finds out what is there already, so a start after a kill goes on where the last one stopped. */
+#include <stdio.h>
+
+#include "node_private.h"
+
+#define NODE_GENESIS_MAX_BYTES ((size_t)1 << 20)
+
+static int node_ensure_identity(struct node *node, const char *name, struct hm_error *error)
+{
+    struct trust_entry entry;
+    int rc = trust_identity_create(node->keystore, name, &entry, error);
+
+    if (rc == 0)
+        hm_log(HM_LOG_INFO, "node", "new account '%s'", name);
+    return rc == HM_EEXIST ? 0 : rc;
+}
+
+static int node_boot_identities(struct node *node, struct hm_error *error)
+{
+    int rc = node_ensure_identity(node, NODE_OPERATOR, error);
+
+    if (rc == 0)
+        rc = node_ensure_identity(node, NODE_USER, error);
+    if (rc == 0)
+        rc = node_wallet_resolve(node, NODE_OPERATOR, node->operator_id, error);
+    return rc;
+}
+
+static int node_boot_chain(struct node *node, struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf genesis = {0};
+    struct ledger_info info;
+    int rc = ledger_info(node->ledger, &info, error);
+
+    if (rc != HM_ENOTFOUND)
+        return rc;
+    if (node->options.genesis_path != NULL)
+        rc = hm_file_read(node->options.genesis_path, NODE_GENESIS_MAX_BYTES, &genesis, error);
+    else
+        rc = node_genesis_make(node, &genesis, error);
+    if (rc == 0)
+        rc = ledger_init_chain(node->ledger, hm_buf_slice(&genesis), error);
+    return rc;
+}
+
+/* --- plot ------------------------------------------------------------------------------------------------------ */
+
+static int node_plot_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct node *node = ctx;
+
+    node_say_not_ready(node, "building the plot: %u %%",
+                       total == 0 ? 100U : (unsigned)(done / (total / 100 + 1)));
+    return node_quitting(node);
+}
+
+static int node_plot_build(struct node *node, const char *path, struct hm_error *error)
+{
+    uint64_t labels = node->options.plot_bytes / PROOF_LABEL_BYTES;
+    uint64_t segment = PROOF_SEGMENT_LABELS_DEFAULT;
+
+    while (segment > labels && segment > 64) /* small plots: one segment, a power of two */
+        segment /= 2;
+    labels -= labels % segment;
+    if (labels == 0)
+        return hm_fail(error, HM_ERANGE, "a plot of %llu bytes is too small",
+                       (unsigned long long)node->options.plot_bytes);
+    hm_log(HM_LOG_INFO, "node", "building a plot of %llu MiB",
+           (unsigned long long)(labels * PROOF_LABEL_BYTES >> 20));
+    return proof_plot_create(path, node->operator_id, labels, segment, node_plot_progress, node,
+                             error);
+}
+
+static int node_boot_plot(struct node *node, struct hm_error *error)
+{
+    char path[NODE_PATH_MAX_BYTES];
+    struct proof_plot *plot;
+    int rc = node_path(node, "plot", path, error);
+
+    if (rc != 0)
+        return rc;
+    rc = proof_plot_open(path, node->operator_id, &plot, error);
+    if (rc == HM_ECORRUPT)
+        hm_log(HM_LOG_WARN, "node", "%s; it is built anew", error->text);
+    if (rc == HM_ENOTFOUND || rc == HM_ECORRUPT) {
+        rc = node_plot_build(node, path, error);
+        if (rc == 0)
+            rc = proof_plot_open(path, node->operator_id, &plot, error);
+    }
+    if (rc == 0)
+        atomic_store(&node->plot, plot);
+    return rc;
+}
+
+/* --- engine ----------------------------------------------------------------------------------------------------- */
+
+static void node_engine_failed(void *ctx, const struct hm_error *error)
+{
+    node_fail(ctx, error->text);
+}
+
+static int node_boot_engine(struct node *node, struct hm_error *error)
+{
+    const struct engine_options options = {.ledger = node->ledger,
+                                           .clock = node->options.clock,
+                                           .sealer = {.seal = node_seal, .ctx = node},
+                                           .on_failure = node_engine_failed,
+                                           .ctx = node};
+
+    return engine_solo_open(&options, &node->engine, error);
+}
+
+/* --- accounts on the ledger ---------------------------------------------------------------------------------------- */
+
+#define NODE_BOOT_OPS_MAX 2
+
+/* What an account lacks to take part, as operations in the arena. */
+struct node_lacks {
+    Hypermesh__Operation *ops[NODE_BOOT_OPS_MAX];
+    size_t count;
+};
+
+static Hypermesh__Operation *node_lacks_add(struct node_lacks *lacks, struct hm_arena *arena)
+{
+    Hypermesh__Operation *op = hm_arena_alloc(arena, sizeof(*op));
+
+    if (op != NULL) {
+        hypermesh__operation__init(op);
+        lacks->ops[lacks->count++] = op;
+    }
+    return op;
+}
+
+static int node_lacks_bond(struct node_lacks *lacks, const Hypermesh__Account *account,
+                           uint64_t needed, struct hm_arena *arena)
+{
+    Hypermesh__Bond *bond;
+    Hypermesh__Operation *op;
+
+    if (account->bonded >= needed)
+        return 0;
+    bond = hm_arena_alloc(arena, sizeof(*bond));
+    op = node_lacks_add(lacks, arena);
+    if (bond == NULL || op == NULL)
+        return HM_ENOMEM;
+    hypermesh__bond__init(bond);
+    bond->amount = needed - account->bonded;
+    op->op_case = HYPERMESH__OPERATION__OP_BOND;
+    op->bond = bond;
+    return 0;
+}
+
+static bool node_same_plot(const Hypermesh__PlotCommitment *a, const Hypermesh__PlotCommitment *b)
+{
+    return a != NULL && a->root.len == b->root.len &&
+           memcmp(a->root.data, b->root.data, b->root.len) == 0 && a->labels == b->labels &&
+           a->segment_labels == b->segment_labels;
+}
+
+static int node_lacks_plot(struct node *node, struct node_lacks *lacks,
+                           const Hypermesh__Account *account, size_t openings,
+                           struct hm_arena *arena, struct hm_error *error)
+{
+    const struct proof_plot *plot = atomic_load(&node->plot);
+    Hypermesh__PlotCommitment *commitment = hm_arena_alloc(arena, sizeof(*commitment));
+    Hypermesh__SpaceCommit *commit = hm_arena_alloc(arena, sizeof(*commit));
+    uint8_t challenge[CRYPTO_HASH_BYTES];
+    Hypermesh__Operation *op;
+
+    if (commitment == NULL || commit == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a plot's commitment");
+    proof_plot_commitment(plot, commitment);
+    if (node_same_plot(account->plot, commitment))
+        return 0;
+    hypermesh__space_commit__init(commit);
+    commit->plot = commitment;
+    proof_plot_challenge(node->operator_id, commitment, challenge);
+    int rc = proof_plot_open_at(plot, challenge, openings, true, arena, &commit->openings, error);
+    if (rc != 0)
+        return rc;
+    commit->n_openings = openings;
+    op = node_lacks_add(lacks, arena);
+    if (op == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a plot's commitment");
+    op->op_case = HYPERMESH__OPERATION__OP_SPACE_COMMIT;
+    op->space_commit = commit;
+    return 0;
+}
+
+/* Session, bond and (for the operator) plot; in one root-signed transaction when all are new. */
+static int node_boot_account(struct node *node, const char *name, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    bool is_operator = strcmp(name, NODE_OPERATOR) == 0;
+    struct node_lacks lacks = {0};
+    struct ledger_view *view;
+    Hypermesh__Account *account;
+    Hypermesh__Params *params;
+    uint8_t id[WIRE_ID_BYTES], session_key[CRYPTO_ED25519_PUBLIC_BYTES];
+
+    hm_arena_init(&arena, 0);
+    int rc = node_wallet_resolve(node, name, id, error);
+    if (rc == 0)
+        rc = ledger_view_open(node->ledger, &view, error);
+    if (rc != 0)
+        return rc;
+    rc = ledger_view_account(view, id, &arena, &account, error);
+    if (rc == 0)
+        rc = ledger_view_params(view, &arena, &params, error);
+    ledger_view_close(view);
+    if (rc == 0 && node_lacks_bond(&lacks, account,
+                                   is_operator ? params->bond_provider : params->bond_consumer,
+                                   &arena) != 0)
+        rc = hm_fail(error, HM_ENOMEM, "no memory to bond");
+    if (rc == 0 && is_operator)
+        rc = node_lacks_plot(node, &lacks, account, params->plot_commit_openings, &arena, error);
+    if (rc != 0)
+        return rc;
+    bool had_session = node_wallet_session_key(node, name, session_key) == 0;
+    rc = node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
+    if (rc == 0 && had_session && lacks.count > 0)
+        rc = node_wallet_submit(node, name, lacks.ops, lacks.count, NULL, error);
+    return rc;
+}
+
+static int node_boot_accounts(struct node *node, struct hm_error *error)
+{
+    int rc = node_boot_account(node, NODE_OPERATOR, error);
+
+    if (rc != 0)
+        return hm_error_prefix(error, "account '%s'", NODE_OPERATOR);
+    rc = node_boot_account(node, NODE_USER, error);
+    if (rc != 0)
+        return hm_error_prefix(error, "account '%s'", NODE_USER);
+    return 0;
+}
+
+/* --- this machine --------------------------------------------------------------------------------------------------- */
+
+/* A machine without a working sandbox still serves the ledger; jobs are refused with the reason. */
+static int node_boot_machine(struct node *node, struct hm_error *error)
+{
+    struct runtime_machine machine;
+    char path[NODE_PATH_MAX_BYTES];
+    int rc = node_path(node, "jobs", path, error);
+
+    if (rc != 0)
+        return rc;
+    rc = runtime_probe(path, node->options.oci_runtime, &machine, error);
+    if (rc != 0) {
+        hm_log(HM_LOG_WARN, "node", "jobs cannot run here: %s", error->text);
+        return 0;
+    }
+    pthread_mutex_lock(&node->state_lock);
+    node->machine = machine;
+    node->machine_known = true;
+    pthread_mutex_unlock(&node->state_lock);
+    return 0;
+}
+
+/* --- in order ---------------------------------------------------------------------------------------------------------- */
+
+static const struct node_boot_step {
+    const char *doing;
+    int (*run)(struct node *node, struct hm_error *error);
+} node_boot_steps[] = {
+    {"looking for a container runtime", node_boot_machine},
+    {"opening accounts", node_boot_identities},
+    {"opening the chain", node_boot_chain},
+    {"opening the plot", node_boot_plot},
+    {"starting the engine", node_boot_engine},
+    {"opening sessions", node_boot_accounts},
+    {"registering this machine's hardware", node_hardware_start},
+    {"finishing jobs of the last run", node_jobs_recover},
+};
+
+void *node_bootstrap_main(void *arg)
+{
+    struct node *node = arg;
+
+    for (size_t i = 0; i < HM_COUNT_OF(node_boot_steps); i++) {
+        const struct node_boot_step *step = &node_boot_steps[i];
+        struct hm_error error = {0};
+
+        if (node_quitting(node))
+            return NULL;
+        node_say_not_ready(node, "%s", step->doing);
+        if (step->run(node, &error) != 0) {
+            if (!node_quitting(node))
+                node_fail(node, error.text);
+            return NULL;
+        }
+    }
+    atomic_store(&node->ready, true);
+    hm_log(HM_LOG_INFO, "node", "ready: %s", api_server_listen(node->api));
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* A job from request to receipt: what node_jobs.c (table, records) and node_job_run.c (the run) share. */
+#ifndef HM_NODE_JOB_H
+#define HM_NODE_JOB_H
+
+#include "node_private.h"
+
+#define NODE_JOB_ID_CHARS     13 /* "j" + 12 hex digits: milliseconds and a counter, so ids sort by age */
+#define NODE_JOBS_LIVE_MAX    256
+#define NODE_JOBS_KEPT_MAX    1000 /* ended ones; the oldest goes, with its log */
+#define NODE_JOB_RECORD_MAX_BYTES ((size_t)1 << 20)
+#define NODE_JOB_STORE_TABLE  0
+
+/* A job that has not ended. Its record belongs to its thread; everyone else reads the store. */
+struct node_job {
+    struct node_job *next;
+    struct node *node;
+    char id[NODE_JOB_ID_CHARS + 1];
+    char account[TRUST_NAME_MAX + 1]; /* who pays */
+    int cancel_fd;                    /* eventfd */
+    uint64_t log_bytes;               /* under jobs.lock */
+    struct hm_arena arena;            /* the record's memory */
+    Hypermesh__JobRecord record;
+    pthread_t thread;
+};
+
+/* Writes the record and wakes who waits for it. A failure is logged: the job goes on. */
+void node_job_save(struct node_job *job);
+void node_job_folder(const struct node *node, const char *id, char out[NODE_PATH_MAX_BYTES]);
+bool node_job_cancelled(const struct node_job *job);
+/* The thread's function; frees the job. */
+void *node_job_main(void *job);
+/* Ends a lease with what was used; fills the record's settlement. */
+int node_job_settle(struct node *node, Hypermesh__JobRecord *record, const Hypermesh__JobUsage *used,
+                    struct hm_arena *arena, struct hm_error *error);
+/* Takes the job off the live list and frees it. */
+void node_job_end(struct node_job *job);
+
+/* The API's side; see api.h. */
+int node_job_create(struct node *node, const Hypermesh__JobSpec *spec, const char *account,
+                    struct hm_arena *arena, Hypermesh__JobRecord **out, struct hm_error *error);
+int node_job_get(struct node *node, const char *id, struct hm_arena *arena,
+                 Hypermesh__JobRecord **out, struct hm_error *error);
+int node_job_list(struct node *node, const char *after, size_t limit, struct hm_arena *arena,
+                  Hypermesh__JobRecord ***out, size_t *count, struct hm_error *error);
+int node_job_cancel(struct node *node, const char *id, struct hm_error *error);
+int node_job_wait(struct node *node, const char *id, Hypermesh__JobState seen_state,
+                  uint64_t seen_log_bytes, unsigned timeout_ms, struct hm_error *error);
+
+#endif

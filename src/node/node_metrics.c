@@ -1,0 +1,152 @@
+/* Metrics in Prometheus's text format, named by its rules: base units, _total for counters. */
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "node_private.h"
+
+static int node_metric(struct hm_buf *out, const char *name, const char *type, const char *help,
+                       double value)
+{
+    return hm_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type,
+                         name, value);
+}
+
+static double node_tokens(uint64_t base_units)
+{
+    return (double)base_units / 1e9;
+}
+
+static int node_metrics_ledger(struct node *node, struct hm_buf *out)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Supply *supply;
+    struct ledger_view *view;
+    struct ledger_info info;
+    int rc;
+
+    hm_arena_init(&arena, 0);
+    if (node_view(node, &view, NULL) != 0)
+        return 0;
+    rc = ledger_view_info(view, &info, NULL);
+    if (rc == 0)
+        rc = ledger_view_supply(view, &arena, &supply, NULL);
+    ledger_view_close(view);
+    if (rc != 0)
+        return rc;
+    const struct {
+        const char *name, *help;
+        double value;
+    } gauges[] = {
+        {"hypermesh_ledger_height", "Height of the last durable block.", (double)info.height},
+        {"hypermesh_ledger_time_seconds", "Time of the last block.", (double)info.time_ms / 1e3},
+        {"hypermesh_ledger_base_fee_hyper", "HYPER for one unit of weight.", node_tokens(info.base_fee)},
+        {"hypermesh_supply_accounts_hyper", "HYPER in free balances.", node_tokens(supply->hyper_accounts)},
+        {"hypermesh_supply_bonded_hyper", "HYPER bonded or unbonding.", node_tokens(supply->hyper_bonded)},
+        {"hypermesh_supply_escrow_hyper", "HYPER held for leases.", node_tokens(supply->hyper_escrow)},
+        {"hypermesh_supply_burnt_hyper", "HYPER burnt as fees.", node_tokens(supply->hyper_burnt)},
+        {"hypermesh_supply_minted_caes", "CAES minted as rewards.", node_tokens(supply->caes_minted)},
+    };
+    for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(gauges); i++)
+        rc = node_metric(out, gauges[i].name, "gauge", gauges[i].help, gauges[i].value);
+    return rc;
+}
+
+static int node_metrics_engine(struct node *node, struct hm_buf *out)
+{
+    struct engine_status status;
+
+    engine_get_status(node->engine, &status);
+    int rc = node_metric(out, "hypermesh_engine_blocks_total", "counter", "Blocks made since start.",
+                         (double)status.blocks);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_engine_transactions_total", "counter",
+                         "Transactions in those blocks.", (double)status.txs);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_engine_busy_seconds_total", "counter",
+                         "Time the ledger's writer spent on blocks.", (double)status.busy_ns / 1e9);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_engine_queue_length", "gauge", "Transactions waiting.",
+                         (double)status.queued);
+    return rc;
+}
+
+static int node_metrics_jobs(struct node *node, struct hm_buf *out)
+{
+    pthread_mutex_lock(&node->jobs.lock);
+    double live = (double)node->jobs.running, leased = (double)node->jobs.leased;
+    pthread_mutex_unlock(&node->jobs.lock);
+    int rc = node_metric(out, "hypermesh_jobs_live", "gauge", "Jobs that have not ended.", live);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_jobs_leased", "gauge", "Of them, holding a lease.", leased);
+    return rc;
+}
+
+static int node_metrics_store(struct node *node, struct hm_buf *out)
+{
+    struct store_stats stats;
+
+    if (store_stats(node->store, &stats, NULL) != 0)
+        return 0;
+    return node_metric(out, "hypermesh_store_used_bytes", "gauge", "Ledger's size on disk.",
+                       (double)stats.bytes_used);
+}
+
+static double node_open_fd_count(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    double count = -1; /* the folder's own descriptor */
+
+    if (dir == NULL)
+        return 0;
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count - 2; /* . and .. */
+}
+
+static int node_metrics_process(struct node *node, struct hm_buf *out)
+{
+    struct rusage usage = {0};
+
+    getrusage(RUSAGE_SELF, &usage);
+    int rc = node_metric(out, "process_cpu_seconds_total", "counter", "CPU time used.",
+                         (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                             (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_process_max_resident_bytes", "gauge", "Peak memory.",
+                         (double)usage.ru_maxrss * 1024);
+    if (rc == 0)
+        rc = node_metric(out, "process_open_fds", "gauge", "Open descriptors.",
+                         node_open_fd_count());
+    if (rc == 0)
+        rc = node_metric(out, "process_start_time_seconds", "gauge", "When the node started.",
+                         (double)node->started_ms / 1e3);
+    return rc;
+}
+
+int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
+{
+    struct node *node = ctx;
+    bool ready = atomic_load(&node->ready);
+    int rc = node_metric(out, "hypermesh_ready", "gauge", "1 when the node serves.", ready);
+
+    if (rc == 0)
+        rc = hm_buf_printf(out,
+                           "# HELP hypermesh_build_info Version of this daemon.\n"
+                           "# TYPE hypermesh_build_info gauge\n"
+                           "hypermesh_build_info{version=\"%s\"} 1\n",
+                           HM_VERSION);
+    if (rc == 0 && ready)
+        rc = node_metrics_ledger(node, out);
+    if (rc == 0 && ready)
+        rc = node_metrics_engine(node, out);
+    if (rc == 0)
+        rc = node_metrics_jobs(node, out);
+    if (rc == 0)
+        rc = node_metrics_store(node, out);
+    if (rc == 0)
+        rc = node_metrics_process(node, out);
+    return rc == 0 ? 0 : hm_fail(error, HM_ENOMEM, "no memory for metrics");
+}

@@ -1,0 +1,180 @@
+/* The node's insides: what its files share. */
+#ifndef HM_NODE_PRIVATE_H
+#define HM_NODE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api.h"
+#include "asset.h"
+#include "base.h"
+#include "crypto.h"
+#include "engine.h"
+#include "ledger.h"
+#include "node.h"
+#include "proof.h"
+#include "runtime.h"
+#include "store.h"
+#include "trust.h"
+#include "wire.h"
+
+#define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
+#define NODE_USER     "user"     /* whose jobs they are unless another account is named */
+
+#define NODE_PATH_MAX_BYTES 4096
+#define NODE_TEXT_MAX_BYTES 512
+
+struct node_account;
+struct node_job;
+
+/* Accounts of the keystore that have been used since start. */
+struct node_wallet {
+    pthread_mutex_t lock; /* guards the list, not the accounts */
+    struct node_account *accounts;
+};
+
+struct node_jobs {
+    pthread_mutex_t lock; /* guards everything below and every job's record */
+    pthread_cond_t changed;
+    struct store *store; /* durable records, apart from the ledger's writer */
+    struct node_job *live;
+    size_t running; /* live jobs */
+    size_t leased;  /* of them, holding a lease */
+    uint64_t last_number;
+    bool stopping;
+};
+
+/* Hardware as last seen; replaced whole, under the lock. */
+struct node_hardware {
+    pthread_mutex_t lock;
+    struct hm_arena arena;
+    struct asset_inventory inventory;
+    pthread_t watcher;
+    bool watching;
+};
+
+struct node {
+    struct node_options options;
+    char data_dir[NODE_PATH_MAX_BYTES];
+    uint64_t started_ms;
+    int stop_fd;      /* eventfd: the node wants to end */
+    int quit_fd;      /* eventfd: threads must end */
+
+    struct store *store;
+    struct ledger *ledger;
+    struct engine *engine;
+    struct trust_keystore *keystore;
+    struct runtime_images *images;
+    struct api_server *api;
+    struct api_backend backend;
+    uint8_t operator_id[WIRE_ID_BYTES];
+
+    struct node_wallet wallet;
+    struct node_jobs jobs;
+    struct node_hardware hardware;
+
+    /* The plot is read by the engine's thread once it is there. */
+    _Atomic(struct proof_plot *) plot;
+
+    pthread_t bootstrap;
+    bool bootstrapping; /* a thread to join */
+    atomic_bool verifying;
+    atomic_bool ready;
+    pthread_mutex_t state_lock; /* guards the two texts and the machine */
+    char not_ready[NODE_TEXT_MAX_BYTES];
+    char failure[NODE_TEXT_MAX_BYTES];
+    bool machine_known;
+    struct runtime_machine machine;
+};
+
+/* --- node_state.c: what the node says of itself ---------------------------------------------------- */
+void node_say_not_ready(struct node *node, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Remembers why and asks for the end. */
+void node_fail(struct node *node, const char *why);
+int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_BYTES],
+              struct hm_error *error);
+/* HM_EBUSY with what it is doing while it is not ready. */
+int node_need_ready(struct node *node, struct hm_error *error);
+bool node_quitting(const struct node *node);
+
+/* --- node_genesis.c ----------------------------------------------------------------------------------- */
+/* The chain of a node of its own: user, operator and keyless accounts hold the initial distribution. */
+int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *error);
+
+/* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
+void *node_bootstrap_main(void *node);
+
+/* --- node_seal.c: batches ------------------------------------------------------------------------------- */
+int node_seal(void *node, const struct hm_slice *txs, size_t count, struct hm_buf *out,
+              struct hm_error *error);
+
+/* --- node_wallet.c: signing and ordering for the keystore's accounts -------------------------------------- */
+void node_wallet_init(struct node_wallet *wallet);
+void node_wallet_release(struct node_wallet *wallet);
+/* Signs the operations as one transaction of the named account, orders it and waits until it is durable.
+ * A session key is granted first when there is none. A transaction that failed in its block is this
+ * function's failure; receipt may be NULL. */
+int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
+                       size_t count, struct engine_receipt *receipt, struct hm_error *error);
+/* Grants a session key when there is none that lasts; extra operations ride along in the same
+ * root-signed transaction and are left out when a session is there already. */
+int node_wallet_open_session(struct node *node, const char *name, Hypermesh__Operation *const *extra,
+                             size_t extra_count, struct hm_error *error);
+/* Account id of a name, or of "hm1..." text. */
+int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WIRE_ID_BYTES],
+                        struct hm_error *error);
+/* Signs a batch's head with the session key that it names. HM_ECONFLICT when another has taken its place
+ * meanwhile. */
+int node_wallet_sign_batch(struct node *node, const char *name, struct hm_slice head,
+                           const uint8_t session_key[CRYPTO_ED25519_PUBLIC_BYTES],
+                           uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES],
+                           struct hm_error *error);
+/* HM_ENOTFOUND without a session. */
+int node_wallet_session_key(struct node *node, const char *name,
+                            uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES]);
+
+/* --- node_hardware.c ---------------------------------------------------------------------------------------- */
+/* First scan, and registration of what is not on the ledger yet. */
+int node_hardware_start(struct node *node, struct hm_error *error);
+void node_hardware_stop(struct node *node);
+/* The machine as it is now; in the arena. */
+int node_hardware_scan(struct node *node, struct hm_arena *arena, struct asset_inventory *out,
+                       struct hm_error *error);
+
+/* --- node_lease.c --------------------------------------------------------------------------------------------- */
+/* The lease's share of this machine as limits; strings in the arena. */
+int node_lease_limits(struct node *node, const Hypermesh__Lease *lease, struct hm_arena *arena,
+                      Hypermesh__SandboxLimits *limits, struct hm_error *error);
+/* What the job used, as ledger records of the lease; in the arena. */
+int node_lease_usage(struct node *node, const Hypermesh__Lease *lease,
+                     const Hypermesh__JobUsage *used, struct hm_arena *arena,
+                     Hypermesh__ResourceTransaction ***records, size_t *count,
+                     struct hm_error *error);
+
+/* --- node_proofs.c --------------------------------------------------------------------------------------------- */
+/* Four reports, in the order of enum ledger_proof_kind; in the arena. */
+int node_proofs_of_tx(struct node *node, struct ledger_view *view, const uint8_t digest[32],
+                      struct hm_arena *arena, Hypermesh__ProofReport **out, struct hm_error *error);
+int node_proofs_of_batch(struct node *node, struct ledger_view *view, struct hm_slice batch,
+                         size_t tx_index, struct hm_arena *arena, Hypermesh__ProofReport **out,
+                         struct hm_error *error);
+
+/* --- node_jobs.c, node_job_run.c ------------------------------------------------------------------------------ */
+int node_jobs_open(struct node *node, struct hm_error *error);
+/* Settles what a killed daemon left running. Call when the chain is ready. */
+int node_jobs_recover(struct node *node, struct hm_error *error);
+void node_jobs_stop(struct node *node);  /* cancels and settles what runs; takes no more */
+void node_jobs_close(struct node *node); /* after the API, which reads records */
+
+/* --- the functions behind the API ------------------------------------------------------------------------------- */
+void node_backend_init(struct node *node);          /* node_backend.c: fills node->backend */
+void node_backend_chain_init(struct node *node);    /* node_backend_chain.c: ledger reads, proofs */
+void node_backend_machine_init(struct node *node);  /* node_backend_machine.c: scan, doctor, jobs, images */
+int node_metrics(void *node, struct hm_buf *out, struct hm_error *error); /* node_metrics.c */
+int node_doctor(void *node, struct hm_arena *arena, struct api_check **out, size_t *count,
+                struct hm_error *error);                                  /* node_doctor.c */
+/* A snapshot for one request; HM_EBUSY while the node is not ready. */
+int node_view(struct node *node, struct ledger_view **out, struct hm_error *error);
+
+#endif

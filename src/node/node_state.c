@@ -1,0 +1,58 @@
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "node_private.h"
+
+void node_say_not_ready(struct node *node, const char *format, ...)
+{
+    va_list args;
+
+    pthread_mutex_lock(&node->state_lock);
+    va_start(args, format);
+    vsnprintf(node->not_ready, sizeof(node->not_ready), format, args);
+    va_end(args);
+    pthread_mutex_unlock(&node->state_lock);
+}
+
+void node_fail(struct node *node, const char *why)
+{
+    const uint64_t one = 1;
+
+    hm_log(HM_LOG_ERROR, "node", "the node cannot go on: %s", why);
+    pthread_mutex_lock(&node->state_lock);
+    if (node->failure[0] == '\0')
+        snprintf(node->failure, sizeof(node->failure), "%s", why);
+    snprintf(node->not_ready, sizeof(node->not_ready), "the node has failed: %s", why);
+    pthread_mutex_unlock(&node->state_lock);
+    atomic_store(&node->ready, false);
+    hm_write_all(node->stop_fd, &one, sizeof(one), NULL);
+}
+
+int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_BYTES],
+              struct hm_error *error)
+{
+    int len = snprintf(out, NODE_PATH_MAX_BYTES, "%s/%s", node->data_dir, name);
+
+    if (len < 0 || len >= NODE_PATH_MAX_BYTES)
+        return hm_fail(error, HM_ELIMIT, "the data directory's path is too long for '%s'", name);
+    return 0;
+}
+
+int node_need_ready(struct node *node, struct hm_error *error)
+{
+    if (atomic_load(&node->ready))
+        return 0;
+    pthread_mutex_lock(&node->state_lock);
+    int rc = hm_fail(error, HM_EBUSY, "%s", node->not_ready);
+    pthread_mutex_unlock(&node->state_lock);
+    return rc;
+}
+
+bool node_quitting(const struct node *node)
+{
+    struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
+
+    return poll(&quit, 1, 0) > 0;
+}

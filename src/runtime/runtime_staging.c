@@ -1,0 +1,295 @@
+/* An import under way: everything lies in a folder of its own until all of it has been checked. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime_images.h"
+
+#define STAGING_STEP_BYTES ((size_t)64 << 10)
+
+int runtime_staging_begin(struct runtime_images *images, struct runtime_staging *out,
+                          struct hm_error *error)
+{
+    struct runtime_staging staging = {.images = images,
+                                      .budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES}};
+    const struct hm_random *random = hm_random_system();
+    char path[RUNTIME_PATH_MAX_BYTES];
+    uint8_t id[8];
+    char hex[17];
+    int rc;
+
+    if (random->fill(random->ctx, id, sizeof(id)) != 0)
+        return hm_fail(error, HM_EIO, "no random bytes");
+    hm_hex_encode(id, sizeof(id), hex);
+    if ((size_t)snprintf(staging.dir, sizeof(staging.dir), "%s/tmp/%s", images->root, hex) >=
+        sizeof(staging.dir))
+        return hm_fail(error, HM_ELIMIT, "the image folder's path is too long");
+    snprintf(path, sizeof(path), "%s/blobs/sha256", staging.dir);
+    rc = hm_mkdir_all(path, 0700, error);
+    if (rc == 0) {
+        snprintf(path, sizeof(path), "%s/layers", staging.dir);
+        rc = hm_mkdir_all(path, 0700, error);
+    }
+    if (rc == 0)
+        *out = staging;
+    else
+        runtime_staging_release(&staging);
+    return rc;
+}
+
+void runtime_staging_release(struct runtime_staging *staging)
+{
+    if (staging->dir[0] != 0)
+        (void)hm_remove_tree(staging->dir, NULL);
+    staging->dir[0] = 0;
+}
+
+static int blob_place(const struct runtime_staging *staging, const char *from, uint8_t *hash,
+                      const struct runtime_digest *expected, struct runtime_digest *out,
+                      struct hm_error *error)
+{
+    struct runtime_digest digest;
+    char to[RUNTIME_PATH_MAX_BYTES];
+
+    runtime_digest_of_hash(hash, &digest);
+    if (expected != NULL && !runtime_digest_equal(&digest, expected))
+        return hm_fail(error, HM_EPARSE, "content does not match its digest: %s was promised, %s came",
+                       expected->text, digest.text);
+    snprintf(to, sizeof(to), "%s/blobs/sha256/%s", staging->dir, runtime_digest_hex(&digest));
+    if (rename(from, to) != 0)
+        return hm_fail_errno(error, HM_EIO, "cannot place a blob");
+    if (out != NULL)
+        *out = digest;
+    return 0;
+}
+
+static int blob_pour(struct runtime_staging *staging, int from, int to, uint8_t *hash, uint64_t *bytes,
+                     struct hm_error *error)
+{
+    RUNTIME_SHA256 *sha = NULL;
+    HM_AUTOFREE uint8_t *step = hm_malloc(STAGING_STEP_BYTES);
+    uint64_t total = 0;
+
+    if (step == NULL || crypto_sha256_new(&sha) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory to copy a blob");
+    for (;;) {
+        ssize_t got = read(from, step, STAGING_STEP_BYTES);
+        int rc;
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return hm_fail_errno(error, HM_EIO, "cannot read a blob");
+        if (got == 0)
+            break;
+        total += (uint64_t)got;
+        if (total > RUNTIME_IMAGE_MAX_BYTES || staging->blob_bytes > RUNTIME_IMAGE_MAX_BYTES - total)
+            return hm_fail(error, HM_ELIMIT, "the image is larger than %llu bytes",
+                           (unsigned long long)RUNTIME_IMAGE_MAX_BYTES);
+        crypto_sha256_update(sha, step, (size_t)got);
+        rc = hm_write_all(to, step, (size_t)got, error);
+        if (rc != 0)
+            return rc;
+    }
+    crypto_sha256_final(sha, hash);
+    staging->blob_bytes += total;
+    *bytes = total;
+    return fsync(to) == 0 ? 0 : hm_fail_errno(error, HM_EIO, "cannot write a blob");
+}
+
+int runtime_staging_blob_fd(struct runtime_staging *staging, int fd,
+                            const struct runtime_digest *expected, struct runtime_digest *out,
+                            uint64_t *bytes, struct hm_error *error)
+{
+    char path[RUNTIME_PATH_MAX_BYTES];
+    HM_AUTOCLOSE int to = -1;
+    uint8_t hash[CRYPTO_SHA256_BYTES];
+    uint64_t total = 0;
+    int rc;
+
+    snprintf(path, sizeof(path), "%s/blob", staging->dir);
+    to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (to < 0)
+        return hm_fail_errno(error, HM_EIO, "cannot make a blob");
+    rc = blob_pour(staging, fd, to, hash, &total, error);
+    if (rc == 0)
+        rc = blob_place(staging, path, hash, expected, out, error);
+    if (rc == 0 && bytes != NULL)
+        *bytes = total;
+    return rc;
+}
+
+int runtime_staging_blob(struct runtime_staging *staging, struct hm_slice data,
+                         const struct runtime_digest *expected, struct runtime_digest *out,
+                         struct hm_error *error)
+{
+    struct runtime_digest digest;
+    char path[RUNTIME_PATH_MAX_BYTES];
+    int rc = runtime_digest_of_bytes(data, &digest, error);
+
+    if (rc != 0)
+        return rc;
+    if (expected != NULL && !runtime_digest_equal(&digest, expected))
+        return hm_fail(error, HM_EPARSE, "content does not match its digest: %s was promised, %s came",
+                       expected->text, digest.text);
+    snprintf(path, sizeof(path), "%s/blobs/sha256/%s", staging->dir, runtime_digest_hex(&digest));
+    rc = hm_file_replace(path, data.data, data.len, 0600, error);
+    if (rc != 0)
+        return rc;
+    staging->blob_bytes += data.len;
+    if (out != NULL)
+        *out = digest;
+    return 0;
+}
+
+int runtime_staging_layer(struct runtime_staging *staging, const struct runtime_digest *blob,
+                          const struct runtime_digest *diff_id, struct hm_error *error)
+{
+    bool mapped = runtime_can_map_users();
+    const struct runtime_owner owner = {mapped, RUNTIME_UID_BASE};
+    struct runtime_archive_source source = {.fd = -1};
+    struct runtime_digest found;
+    uint8_t hash[CRYPTO_SHA256_BYTES];
+    char path[RUNTIME_PATH_MAX_BYTES];
+    HM_AUTOCLOSE int in = -1;
+    HM_AUTOCLOSE int root = -1;
+    int rc;
+
+    snprintf(path, sizeof(path), "%s/blobs/sha256/%s", staging->dir, runtime_digest_hex(blob));
+    in = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (in < 0)
+        return hm_fail_errno(error, HM_EIO, "cannot open a layer");
+    rc = runtime_layer_path(staging->dir, diff_id, mapped, path, error);
+    if (rc != 0)
+        return rc;
+    if (mkdir(path, 0700) != 0) {
+        if (errno == EEXIST) /* the same layer twice in one image */
+            return 0;
+        return hm_fail_errno(error, HM_EIO, "cannot make a layer's folder");
+    }
+    root = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root < 0)
+        return hm_fail_errno(error, HM_EIO, "cannot open a layer's folder");
+    source.fd = in;
+    rc = runtime_layer_unpack(&source, root, &owner, &staging->budget, hash, error);
+    if (rc != 0)
+        return rc;
+    runtime_digest_of_hash(hash, &found);
+    if (!runtime_digest_equal(&found, diff_id))
+        return hm_fail(error, HM_EPARSE, "a layer unpacks to %s, not to %s as its image says",
+                       found.text, diff_id->text);
+    return 0;
+}
+
+/* Moves every entry of the staged folder that the store does not have yet. */
+static int staging_move(const struct runtime_staging *staging, const char *what,
+                        struct hm_error *error)
+{
+    HM_CLEANUP(runtime_names) struct runtime_names names = {0};
+    char path[RUNTIME_PATH_MAX_BYTES];
+    HM_AUTOCLOSE int from = -1;
+    HM_AUTOCLOSE int to = -1;
+    int rc;
+
+    snprintf(path, sizeof(path), "%s/%s", staging->dir, what);
+    from = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "%s/%s", staging->images->root, what);
+    to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (from < 0 || to < 0)
+        return hm_fail_errno(error, HM_EIO, "cannot open the image store's folder %s", what);
+    rc = runtime_names_read(from, &names, error);
+    for (size_t i = 0; i < names.count && rc == 0; i++) {
+        if (faccessat(to, names.names[i], F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+            renameat(from, names.names[i], to, names.names[i]) != 0)
+            rc = hm_fail_errno(error, HM_EIO, "cannot move an image into the store");
+    }
+    if (rc == 0 && fsync(to) != 0)
+        rc = hm_fail_errno(error, HM_EIO, "cannot write the image store");
+    return rc;
+}
+
+static int staging_check(struct runtime_staging *staging, const struct runtime_digest *digest,
+                         size_t *layers, struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    HM_AUTOFREE struct runtime_image_loaded *loaded = hm_calloc(1, sizeof(*loaded));
+    int rc;
+
+    hm_arena_init(&arena, 0);
+    if (loaded == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to check an image");
+    rc = runtime_blob_read(staging->dir, digest, &text, error);
+    if (rc == 0)
+        rc = runtime_manifest_parse(hm_buf_slice(&text), &loaded->manifest, error);
+    hm_buf_clear(&text);
+    if (rc == 0)
+        rc = runtime_blob_read(staging->dir, &loaded->manifest.config.digest, &text, error);
+    if (rc == 0)
+        rc = runtime_config_parse(hm_buf_slice(&text), &arena, &loaded->config, error);
+    if (rc == 0 && loaded->config.layer_count != loaded->manifest.layer_count)
+        rc = hm_fail(error, HM_EPARSE, "the manifest names %zu layers, the configuration %zu",
+                     loaded->manifest.layer_count, loaded->config.layer_count);
+    for (size_t i = 0; rc == 0 && i < loaded->manifest.layer_count; i++) {
+        rc = runtime_staging_layer(staging, &loaded->manifest.layers[i].digest,
+                                   &loaded->config.diff_ids[i], error);
+        if (rc != 0)
+            hm_error_prefix(error, "layer %zu", i);
+    }
+    if (rc == 0)
+        *layers = loaded->manifest.layer_count;
+    return rc;
+}
+
+static int staging_name(const struct runtime_staging *staging, const struct runtime_image *image,
+                        struct hm_error *error)
+{
+    RUNTIME_JSON *index = NULL;
+    json_t *images;
+    int rc = runtime_index_load(staging->images, &index, error);
+
+    if (rc != 0)
+        return rc;
+    images = json_object_get(index, "images");
+    if (json_object_size(images) >= RUNTIME_IMAGES_MAX_NAMES &&
+        json_object_get(images, image->name) == NULL)
+        return hm_fail(error, HM_ELIMIT, "there are %d images already; remove one first",
+                       RUNTIME_IMAGES_MAX_NAMES);
+    if (json_object_set_new(images, image->name,
+                            json_pack("{s:s, s:I, s:I, s:I}", "digest", image->digest, "bytes",
+                                      (json_int_t)image->bytes, "created_ms",
+                                      (json_int_t)image->created_ms, "layers",
+                                      (json_int_t)image->layers)) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory to name an image");
+    return runtime_index_save(staging->images, index, error);
+}
+
+int runtime_staging_commit(struct runtime_staging *staging, const char *name,
+                           const struct runtime_digest *manifest, struct runtime_image *out,
+                           struct hm_error *error)
+{
+    struct runtime_image image = {.created_ms = hm_wall_ms(hm_clock_system())};
+    HM_AUTOCLOSE int lock = -1;
+    int rc = runtime_image_name_parse(name, image.name, error);
+
+    if (rc == 0)
+        rc = staging_check(staging, manifest, &image.layers, error);
+    if (rc != 0)
+        return rc;
+    snprintf(image.digest, sizeof(image.digest), "%s", manifest->text);
+    image.bytes = staging->blob_bytes;
+    rc = runtime_images_lock(staging->images, "lock", LOCK_EX, &lock, error);
+    if (rc == 0)
+        rc = staging_move(staging, "blobs/sha256", error);
+    if (rc == 0)
+        rc = staging_move(staging, "layers", error);
+    if (rc == 0)
+        rc = staging_name(staging, &image, error);
+    if (rc == 0)
+        *out = image;
+    return rc;
+}

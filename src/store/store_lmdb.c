@@ -1,0 +1,424 @@
+/* The backend on disk: LMDB (lmdb.h, Symas). Copy-on-write B+ trees in one file, data.mdb; a commit
+ * is durable when it returns (fdatasync of the pages, then the synchronous write of a meta page).
+ *
+ * A write transaction belongs to the thread that began it: LMDB's writer lock is owned by a thread.
+ * Read transactions are tied to no thread (MDB_NOTLS). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store_backend.h"
+#include "store_lmdb_check.h"
+#include "store_lmdb_lock.h"
+
+#define LMDB_PATH_MAX_BYTES 3800 /* of the folder, leaving room for the file names */
+#define READERS_SPARE       8 /* statistics read too, whatever the callers hold */
+
+struct lmdb_store {
+    struct store base;
+    MDB_env *env;
+    int lock_fd;
+    char *path; /* for messages */
+    MDB_dbi tables[STORE_TABLES_MAX];
+};
+
+struct lmdb_txn {
+    struct store_txn base;
+    MDB_txn *mdb;
+};
+
+struct lmdb_cursor {
+    struct store_cursor base;
+    MDB_cursor *mdb;
+};
+
+static struct lmdb_store *lmdb_of(struct store *store)
+{
+    return (struct lmdb_store *)store;
+}
+
+static MDB_txn *txn_of(struct store_txn *txn)
+{
+    return ((struct lmdb_txn *)txn)->mdb;
+}
+
+static MDB_val val_of(struct hm_slice slice)
+{
+    /* LMDB copies mv_size bytes even when there are none: give it an address. */
+    static const uint8_t nothing[1];
+
+    return (MDB_val){.mv_size = slice.len,
+                     .mv_data = (void *)(uintptr_t)(slice.data ? slice.data : nothing)};
+}
+
+static struct hm_slice slice_of(const MDB_val *val)
+{
+    return hm_slice_of(val->mv_data, val->mv_size);
+}
+
+static int code_of(int rc)
+{
+    switch (rc) {
+    case MDB_SUCCESS:
+        return 0;
+    case MDB_NOTFOUND:
+    case ENOENT:
+        return HM_ENOTFOUND;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+        return HM_ELIMIT;
+    case MDB_READERS_FULL:
+        return HM_EBUSY;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_PANIC:
+        return HM_ECORRUPT;
+    case ENOMEM:
+        return HM_ENOMEM;
+    case EACCES:
+    case EPERM:
+        return HM_EPERM;
+    case MDB_BAD_TXN:
+        return HM_EINTERNAL;
+    default:
+        return rc > 0 ? HM_EIO : HM_EINTERNAL;
+    }
+}
+
+/* The sentence for what went wrong while doing `what` in the store at path. */
+static int fail(struct hm_error *error, int rc, const char *what, const char *path)
+{
+    int code = code_of(rc);
+
+    switch (rc) {
+    case MDB_MAP_FULL:
+        return hm_fail(error, code,
+                       "the store %s is full: its address space (map_bytes) is used up; open it "
+                       "with a larger one",
+                       path);
+    case MDB_TXN_FULL:
+        return hm_fail(error, code, "one transaction changes too much of the store %s; split it",
+                       path);
+    case ENOSPC:
+    case EDQUOT:
+        return hm_fail(error, code, "no space left on the disk of the store %s: free some (%s)",
+                       path, what);
+    case EROFS:
+        return hm_fail(error, code,
+                       "the store %s is on a read-only file system: remount it or choose another "
+                       "folder (%s)",
+                       path, what);
+    case MDB_BAD_TXN:
+        return hm_fail(error, code, "a transaction on the store %s goes on after it failed (%s)",
+                       path, what);
+    default:
+        return hm_fail(error, code, "the store %s: %s: %s", path, what, mdb_strerror(rc));
+    }
+}
+
+static int fail_in(struct store_txn *txn, struct hm_error *error, int rc, const char *what)
+{
+    return fail(error, rc, what, lmdb_of(txn->store)->path);
+}
+
+static void lmdb_close(struct store *base)
+{
+    struct lmdb_store *store = lmdb_of(base);
+
+    if (store->env && !base->read_only)
+        store_lmdb_pad(store->env);
+    if (store->env)
+        mdb_env_close(store->env);
+    hm_fd_release(&store->lock_fd);
+    hm_free(store->path);
+    hm_free(store);
+}
+
+static int lmdb_begin(struct store *base, bool write, struct store_txn **out,
+                      struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    struct lmdb_txn *txn = hm_calloc(1, sizeof(*txn));
+    int rc;
+
+    if (!txn)
+        return hm_fail(error, HM_ENOMEM, "no memory for a store transaction");
+    rc = mdb_txn_begin(store->env, NULL, write ? 0 : MDB_RDONLY, &txn->mdb);
+    if (rc) {
+        hm_free(txn);
+        return fail(error, rc, "begin a transaction", store->path);
+    }
+    *out = &txn->base;
+    return 0;
+}
+
+static int lmdb_commit(struct store_txn *txn, struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(txn->store);
+    int rc = mdb_txn_commit(txn_of(txn));
+
+    hm_free(txn);
+    return rc ? fail(error, rc, "commit", store->path) : 0;
+}
+
+static void lmdb_abort(struct store_txn *txn)
+{
+    mdb_txn_abort(txn_of(txn));
+    hm_free(txn);
+}
+
+static int lmdb_renew(struct store_txn *txn, struct hm_error *error)
+{
+    int rc;
+
+    mdb_txn_reset(txn_of(txn));
+    rc = mdb_txn_renew(txn_of(txn));
+    return rc ? fail_in(txn, error, rc, "renew a snapshot") : 0;
+}
+
+static int lmdb_get(struct store_txn *txn, unsigned table, struct hm_slice key,
+                    struct hm_slice *value)
+{
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int rc = mdb_get(txn_of(txn), lmdb_of(txn->store)->tables[table], &k, &v);
+
+    if (rc)
+        return code_of(rc);
+    *value = slice_of(&v);
+    return 0;
+}
+
+static int lmdb_put(struct store_txn *txn, unsigned table, struct hm_slice key,
+                    struct hm_slice value, bool append, struct hm_error *error)
+{
+    MDB_val k = val_of(key);
+    MDB_val v = val_of(value);
+    int rc = mdb_put(txn_of(txn), lmdb_of(txn->store)->tables[table], &k, &v,
+                     append ? MDB_APPEND : 0);
+
+    if (rc == MDB_KEYEXIST)
+        return hm_fail(error, HM_EINVAL, "a key appended to table %u must sort after its last key",
+                       table);
+    return rc ? fail_in(txn, error, rc, "put") : 0;
+}
+
+static int lmdb_remove(struct store_txn *txn, unsigned table, struct hm_slice key,
+                       struct hm_error *error)
+{
+    MDB_val k = val_of(key);
+    int rc = mdb_del(txn_of(txn), lmdb_of(txn->store)->tables[table], &k, NULL);
+
+    return rc && rc != MDB_NOTFOUND ? fail_in(txn, error, rc, "delete") : 0;
+}
+
+static int lmdb_cursor_open(struct store_txn *txn, unsigned table, struct store_cursor **out,
+                            struct hm_error *error)
+{
+    struct lmdb_cursor *cursor = hm_calloc(1, sizeof(*cursor));
+    int rc;
+
+    if (!cursor)
+        return hm_fail(error, HM_ENOMEM, "no memory for a store cursor");
+    rc = mdb_cursor_open(txn_of(txn), lmdb_of(txn->store)->tables[table], &cursor->mdb);
+    if (rc) {
+        hm_free(cursor);
+        return fail_in(txn, error, rc, "open a cursor");
+    }
+    *out = &cursor->base;
+    return 0;
+}
+
+static void lmdb_cursor_close(struct store_cursor *cursor)
+{
+    mdb_cursor_close(((struct lmdb_cursor *)cursor)->mdb);
+    hm_free(cursor);
+}
+
+static int lmdb_cursor_move(struct store_cursor *cursor, enum store_move move, struct hm_slice key,
+                            struct hm_slice *found, struct hm_slice *value)
+{
+    static const MDB_cursor_op ops[] = {
+        [STORE_MOVE_AT_LEAST] = MDB_SET_RANGE, [STORE_MOVE_FIRST] = MDB_FIRST,
+        [STORE_MOVE_LAST] = MDB_LAST,          [STORE_MOVE_NEXT] = MDB_NEXT,
+        [STORE_MOVE_PREV] = MDB_PREV,
+    };
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int rc = mdb_cursor_get(((struct lmdb_cursor *)cursor)->mdb, &k, &v, ops[move]);
+
+    if (rc)
+        return code_of(rc);
+    *found = slice_of(&k);
+    *value = slice_of(&v);
+    return 0;
+}
+
+static int lmdb_stats(struct store *base, struct store_stats *out, struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    MDB_envinfo info;
+    MDB_stat stat;
+    MDB_txn *txn;
+    int rc = mdb_env_info(store->env, &info);
+
+    if (!rc)
+        rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return fail(error, rc, "read statistics", store->path);
+    for (size_t i = 0; !rc && i < base->table_count; i++) {
+        rc = mdb_stat(txn, store->tables[i], &stat);
+        if (!rc)
+            out->entries[i] = stat.ms_entries;
+    }
+    if (!rc)
+        out->bytes_used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    out->bytes_map = info.me_mapsize;
+    mdb_txn_abort(txn);
+    return rc ? fail(error, rc, "read statistics", store->path) : 0;
+}
+
+static const struct store_backend lmdb_backend = {
+    .close = lmdb_close,
+    .begin = lmdb_begin,
+    .commit = lmdb_commit,
+    .abort = lmdb_abort,
+    .renew = lmdb_renew,
+    .get = lmdb_get,
+    .put = lmdb_put,
+    .remove = lmdb_remove,
+    .cursor_open = lmdb_cursor_open,
+    .cursor_close = lmdb_cursor_close,
+    .cursor_move = lmdb_cursor_move,
+    .stats = lmdb_stats,
+};
+
+static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes)
+{
+    /* Read only, our own lock keeps writers out, so LMDB needs no lock file: a store on a
+	 * read-only file system can be read. */
+    unsigned flags = MDB_NOTLS | (store->base.read_only ? MDB_RDONLY | MDB_NOLOCK : 0u);
+    int rc = mdb_env_create(&store->env);
+
+    if (rc)
+        return rc;
+    rc = mdb_env_set_mapsize(store->env, map_bytes);
+    if (!rc)
+        rc = mdb_env_set_maxdbs(store->env, (MDB_dbi)store->base.table_count);
+    if (!rc)
+        rc = mdb_env_set_maxreaders(store->env, STORE_READERS_MAX + READERS_SPARE);
+    if (!rc)
+        rc = mdb_env_open(store->env, store->path, flags, 0600);
+    if (rc) {
+        mdb_env_close(store->env);
+        store->env = NULL;
+    }
+    return rc;
+}
+
+/* Address space is free where nothing limits it; under a limit (RLIMIT_AS, a sanitizer) take less. */
+static int env_open(struct lmdb_store *store, uint64_t map_bytes, struct hm_error *error)
+{
+    static const uint64_t sizes[] = {(uint64_t)1 << 40, (uint64_t)64 << 30, (uint64_t)4 << 30};
+    int rc;
+
+    if (map_bytes) {
+        rc = env_open_sized(store, map_bytes);
+    } else {
+        rc = ENOMEM;
+        for (size_t i = 0; i < HM_COUNT_OF(sizes) && rc == ENOMEM; i++)
+            rc = env_open_sized(store, sizes[i]);
+    }
+    return rc ? fail(error, rc, "open", store->path) : 0;
+}
+
+/* LMDB opens its other files so, but not this one. */
+static int close_data_on_exec(struct lmdb_store *store, struct hm_error *error)
+{
+    int fd = -1;
+    int rc = mdb_env_get_fd(store->env, &fd);
+
+    if (rc || fcntl(fd, F_SETFD, FD_CLOEXEC))
+        return hm_fail_errno(error, HM_EIO, "the store %s: data.mdb", store->path);
+    return 0;
+}
+
+static int tables_open(struct lmdb_store *store, const struct store_options *options,
+                       struct hm_error *error)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(store->env, NULL, options->read_only ? MDB_RDONLY : 0, &txn);
+
+    if (rc)
+        return fail(error, rc, "open its tables", store->path);
+    for (size_t i = 0; i < options->table_count; i++) {
+        rc = mdb_dbi_open(txn, options->tables[i], options->read_only ? 0 : MDB_CREATE,
+                          &store->tables[i]);
+        if (rc) {
+            mdb_txn_abort(txn);
+            if (rc == MDB_NOTFOUND)
+                return hm_fail(error, HM_ENOTFOUND, "the store %s has no table %s", store->path,
+                               options->tables[i]);
+            return fail(error, rc, options->tables[i], store->path);
+        }
+    }
+    rc = mdb_txn_commit(txn);
+    return rc ? fail(error, rc, "create its tables", store->path) : 0;
+}
+
+static int open_into(struct lmdb_store *store, const struct store_options *options,
+                     struct hm_error *error)
+{
+    int dead = 0;
+    int rc = store_lmdb_lock(store->path, options->read_only, &store->lock_fd, error);
+
+    if (!rc)
+        rc = env_open(store, options->map_bytes, error);
+    if (!rc)
+        rc = close_data_on_exec(store, error);
+    if (!rc)
+        rc = store_lmdb_check_length(store->env, options->read_only, store->path, error);
+    if (!rc && !options->read_only)
+        mdb_reader_check(store->env, &dead); /* slots of killed processes; harmless if it fails */
+    if (!rc)
+        rc = tables_open(store, options, error);
+    if (!rc && !options->read_only)
+        rc = store_lmdb_sync_folder(store->path, error);
+    return rc;
+}
+
+int store_open_lmdb(const char *path, const struct store_options *options, struct store **out,
+                    struct hm_error *error)
+{
+    struct lmdb_store *store;
+    int rc = store_options_check(options, error);
+
+    if (rc)
+        return rc;
+    if (strlen(path) > LMDB_PATH_MAX_BYTES)
+        return hm_fail(error, HM_ELIMIT, "the path of a store has at most %d bytes",
+                       LMDB_PATH_MAX_BYTES);
+    store = hm_calloc(1, sizeof(*store));
+    if (!store)
+        return hm_fail(error, HM_ENOMEM, "no memory to open the store %s", path);
+    store->base.backend = &lmdb_backend;
+    store->base.table_count = options->table_count;
+    store->base.read_only = options->read_only;
+    atomic_init(&store->base.readers, 0);
+    store->lock_fd = -1;
+    store->path = hm_strdup(path);
+    rc = store->path ? open_into(store, options, error)
+                     : hm_fail(error, HM_ENOMEM, "no memory to open the store %s", path);
+    if (rc) {
+        lmdb_close(&store->base);
+        return rc;
+    }
+    *out = &store->base;
+    return 0;
+}

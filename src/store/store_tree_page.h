@@ -1,0 +1,65 @@
+/* Six levels of the tree as one value of the page table. Private to this room.
+ *
+ * A page stands at a level that is a multiple of six, on one path. It holds the nodes of the next six
+ * levels, not the node it hangs from: that one lies in the page above, or in the root record.
+ *
+ * key    1 byte level / 6, then the path's bits, most significant first, zero bits to a whole byte
+ * value  16 bytes: bit i, most significant first, says whether node i is there; the last 2 bits are 0
+ *        then the nodes that are there, 32 bytes each, in order of i
+ * Node i of depth d (1..6) in the page, with path p (d bits), has i = 2^d - 2 + p.
+ *
+ * Small subtrees have no page: where a subtree hangs that never had more than
+ * STORE_TREE_PAGELESS_LEAVES leaves since it was last smaller than two, its nodes are computed from
+ * the leaf table, where they lie side by side. The root record, key ff, holds the root. */
+#ifndef HM_STORE_TREE_PAGE_H
+#define HM_STORE_TREE_PAGE_H
+
+#include "store_tree_node.h"
+
+#define STORE_TREE_PAGE_LEVELS    6
+#define STORE_TREE_PAGE_NODES     126
+#define STORE_TREE_PAGES_DEEP     43 /* levels 0, 6, ... 252 */
+#define STORE_TREE_PAGE_MAX_BYTES (16 + STORE_TREE_PAGE_NODES * STORE_TREE_NODE_BYTES)
+#define STORE_TREE_PAGE_KEY_BYTES (1 + CRYPTO_HASH_BYTES)
+
+struct store_tree_page {
+    /* The children of the node at position q are nodes 2q and 2q + 1, side by side; node i is at
+     * position i + 1, and position 0 is the node the page hangs from. */
+    uint8_t nodes[STORE_TREE_PAGE_NODES][STORE_TREE_NODE_BYTES];
+};
+
+/* Pure; HM_ECORRUPT. */
+int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page);
+/* out holds STORE_TREE_PAGE_MAX_BYTES; the length used. */
+size_t store_tree_page_encode(const struct store_tree_page *page, uint8_t *out);
+
+/* The page at level (a multiple of six) on the path of key_hash. HM_ENOTFOUND, HM_ECORRUPT. */
+int store_tree_page_load(struct store_txn *txn, const struct store_tree *tree,
+                         const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
+                         struct store_tree_page *page, struct hm_error *error);
+int store_tree_page_save(struct store_txn *txn, const struct store_tree *tree,
+                         const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
+                         const struct store_tree_page *page, struct hm_error *error);
+int store_tree_page_drop(struct store_txn *txn, const struct store_tree *tree,
+                         const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
+                         struct hm_error *error);
+int store_tree_root_save(struct store_txn *txn, const struct store_tree *tree,
+                         const uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+
+/* A growing list of leaves read from the leaf table. Zero-initialised is empty. */
+struct store_tree_leaves {
+    struct store_tree_change *items;
+    size_t count;
+    size_t cap;
+};
+
+void store_tree_leaves_release(struct store_tree_leaves *leaves);
+int store_tree_leaves_reserve(struct store_tree_leaves *leaves, size_t count,
+                              struct hm_error *error);
+/* Replaces the list by the leaves under the first level bits of key_hash, in order. HM_ECORRUPT when
+ * there are more than limit. */
+int store_tree_leaves_read(struct store_tree_leaves *leaves, struct store_cursor *cursor,
+                           const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level, size_t limit,
+                           struct hm_error *error);
+
+#endif
