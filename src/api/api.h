@@ -14,195 +14,198 @@
  * arena. Accounts are named by keystore name ("user") or text id ("hm1..."). */
 
 struct api_status {
-	const char *version, *chain_id, *engine, *node_account, *data_dir, *listen;
-	uint64_t height, time_ms, base_fee, started_ms;
-	uint8_t block_hash[32], state_root[32];
-	bool ready;
-	const char *not_ready; /* sentence */
-	size_t queued;
-	uint64_t plot_bytes;
-	const char *sandbox;   /* "runc 1.1.5, cgroup v1, rootful", or why none */
-	const char **warnings; /* limits that don't hold here, ... */
-	size_t warning_count;
+    const char *version, *chain_id, *engine, *node_account, *data_dir, *listen;
+    uint64_t height, time_ms, base_fee, started_ms;
+    uint8_t block_hash[32], state_root[32];
+    bool ready;
+    const char *not_ready; /* sentence */
+    size_t queued;
+    uint64_t plot_bytes;
+    const char *sandbox; /* "runc 1.1.5, cgroup v1, rootful", or why none */
+    const char **warnings; /* limits that don't hold here, ... */
+    size_t warning_count;
 };
 
 /* How a submitted transaction ended; code 0 means it did what it says. */
 struct api_receipt {
-	uint8_t digest[32];
-	uint64_t height;
-	uint8_t block_hash[32], state_root[32];
-	uint64_t fee;
-	uint8_t (*created)[32];
-	size_t created_count;
+    uint8_t digest[32];
+    uint64_t height;
+    uint8_t block_hash[32], state_root[32];
+    uint64_t fee;
+    uint8_t (*created)[32];
+    size_t created_count;
 };
 
 struct api_page {
-	const uint8_t *after; /* 32 bytes, or NULL */
-	size_t limit;
+    const uint8_t *after; /* 32 bytes, or NULL */
+    size_t limit;
 };
 
 struct api_account {
-	const char *name;     /* in this node's keystore; NULL: not ours */
-	uint8_t id[32];
-	Hypermesh__Account *state;
+    const char *name; /* in this node's keystore; NULL: not ours */
+    uint8_t id[32];
+    Hypermesh__Account *state;
 };
 
 struct api_block {
-	Hypermesh__BlockHeader *header;
-	Hypermesh__BlockRecord *record;
-	size_t txs;
+    Hypermesh__BlockHeader *header;
+    Hypermesh__BlockRecord *record;
+    size_t txs;
 };
 
 struct api_tx {
-	uint8_t digest[32];
-	uint64_t height;
-	Hypermesh__Tx *tx;
-	Hypermesh__TxBody *body;
-	Hypermesh__TxResult *result;
+    uint8_t digest[32];
+    uint64_t height;
+    Hypermesh__Tx *tx;
+    Hypermesh__TxBody *body;
+    Hypermesh__TxResult *result;
 };
 
 struct api_state_proof {
-	struct hm_slice value;  /* data NULL: absent */
-	struct hm_slice proof;  /* store_tree_proof_encode form */
-	uint8_t root[32];
-	uint64_t height;
+    struct hm_slice value; /* data NULL: absent */
+    struct hm_slice proof; /* store_tree_proof_encode form */
+    uint8_t root[32];
+    uint64_t height;
 };
 
 struct api_image {
-	const char *name, *digest;
-	uint64_t bytes, created_ms;
-	size_t layers;
+    const char *name, *digest;
+    uint64_t bytes, created_ms;
+    size_t layers;
 };
 
 struct api_scan_item { /* discovery, as the machine is now */
-	const char *kind, *hardware_id, *title, *unit;
-	uint64_t capacity;
-	const char *const *attributes; /* name, value, name, value, ... */
-	size_t attribute_count;        /* pairs */
-	const char *const *live;
-	size_t live_count;
-	const char *health;            /* NULL: healthy */
-	const uint8_t *asset;          /* 32 bytes when registered, else NULL */
+    const char *kind, *hardware_id, *title, *unit;
+    uint64_t capacity;
+    const char *const *attributes; /* name, value, name, value, ... */
+    size_t attribute_count; /* pairs */
+    const char *const *live;
+    size_t live_count;
+    const char *health; /* NULL: healthy */
+    const uint8_t *asset; /* 32 bytes when registered, else NULL */
 };
 
 struct api_check { /* doctor */
-	const char *name;
-	const char *level;  /* "ok", "note", "warning", "error" */
-	const char *text;   /* what was found */
-	const char *advice; /* what to do; NULL when ok */
+    const char *name;
+    const char *level; /* "ok", "note", "warning", "error" */
+    const char *text; /* what was found */
+    const char *advice; /* what to do; NULL when ok */
 };
 
 struct api_log { /* a job's log file: frames as runtime.h describes */
-	const char *path;
-	bool ended;      /* no more frames will come */
+    const char *path;
+    bool ended; /* no more frames will come */
 };
 
 struct api_backend {
-	void *ctx;
-	int (*status)(void *ctx, struct hm_arena *arena, struct api_status *out, struct hm_error *error);
-	int (*stop)(void *ctx, struct hm_error *error); /* orderly end, returns at once */
-	/* Prometheus text of everything but HTTP itself, appended. */
-	int (*metrics)(void *ctx, struct hm_buf *out, struct hm_error *error);
+    void *ctx;
+    int (*status)(void *ctx, struct hm_arena *arena, struct api_status *out,
+                  struct hm_error *error);
+    int (*stop)(void *ctx, struct hm_error *error); /* orderly end, returns at once */
+    /* Prometheus text of everything but HTTP itself, appended. */
+    int (*metrics)(void *ctx, struct hm_buf *out, struct hm_error *error);
 
-	/* accounts */
-	int (*accounts)(void *ctx, struct hm_arena *arena, struct api_account **out, size_t *count,
-	                struct hm_error *error); /* the keystore's */
-	int (*account)(void *ctx, const char *name_or_id, struct hm_arena *arena,
-	               struct api_account *out, struct hm_error *error);
-	int (*account_create)(void *ctx, const char *name, struct hm_arena *arena,
-	                      struct api_account *out, struct hm_error *error);
+    /* accounts */
+    int (*accounts)(void *ctx, struct hm_arena *arena, struct api_account **out, size_t *count,
+                    struct hm_error *error); /* the keystore's */
+    int (*account)(void *ctx, const char *name_or_id, struct hm_arena *arena,
+                   struct api_account *out, struct hm_error *error);
+    int (*account_create)(void *ctx, const char *name, struct hm_arena *arena,
+                          struct api_account *out, struct hm_error *error);
 
-	/* acts: signs with the account's session key, adds the proofs, orders, waits until durable. A
+    /* acts: signs with the account's session key, adds the proofs, orders, waits until durable. A
 	 * failed transaction is this function's failure. */
-	int (*submit)(void *ctx, const char *account, Hypermesh__Operation *const *ops, size_t count,
-	              struct hm_arena *arena, struct api_receipt *out, struct hm_error *error);
-	int (*submit_signed)(void *ctx, struct hm_slice tx, struct hm_arena *arena,
-	                     struct api_receipt *out, struct hm_error *error);
-	/* Facts for a client that signs by itself. */
-	int (*signing)(void *ctx, const uint8_t account[32], struct hm_arena *arena,
-	               Hypermesh__TxBody *out, unsigned *work_bits, uint64_t *base_fee,
-	               struct hm_error *error);
+    int (*submit)(void *ctx, const char *account, Hypermesh__Operation *const *ops, size_t count,
+                  struct hm_arena *arena, struct api_receipt *out, struct hm_error *error);
+    int (*submit_signed)(void *ctx, struct hm_slice tx, struct hm_arena *arena,
+                         struct api_receipt *out, struct hm_error *error);
+    /* Facts for a client that signs by itself. */
+    int (*signing)(void *ctx, const uint8_t account[32], struct hm_arena *arena,
+                   Hypermesh__TxBody *out, unsigned *work_bits, uint64_t *base_fee,
+                   struct hm_error *error);
 
-	/* ledger reads */
-	int (*assets)(void *ctx, const char *owner, Hypermesh__AssetKind kind, bool with_retired,
-	              const struct api_page *page, struct hm_arena *arena, Hypermesh__Asset ***out,
-	              size_t *count, struct hm_error *error);
-	int (*asset)(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Asset **out,
-	             uint8_t address[16], struct hm_error *error);
-	int (*asset_history)(void *ctx, const uint8_t id[32], uint64_t from, size_t limit,
-	                     struct hm_arena *arena, Hypermesh__AssetEvent ***out, size_t *count,
-	                     struct hm_error *error);
-	int (*leases)(void *ctx, const char *party, const uint8_t *asset, bool active_only,
-	              const struct api_page *page, struct hm_arena *arena, Hypermesh__Lease ***out,
-	              size_t *count, struct hm_error *error);
-	int (*lease)(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Lease **out,
-	             struct hm_error *error);
-	int (*chain)(void *ctx, struct hm_arena *arena, Hypermesh__Params **params,
-	             Hypermesh__Supply **supply, Hypermesh__Genesis **genesis, struct hm_error *error);
-	/* From height `from` down. */
-	int (*blocks)(void *ctx, uint64_t from, size_t limit, struct hm_arena *arena,
-	              struct api_block **out, size_t *count, struct hm_error *error);
-	int (*block)(void *ctx, uint64_t height, struct hm_arena *arena, struct api_block *out,
-	             uint8_t (**tx_digests)[32], struct hm_error *error);
-	int (*tx)(void *ctx, const uint8_t digest[32], struct hm_arena *arena, struct api_tx *out,
-	          struct hm_error *error);
-	int (*state_proof)(void *ctx, struct hm_slice key, struct hm_arena *arena,
-	                   struct api_state_proof *out, struct hm_error *error);
-	/* Four reports: of a transaction on the chain, or of one in a packed Batch from outside. */
-	int (*validate_tx)(void *ctx, const uint8_t digest[32], struct hm_arena *arena,
-	                   Hypermesh__ProofReport **out, struct hm_error *error);
-	int (*validate_batch)(void *ctx, struct hm_slice batch, size_t tx_index, struct hm_arena *arena,
-	                      Hypermesh__ProofReport **out, struct hm_error *error);
-	/* Replays the chain; may take long. progress as text lines is the api's affair. */
-	int (*verify_chain)(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total),
-	                    void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error);
+    /* ledger reads */
+    int (*assets)(void *ctx, const char *owner, Hypermesh__AssetKind kind, bool with_retired,
+                  const struct api_page *page, struct hm_arena *arena, Hypermesh__Asset ***out,
+                  size_t *count, struct hm_error *error);
+    int (*asset)(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Asset **out,
+                 uint8_t address[16], struct hm_error *error);
+    int (*asset_history)(void *ctx, const uint8_t id[32], uint64_t from, size_t limit,
+                         struct hm_arena *arena, Hypermesh__AssetEvent ***out, size_t *count,
+                         struct hm_error *error);
+    int (*leases)(void *ctx, const char *party, const uint8_t *asset, bool active_only,
+                  const struct api_page *page, struct hm_arena *arena, Hypermesh__Lease ***out,
+                  size_t *count, struct hm_error *error);
+    int (*lease)(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Lease **out,
+                 struct hm_error *error);
+    int (*chain)(void *ctx, struct hm_arena *arena, Hypermesh__Params **params,
+                 Hypermesh__Supply **supply, Hypermesh__Genesis **genesis, struct hm_error *error);
+    /* From height `from` down. */
+    int (*blocks)(void *ctx, uint64_t from, size_t limit, struct hm_arena *arena,
+                  struct api_block **out, size_t *count, struct hm_error *error);
+    int (*block)(void *ctx, uint64_t height, struct hm_arena *arena, struct api_block *out,
+                 uint8_t (**tx_digests)[32], struct hm_error *error);
+    int (*tx)(void *ctx, const uint8_t digest[32], struct hm_arena *arena, struct api_tx *out,
+              struct hm_error *error);
+    int (*state_proof)(void *ctx, struct hm_slice key, struct hm_arena *arena,
+                       struct api_state_proof *out, struct hm_error *error);
+    /* *out: array of four (space, stake, work, time) of a transaction on the chain, or of one in a
+     * packed Batch from outside. */
+    int (*validate_tx)(void *ctx, const uint8_t digest[32], struct hm_arena *arena,
+                       Hypermesh__ProofReport **out, struct hm_error *error);
+    int (*validate_batch)(void *ctx, struct hm_slice batch, size_t tx_index, struct hm_arena *arena,
+                          Hypermesh__ProofReport **out, struct hm_error *error);
+    /* Replays the chain; may take long. progress as text lines is the api's affair. */
+    int (*verify_chain)(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total),
+                        void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error);
 
-	/* this machine */
-	int (*scan)(void *ctx, struct hm_arena *arena, struct api_scan_item **out, size_t *count,
-	            const char *const **notes, size_t *note_count, struct hm_error *error);
-	int (*doctor)(void *ctx, struct hm_arena *arena, struct api_check **out, size_t *count,
-	              struct hm_error *error);
+    /* this machine */
+    int (*scan)(void *ctx, struct hm_arena *arena, struct api_scan_item **out, size_t *count,
+                const char *const **notes, size_t *note_count, struct hm_error *error);
+    int (*doctor)(void *ctx, struct hm_arena *arena, struct api_check **out, size_t *count,
+                  struct hm_error *error);
 
-	/* jobs */
-	int (*job_create)(void *ctx, const Hypermesh__JobSpec *spec, const char *account,
-	                  struct hm_arena *arena, Hypermesh__JobRecord **out, struct hm_error *error);
-	int (*jobs)(void *ctx, const char *after, size_t limit, struct hm_arena *arena,
-	            Hypermesh__JobRecord ***out, size_t *count, struct hm_error *error); /* newest first */
-	int (*job)(void *ctx, const char *id, struct hm_arena *arena, Hypermesh__JobRecord **out,
-	           struct hm_error *error); /* id, or "latest" */
-	int (*job_cancel)(void *ctx, const char *id, struct hm_error *error); /* returns at once */
-	/* Blocks until the record's state or log grew past what the caller saw, or timeout. */
-	int (*job_wait)(void *ctx, const char *id, Hypermesh__JobState seen_state, uint64_t seen_log_bytes,
-	                unsigned timeout_ms, struct hm_error *error);
-	int (*job_log)(void *ctx, const char *id, struct hm_arena *arena, struct api_log *out,
-	               struct hm_error *error);
+    /* jobs */
+    int (*job_create)(void *ctx, const Hypermesh__JobSpec *spec, const char *account,
+                      struct hm_arena *arena, Hypermesh__JobRecord **out, struct hm_error *error);
+    int (*jobs)(void *ctx, const char *after, size_t limit, struct hm_arena *arena,
+                Hypermesh__JobRecord ***out, size_t *count,
+                struct hm_error *error); /* newest first */
+    int (*job)(void *ctx, const char *id, struct hm_arena *arena, Hypermesh__JobRecord **out,
+               struct hm_error *error); /* id, or "latest" */
+    int (*job_cancel)(void *ctx, const char *id, struct hm_error *error); /* returns at once */
+    /* Blocks until the record's state or log grew past what the caller saw, or timeout. */
+    int (*job_wait)(void *ctx, const char *id, Hypermesh__JobState seen_state,
+                    uint64_t seen_log_bytes, unsigned timeout_ms, struct hm_error *error);
+    int (*job_log)(void *ctx, const char *id, struct hm_arena *arena, struct api_log *out,
+                   struct hm_error *error);
 
-	/* images */
-	int (*images)(void *ctx, struct hm_arena *arena, struct api_image **out, size_t *count,
-	              struct hm_error *error);
-	int (*image_import)(void *ctx, const char *path, const char *name, struct hm_arena *arena,
-	                    struct api_image *out, struct hm_error *error);
-	int (*image_build_base)(void *ctx, struct hm_arena *arena, struct api_image *out,
-	                        struct hm_error *error);
-	int (*image_remove)(void *ctx, const char *name, struct hm_error *error);
+    /* images */
+    int (*images)(void *ctx, struct hm_arena *arena, struct api_image **out, size_t *count,
+                  struct hm_error *error);
+    int (*image_import)(void *ctx, const char *path, const char *name, struct hm_arena *arena,
+                        struct api_image *out, struct hm_error *error);
+    int (*image_build_base)(void *ctx, struct hm_arena *arena, struct api_image *out,
+                            struct hm_error *error);
+    int (*image_remove)(void *ctx, const char *name, struct hm_error *error);
 };
 
 /* --- the server -------------------------------------------------------------------------------------------- */
 struct api_options {
-	const struct api_backend *backend;
-	const char *socket_path;     /* unix socket, mode 0600; only this uid and root get in */
-	const char *listen;          /* "127.0.0.1:7470", "[::1]:0"; loopback only; "" : no TCP */
-	const char *token_path;      /* bearer token made here (0600) when missing */
-	unsigned threads;            /* 0: 4 */
-	unsigned connections;        /* 0: API_CONNECTIONS_MAX */
-	const struct hm_clock *clock;
-	const struct hm_random *random;
+    const struct api_backend *backend;
+    const char *socket_path; /* unix socket, mode 0600; only this uid and root get in */
+    const char *listen; /* "127.0.0.1:7470", "[::1]:0"; loopback only; "" : no TCP */
+    const char *token_path; /* bearer token made here (0600) when missing */
+    unsigned connections; /* at once, each with a thread of its own; 0: API_CONNECTIONS_MAX */
+    const struct hm_clock *clock;
+    const struct hm_random *random;
 };
 #define API_CONNECTIONS_MAX 1024
-#define API_BODY_MAX_BYTES ((size_t)1 << 20)
-#define API_URL_MAX_BYTES 2048
-#define API_PAGE_DEFAULT 100
-#define API_PAGE_MAX 1000
+#define API_ACCOUNT_DEFAULT "user" /* whose jobs and leases they are when a request names nobody */
+#define API_BODY_MAX_BYTES  ((size_t)1 << 20)
+#define API_URL_MAX_BYTES   2048
+#define API_PAGE_DEFAULT    100
+#define API_PAGE_MAX        1000
 
 struct api_server;
 /* HM_EBUSY names the address in use and how to choose another. */

@@ -11,8 +11,8 @@
 
 /* --- the token's file ------------------------------------------------------------------------------------ */
 
-static int token_create(const char *path, const struct hm_random *random, char token[API_TOKEN_CHARS + 1],
-                        struct hm_error *error)
+static int token_create(const char *path, const struct hm_random *random,
+                        char token[API_TOKEN_CHARS + 1], struct hm_error *error)
 {
     HM_AUTOCLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     uint8_t secret[API_TOKEN_BYTES];
@@ -20,7 +20,8 @@ static int token_create(const char *path, const struct hm_random *random, char t
     int rc;
 
     if (fd < 0)
-        return hm_fail_errno(error, errno == EEXIST ? HM_EEXIST : HM_EIO, "cannot create the token file %s", path);
+        return hm_fail_errno(error, errno == EEXIST ? HM_EEXIST : HM_EIO,
+                             "cannot create the token file %s", path);
     rc = random->fill(random->ctx, secret, sizeof(secret));
     if (rc) {
         (void)unlink(path);
@@ -51,10 +52,12 @@ static int token_check_mode(int fd, const char *path, struct hm_error *error)
         return hm_fail(error, HM_EPERM, "the token file %s is not a regular file; remove it", path);
     if ((info.st_mode & 077) != 0)
         return hm_fail(error, HM_EPERM,
-                       "others may read the token file %s; remove it (a new token is made) or run: chmod 600 %s", path,
-                       path);
+                       "others may read the token file %s; remove it (a new token is made) or run: "
+                       "chmod 600 %s",
+                       path, path);
     if (info.st_uid != geteuid() && info.st_uid != 0)
-        return hm_fail(error, HM_EPERM, "the token file %s belongs to another user; remove it", path);
+        return hm_fail(error, HM_EPERM, "the token file %s belongs to another user; remove it",
+                       path);
     return 0;
 }
 
@@ -69,8 +72,9 @@ static int token_take(char *text, size_t len, const char *path, char token[API_T
     rc = hm_hex_decode(text, len, secret, sizeof(secret), error);
     if (rc)
         return hm_fail(error, HM_ECORRUPT,
-                       "the token file %s does not hold %d hexadecimal digits; remove it and a new token is made", path,
-                       API_TOKEN_CHARS);
+                       "the token file %s does not hold %d hexadecimal digits; remove it and a new "
+                       "token is made",
+                       path, API_TOKEN_CHARS);
     hm_hex_encode(secret, sizeof(secret), token);
     hm_wipe(secret, sizeof(secret));
     return 0;
@@ -84,7 +88,8 @@ static int token_read(const char *path, char token[API_TOKEN_CHARS + 1], struct 
     int rc;
 
     if (fd < 0)
-        return hm_fail_errno(error, errno == ENOENT ? HM_ENOTFOUND : HM_EPERM, "cannot open the token file %s", path);
+        return hm_fail_errno(error, errno == ENOENT ? HM_ENOTFOUND : HM_EPERM,
+                             "cannot open the token file %s", path);
     rc = token_check_mode(fd, path, error);
     if (rc)
         return rc;
@@ -98,8 +103,8 @@ static int token_read(const char *path, char token[API_TOKEN_CHARS + 1], struct 
     return rc;
 }
 
-int api_token_open(const char *path, const struct hm_random *random, char token[API_TOKEN_CHARS + 1],
-                   struct hm_error *error)
+int api_token_open(const char *path, const struct hm_random *random,
+                   char token[API_TOKEN_CHARS + 1], struct hm_error *error)
 {
     int rc = token_read(path, token, error);
 
@@ -158,10 +163,12 @@ int api_auth_check_origin(const struct api_request *request, struct hm_error *er
         return 0;
     if (!api_host_is_local(request->host))
         return hm_fail(error, HM_EPERM,
-                       "the Host header must name this machine's loopback address: 127.0.0.1, [::1] or localhost");
+                       "the Host header must name this machine's loopback address: 127.0.0.1, "
+                       "[::1] or localhost");
     if (request->origin && (strncmp(request->origin, scheme, sizeof(scheme) - 1) != 0 ||
                             strcasecmp(request->origin + sizeof(scheme) - 1, request->host) != 0))
-        return hm_fail(error, HM_EPERM, "requests of pages from elsewhere are refused (Origin is not this address)");
+        return hm_fail(error, HM_EPERM,
+                       "requests of pages from elsewhere are refused (Origin is not this address)");
     return 0;
 }
 
@@ -171,7 +178,8 @@ static int check_token(const char *header, const char *token, struct hm_error *e
 
     if (!header)
         return hm_fail(error, HM_EAUTH,
-                       "this address wants the token of the node's api.token file: send \"Authorization: Bearer "
+                       "this address wants the token of the node's api.token file: send "
+                       "\"Authorization: Bearer "
                        "TOKEN\", or use the unix socket");
     if (strncasecmp(header, scheme, sizeof(scheme) - 1) != 0)
         return hm_fail(error, HM_EAUTH, "the Authorization header must be \"Bearer TOKEN\"");
@@ -189,9 +197,11 @@ int api_auth_check_caller(const struct api_request *request, uid_t owner, const 
     if (request->transport == API_TRANSPORT_TCP)
         return check_token(request->authorization, token, error);
     if (!request->peer_known)
-        return hm_fail(error, HM_EPERM, "the system does not say who is at the other end of the unix socket");
+        return hm_fail(error, HM_EPERM,
+                       "the system does not say who is at the other end of the unix socket");
     if (request->peer_uid != owner && request->peer_uid != 0)
-        return hm_fail(error, HM_EPERM, "user %lu may not use this node; only its owner and root may",
+        return hm_fail(error, HM_EPERM,
+                       "user %lu may not use this node; only its owner and root may",
                        (unsigned long)request->peer_uid);
     return 0;
 }

@@ -9,8 +9,8 @@
 #define API_TOKEN_CHARS (2 * API_TOKEN_BYTES)
 
 /* Reads the token, or makes the file (0600) with a new one. HM_EPERM when others could read the file. */
-int api_token_open(const char *path, const struct hm_random *random, char token[API_TOKEN_CHARS + 1],
-                   struct hm_error *error);
+int api_token_open(const char *path, const struct hm_random *random,
+                   char token[API_TOKEN_CHARS + 1], struct hm_error *error);
 
 /* Loopback literal or localhost, with or without a port. */
 bool api_host_is_local(const char *host);

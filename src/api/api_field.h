@@ -78,19 +78,20 @@ const struct api_value *api_record_get(const struct api_record *record, const ch
 
 /* A JSON object as body. HM_EPARSE: not JSON, too deep, a name twice; HM_EINVAL: unknown or missing field, wrong
  * type; HM_ERANGE. The error names the field. */
-int api_record_parse_json(const struct api_fields *fields, struct hm_slice text, struct hm_arena *arena,
-                          struct api_record *out, struct hm_error *error);
+int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
+                          struct hm_arena *arena, struct api_record *out, struct hm_error *error);
 
 /* One decoded query parameter or path parameter. */
 struct api_pair {
     const char *name;
     const char *value;
 };
-int api_record_parse_query(const struct api_fields *fields, const struct api_pair *pairs, size_t count,
-                           struct hm_arena *arena, struct api_record *out, struct hm_error *error);
+int api_record_parse_query(const struct api_fields *fields, const struct api_pair *pairs,
+                           size_t count, struct hm_arena *arena, struct api_record *out,
+                           struct hm_error *error);
 /* Text form of a single value; `name` is what errors call it. */
-int api_value_parse_text(enum api_form form, const char *name, const char *text, struct hm_arena *arena,
-                         struct api_value *out, struct hm_error *error);
+int api_value_parse_text(enum api_form form, const char *name, const char *text,
+                         struct hm_arena *arena, struct api_value *out, struct hm_error *error);
 
 /* JSON Schema (2020-12) of a table or a message, as a value. References go to #/components/schemas/NAME. request:
  * lists "required", and both names of shares and durations. */

@@ -107,6 +107,13 @@ void api_json_text(struct api_json *json, const char *text)
         api_json_null(json);
 }
 
+void api_json_text_key(struct api_json *json, const char *name)
+{
+    json_string(json, name ? name : "", name ? strlen(name) : 0);
+    json_raw(json, ":", 1);
+    json->comma = false;
+}
+
 void api_json_u64(struct api_json *json, uint64_t value)
 {
     char text[24];

@@ -16,8 +16,11 @@ void api_json_open(struct api_json *json, char bracket); /* '{' or '[' */
 void api_json_close(struct api_json *json, char bracket); /* '}' or ']' */
 void api_json_key(struct api_json *json, const char *name); /* name needs no escaping */
 
+void api_json_text_key(struct api_json *json, const char *name); /* any text */
+
 /* Values: an element of an array, or what follows a key. */
-void api_json_text(struct api_json *json, const char *text); /* NULL: null; bad UTF-8 becomes U+FFFD */
+void api_json_text(struct api_json *json,
+                   const char *text); /* NULL: null; bad UTF-8 becomes U+FFFD */
 void api_json_u64(struct api_json *json, uint64_t value);
 void api_json_i64(struct api_json *json, int64_t value);
 void api_json_bool(struct api_json *json, bool value);

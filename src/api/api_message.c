@@ -137,12 +137,14 @@ static enum api_form type_form(const ProtobufCFieldDescriptor *field)
 }
 
 /* The number of an operation in an asset's history is shown by its name. */
-static bool is_op_number(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field)
+static bool is_op_number(const ProtobufCMessageDescriptor *message,
+                         const ProtobufCFieldDescriptor *field)
 {
     return message == &hypermesh__asset_event__descriptor && strcmp(field->name, "op") == 0;
 }
 
-enum api_form api_message_form(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field)
+enum api_form api_message_form(const ProtobufCMessageDescriptor *message,
+                               const ProtobufCFieldDescriptor *field)
 {
     for (size_t i = 0; i < HM_COUNT_OF(forms); i++) {
         if (forms[i].message == message && strcmp(forms[i].field, field->name) == 0)
@@ -228,8 +230,8 @@ static void message_value(struct api_json *json, const void *at)
     api_message_json(json, message);
 }
 
-static void field_value(struct api_json *json, enum api_form form, const ProtobufCFieldDescriptor *field,
-                        const void *at)
+static void field_value(struct api_json *json, enum api_form form,
+                        const ProtobufCFieldDescriptor *field, const void *at)
 {
     switch (form) {
     case API_TEXT:
@@ -285,18 +287,14 @@ static void pairs_value(struct api_json *json, Hypermesh__Attribute *const *pair
 {
     api_json_open(json, '{');
     for (size_t i = 0; i < count; i++) {
-        /* names come from the ledger, which allows [a-z0-9._-]; others could break the JSON */
-        api_json_text(json, pairs[i]->name);
-        if (json->error == 0)
-            json->error = hm_buf_append(json->out, ":", 1);
-        json->comma = false;
+        api_json_text_key(json, pairs[i]->name);
         api_json_text(json, pairs[i]->value);
     }
     api_json_close(json, '}');
 }
 
-static void repeated_value(struct api_json *json, enum api_form form, const ProtobufCFieldDescriptor *field,
-                           const uint8_t *base)
+static void repeated_value(struct api_json *json, enum api_form form,
+                           const ProtobufCFieldDescriptor *field, const uint8_t *base)
 {
     const uint8_t *elements;
     size_t count;

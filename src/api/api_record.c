@@ -22,8 +22,8 @@ const struct api_value *api_record_get(const struct api_record *record, const ch
     abort();
 }
 
-static int record_new(const struct api_fields *fields, struct hm_arena *arena, struct api_record *out,
-                      struct hm_error *error)
+static int record_new(const struct api_fields *fields, struct hm_arena *arena,
+                      struct api_record *out, struct hm_error *error)
 {
     out->fields = fields;
     out->values = hm_arena_alloc(arena, sizeof(*out->values) * (fields->count + 1));
@@ -78,19 +78,21 @@ static int row_find(const struct api_fields *fields, const char *name, size_t *r
     return HM_ENOTFOUND;
 }
 
-static int unknown_name(const struct api_fields *fields, const char *what, const char *name, struct hm_error *error)
+static int unknown_name(const struct api_fields *fields, const char *what, const char *name,
+                        struct hm_error *error)
 {
     char known[256];
     size_t used = 0;
 
     known[0] = '\0';
     for (size_t i = 0; i < fields->count && used < sizeof(known) - 1; i++) {
-        int n = snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "", fields->rows[i].name);
+        int n = snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "",
+                         fields->rows[i].name);
 
         used += n > 0 ? (size_t)n : 0;
     }
-    return hm_fail(error, HM_EINVAL, "unknown %s '%.*s'; known here: %s", what, NAME_QUOTE_CHARS, name,
-                   fields->count > 0 ? known : "none");
+    return hm_fail(error, HM_EINVAL, "unknown %s '%.*s'; known here: %s", what, NAME_QUOTE_CHARS,
+                   name, fields->count > 0 ? known : "none");
 }
 
 static int check_required(const struct api_record *record, struct hm_error *error)
@@ -107,8 +109,8 @@ static int wrong_type(const char *name, const char *wanted, struct hm_error *err
     return hm_fail(error, HM_EINVAL, "%s must be %s", name, wanted);
 }
 
-static int take_number(const char *name, const json_t *value, enum api_form form, struct api_value *out,
-                       struct hm_error *error)
+static int take_number(const char *name, const json_t *value, enum api_form form,
+                       struct api_value *out, struct hm_error *error)
 {
     json_int_t number = json_integer_value(value);
 
@@ -117,23 +119,26 @@ static int take_number(const char *name, const json_t *value, enum api_form form
     if (number < 0)
         return hm_fail(error, HM_ERANGE, "%s must not be negative", name);
     if (form == API_SHARE && (number < 1 || number > FULL_SHARE_PPM))
-        return hm_fail(error, HM_ERANGE, "%s must be from 1 to %d parts per million", name, FULL_SHARE_PPM);
+        return hm_fail(error, HM_ERANGE, "%s must be from 1 to %d parts per million", name,
+                       FULL_SHARE_PPM);
     out->number = (uint64_t)number;
     out->set = true;
     return 0;
 }
 
-static int take_text(const char *name, const json_t *value, enum api_form form, struct hm_arena *arena,
-                     struct api_value *out, struct hm_error *error)
+static int take_text(const char *name, const json_t *value, enum api_form form,
+                     struct hm_arena *arena, struct api_value *out, struct hm_error *error)
 {
     if (!json_is_string(value)) {
         if (form == API_MONEY)
             return wrong_type(name, "decimal text in whole tokens, such as \"1.5\"", error);
         if (form == API_SHARE)
-            return wrong_type(name, "text such as \"10%\" (or give parts per million under the name with _ppm)",
-                              error);
+            return wrong_type(
+                name, "text such as \"10%\" (or give parts per million under the name with _ppm)",
+                error);
         if (form == API_DURATION)
-            return wrong_type(name, "text such as \"30s\" (or give milliseconds under the name with _ms)", error);
+            return wrong_type(
+                name, "text such as \"30s\" (or give milliseconds under the name with _ms)", error);
         return wrong_type(name, "text", error);
     }
     return api_value_parse_text(form, name, json_string_value(value), arena, out, error);
@@ -144,8 +149,8 @@ static int compare_pairs(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int take_pairs(const char *name, json_t *value, struct hm_arena *arena, struct api_value *out,
-                      struct hm_error *error)
+static int take_pairs(const char *name, json_t *value, struct hm_arena *arena,
+                      struct api_value *out, struct hm_error *error)
 {
     size_t count = json_object_size(value);
     const char **list;
@@ -160,7 +165,8 @@ static int take_pairs(const char *name, json_t *value, struct hm_arena *arena, s
     list = hm_arena_alloc(arena, (2 * count + 1) * sizeof(*list));
     if (!list)
         return hm_fail(error, HM_ENOMEM, "out of memory");
-    json_object_foreach (value, key, entry) {
+    json_object_foreach(value, key, entry)
+    {
         if (!json_is_string(entry))
             return hm_fail(error, HM_EINVAL, "%s.%.*s must be text", name, NAME_QUOTE_CHARS, key);
         list[at] = hm_arena_strdup(arena, key);
@@ -174,8 +180,8 @@ static int take_pairs(const char *name, json_t *value, struct hm_arena *arena, s
     return 0;
 }
 
-static int take_list(const char *name, const json_t *value, struct hm_arena *arena, struct api_value *out,
-                     struct hm_error *error)
+static int take_list(const char *name, const json_t *value, struct hm_arena *arena,
+                     struct api_value *out, struct hm_error *error)
 {
     size_t count = json_array_size(value);
     const char **list;
@@ -204,8 +210,8 @@ static int take_object(const struct api_fields *fields, json_t *root, struct hm_
                        struct api_record *out, struct hm_error *error);
 
 /* Nested no deeper than the tables are. */
-static int take_nested(const struct api_field *row, json_t *value, struct hm_arena *arena, struct api_value *out,
-                       struct hm_error *error)
+static int take_nested(const struct api_field *row, json_t *value, struct hm_arena *arena,
+                       struct api_value *out, struct hm_error *error)
 {
     struct api_record *inner = hm_arena_alloc(arena, sizeof(*inner));
     int rc;
@@ -225,7 +231,8 @@ static int take_value(const struct api_field *row, const char *name, bool as_num
                       struct hm_arena *arena, struct api_value *out, struct hm_error *error)
 {
     if (out->set)
-        return hm_fail(error, HM_EINVAL, "%s is given twice, once as number and once as text", row->name);
+        return hm_fail(error, HM_EINVAL, "%s is given twice, once as number and once as text",
+                       row->name);
     if ((row->flags & API_LIST) != 0)
         return take_list(name, value, arena, out, error);
     if (as_number || row->form == API_UINT || (row->form == API_AMOUNT && !json_is_string(value)))
@@ -253,13 +260,15 @@ static int take_object(const struct api_fields *fields, json_t *root, struct hm_
 
     if (rc)
         return rc;
-    json_object_foreach (root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         bool as_number = false;
         size_t row = 0;
 
         if (row_find(fields, key, &row, &as_number))
             return unknown_name(fields, "field", key, error);
-        rc = take_value(&fields->rows[row], key, as_number, value, arena, &record.values[row], error);
+        rc = take_value(&fields->rows[row], key, as_number, value, arena, &record.values[row],
+                        error);
         if (rc)
             return rc;
     }
@@ -269,8 +278,8 @@ static int take_object(const struct api_fields *fields, json_t *root, struct hm_
     return rc;
 }
 
-int api_record_parse_json(const struct api_fields *fields, struct hm_slice text, struct hm_arena *arena,
-                          struct api_record *out, struct hm_error *error)
+int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
+                          struct hm_arena *arena, struct api_record *out, struct hm_error *error)
 {
     __attribute__((cleanup(json_release))) json_t *root = NULL;
     json_error_t fault;
@@ -278,18 +287,19 @@ int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
 
     if (rc)
         return rc;
-    root = json_loadb((const char *)(text.data ? text.data : (const uint8_t *)""), text.len, JSON_REJECT_DUPLICATES,
-                      &fault);
+    root = json_loadb((const char *)(text.data ? text.data : (const uint8_t *)""), text.len,
+                      JSON_REJECT_DUPLICATES, &fault);
     if (!root)
-        return hm_fail(error, HM_EPARSE, "the body is not valid JSON: line %d, column %d: %.120s", fault.line,
-                       fault.column, fault.text);
+        return hm_fail(error, HM_EPARSE, "the body is not valid JSON: line %d, column %d: %.120s",
+                       fault.line, fault.column, fault.text);
     if (!json_is_object(root))
         return hm_fail(error, HM_EINVAL, "the body must be a JSON object");
     return take_object(fields, root, arena, out, error);
 }
 
-int api_record_parse_query(const struct api_fields *fields, const struct api_pair *pairs, size_t count,
-                           struct hm_arena *arena, struct api_record *out, struct hm_error *error)
+int api_record_parse_query(const struct api_fields *fields, const struct api_pair *pairs,
+                           size_t count, struct hm_arena *arena, struct api_record *out,
+                           struct hm_error *error)
 {
     struct api_record record;
     int rc = record_new(fields, arena, &record, error);
@@ -301,9 +311,11 @@ int api_record_parse_query(const struct api_fields *fields, const struct api_pai
         if (row_find(fields, pairs[i].name, &row, &as_number))
             return unknown_name(fields, "query parameter", pairs[i].name, error);
         if (record.values[row].set)
-            return hm_fail(error, HM_EINVAL, "query parameter %s is given twice", fields->rows[row].name);
-        rc = api_value_parse_text(as_number ? API_UINT : fields->rows[row].form, fields->rows[row].name,
-                                  pairs[i].value, arena, &record.values[row], error);
+            return hm_fail(error, HM_EINVAL, "query parameter %s is given twice",
+                           fields->rows[row].name);
+        rc = api_value_parse_text(as_number ? API_UINT : fields->rows[row].form,
+                                  fields->rows[row].name, pairs[i].value, arena,
+                                  &record.values[row], error);
     }
     if (rc == 0)
         rc = check_required(&record, error);

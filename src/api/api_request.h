@@ -35,7 +35,8 @@ struct api_target {
 
 /* HM_EPARSE: bad escape, NUL or control character, not UTF-8, no leading "/", empty segment. HM_ELIMIT: too long, too
  * many. */
-int api_target_parse(const char *target, struct hm_arena *arena, struct api_target *out, struct hm_error *error);
+int api_target_parse(const char *target, struct hm_arena *arena, struct api_target *out,
+                     struct hm_error *error);
 
 /* True when the Content-Type header names this media type, whatever its parameters. */
 bool api_content_type_is(const char *header, const char *media_type);
@@ -47,8 +48,8 @@ struct api_stream {
     int (*read)(struct api_stream *stream, uint8_t *out, size_t size, unsigned wait_ms);
     void (*release)(struct api_stream *stream);
 };
-#define API_STREAM_END     (-1000)
-#define API_STREAM_MAX     ((size_t)1 << 20) /* one read */
+#define API_STREAM_END (-1000)
+#define API_STREAM_MAX ((size_t)1 << 20) /* one read */
 
 struct api_response {
     unsigned status;

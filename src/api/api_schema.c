@@ -46,7 +46,8 @@ static void put_type(struct api_json *json, const char *type, bool nullable)
     api_json_close(json, ']');
 }
 
-static void put_text_list(struct api_json *json, const char *name, const char *const *texts, size_t count)
+static void put_text_list(struct api_json *json, const char *name, const char *const *texts,
+                          size_t count)
 {
     api_json_key(json, name);
     api_json_open(json, '[');
@@ -142,14 +143,18 @@ static void put_row(struct api_json *json, const struct api_field *row, bool req
 
     api_json_key(json, row->name);
     if (row->form == API_OBJECT && (row->fields || row->message))
-        put_object(json, row->fields ? row->fields->name : row->message->short_name, row->about, row->flags);
+        put_object(json, row->fields ? row->fields->name : row->message->short_name, row->about,
+                   row->flags);
     else
         api_schema_value(json, row->form, row->about, row->flags);
     if (request && (row->form == API_SHARE || row->form == API_DURATION)) {
-        (void)snprintf(number, sizeof(number), "%s_%s", row->name, row->form == API_SHARE ? "ppm" : "ms");
+        (void)snprintf(number, sizeof(number), "%s_%s", row->name,
+                       row->form == API_SHARE ? "ppm" : "ms");
         api_json_key(json, number);
         api_schema_value(json, API_UINT,
-                         row->form == API_SHARE ? "the same in parts per million" : "the same in milliseconds", 0);
+                         row->form == API_SHARE ? "the same in parts per million"
+                                                : "the same in milliseconds",
+                         0);
     }
 }
 
@@ -228,7 +233,8 @@ static void put_operation(struct api_json *json)
 {
     api_json_open(json, '{');
     api_json_put_text(json, "type", "object");
-    api_json_put_text(json, "description", "One operation: op is its name; the other fields are those of its kind.");
+    api_json_put_text(json, "description",
+                      "One operation: op is its name; the other fields are those of its kind.");
     api_json_key(json, "properties");
     api_json_open(json, '{');
     api_json_key(json, "op");

@@ -14,7 +14,8 @@ static int hex_digit(char c)
 }
 
 /* Decodes len bytes of text into out (at least len+1 bytes). plus: '+' is a space, as in queries. */
-static int percent_decode(const char *text, size_t len, bool plus, char *out, struct hm_error *error)
+static int percent_decode(const char *text, size_t len, bool plus, char *out,
+                          struct hm_error *error)
 {
     size_t used = 0;
 
@@ -26,7 +27,8 @@ static int percent_decode(const char *text, size_t len, bool plus, char *out, st
             int low = len - i > 2 ? hex_digit(text[i + 2]) : -1;
 
             if (high < 0 || low < 0)
-                return hm_fail(error, HM_EPARSE, "the URL holds a '%%' that two hexadecimal digits don't follow");
+                return hm_fail(error, HM_EPARSE,
+                               "the URL holds a '%%' that two hexadecimal digits don't follow");
             c = high * 16 + low;
             i += 2;
         } else if (c == '+' && plus) {
@@ -40,8 +42,8 @@ static int percent_decode(const char *text, size_t len, bool plus, char *out, st
     return hm_utf8_valid(out, used) ? 0 : hm_fail(error, HM_EPARSE, "the URL is not UTF-8");
 }
 
-static int decode_new(const char *text, size_t len, bool plus, struct hm_arena *arena, const char **out,
-                      struct hm_error *error)
+static int decode_new(const char *text, size_t len, bool plus, struct hm_arena *arena,
+                      const char **out, struct hm_error *error)
 {
     char *decoded = hm_arena_alloc(arena, len + 1);
     int rc;
@@ -70,7 +72,8 @@ static int parse_path(const char *path, size_t len, struct hm_arena *arena, stru
             return hm_fail(error, HM_EPARSE, "the URL's path has an empty part");
         if (end - at > API_SEGMENT_MAX || out->segment_count == API_SEGMENTS_MAX)
             return hm_fail(error, HM_ENOTFOUND, "there is nothing at this path");
-        rc = decode_new(path + at, end - at, false, arena, &out->segments[out->segment_count], error);
+        rc = decode_new(path + at, end - at, false, arena, &out->segments[out->segment_count],
+                        error);
         if (rc)
             return rc;
         out->segment_count++;
@@ -90,16 +93,19 @@ static int parse_pair(const char *text, size_t len, struct hm_arena *arena, stru
     if (len == 0)
         return 0;
     if (out->query_count == API_QUERY_MAX)
-        return hm_fail(error, HM_ELIMIT, "the URL has more than %d query parameters", API_QUERY_MAX);
+        return hm_fail(error, HM_ELIMIT, "the URL has more than %d query parameters",
+                       API_QUERY_MAX);
     rc = decode_new(text, name, true, arena, &pair->name, error);
     if (rc == 0)
-        rc = decode_new(equals ? equals + 1 : "", equals ? len - name - 1 : 0, true, arena, &pair->value, error);
+        rc = decode_new(equals ? equals + 1 : "", equals ? len - name - 1 : 0, true, arena,
+                        &pair->value, error);
     if (rc == 0)
         out->query_count++;
     return rc;
 }
 
-static int parse_query(const char *query, struct hm_arena *arena, struct api_target *out, struct hm_error *error)
+static int parse_query(const char *query, struct hm_arena *arena, struct api_target *out,
+                       struct hm_error *error)
 {
     int rc = 0;
 
@@ -114,7 +120,8 @@ static int parse_query(const char *query, struct hm_arena *arena, struct api_tar
     return rc;
 }
 
-int api_target_parse(const char *target, struct hm_arena *arena, struct api_target *out, struct hm_error *error)
+int api_target_parse(const char *target, struct hm_arena *arena, struct api_target *out,
+                     struct hm_error *error)
 {
     struct api_target parsed = {0};
     const char *query = strchr(target, '?');

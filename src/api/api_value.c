@@ -45,13 +45,15 @@ static int parse_named(enum api_form form, const char *text, uint64_t *out, stru
     if (form == API_KIND) {
         if (wire_asset_kind_parse(text, &kind))
             return hm_fail(error, HM_EINVAL,
-                           "'%.20s' is no kind of asset; there are cpu, memory, storage, gpu, container, network",
+                           "'%.20s' is no kind of asset; there are cpu, memory, storage, gpu, "
+                           "container, network",
                            text);
         *out = (uint64_t)kind;
     } else if (form == API_LEVEL) {
         if (wire_privacy_parse(text, &level))
             return hm_fail(error, HM_EINVAL,
-                           "'%.20s' is no privacy level; there are Private, PrivateNetwork, P2P, PublicNetwork, "
+                           "'%.20s' is no privacy level; there are Private, PrivateNetwork, P2P, "
+                           "PublicNetwork, "
                            "FullPublic",
                            text);
         *out = (uint64_t)level;
@@ -66,8 +68,8 @@ static int parse_named(enum api_form form, const char *text, uint64_t *out, stru
 }
 
 /* Bytes of any length, into the arena. */
-static int parse_bytes(enum api_form form, const char *text, struct hm_arena *arena, struct hm_slice *out,
-                       struct hm_error *error)
+static int parse_bytes(enum api_form form, const char *text, struct hm_arena *arena,
+                       struct hm_slice *out, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf decoded = {0};
     size_t len = strlen(text);
@@ -95,7 +97,8 @@ static int parse_bytes(enum api_form form, const char *text, struct hm_arena *ar
     return 0;
 }
 
-static int parse_plain(const char *text, struct hm_arena *arena, const char **out, struct hm_error *error)
+static int parse_plain(const char *text, struct hm_arena *arena, const char **out,
+                       struct hm_error *error)
 {
     const char *copy;
 
@@ -108,8 +111,8 @@ static int parse_plain(const char *text, struct hm_arena *arena, const char **ou
     return 0;
 }
 
-static int parse_value(enum api_form form, const char *text, struct hm_arena *arena, struct api_value *out,
-                       struct hm_error *error)
+static int parse_value(enum api_form form, const char *text, struct hm_arena *arena,
+                       struct api_value *out, struct hm_error *error)
 {
     switch (form) {
     case API_BOOL:
@@ -142,8 +145,8 @@ static int parse_value(enum api_form form, const char *text, struct hm_arena *ar
     }
 }
 
-int api_value_parse_text(enum api_form form, const char *name, const char *text, struct hm_arena *arena,
-                         struct api_value *out, struct hm_error *error)
+int api_value_parse_text(enum api_form form, const char *name, const char *text,
+                         struct hm_arena *arena, struct api_value *out, struct hm_error *error)
 {
     struct api_value value = {.set = true};
     int rc = parse_value(form, text, arena, &value, error);

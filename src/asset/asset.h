@@ -33,20 +33,20 @@ struct asset_attribute {
 
 struct asset_found {
     Hypermesh__AssetKind kind;
-    const char
-        *hardware_id; /* stable over reboots: "cpu-package-0", "memory", "disk-<id>", GPU UUID */
+    /* Stable over reboots: "cpu-package-0", "memory", "disk-<id>", a GPU's UUID. */
+    const char *hardware_id;
     const char *title; /* for people: "AMD EPYC 9B45, 2 cores" */
-    uint64_t capacity; /* unit of kind; what may be leased, not necessarily all there is; > 0 when
-	                             offered */
-    struct asset_attribute
-        *attributes; /* sorted by name; fit for the ledger: facts that change rarely */
+    /* Unit of kind; what may be leased, not necessarily all there is. > 0 when offered. */
+    uint64_t capacity;
+    struct asset_attribute *attributes; /* sorted; fit for the ledger: facts that rarely change */
     size_t attribute_count;
     struct asset_attribute *live; /* sorted; load, free bytes, frequency, temperature */
     size_t live_count;
     bool healthy;
     const char *health; /* sentence when not healthy; no figures that move by themselves */
-    bool offered; /* fit to be registered: shares of it can be enforced. false: for people only
-	                             (disks that do not hold storage_dir, network links, GPUs without driver) */
+    /* Fit to be registered: shares of it can be enforced. false: for people only (disks that do not
+     * hold storage_dir, network links, GPUs without driver). */
+    bool offered;
 };
 
 struct asset_inventory {
@@ -86,13 +86,13 @@ struct asset_share {
 struct asset_adapter {
     Hypermesh__AssetKind kind;
     /* Adds this share's limits to *limits (strings in the arena), to what earlier shares of the lease put
-	 * there. HM_EUNAVAILABLE when the hardware the asset names is not on this machine any more or is not
-	 * healthy; HM_ERANGE when the share is too small to mean anything. */
+     * there. HM_EUNAVAILABLE when the hardware the asset names is not on this machine any more or is not
+     * healthy; HM_ERANGE when the share is too small to mean anything. */
     int (*limit)(const struct asset_inventory *machine, const struct asset_share *share,
                  struct hm_arena *arena, Hypermesh__SandboxLimits *limits, struct hm_error *error);
     /* Appends this share's usage lines (kind, amount, unit, duration; parties, price and time are filled in
-	 * by the caller) to records[*count], at most ASSET_USAGE_MAX per share. `used` is of the whole job: the
-	 * first share of a kind carries it, later ones carry 0, so that lines add up. */
+     * by the caller) to records[*count], at most ASSET_USAGE_MAX per share. `used` is of the whole job: the
+     * first share of a kind carries it, later ones carry 0, so that lines add up. */
     int (*usage)(const struct asset_share *share, const Hypermesh__JobUsage *used,
                  struct hm_arena *arena, Hypermesh__ResourceTransaction **records, size_t *count,
                  struct hm_error *error);

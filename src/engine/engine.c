@@ -1,25 +1,57 @@
 #include "engine.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "engine_solo.h"
 
-static int engine_init_locks(struct engine *engine, struct hm_error *error)
+static void engine_free(struct engine *engine)
 {
-    pthread_condattr_t attr;
+    if (engine == NULL)
+        return;
+    hm_free(engine->items);
+    hm_free(engine->txs);
+    hm_free(engine);
+}
 
+static struct engine *engine_new(const struct engine_options *options)
+{
+    struct engine *engine = hm_calloc(1, sizeof(*engine));
+
+    if (engine == NULL)
+        return NULL;
+    engine->options = *options;
+    if (engine->options.queue_limit == 0)
+        engine->options.queue_limit = ENGINE_QUEUE_LIMIT;
+    if (engine->options.queue_bytes == 0)
+        engine->options.queue_bytes = ENGINE_QUEUE_MAX_BYTES;
+    if (engine->options.batch_limit == 0)
+        engine->options.batch_limit = ENGINE_BATCH_LIMIT;
+    engine->status.name = "solo";
+    engine->items = hm_calloc(engine->options.batch_limit, sizeof(*engine->items));
+    engine->txs = hm_calloc(engine->options.batch_limit, sizeof(*engine->txs));
+    if (engine->items == NULL || engine->txs == NULL) {
+        engine_free(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+/* Locks and thread; nothing is left of them when it fails. */
+static int engine_start(struct engine *engine, struct hm_error *error)
+{
     if (pthread_mutex_init(&engine->lock, NULL) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine's lock");
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    int failed = pthread_cond_init(&engine->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    if (failed != 0) {
+    if (pthread_cond_init(&engine->wake, NULL) != 0) {
         pthread_mutex_destroy(&engine->lock);
         return hm_fail(error, HM_ENOMEM, "no memory for the engine's lock");
     }
-    return 0;
+    if (pthread_create(&engine->writer, NULL, engine_solo_main, engine) == 0)
+        return 0;
+    pthread_cond_destroy(&engine->wake);
+    pthread_mutex_destroy(&engine->lock);
+    return hm_fail(error, HM_ENOMEM,
+                   "the engine's thread cannot be started: raise the limit on processes "
+                   "(ulimit -u)");
 }
 
 int engine_solo_open(const struct engine_options *options, struct engine **out,
@@ -30,27 +62,14 @@ int engine_solo_open(const struct engine_options *options, struct engine **out,
 
     if (rc != 0)
         return rc;
-    struct engine *engine = hm_calloc(1, sizeof(*engine));
+    struct engine *engine = engine_new(options);
     if (engine == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine");
-    engine->options = *options;
-    if (engine->options.queue_limit == 0)
-        engine->options.queue_limit = ENGINE_QUEUE_LIMIT;
-    if (engine->options.batch_limit == 0)
-        engine->options.batch_limit = ENGINE_BATCH_LIMIT;
     engine->next_due_ms = info.next_due_ms;
-    engine->status.name = "solo";
-    rc = engine_init_locks(engine, error);
+    rc = engine_start(engine, error);
     if (rc != 0) {
-        hm_free(engine);
+        engine_free(engine);
         return rc;
-    }
-    if (pthread_create(&engine->writer, NULL, engine_solo_main, engine) != 0) {
-        pthread_cond_destroy(&engine->wake);
-        pthread_mutex_destroy(&engine->lock);
-        hm_free(engine);
-        return hm_fail(error, HM_ENOMEM, "the engine's thread cannot be started: raise the limit "
-                                         "on processes (ulimit -u)");
     }
     *out = engine;
     return 0;
@@ -67,7 +86,7 @@ void engine_close(struct engine *engine)
     pthread_join(engine->writer, NULL);
     pthread_cond_destroy(&engine->wake);
     pthread_mutex_destroy(&engine->lock);
-    hm_free(engine);
+    engine_free(engine);
 }
 
 void engine_item_refuse(struct engine_item *item, const struct hm_error *error)
@@ -81,8 +100,8 @@ void engine_item_refuse(struct engine_item *item, const struct hm_error *error)
     hm_free(item);
 }
 
-/* Under the lock: may this engine take one more? */
-static int engine_admit(const struct engine *engine, struct hm_error *error)
+/* May this engine take one more? Under the lock. */
+static int engine_admit(const struct engine *engine, size_t len, struct hm_error *error)
 {
     if (engine->status.failed)
         return hm_fail(error, HM_EUNAVAILABLE,
@@ -90,33 +109,26 @@ static int engine_admit(const struct engine *engine, struct hm_error *error)
                        engine->status.failure);
     if (engine->stopping)
         return hm_fail(error, HM_EUNAVAILABLE, "the node is stopping");
-    if (engine->queued >= engine->options.queue_limit)
+    if (engine->queued >= engine->options.queue_limit ||
+        len > engine->options.queue_bytes - engine->queued_bytes)
         return hm_fail(error, HM_EBUSY, "%zu transactions wait already: try again in a second",
                        engine->queued);
     return 0;
 }
 
-int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, void *ctx,
-                  struct hm_error *error)
+/* The answer before anything is spent on the transaction; it is asked again when it is queued. */
+static int engine_admit_early(struct engine *engine, size_t len, struct hm_error *error)
 {
-    struct engine_item *item = hm_malloc(sizeof(*item) + tx.len);
-
-    if (item == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a transaction of %zu bytes", tx.len);
-    int rc = ledger_check_tx(engine->options.ledger, tx, hm_wall_ms(engine->options.clock),
-                             item->digest, error);
-    if (rc != 0) {
-        hm_free(item);
-        return rc;
-    }
-    item->next = NULL;
-    item->done = done;
-    item->ctx = ctx;
-    item->len = tx.len;
-    memcpy(item->tx, tx.data, tx.len);
-
     pthread_mutex_lock(&engine->lock);
-    rc = engine_admit(engine, error);
+    int rc = engine_admit(engine, len, error);
+    pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+static int engine_queue(struct engine *engine, struct engine_item *item, struct hm_error *error)
+{
+    pthread_mutex_lock(&engine->lock);
+    int rc = engine_admit(engine, item->len, error);
     if (rc == 0) {
         if (engine->tail == NULL)
             engine->head = item;
@@ -124,9 +136,31 @@ int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, v
             engine->tail->next = item;
         engine->tail = item;
         engine->queued++;
+        engine->queued_bytes += item->len;
         pthread_cond_signal(&engine->wake);
     }
     pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, void *ctx,
+                  struct hm_error *error)
+{
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    int rc = engine_admit_early(engine, tx.len, error);
+
+    if (rc == 0)
+        rc = ledger_check_tx(engine->options.ledger, tx, hm_wall_ms(engine->options.clock), digest,
+                             error);
+    if (rc != 0)
+        return rc;
+    struct engine_item *item = hm_malloc(sizeof(*item) + tx.len);
+    if (item == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a transaction of %zu bytes", tx.len);
+    *item = (struct engine_item){.done = done, .ctx = ctx, .len = tx.len};
+    memcpy(item->digest, digest, sizeof(digest));
+    memcpy(item->tx, tx.data, tx.len);
+    rc = engine_queue(engine, item, error);
     if (rc != 0)
         hm_free(item);
     return rc;

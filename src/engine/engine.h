@@ -14,66 +14,72 @@ struct engine;
 
 /* The block that holds a transaction; durable when a caller sees it. */
 struct engine_block {
-	uint64_t height;
-	uint64_t time_ms;
-	uint8_t hash[CRYPTO_HASH_BYTES];
-	uint8_t state_root[CRYPTO_HASH_BYTES];
-	size_t txs;
+    uint64_t height;
+    uint64_t time_ms;
+    uint8_t hash[CRYPTO_HASH_BYTES];
+    uint8_t state_root[CRYPTO_HASH_BYTES];
+    size_t txs;
 };
 
 /* Puts transactions into one Batch with this node's Space proof and signature, appended to out. All slices
  * are borrowed for the call. Runs on the engine's thread. */
 struct engine_sealer {
-	int (*seal)(void *ctx, const struct hm_slice *txs, size_t count, struct hm_buf *out,
-	            struct hm_error *error);
-	void *ctx;
+    int (*seal)(void *ctx, const struct hm_slice *txs, size_t count, struct hm_buf *out,
+                struct hm_error *error);
+    void *ctx;
 };
 
 /* Called once per submitted transaction, on the engine's thread, after its block is durable (block not
- * NULL; result->code says whether the transaction did what it says), or when it will never be in a block
- * (block NULL, result->code negative). result is borrowed for the call. Must not block and must not
- * call engine_submit_wait. */
+ * NULL; result->code says whether the transaction did what it says), or when it was refused (block NULL,
+ * result->code negative): then it will not be in a block, unless the disk failed while its block was
+ * written, which the text says. result is borrowed for the call. Must not block and must not call
+ * engine_submit_wait; engine_submit is fine. */
 typedef void (*engine_done)(void *ctx, const Hypermesh__TxResult *result,
                             const struct engine_block *block);
 
 struct engine_options {
-	struct ledger *ledger;              /* borrowed, chain initialised */
-	const struct hm_clock *clock;       /* borrowed */
-	struct engine_sealer sealer;
-	size_t queue_limit;                 /* transactions waiting; 0: ENGINE_QUEUE_LIMIT */
-	size_t batch_limit;                 /* transactions a batch; 0: ENGINE_BATCH_LIMIT */
-	/* After each durable block, on the engine's thread; may be NULL. */
-	void (*on_block)(void *ctx, const struct engine_block *block,
-	                 const Hypermesh__BlockRecord *record);
-	/* Once, when the engine can't go on (a disk that failed, an invariant that broke); may be NULL. */
-	void (*on_failure)(void *ctx, const struct hm_error *error);
-	void *ctx;
+    struct ledger *ledger; /* borrowed, chain initialised */
+    const struct hm_clock *clock; /* borrowed */
+    struct engine_sealer sealer;
+    size_t queue_limit; /* transactions waiting; 0: ENGINE_QUEUE_LIMIT */
+    size_t queue_bytes; /* of them together; 0: ENGINE_QUEUE_MAX_BYTES */
+    size_t batch_limit; /* transactions a batch; 0: ENGINE_BATCH_LIMIT */
+    /* After each durable block, on the engine's thread; may be NULL. */
+    void (*on_block)(void *ctx, const struct engine_block *block,
+                     const Hypermesh__BlockRecord *record);
+    /* Once, when the engine can't go on (a disk that failed, an invariant that broke); may be NULL. */
+    void (*on_failure)(void *ctx, const struct hm_error *error);
+    void *ctx;
 };
-#define ENGINE_QUEUE_LIMIT 65536
-#define ENGINE_BATCH_LIMIT 4096
+#define ENGINE_QUEUE_LIMIT     65536
+#define ENGINE_BATCH_LIMIT     4096
+#define ENGINE_QUEUE_MAX_BYTES ((size_t)256 << 20)
 
 /* Starts the one writer thread. Idle means asleep: it wakes for a transaction or for a lease that is due. */
 int engine_solo_open(const struct engine_options *options, struct engine **out,
                      struct hm_error *error);
-/* Finishes the block under way, answers what still waits with HM_EUNAVAILABLE, stops. NULL is fine. */
+/* Finishes the block under way, answers what still waits with HM_EUNAVAILABLE, stops. No other call may be
+ * under way or follow. NULL is fine. */
 void engine_close(struct engine *engine);
 
 /* Checks the transaction (ledger_check_tx, on the caller's thread), copies it and queues it. 0: done will
- * be called. Negative: refused, done is not called; HM_EBUSY when the queue is full. Thread-safe. */
+ * be called, once. Negative: refused, done is not called; HM_EBUSY when the queue is full,
+ * HM_EUNAVAILABLE with the reason when the engine has stopped. What one thread submits is ordered as it
+ * was submitted. Thread-safe. */
 int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, void *ctx,
                   struct hm_error *error);
 
 /* A copy of what done received; created holds ids in operation order. */
 #define ENGINE_CREATED_MAX 64
 struct engine_receipt {
-	uint8_t digest[CRYPTO_HASH_BYTES];
-	int code;                                 /* 0 or HM_E* */
-	char text[HM_ERROR_TEXT_BYTES];
-	uint64_t fee;
-	uint32_t op;
-	size_t created_count;
-	uint8_t created[ENGINE_CREATED_MAX][WIRE_ID_BYTES];
-	struct engine_block block;
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    int code; /* 0 or HM_E* */
+    char text[HM_ERROR_TEXT_BYTES];
+    uint64_t fee;
+    uint32_t op;
+    size_t created_count;
+    uint8_t created[ENGINE_CREATED_MAX][WIRE_ID_BYTES];
+    struct engine_block block;
 };
 /* Copies what done received; block may be NULL. For callers that wait by means of their own. */
 void engine_receipt_fill(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
@@ -85,12 +91,12 @@ int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_
                        struct hm_error *error);
 
 struct engine_status {
-	const char *name;       /* "solo" */
-	bool failed;
-	char failure[HM_ERROR_TEXT_BYTES];
-	size_t queued;
-	uint64_t blocks, txs;   /* since start */
-	uint64_t busy_ns;       /* writer thread's time in blocks */
+    const char *name; /* "solo" */
+    bool failed;
+    char failure[HM_ERROR_TEXT_BYTES];
+    size_t queued;
+    uint64_t blocks, txs; /* since start */
+    uint64_t busy_ns; /* writer thread's time in blocks */
 };
 void engine_get_status(struct engine *engine, struct engine_status *out);
 

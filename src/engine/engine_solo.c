@@ -2,42 +2,38 @@
  * waits together and becomes the next one: the busier the node, the larger its batches. */
 #include "engine_solo.h"
 
+#include <stdio.h>
 #include <time.h>
 
-#define ENGINE_NS_PER_MS UINT64_C(1000000)
+#define ENGINE_NS_PER_MS INT64_C(1000000)
+#define ENGINE_NS_PER_S  INT64_C(1000000000)
 
-/* A clock that jumps must not leave a due lease waiting for long. */
-#define ENGINE_DUE_SLEEP_MAX_MS UINT64_C(60000)
+/* Keeps a time far away from overflowing; nobody notices one wake-up a day. */
+#define ENGINE_SLEEP_MAX_MS UINT64_C(86400000)
 
-/* What the writer took off the queue for one block, and what became of it. */
+/* What the writer took off the queue for one block; items and txs are the engine's arrays. */
 struct engine_group {
-    struct engine_item **items;
-    struct hm_slice *txs;
-    size_t count;         /* not yet answered */
-    size_t answered;      /* in a durable block */
-    bool seal_failed;     /* this group's misfortune, not the engine's */
-    uint64_t next_due_ms; /* after its block */
+    size_t count;
+    bool misfortune; /* the failure is this group's: the state is whole, the next may fare better */
 };
 
-static void engine_group_release(struct engine_group *group)
-{
-    hm_free(group->items);
-    hm_free(group->txs);
-}
+/* --- sleep --------------------------------------------------------------------------------------- */
 
+/* Waits by CLOCK_REALTIME, as leases expire by the time of day: when somebody sets the clock, the kernel
+ * moves the wake-up with it. */
 static void engine_wait_until_due(struct engine *engine, uint64_t now_ms)
 {
     struct timespec until;
     uint64_t wait_ms = engine->next_due_ms - now_ms;
 
-    if (wait_ms > ENGINE_DUE_SLEEP_MAX_MS)
-        wait_ms = ENGINE_DUE_SLEEP_MAX_MS;
-    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (wait_ms > ENGINE_SLEEP_MAX_MS)
+        wait_ms = ENGINE_SLEEP_MAX_MS;
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (time_t)(wait_ms / 1000);
-    until.tv_nsec += (long)(wait_ms % 1000 * ENGINE_NS_PER_MS);
-    if (until.tv_nsec >= 1000000000L) {
+    until.tv_nsec += (long)((int64_t)(wait_ms % 1000) * ENGINE_NS_PER_MS);
+    if (until.tv_nsec >= ENGINE_NS_PER_S) {
         until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
+        until.tv_nsec -= ENGINE_NS_PER_S;
     }
     pthread_cond_timedwait(&engine->wake, &engine->lock, &until);
 }
@@ -46,77 +42,77 @@ static void engine_wait_until_due(struct engine *engine, uint64_t now_ms)
 static bool engine_sleep(struct engine *engine)
 {
     while (!engine->stopping && engine->head == NULL) {
-        uint64_t now_ms = hm_wall_ms(engine->options.clock);
-
-        if (engine->next_due_ms == 0)
+        if (engine->next_due_ms == 0) {
             pthread_cond_wait(&engine->wake, &engine->lock);
-        else if (now_ms >= engine->next_due_ms)
+            continue;
+        }
+        uint64_t now_ms = hm_wall_ms(engine->options.clock);
+        if (now_ms >= engine->next_due_ms)
             return true;
-        else
-            engine_wait_until_due(engine, now_ms);
+        engine_wait_until_due(engine, now_ms);
     }
     return !engine->stopping;
 }
 
-/* Takes up to batch_limit items. Under the lock. When memory is out the queue stays as it is. */
-static int engine_take(struct engine *engine, struct engine_group *group, struct hm_error *error)
+/* --- gathering ----------------------------------------------------------------------------------- */
+
+/* Lists the first items of the queue without taking them off: only the writer does that, so they
+ * stay where they are while nobody holds the lock. Under the lock. */
+static size_t engine_peek(struct engine *engine)
 {
-    size_t count = engine->queued < engine->options.batch_limit ? engine->queued
-                                                                : engine->options.batch_limit;
+    size_t count = 0;
 
-    if (count == 0)
-        return 0;
-    group->items = hm_calloc(count, sizeof(*group->items));
-    group->txs = hm_calloc(count, sizeof(*group->txs));
-    if (group->items == NULL || group->txs == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory to gather %zu transactions", count);
-    for (size_t i = 0; i < count; i++) {
-        struct engine_item *item = engine->head;
-
-        engine->head = item->next;
-        group->items[i] = item;
-        group->txs[i] = hm_slice_of(item->tx, item->len);
+    for (struct engine_item *item = engine->head;
+         item != NULL && count < engine->options.batch_limit; item = item->next) {
+        engine->items[count] = item;
+        engine->txs[count] = hm_slice_of(item->tx, item->len);
+        count++;
     }
+    return count;
+}
+
+static void engine_take(struct engine *engine, size_t count)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->head = engine->items[count - 1]->next;
     if (engine->head == NULL)
         engine->tail = NULL;
     engine->queued -= count;
-    group->count = count;
-    return 0;
-}
-
-/* Puts the tail of a group that did not fit one block back at the head of the queue. */
-static void engine_put_back(struct engine *engine, struct engine_group *group, size_t from)
-{
-    pthread_mutex_lock(&engine->lock);
-    for (size_t i = group->count; i-- > from;) {
-        group->items[i]->next = engine->head;
-        engine->head = group->items[i];
-        if (engine->tail == NULL)
-            engine->tail = group->items[i];
-        engine->queued++;
-    }
+    for (size_t i = 0; i < count; i++)
+        engine->queued_bytes -= engine->items[i]->len;
     pthread_mutex_unlock(&engine->lock);
-    group->count = from;
 }
 
-/* Seals as many of the group as fit one block into batch; the rest goes back to the queue. */
+/* As many of those that wait as fit one batch and one block. */
+static void engine_gather(struct engine *engine, size_t waiting, struct engine_group *group)
+{
+    if (waiting == 0)
+        return;
+    group->count = ledger_prepare_batch(engine->options.ledger, engine->txs, waiting);
+    if (group->count == 0 || group->count > waiting)
+        group->count = 1; /* the block refuses what fits nowhere */
+    engine_take(engine, group->count);
+}
+
+/* --- one block ----------------------------------------------------------------------------------- */
+
 static int engine_seal(struct engine *engine, struct engine_group *group, struct hm_buf *batch,
                        struct hm_error *error)
 {
     const struct engine_sealer *sealer = &engine->options.sealer;
 
-    for (;;) {
-        hm_buf_clear(batch);
-        int rc = sealer->seal(sealer->ctx, group->txs, group->count, batch, error);
-        if (rc != 0)
-            return rc;
-        struct hm_slice item = hm_buf_slice(batch);
-        if (ledger_prepare(engine->options.ledger, &item, 1) == 1)
-            return 0;
-        if (group->count == 1)
-            return hm_fail(error, HM_ELIMIT, "the transaction does not fit into a block");
-        engine_put_back(engine, group, group->count / 2);
-    }
+    if (group->count == 0)
+        return 0;
+    group->misfortune = true;
+    int rc = sealer->seal(sealer->ctx, engine->txs, group->count, batch, error);
+    if (rc == 0 && (batch->len == 0 || batch->len > LEDGER_BATCH_MAX_BYTES))
+        rc = hm_fail(
+            error, HM_ELIMIT,
+            "%zu transactions were sealed into a batch of %zu bytes: it must have 1 to %zu",
+            group->count, batch->len, LEDGER_BATCH_MAX_BYTES);
+    if (rc == 0)
+        group->misfortune = false;
+    return rc;
 }
 
 /* The header that solo writes; its hash is the block's. */
@@ -142,11 +138,53 @@ static int engine_header(const struct ledger_info *previous, struct hm_slice bat
     return rc;
 }
 
+/* Does each transaction of the group have its own result? */
+static bool engine_results_match(const struct engine *engine, const struct engine_group *group,
+                                 const Hypermesh__BlockRecord *record)
+{
+    bool match = record->n_results == group->count;
+
+    for (size_t i = 0; match && i < group->count; i++)
+        match = hm_slice_equal(wire_slice(record->results[i]->digest),
+                               hm_slice_of(engine->items[i]->digest, CRYPTO_HASH_BYTES));
+    return match;
+}
+
+static int engine_finalize(struct engine *engine, struct engine_group *group,
+                           const struct ledger_proposal *proposal, struct ledger_outcome *outcome,
+                           struct hm_error *error)
+{
+    int rc = ledger_finalize(engine->options.ledger, proposal, outcome, error);
+
+    if (rc != 0 || engine_results_match(engine, group, outcome->record))
+        return rc;
+    /* Nothing has happened yet, so the batch is dropped, not the node. */
+    size_t results = outcome->record->n_results;
+    ledger_abandon(engine->options.ledger);
+    group->misfortune = group->count > 0;
+    return hm_fail(error, HM_EINTERNAL,
+                   "the ledger gave %zu results for a batch of %zu transactions: it was not sealed "
+                   "as they were submitted",
+                   results, group->count);
+}
+
+/* From here the block counts, and its waiters may look. */
+static void engine_count(struct engine *engine, const struct engine_block *block,
+                         uint64_t next_due_ms, uint64_t began_ns)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->next_due_ms = next_due_ms;
+    engine->status.blocks++;
+    engine->status.txs += block->txs;
+    engine->status.busy_ns += hm_mono_ns(engine->options.clock) - began_ns;
+    pthread_mutex_unlock(&engine->lock);
+}
+
 static void engine_answer(const struct engine *engine, struct engine_group *group,
                           const struct engine_block *block, const Hypermesh__BlockRecord *record)
 {
     for (size_t i = 0; i < group->count; i++) {
-        struct engine_item *item = group->items[i];
+        struct engine_item *item = engine->items[i];
 
         item->done(item->ctx, record->results[i], block);
         hm_free(item);
@@ -156,83 +194,75 @@ static void engine_answer(const struct engine *engine, struct engine_group *grou
         engine->options.on_block(engine->options.ctx, block, record);
 }
 
+static int engine_commit(struct engine *engine, const struct ledger_proposal *proposal,
+                         struct hm_error *error)
+{
+    int rc = ledger_commit(engine->options.ledger, error);
+
+    if (rc != 0)
+        (void)hm_error_prefix(error,
+                              "block %llu may or may not be on the disk, a restart will tell",
+                              (unsigned long long)proposal->height);
+    return rc;
+}
+
 /* One block from seal to durable. On failure the group is still unanswered. */
 static int engine_block(struct engine *engine, struct engine_group *group, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf batch = {0};
     HM_CLEANUP(hm_buf) struct hm_buf header = {0};
-    struct ledger *ledger = engine->options.ledger;
     struct ledger_proposal proposal = {0};
     struct ledger_outcome outcome;
     struct ledger_info previous;
-    struct hm_slice item = {0};
-    int rc = 0;
+    uint64_t began_ns = hm_mono_ns(engine->options.clock);
 
-    if (group->count > 0) {
-        rc = engine_seal(engine, group, &batch, error);
-        if (rc != 0) {
-            group->seal_failed = true;
-            return rc;
-        }
-    }
-    rc = ledger_info(ledger, &previous, error);
+    int rc = engine_seal(engine, group, &batch, error);
+    if (rc == 0)
+        rc = ledger_info(engine->options.ledger, &previous, error);
     if (rc != 0)
         return rc;
+    struct hm_slice item = hm_buf_slice(&batch);
     uint64_t now_ms = hm_wall_ms(engine->options.clock);
     proposal.height = previous.height + 1;
     proposal.time_ms = now_ms > previous.time_ms ? now_ms : previous.time_ms + 1;
-    item = hm_buf_slice(&batch);
-    rc = engine_header(&previous, item, proposal.time_ms, &header, proposal.hash);
-    if (rc != 0)
-        return hm_fail(error, rc, "no memory for a block header");
+    if (engine_header(&previous, item, proposal.time_ms, &header, proposal.hash) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block header");
     proposal.header = hm_buf_slice(&header);
     proposal.items = &item;
     proposal.count = group->count > 0;
-    rc = ledger_finalize(ledger, &proposal, &outcome, error);
+    rc = engine_finalize(engine, group, &proposal, &outcome, error);
     if (rc != 0)
         return rc;
-    if (outcome.record->n_results != group->count) {
-        ledger_abandon(ledger);
-        return hm_fail(error, HM_EINTERNAL, "block %llu has %zu results for %zu transactions",
-                       (unsigned long long)proposal.height, outcome.record->n_results,
-                       group->count);
-    }
     struct engine_block block = {
         .height = proposal.height, .time_ms = proposal.time_ms, .txs = group->count};
     memcpy(block.hash, proposal.hash, sizeof(block.hash));
     memcpy(block.state_root, outcome.state_root, sizeof(block.state_root));
-    rc = ledger_commit(ledger, error);
+    rc = engine_commit(engine, &proposal, error);
     if (rc != 0)
         return rc;
-    group->next_due_ms = outcome.next_due_ms;
-    group->answered = group->count;
+    engine_count(engine, &block, outcome.next_due_ms, began_ns);
     engine_answer(engine, group, &block, outcome.record);
     return 0;
 }
 
-static void engine_fail(struct engine *engine, const struct hm_error *error)
-{
-    pthread_mutex_lock(&engine->lock);
-    engine->status.failed = true;
-    snprintf(engine->status.failure, sizeof(engine->status.failure), "%s", error->text);
-    pthread_mutex_unlock(&engine->lock);
-    if (engine->options.on_failure != NULL)
-        engine->options.on_failure(engine->options.ctx, error);
-}
+/* --- failing and stopping ---------------------------------------------------------------------------- */
 
-static void engine_refuse_group(struct engine_group *group, const struct hm_error *error)
+static void engine_refuse_group(struct engine *engine, struct engine_group *group,
+                                const struct hm_error *error)
 {
     for (size_t i = 0; i < group->count; i++)
-        engine_item_refuse(group->items[i], error);
+        engine_item_refuse(engine->items[i], error);
     group->count = 0;
 }
 
+/* Nothing is queued any more once failed or stopping is set, so this empties the queue for good. */
 static void engine_refuse_waiting(struct engine *engine, const struct hm_error *error)
 {
     pthread_mutex_lock(&engine->lock);
     struct engine_item *item = engine->head;
     engine->head = engine->tail = NULL;
     engine->queued = 0;
+    engine->queued_bytes = 0;
     pthread_mutex_unlock(&engine->lock);
     while (item != NULL) {
         struct engine_item *next = item->next;
@@ -242,13 +272,11 @@ static void engine_refuse_waiting(struct engine *engine, const struct hm_error *
     }
 }
 
-static void engine_count(struct engine *engine, const struct engine_group *group, uint64_t began_ns)
+static void engine_set_failed(struct engine *engine, const struct hm_error *error)
 {
     pthread_mutex_lock(&engine->lock);
-    engine->next_due_ms = group->next_due_ms;
-    engine->status.blocks++;
-    engine->status.txs += group->answered;
-    engine->status.busy_ns += hm_mono_ns(engine->options.clock) - began_ns;
+    engine->status.failed = true;
+    snprintf(engine->status.failure, sizeof(engine->status.failure), "%s", error->text);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -258,40 +286,38 @@ static int engine_turn(struct engine *engine, struct hm_error *error)
     struct engine_group group = {0};
 
     pthread_mutex_lock(&engine->lock);
-    if (!engine_sleep(engine)) {
-        pthread_mutex_unlock(&engine->lock);
-        return HM_ECANCELLED;
-    }
-    int rc = engine_take(engine, &group, error);
+    bool work = engine_sleep(engine);
+    size_t waiting = work ? engine_peek(engine) : 0;
     pthread_mutex_unlock(&engine->lock);
-    if (rc == 0) {
-        uint64_t began_ns = hm_mono_ns(engine->options.clock);
-
-        rc = engine_block(engine, &group, error);
-        if (rc == 0)
-            engine_count(engine, &group, began_ns);
-        else
-            engine_refuse_group(&group, error);
-        if (group.seal_failed) /* these transactions are answered; the next ones may fare better */
-            rc = 0;
-    }
-    engine_group_release(&group);
-    return rc;
+    if (!work)
+        return HM_ECANCELLED;
+    engine_gather(engine, waiting, &group);
+    int rc = engine_block(engine, &group, error);
+    if (rc == 0)
+        return 0;
+    if (error->code != rc)
+        (void)hm_fail(error, rc, "a block could not be made (%s)", hm_error_name(rc));
+    if (!group.misfortune)
+        engine_set_failed(engine, error); /* first, so that an answer cannot lead to a new submit */
+    engine_refuse_group(engine, &group, error);
+    return group.misfortune ? 0 : rc;
 }
 
 void *engine_solo_main(void *arg)
 {
     struct engine *engine = arg;
-    struct hm_error error = {0};
+    struct hm_error error;
     int rc;
 
+    (void)pthread_setname_np(pthread_self(), "hm-engine");
     do {
+        error = (struct hm_error){0};
         rc = engine_turn(engine, &error);
     } while (rc == 0);
-    if (rc != HM_ECANCELLED)
-        engine_fail(engine, &error);
-    else
+    if (rc == HM_ECANCELLED)
         hm_fail(&error, HM_EUNAVAILABLE, "the node is stopping");
     engine_refuse_waiting(engine, &error);
+    if (rc != HM_ECANCELLED && engine->options.on_failure != NULL)
+        engine->options.on_failure(engine->options.ctx, &error);
     return NULL;
 }

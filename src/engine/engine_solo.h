@@ -18,19 +18,26 @@ struct engine_item {
 struct engine {
     struct engine_options options;
     pthread_t writer;
+
+    /* The writer's alone: room for batch_limit transactions, allocated once. */
+    struct engine_item **items;
+    struct hm_slice *txs;
+
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t wake;
-    struct engine_item *head, *tail;
+    struct engine_item *head, *tail; /* only the writer takes items off */
     size_t queued;
+    size_t queued_bytes;
     bool stopping;
     uint64_t next_due_ms;
     struct engine_status status;
 };
 
-/* The writer thread's function; returns when engine->stopping and hands back what still waits. */
+/* The writer thread's function; returns when engine->stopping or when it can't go on, and hands back what
+ * still waits. */
 void *engine_solo_main(void *engine);
 
-/* Answers an item that will never be in a block, and frees it. */
+/* Answers an item that will not be in a block, and frees it. */
 void engine_item_refuse(struct engine_item *item, const struct hm_error *error);
 
 #endif

@@ -3,7 +3,7 @@
 
 int ledger_load(struct ledger *ledger, struct hm_error *error)
 {
-    struct ledger_info info;
+    struct ledger_info info = {0};
     struct store_txn *txn;
     Hypermesh__Params *params = NULL;
     int rc = store_begin_read(ledger->store, &txn, error);
@@ -11,6 +11,8 @@ int ledger_load(struct ledger *ledger, struct hm_error *error)
     if (rc)
         return rc;
     rc = ledger_read_info(txn, &info, error);
+    if (rc == 0)
+        rc = ledger_read_name(txn, &info, error);
     if (rc == 0)
         rc = ledger_read_params(txn, &ledger->params_arena, &params, error);
     store_abort(txn);

@@ -232,13 +232,15 @@ static int founding_write(struct founding *founding, struct hm_slice bytes,
                           struct ledger_info *info, struct hm_error *error)
 {
     const uint8_t genesis_key = LEDGER_META_GENESIS;
-    struct ledger_info known;
+    struct ledger_info known = {0};
     Hypermesh__Genesis *genesis;
     int rc = ledger_read_info(founding->txn, &known, NULL);
 
-    if (rc == 0)
+    if (rc == 0) {
+        (void)ledger_read_name(founding->txn, &known, NULL);
         return hm_fail(error, HM_EEXIST, "the store holds the chain \"%s\" already",
                        known.chain_id);
+    }
     if (rc != HM_ENOTFOUND)
         return hm_fail(error, rc, "the store could not be read");
     rc = WIRE_UNPACK(hypermesh__genesis, bytes, LEDGER_GENESIS_MAX_BYTES, &founding->arena,

@@ -108,8 +108,10 @@ static inline bool ledger_id_equal(ProtobufCBinaryData a, ProtobufCBinaryData b)
 int ledger_load(struct ledger *ledger, struct hm_error *error);
 
 /* --- reading one transaction of the store --- */
-/* Chain state, genesis name and next due lease; HM_ENOTFOUND when there is no chain. */
-int ledger_read_info(struct store_txn *txn, struct ledger_info *out, struct hm_error *error);
+/* Height, time, hashes, base fee and next due lease; HM_ENOTFOUND when there is no chain. The name of the
+ * chain, which never changes, stays as it is in *info: ledger_read_name reads it from the genesis. */
+int ledger_read_info(struct store_txn *txn, struct ledger_info *info, struct hm_error *error);
+int ledger_read_name(struct store_txn *txn, struct ledger_info *info, struct hm_error *error);
 int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
                        struct hm_error *error);
 /* Expiry of the first lease that is due, 0 when none waits. */

@@ -1,4 +1,6 @@
 /* Reading the ledger's tables: keys, chain state, accounts as they are stored. */
+#include <stdio.h>
+
 #include "ledger_private.h"
 
 const char *const ledger_table_names[LEDGER_TABLE_COUNT] = {
@@ -47,6 +49,12 @@ static int damaged(struct hm_error *error, const char *what)
     return hm_fail(error, HM_ECORRUPT, "the ledger's %s is damaged", what);
 }
 
+/* What unpacking a stored value gave: anything but a want of memory is damage. */
+static int unpacked(int rc, const char *what, struct hm_error *error)
+{
+    return rc && rc != HM_ENOMEM ? damaged(error, what) : rc;
+}
+
 /* A stored value that must be there. */
 static int stored_get(struct store_txn *txn, unsigned table, struct hm_slice key, const char *what,
                       struct hm_slice *value, struct hm_error *error)
@@ -90,42 +98,54 @@ static int chain_state_copy(const Hypermesh__ChainState *state, struct ledger_in
     return 0;
 }
 
-int ledger_read_info(struct store_txn *txn, struct ledger_info *out, struct hm_error *error)
+int ledger_read_info(struct store_txn *txn, struct ledger_info *info, struct hm_error *error)
 {
-    const uint8_t chain_key = LEDGER_META_CHAIN;
-    const uint8_t genesis_key = LEDGER_META_GENESIS;
-    struct ledger_info info = {0};
+    const uint8_t key = LEDGER_META_CHAIN;
+    struct ledger_info next = *info;
     struct hm_arena arena;
     struct hm_slice bytes;
     Hypermesh__ChainState *state;
-    Hypermesh__Genesis *genesis;
-    int rc = store_get(txn, LEDGER_TABLE_META, hm_slice_of(&chain_key, 1), &bytes);
+    int rc = store_get(txn, LEDGER_TABLE_META, hm_slice_of(&key, 1), &bytes);
 
     if (rc == HM_ENOTFOUND)
         return hm_fail(error, rc, "the store holds no chain yet");
     if (rc)
         return hm_fail(error, rc, "the ledger's chain state could not be read");
     hm_arena_init(&arena, LEDGER_STATE_MAX_BYTES);
-    if (WIRE_UNPACK(hypermesh__chain_state, bytes, LEDGER_STATE_MAX_BYTES, &arena, &state, NULL))
-        rc = damaged(error, "chain state");
+    rc = unpacked(
+        WIRE_UNPACK(hypermesh__chain_state, bytes, LEDGER_STATE_MAX_BYTES, &arena, &state, error),
+        "chain state", error);
     if (rc == 0)
-        rc = chain_state_copy(state, &info, error);
-    if (rc == 0)
-        rc = stored_get(txn, LEDGER_TABLE_META, hm_slice_of(&genesis_key, 1), "genesis", &bytes,
-                        error);
-    if (rc == 0 &&
-        WIRE_UNPACK(hypermesh__genesis, bytes, LEDGER_GENESIS_MAX_BYTES, &arena, &genesis, NULL))
-        rc = damaged(error, "genesis");
-    if (rc == 0 && strlen(genesis->chain_id) >= sizeof info.chain_id)
-        rc = damaged(error, "genesis");
-    if (rc == 0) {
-        memcpy(info.chain_id, genesis->chain_id, strlen(genesis->chain_id));
-        crypto_hash(info.chain_id, strlen(info.chain_id), info.chain_hash);
-        rc = ledger_read_next_due(txn, &info.next_due_ms, error);
-    }
+        rc = chain_state_copy(state, &next, error);
     hm_arena_release(&arena);
     if (rc == 0)
-        *out = info;
+        rc = ledger_read_next_due(txn, &next.next_due_ms, error);
+    if (rc == 0)
+        *info = next;
+    return rc;
+}
+
+int ledger_read_name(struct store_txn *txn, struct ledger_info *info, struct hm_error *error)
+{
+    const uint8_t key = LEDGER_META_GENESIS;
+    struct hm_arena arena;
+    struct hm_slice bytes;
+    Hypermesh__Genesis *genesis;
+    int rc = stored_get(txn, LEDGER_TABLE_META, hm_slice_of(&key, 1), "genesis", &bytes, error);
+
+    if (rc)
+        return rc;
+    hm_arena_init(&arena, LEDGER_STATE_MAX_BYTES);
+    rc = unpacked(
+        WIRE_UNPACK(hypermesh__genesis, bytes, LEDGER_GENESIS_MAX_BYTES, &arena, &genesis, error),
+        "genesis", error);
+    if (rc == 0 && strlen(genesis->chain_id) >= sizeof info->chain_id)
+        rc = damaged(error, "genesis");
+    if (rc == 0) {
+        (void)snprintf(info->chain_id, sizeof info->chain_id, "%s", genesis->chain_id);
+        crypto_hash(info->chain_id, strlen(info->chain_id), info->chain_hash);
+    }
+    hm_arena_release(&arena);
     return rc;
 }
 
@@ -139,7 +159,7 @@ int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh_
     if (rc)
         return rc;
     rc = WIRE_UNPACK(hypermesh__params, bytes, LEDGER_STATE_MAX_BYTES, arena, out, error);
-    return rc && rc != HM_ENOMEM ? damaged(error, "parameters") : rc;
+    return unpacked(rc, "parameters", error);
 }
 
 int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO_HASH_BYTES])

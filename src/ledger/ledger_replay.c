@@ -16,15 +16,17 @@ static int header_check(const Hypermesh__Block *block, const Hypermesh__BlockRec
     uint8_t digest[CRYPTO_HASH_BYTES];
     Hypermesh__BlockHeader *header;
     uint8_t *hashes = hm_arena_alloc(arena, block->n_items * CRYPTO_HASH_BYTES + 1);
+    int rc;
 
     if (!hashes)
         return hm_fail(error, HM_ENOMEM, "no memory to replay a block");
     proof_block_hash(wire_slice(block->header), digest);
     if (!hm_slice_equal(hm_slice_of(digest, sizeof digest), wire_slice(record->hash)))
         return differs(error, height, "its hash is not that of its header");
-    if (WIRE_UNPACK(hypermesh__block_header, wire_slice(block->header), LEDGER_HEADER_MAX_BYTES,
-                    arena, &header, NULL))
-        return differs(error, height, "its header does not parse");
+    rc = WIRE_UNPACK(hypermesh__block_header, wire_slice(block->header), LEDGER_HEADER_MAX_BYTES,
+                     arena, &header, error);
+    if (rc)
+        return rc == HM_ENOMEM ? rc : differs(error, height, "its header does not parse");
     for (size_t i = 0; i < block->n_items; i++)
         crypto_hash(block->items[i].data, block->items[i].len, hashes + i * CRYPTO_HASH_BYTES);
     crypto_merkle_root(hashes, block->n_items, digest);

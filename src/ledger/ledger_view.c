@@ -11,7 +11,10 @@ int ledger_view_open(struct ledger *ledger, struct ledger_view **out, struct hm_
     if (!view)
         return hm_fail(error, HM_ENOMEM, "no memory for a view");
     view->ledger = ledger;
-    rc = store_begin_read(ledger->store, &view->txn, error);
+    rc = ledger_info(ledger, &view->info, error);
+    if (rc == 0)
+        rc = store_begin_read(ledger->store, &view->txn, error);
+    /* The snapshot may be newer than that; its own height counts. */
     if (rc == 0)
         rc = ledger_read_info(view->txn, &view->info, error);
     if (rc) {

@@ -22,7 +22,7 @@ struct exchange {
     struct curl_slist *headers;
     struct hm_buf sent;
     struct hm_buf body; /* collected: everything without `take`, refusals always */
-    int rc;             /* of a callback */
+    int rc; /* of a callback */
     struct hm_error *error;
 };
 
@@ -44,8 +44,8 @@ static int token_read(const struct nexus_place *place, struct nexus_client *clie
     if (!rc && len == 0)
         rc = hm_fail(error, HM_EPARSE, "%s is empty", place->token_path);
     if (!rc) {
-        client->authorization =
-            hm_asprintf("Authorization: Bearer %.*s", (int)len, (const char *)text.data);
+        client->authorization = hm_asprintf("Authorization: Bearer %.*s", (int)len,
+                                            (const char *)text.data);
         if (!client->authorization)
             rc = hm_fail(error, HM_ENOMEM, "no memory for the token");
     }
@@ -200,7 +200,8 @@ static int transfer_failed(const struct exchange *x, CURLcode code)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
-        return hm_fail(x->error, NEXUS_EUNREACHABLE, "the node hung up in the middle of its answer");
+        return hm_fail(x->error, NEXUS_EUNREACHABLE,
+                       "the node hung up in the middle of its answer");
     case CURLE_OUT_OF_MEMORY:
         return hm_fail(x->error, HM_ENOMEM, "no memory for a request");
     default:
@@ -265,9 +266,9 @@ int nexus_client_send(struct nexus_client *client, const struct nexus_request *r
                       json_t **reply, struct hm_error *error)
 {
     struct exchange x = {.client = client, .request = request, .error = error};
-    long timeout_ms = request->timeout_ms ? (long)request->timeout_ms :
-                      request->take       ? 0 :
-                                            NEXUS_REPLY_TIMEOUT_MS;
+    long timeout_ms = request->timeout_ms ? (long)request->timeout_ms
+                      : request->take     ? 0
+                                          : NEXUS_REPLY_TIMEOUT_MS;
     CURLM *multi = curl_multi_init();
     int rc;
 

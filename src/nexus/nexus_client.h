@@ -8,9 +8,10 @@
 #include "nexus_place.h"
 
 #define NEXUS_CONNECT_TIMEOUT_MS 5000
-#define NEXUS_REPLY_TIMEOUT_MS   600000 /* of answers that come at once; importing an image takes a while */
-#define NEXUS_REPLY_MAX_BYTES    ((size_t)64 << 20)
-#define NEXUS_TOKEN_MAX_BYTES    4096
+#define NEXUS_REPLY_TIMEOUT_MS \
+    600000 /* of answers that come at once; importing an image takes a while */
+#define NEXUS_REPLY_MAX_BYTES ((size_t)64 << 20)
+#define NEXUS_TOKEN_MAX_BYTES 4096
 
 struct nexus_client;
 
@@ -21,10 +22,10 @@ void nexus_client_close(struct nexus_client *client); /* NULL is fine */
 
 struct nexus_request {
     const char *method;
-    const char *path;   /* with query, escaped already (nexus_escape) */
+    const char *path; /* with query, escaped already (nexus_escape) */
     const json_t *json; /* body, or NULL */
     struct hm_slice bytes; /* body as it is, when json is NULL; empty: none */
-    const char *type;   /* of bytes */
+    const char *type; /* of bytes */
     unsigned timeout_ms; /* 0: NEXUS_REPLY_TIMEOUT_MS, and none for a stream */
     /* Receives a good answer piece by piece; then there is no JSON. A failure ends the request and is its
      * failure. NULL: the answer is collected. */

@@ -6,7 +6,8 @@ static int header_read(struct nexus_frames *frames, struct hm_error *error)
     uint32_t length = hm_get_be32(h + 4);
 
     if ((h[0] != 1 && h[0] != 2) || h[1] != 0 || h[2] != 0 || h[3] != 0)
-        return hm_fail(error, HM_EPARSE, "the output is damaged at byte %llu: no frame begins there",
+        return hm_fail(error, HM_EPARSE,
+                       "the output is damaged at byte %llu: no frame begins there",
                        (unsigned long long)(frames->offset - NEXUS_FRAME_HEADER_BYTES));
     if (length > NEXUS_FRAME_MAX_BYTES)
         return hm_fail(error, HM_ELIMIT,

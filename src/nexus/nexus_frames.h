@@ -15,7 +15,7 @@ struct nexus_frames {
     uint8_t header[NEXUS_FRAME_HEADER_BYTES];
     size_t header_len;
     uint32_t left; /* payload bytes still to come */
-    int stream;    /* 1 or 2 while payload is to come */
+    int stream; /* 1 or 2 while payload is to come */
     uint64_t offset; /* bytes taken so far, for errors */
 };
 

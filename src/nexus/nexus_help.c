@@ -79,9 +79,10 @@ int nexus_help_all(const struct nexus_grammar *grammar, struct hm_arena *arena, 
     if (!rc)
         rc = put_options("Options of every verb", grammar->globals, grammar->global_count, arena,
                          out);
-    return rc ? rc :
-                hm_buf_append_str(out, "\n`nexus help VERB` says more about one. First steps: nexus "
-                                       "up, nexus asset ls, nexus run --image busybox -- uname -a\n");
+    return rc ? rc
+              : hm_buf_append_str(out,
+                                  "\n`nexus help VERB` says more about one. First steps: nexus "
+                                  "up, nexus asset ls, nexus run --image busybox -- uname -a\n");
 }
 
 int nexus_help_group(const struct nexus_grammar *grammar, const struct nexus_group *group,
@@ -94,8 +95,8 @@ int nexus_help_group(const struct nexus_grammar *grammar, const struct nexus_gro
     add_verbs(&verbs, grammar, group->name, arena);
     if (!rc)
         rc = nexus_table_render(&verbs, 2, false, out);
-    return rc ? rc :
-                hm_buf_printf(out, "\n`nexus help %s VERB` says more about one.\n", group->name);
+    return rc ? rc
+              : hm_buf_printf(out, "\n`nexus help %s VERB` says more about one.\n", group->name);
 }
 
 int nexus_help_verb(const struct nexus_grammar *grammar, const struct nexus_verb *verb,
@@ -113,8 +114,8 @@ int nexus_help_verb(const struct nexus_grammar *grammar, const struct nexus_verb
         rc = hm_buf_printf(out, "\n%s\n", verb->text);
     if (!rc)
         rc = put_options("Options", verb->options, verb->option_count, arena, out);
-    return rc ? rc :
-                put_options("Options of every verb", grammar->globals, grammar->global_count, arena,
+    return rc ? rc
+              : put_options("Options of every verb", grammar->globals, grammar->global_count, arena,
                             out);
 }
 

@@ -18,8 +18,8 @@ static const struct nexus_option *option_in(const struct nexus_option *options, 
                                             const char *name, size_t len, char letter)
 {
     for (size_t i = 0; i < count; i++) {
-        if (letter ? options[i].letter == letter :
-                     strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+        if (letter ? options[i].letter == letter
+                   : strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
             return &options[i];
     }
     return NULL;
@@ -32,8 +32,8 @@ static const struct nexus_option *option_find(const struct parser *p, const char
 
     if (p->line->verb)
         found = option_in(p->line->verb->options, p->line->verb->option_count, name, len, letter);
-    return found ? found :
-                   option_in(p->grammar->globals, p->grammar->global_count, name, len, letter);
+    return found ? found
+                 : option_in(p->grammar->globals, p->grammar->global_count, name, len, letter);
 }
 
 static int option_unknown(const struct parser *p, const char *shown, const char *name)
@@ -167,8 +167,8 @@ static int parse_verb(struct parser *p, const char *name)
 
     for (size_t i = 0; i < p->grammar->verb_count; i++) {
         const struct nexus_verb *verb = p->grammar->verbs[i];
-        bool here = line->group ? verb->group && strcmp(verb->group, line->group->name) == 0 :
-                                  !verb->group;
+        bool here = line->group ? verb->group && strcmp(verb->group, line->group->name) == 0
+                                : !verb->group;
 
         if (here &&
             (strcmp(verb->name, name) == 0 || (verb->alias && strcmp(verb->alias, name) == 0))) {

@@ -8,25 +8,26 @@
 struct nexus_call;
 
 struct nexus_option {
-    const char *name;  /* long form without the dashes */
-    char letter;       /* short form, or 0 */
+    const char *name; /* long form without the dashes */
+    char letter; /* short form, or 0 */
     const char *value; /* how the value is called: "SIZE"; NULL: a switch */
-    const char *help;  /* what it does, one line */
+    const char *help; /* what it does, one line */
     const char *words; /* values there are, separated by spaces; "@file", "@folder"; NULL: any */
-    bool many;         /* may be given more than once; otherwise the last one counts */
+    bool many; /* may be given more than once; otherwise the last one counts */
 };
 
 struct nexus_verb {
-    const char *group;    /* "asset", or NULL for a verb of its own */
-    const char *name;     /* "ls" */
-    const char *alias;    /* another name, or NULL */
+    const char *group; /* "asset", or NULL for a verb of its own */
+    const char *name; /* "ls" */
+    const char *alias; /* another name, or NULL */
     const char *operands; /* as usage shows them: "ASSET TO"; NULL: none */
     size_t operands_min, operands_max;
-    bool command;    /* what follows the first operand belongs to another program */
-    bool job_status; /* ends with a job's exit code, and with NEXUS_EXIT_JOB_NOT_RUN when it fails itself */
+    bool command; /* what follows the first operand belongs to another program */
+    bool
+        job_status; /* ends with a job's exit code, and with NEXUS_EXIT_JOB_NOT_RUN when it fails itself */
     const char *words; /* completion of operands, as in nexus_option */
     const char *summary; /* one line, no full stop */
-    const char *text;    /* more, or NULL */
+    const char *text; /* more, or NULL */
     const struct nexus_option *options;
     size_t option_count;
     /* 0; a negative code with call->error filled in; or a positive exit code, said already. */
@@ -54,7 +55,7 @@ struct nexus_given {
 };
 
 struct nexus_line {
-    const struct nexus_verb *verb;   /* NULL: none was named */
+    const struct nexus_verb *verb; /* NULL: none was named */
     const struct nexus_group *group; /* named, whether or not a verb followed */
     struct nexus_given *given;
     size_t given_count;

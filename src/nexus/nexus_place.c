@@ -90,9 +90,9 @@ int nexus_place_find(const char *data, const char *url, const char *token_path,
     if (rc)
         return rc;
     place.socket_path = hm_arena_printf(arena, "%s/%s", place.data_dir, NEXUS_SOCKET_NAME);
-    place.token_path =
-        token_path ? token_path :
-                     hm_arena_printf(arena, "%s/%s", place.data_dir, NEXUS_TOKEN_NAME);
+    place.token_path = token_path
+                           ? token_path
+                           : hm_arena_printf(arena, "%s/%s", place.data_dir, NEXUS_TOKEN_NAME);
     if (!place.socket_path || !place.token_path)
         return no_memory(error);
     if (!url && strlen(place.socket_path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))

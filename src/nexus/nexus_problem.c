@@ -45,8 +45,8 @@ static int code_by_status(long status)
 
 int nexus_problem_read(long status, struct hm_slice body, struct hm_error *error)
 {
-    NEXUS_AUTOJSON json_t *problem =
-        json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
+    NEXUS_AUTOJSON json_t *problem = json_loadb((const char *)body.data, body.len,
+                                                JSON_REJECT_DUPLICATES, NULL);
     const char *detail = nexus_json_text(problem, "detail");
     const char *title = nexus_json_text(problem, "title");
     int code = code_by_name(nexus_json_text(problem, "code"));

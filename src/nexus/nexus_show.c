@@ -32,7 +32,8 @@ const char *nexus_show_span_ms(uint64_t ms, struct hm_arena *arena)
     if (ms < 1000)
         return hm_arena_printf(arena, "%u ms", (unsigned)ms);
     if (ms < 120000)
-        return hm_arena_printf(arena, "%u.%u s", (unsigned)(ms / 1000), (unsigned)(ms % 1000 / 100));
+        return hm_arena_printf(arena, "%u.%u s", (unsigned)(ms / 1000),
+                               (unsigned)(ms % 1000 / 100));
     hm_duration_format_ms(ms / 1000 * 1000, text);
     return hm_arena_strdup(arena, text);
 }

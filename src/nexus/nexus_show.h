@@ -7,10 +7,12 @@
 
 #include "base.h"
 
-const char *nexus_show_size(uint64_t bytes, struct hm_arena *arena);    /* "64.0 MiB" */
-const char *nexus_show_time(uint64_t wall_ms, struct hm_arena *arena);  /* "2026-01-02 03:04:05"; "-" for 0 */
-const char *nexus_show_span_ms(uint64_t ms, struct hm_arena *arena);    /* "850 ms", "1.2 s", "3m20s" */
-const char *nexus_show_span_ns(uint64_t ns, struct hm_arena *arena);    /* "41.3 µs", then as above */
+const char *nexus_show_size(uint64_t bytes, struct hm_arena *arena); /* "64.0 MiB" */
+const char *nexus_show_time(uint64_t wall_ms,
+                            struct hm_arena *arena); /* "2026-01-02 03:04:05"; "-" for 0 */
+const char *nexus_show_span_ms(uint64_t ms,
+                               struct hm_arena *arena); /* "850 ms", "1.2 s", "3m20s" */
+const char *nexus_show_span_ns(uint64_t ns, struct hm_arena *arena); /* "41.3 µs", then as above */
 const char *nexus_show_share(uint64_t share_ppm, struct hm_arena *arena); /* "12.5 %" */
 /* Capacity in the unit of its kind: "2 cores", "16.0 GiB", "1 device", "64 slots", "10 Gbit/s". */
 const char *nexus_show_capacity(const char *kind, uint64_t capacity, struct hm_arena *arena);

@@ -9,7 +9,7 @@
 
 struct nexus_column {
     const char *title; /* NULL in all columns: no line of titles */
-    bool right;        /* numbers stand at the right */
+    bool right; /* numbers stand at the right */
 };
 
 struct nexus_table {

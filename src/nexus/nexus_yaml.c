@@ -27,7 +27,7 @@ static int emit(struct writer *writer, yaml_event_t *event, int made)
  * holds nothing but letters, digits and a few marks, and is no special word. */
 static bool plain_enough(const char *text)
 {
-    static const char *const special[] = {"y",  "n",  "yes",  "no", "true", "false",
+    static const char *const special[] = {"y",  "n",   "yes",  "no",  "true", "false",
                                           "on", "off", "null", "nan", "inf"};
     static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
     size_t letters = strspn(text, fine);
@@ -49,9 +49,8 @@ static int emit_scalar(struct writer *writer, const char *text, size_t len, bool
     /* libyaml has no const; it copies. */
     return emit(writer, &event,
                 len <= INT32_MAX &&
-                    yaml_scalar_event_initialize(&event, NULL, NULL,
-                                                 (yaml_char_t *)(uintptr_t)text, (int)len, plain,
-                                                 !plain, style));
+                    yaml_scalar_event_initialize(&event, NULL, NULL, (yaml_char_t *)(uintptr_t)text,
+                                                 (int)len, plain, !plain, style));
 }
 
 static int write_value(struct writer *writer, const json_t *value, unsigned depth);
@@ -59,8 +58,8 @@ static int write_value(struct writer *writer, const json_t *value, unsigned dept
 static int write_object(struct writer *writer, const json_t *object, unsigned depth)
 {
     yaml_event_t event;
-    yaml_mapping_style_t style =
-        json_object_size(object) == 0 ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE;
+    yaml_mapping_style_t style = json_object_size(object) == 0 ? YAML_FLOW_MAPPING_STYLE
+                                                               : YAML_BLOCK_MAPPING_STYLE;
     int rc = emit(writer, &event,
                   yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style));
     json_t *all = (json_t *)(uintptr_t)object; /* iterating does not change it */
@@ -78,8 +77,8 @@ static int write_object(struct writer *writer, const json_t *object, unsigned de
 static int write_array(struct writer *writer, const json_t *array, unsigned depth)
 {
     yaml_event_t event;
-    yaml_sequence_style_t style =
-        json_array_size(array) == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
+    yaml_sequence_style_t style = json_array_size(array) == 0 ? YAML_FLOW_SEQUENCE_STYLE
+                                                              : YAML_BLOCK_SEQUENCE_STYLE;
     int rc = emit(writer, &event,
                   yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style));
 
@@ -91,9 +90,9 @@ static int write_array(struct writer *writer, const json_t *array, unsigned dept
 static int write_number(struct writer *writer, const json_t *value)
 {
     char text[64];
-    int len = json_is_integer(value) ?
-                  snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value)) :
-                  snprintf(text, sizeof(text), "%.17g", json_real_value(value));
+    int len = json_is_integer(value)
+                  ? snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value))
+                  : snprintf(text, sizeof(text), "%.17g", json_real_value(value));
 
     /* YAML 1.1 knows no float without a point: 1e+20 would be a text. */
     if (json_is_real(value) && !strchr(text, '.')) {

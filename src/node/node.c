@@ -25,6 +25,7 @@ static void node_init_locks(struct node *node)
     pthread_mutex_init(&node->jobs.lock, NULL);
     pthread_cond_init(&node->jobs.changed, &attr);
     pthread_mutex_init(&node->hardware.lock, NULL);
+    pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
     node_wallet_init(&node->wallet);
     hm_arena_init(&node->hardware.arena, 0);
@@ -193,6 +194,7 @@ const char *node_failure(const struct node *node)
 static void node_release(struct node *node)
 {
     node_wallet_release(&node->wallet);
+    pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
     pthread_cond_destroy(&node->jobs.changed);
     pthread_mutex_destroy(&node->jobs.lock);
@@ -215,8 +217,9 @@ void node_stop(struct node *node)
         pthread_join(node->bootstrap, NULL);
     node_jobs_stop(node);
     atomic_store(&node->ready, false);
-    node_hardware_stop(node);
+    node_hardware_watch_end(node);
     api_server_close(node->api);
+    node_hardware_close(node);
     engine_close(node->engine);
     node_jobs_close(node);
     runtime_images_close(node->images);

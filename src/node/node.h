@@ -12,12 +12,12 @@
 struct node;
 
 struct node_options {
-    const char *data_dir;         /* absolute; made 0700 when missing */
-    const char *listen;           /* "127.0.0.1:7470"; "": unix socket only */
-    const char *passphrase_path;  /* file with the keystore's passphrase; NULL: unsealed keys */
-    const char *genesis_path;     /* packed Genesis for a new chain; NULL: a chain of this node's own */
-    const char *oci_runtime;      /* "crun", "runc" or NULL: whichever works */
-    uint64_t plot_bytes;          /* 0: NODE_PLOT_BYTES_DEFAULT */
+    const char *data_dir; /* absolute; made 0700 when missing */
+    const char *listen; /* "127.0.0.1:7470"; "": unix socket only */
+    const char *passphrase_path; /* file with the keystore's passphrase; NULL: unsealed keys */
+    const char *genesis_path; /* packed Genesis for a new chain; NULL: a chain of this node's own */
+    const char *oci_runtime; /* "crun", "runc" or NULL: whichever works */
+    uint64_t plot_bytes; /* 0: NODE_PLOT_BYTES_DEFAULT */
     const struct hm_clock *clock;
     const struct hm_random *random;
 };

@@ -266,8 +266,8 @@ static int node_validate_batch(void *ctx, struct hm_slice batch, size_t tx_index
 
 /* --- replay ------------------------------------------------------------------------------------------------------------ */
 
-static int node_replay(struct node *node, const char *path, proof_plot_progress progress, void *pctx,
-                       uint64_t *blocks, uint64_t *txs, struct hm_error *error)
+static int node_replay(struct node *node, const char *path, proof_plot_progress progress,
+                       void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error)
 {
     const struct store_options options = {
         .tables = ledger_table_names, .table_count = LEDGER_TABLE_COUNT, .scratch = true};

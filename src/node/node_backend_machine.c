@@ -27,16 +27,17 @@ static int node_scan_item(struct node *node, struct ledger_view *view,
 
     if (id == NULL)
         return HM_ENOMEM;
-    *out = (struct api_scan_item){.kind = wire_asset_kind_name(found->kind),
-                                  .hardware_id = found->hardware_id,
-                                  .title = found->title,
-                                  .unit = wire_asset_kind_unit(found->kind),
-                                  .capacity = found->capacity,
-                                  .attributes = node_pairs(found->attributes, found->attribute_count, arena),
-                                  .attribute_count = found->attribute_count,
-                                  .live = node_pairs(found->live, found->live_count, arena),
-                                  .live_count = found->live_count,
-                                  .health = found->healthy ? NULL : found->health};
+    *out = (struct api_scan_item){
+        .kind = wire_asset_kind_name(found->kind),
+        .hardware_id = found->hardware_id,
+        .title = found->title,
+        .unit = wire_asset_kind_unit(found->kind),
+        .capacity = found->capacity,
+        .attributes = node_pairs(found->attributes, found->attribute_count, arena),
+        .attribute_count = found->attribute_count,
+        .live = node_pairs(found->live, found->live_count, arena),
+        .live_count = found->live_count,
+        .health = found->healthy ? NULL : found->health};
     proof_asset_id(node->operator_id, found->kind, found->hardware_id, id);
     if (ledger_view_asset(view, id, arena, &asset, NULL) == 0 &&
         asset->state == HYPERMESH__ASSET_STATE__ACTIVE)

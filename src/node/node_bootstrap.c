@@ -209,9 +209,9 @@ static int node_boot_account(struct node *node, const char *name, struct hm_erro
     if (rc == 0)
         rc = ledger_view_params(view, &arena, &params, error);
     ledger_view_close(view);
-    if (rc == 0 && node_lacks_bond(&lacks, account,
-                                   is_operator ? params->bond_provider : params->bond_consumer,
-                                   &arena) != 0)
+    if (rc == 0 &&
+        node_lacks_bond(&lacks, account,
+                        is_operator ? params->bond_provider : params->bond_consumer, &arena) != 0)
         rc = hm_fail(error, HM_ENOMEM, "no memory to bond");
     if (rc == 0 && is_operator)
         rc = node_lacks_plot(node, &lacks, account, params->plot_commit_openings, &arena, error);

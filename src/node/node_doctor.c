@@ -9,9 +9,9 @@
 
 #include "node_private.h"
 
-#define NODE_CHECKS_MAX          24
-#define NODE_LOW_DISK_BYTES      (UINT64_C(2) << 30)
-#define NODE_LOW_DESCRIPTORS     1024
+#define NODE_CHECKS_MAX      24
+#define NODE_LOW_DISK_BYTES  (UINT64_C(2) << 30)
+#define NODE_LOW_DESCRIPTORS 1024
 
 struct node_checks {
     struct hm_arena *arena;
@@ -21,8 +21,8 @@ struct node_checks {
 
 __attribute__((format(printf, 5, 6))) static void node_check(struct node_checks *checks,
                                                              const char *name, const char *level,
-                                                             const char *advice,
-                                                             const char *format, ...)
+                                                             const char *advice, const char *format,
+                                                             ...)
 {
     char text[NODE_TEXT_MAX_BYTES];
     va_list args;
@@ -91,7 +91,9 @@ static void node_check_clock(struct node_checks *checks)
     bool synchronised = adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
 
     node_check(checks, "clock", synchronised ? "ok" : "note",
-               synchronised ? NULL : "run an NTP client; transactions must be within a minute of block time",
+               synchronised
+                   ? NULL
+                   : "run an NTP client; transactions must be within a minute of block time",
                synchronised ? "synchronised" : "the kernel does not know of a time source");
 }
 
@@ -100,8 +102,7 @@ static void node_check_keys(const struct node *node, struct node_checks *checks)
     bool sealed = trust_keystore_sealed(node->keystore);
 
     node_check(checks, "keys", sealed ? "ok" : "note",
-               sealed ? NULL
-                      : "to seal the keys of a new node, start it with --passphrase-file",
+               sealed ? NULL : "to seal the keys of a new node, start it with --passphrase-file",
                sealed ? "sealed under a passphrase" : "not sealed: files of mode 0600 guard them");
 }
 

@@ -14,8 +14,9 @@ struct node_share {
 };
 
 static const struct node_share node_shares[] = {
-    {"community", 40, NODE_USER}, {"validators", 20, NODE_OPERATOR}, {"development", 25, NULL},
-    {"treasury", 10, NULL},       {"partners", 5, NULL},
+    {"community", 40, NODE_USER}, {"validators", 20, NODE_OPERATOR},
+    {"development", 25, NULL},    {"treasury", 10, NULL},
+    {"partners", 5, NULL},
 };
 
 /* No public keys hash to it that anyone could know. */

@@ -18,11 +18,11 @@ struct node_price {
 };
 
 static const struct node_price node_prices[] = {
-    {HYPERMESH__ASSET_KIND__CPU, 1000, 10000000},                    /* a core: 0.01 HYPER */
-    {HYPERMESH__ASSET_KIND__MEMORY, UINT64_C(1) << 30, 2000000},     /* a GiB: 0.002 */
-    {HYPERMESH__ASSET_KIND__STORAGE, UINT64_C(1) << 30, 20000},      /* a GiB: 0.00002 */
-    {HYPERMESH__ASSET_KIND__GPU, 1000, 1000000000},                  /* a device: 1 */
-    {HYPERMESH__ASSET_KIND__CONTAINER, 1, 100000},                   /* a slot: 0.0001 */
+    {HYPERMESH__ASSET_KIND__CPU, 1000, 10000000}, /* a core: 0.01 HYPER */
+    {HYPERMESH__ASSET_KIND__MEMORY, UINT64_C(1) << 30, 2000000}, /* a GiB: 0.002 */
+    {HYPERMESH__ASSET_KIND__STORAGE, UINT64_C(1) << 30, 20000}, /* a GiB: 0.00002 */
+    {HYPERMESH__ASSET_KIND__GPU, 1000, 1000000000}, /* a device: 1 */
+    {HYPERMESH__ASSET_KIND__CONTAINER, 1, 100000}, /* a slot: 0.0001 */
 };
 
 static uint64_t node_price_of(Hypermesh__AssetKind kind, uint64_t capacity)
@@ -42,6 +42,7 @@ struct node_todo {
     struct hm_arena *arena;
     Hypermesh__Operation *ops[ASSET_MAX_FOUND * 2];
     size_t count;
+    bool postponed; /* something waits for a lease to end */
 };
 
 static Hypermesh__Operation *node_todo_add(struct node_todo *todo)
@@ -61,8 +62,10 @@ static Hypermesh__Operation *node_todo_add(struct node_todo *todo)
 static int node_attributes(struct hm_arena *arena, const struct asset_found *found,
                            Hypermesh__Attribute ***out)
 {
-    Hypermesh__Attribute *items = hm_arena_alloc(arena, (found->attribute_count + 1) * sizeof(*items));
-    Hypermesh__Attribute **list = hm_arena_alloc(arena, (found->attribute_count + 1) * sizeof(*list));
+    Hypermesh__Attribute *items = hm_arena_alloc(arena,
+                                                 (found->attribute_count + 1) * sizeof(*items));
+    Hypermesh__Attribute **list = hm_arena_alloc(arena,
+                                                 (found->attribute_count + 1) * sizeof(*list));
 
     if (items == NULL || list == NULL)
         return HM_ENOMEM;
@@ -130,6 +133,15 @@ static int node_todo_retire(struct node_todo *todo, const Hypermesh__Asset *asse
     return 0;
 }
 
+/* While it is leased the ledger would refuse, and charge for it. */
+static bool node_todo_postpone(struct node_todo *todo, const Hypermesh__Asset *asset)
+{
+    if (asset->leases == 0)
+        return false;
+    todo->postponed = true;
+    return true;
+}
+
 static bool node_same_facts(const struct asset_found *found, const Hypermesh__Asset *asset)
 {
     if (found->capacity != asset->capacity || found->attribute_count != asset->n_attributes)
@@ -151,7 +163,7 @@ static const struct asset_found *node_find(const struct asset_inventory *invento
     return NULL;
 }
 
-/* New and changed hardware. Kinds without an adapter can't be leased, so they are not registered. */
+/* New and changed hardware, of what this node has to offer. */
 static int node_todo_present(struct node *node, struct ledger_view *view, struct node_todo *todo,
                              const struct asset_inventory *inventory, struct hm_error *error)
 {
@@ -161,13 +173,13 @@ static int node_todo_present(struct node *node, struct ledger_view *view, struct
         Hypermesh__Asset *asset;
         int rc;
 
-        if (asset_adapter_of(found->kind) == NULL || found->capacity == 0)
+        if (!found->offered || asset_adapter_of(found->kind) == NULL)
             continue;
         proof_asset_id(node->operator_id, found->kind, found->hardware_id, id);
         rc = ledger_view_asset(view, id, todo->arena, &asset, error);
         if (rc == HM_ENOTFOUND || (rc == 0 && asset->state == HYPERMESH__ASSET_STATE__RETIRED))
             rc = node_todo_register(todo, found);
-        else if (rc == 0 && !node_same_facts(found, asset))
+        else if (rc == 0 && !node_same_facts(found, asset) && !node_todo_postpone(todo, asset))
             rc = node_todo_update(todo, found, asset);
         if (rc != 0)
             return rc == HM_ENOMEM ? hm_fail(error, rc, "no memory to compare hardware") : rc;
@@ -194,7 +206,8 @@ static int node_todo_gone(struct node *node, struct ledger_view *view, struct no
             /* What was transferred to this account from elsewhere is not this machine's. */
             proof_asset_id(node->operator_id, assets[i]->kind, assets[i]->hardware_id, ours);
             if (memcmp(ours, assets[i]->id.data, WIRE_ID_BYTES) == 0 &&
-                node_find(inventory, assets[i]) == NULL && node_todo_retire(todo, assets[i]) != 0)
+                node_find(inventory, assets[i]) == NULL && !node_todo_postpone(todo, assets[i]) &&
+                node_todo_retire(todo, assets[i]) != 0)
                 return hm_fail(error, HM_ENOMEM, "no memory to compare hardware");
         }
         after = count > 0 ? assets[count - 1]->id.data : NULL;
@@ -203,8 +216,7 @@ static int node_todo_gone(struct node *node, struct ledger_view *view, struct no
 }
 
 /* Submits in groups; a group that fails is tried one by one, so that one asset can't hold up the rest. */
-static int node_todo_submit(struct node *node, const struct node_todo *todo,
-                            struct hm_error *error)
+static int node_todo_submit(struct node *node, const struct node_todo *todo, struct hm_error *error)
 {
     int worst = 0;
 
@@ -223,8 +235,8 @@ static int node_todo_submit(struct node *node, const struct node_todo *todo,
     return worst;
 }
 
-/* Makes the ledger agree with the inventory. */
-static int node_reconcile(struct node *node, const struct asset_inventory *inventory,
+/* Makes the ledger agree with the inventory. *pending: not all of it could be done now. */
+static int node_reconcile(struct node *node, const struct asset_inventory *inventory, bool *pending,
                           struct hm_error *error)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
@@ -244,17 +256,23 @@ static int node_reconcile(struct node *node, const struct asset_inventory *inven
     ledger_view_close(view);
     if (rc == 0 && todo->count > 0)
         rc = node_todo_submit(node, todo, error);
+    *pending = rc != 0 || todo->postponed;
     return rc;
 }
 
 /* --- scanning ----------------------------------------------------------------------------------------------------- */
 
+/* A scanner keeps libraries open and what storage was offered; it serves one scan at a time. */
 int node_hardware_scan(struct node *node, struct hm_arena *arena, struct asset_inventory *out,
                        struct hm_error *error)
 {
-    const struct asset_sources sources = {.storage_dir = node->data_dir};
+    const struct asset_sources sources = {.storage_dir = node->data_dir,
+                                          .scanner = node->hardware.scanner};
 
-    return asset_scan(&sources, arena, out, error);
+    pthread_mutex_lock(&node->hardware.scan_lock);
+    int rc = asset_scan(&sources, arena, out, error);
+    pthread_mutex_unlock(&node->hardware.scan_lock);
+    return rc;
 }
 
 /* The new inventory takes the old one's place; changed says whether the ledger should hear of it. */
@@ -287,7 +305,7 @@ static void *node_hardware_main(void *arg)
 {
     struct node *node = arg;
     struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
-    bool pending = false;
+    bool pending = true, failing = false;
 
     while (poll(&quit, 1, NODE_SCAN_EVERY_MS) == 0) {
         struct hm_error error = {0};
@@ -295,23 +313,25 @@ static void *node_hardware_main(void *arg)
         int rc = node_hardware_refresh(node, &changed, &error);
 
         if (rc == 0 && (changed || pending))
-            rc = node_reconcile(node, &node->hardware.inventory, &error);
+            rc = node_reconcile(node, &node->hardware.inventory, &pending, &error);
         if (rc == 0) /* this node's batches must not run out of a session key */
             rc = node_wallet_open_session(node, NODE_OPERATOR, NULL, 0, &error);
-        if (rc != 0 && !pending)
+        if (rc != 0 && !failing)
             hm_log(HM_LOG_WARN, "node", "hardware on the ledger is behind: %s", error.text);
-        pending = rc != 0;
+        failing = rc != 0;
     }
     return NULL;
 }
 
 int node_hardware_start(struct node *node, struct hm_error *error)
 {
-    bool changed;
-    int rc = node_hardware_refresh(node, &changed, error);
+    bool changed, pending;
+    int rc = asset_scanner_new(&node->hardware.scanner, error);
 
     if (rc == 0)
-        rc = node_reconcile(node, &node->hardware.inventory, error);
+        rc = node_hardware_refresh(node, &changed, error);
+    if (rc == 0)
+        rc = node_reconcile(node, &node->hardware.inventory, &pending, error);
     if (rc != 0)
         return rc;
     if (pthread_create(&node->hardware.watcher, NULL, node_hardware_main, node) != 0)
@@ -320,10 +340,16 @@ int node_hardware_start(struct node *node, struct hm_error *error)
     return 0;
 }
 
-void node_hardware_stop(struct node *node)
+void node_hardware_watch_end(struct node *node)
 {
     if (node->hardware.watching)
         pthread_join(node->hardware.watcher, NULL);
     node->hardware.watching = false;
+}
+
+void node_hardware_close(struct node *node)
+{
     hm_arena_release(&node->hardware.arena);
+    asset_scanner_free(node->hardware.scanner);
+    node->hardware.scanner = NULL;
 }

@@ -4,11 +4,12 @@
 
 #include "node_private.h"
 
-#define NODE_JOB_ID_CHARS     13 /* "j" + 12 hex digits: milliseconds and a counter, so ids sort by age */
-#define NODE_JOBS_LIVE_MAX    256
-#define NODE_JOBS_KEPT_MAX    1000 /* ended ones; the oldest goes, with its log */
+#define NODE_JOB_ID_CHARS \
+    13 /* "j" + 12 hex digits: milliseconds and a counter, so ids sort by age */
+#define NODE_JOBS_LIVE_MAX        256
+#define NODE_JOBS_KEPT_MAX        1000 /* ended ones; the oldest goes, with its log */
 #define NODE_JOB_RECORD_MAX_BYTES ((size_t)1 << 20)
-#define NODE_JOB_STORE_TABLE  0
+#define NODE_JOB_STORE_TABLE      0
 
 /* A job that has not ended. Its record belongs to its thread; everyone else reads the store. */
 struct node_job {
@@ -16,9 +17,9 @@ struct node_job {
     struct node *node;
     char id[NODE_JOB_ID_CHARS + 1];
     char account[TRUST_NAME_MAX + 1]; /* who pays */
-    int cancel_fd;                    /* eventfd */
-    uint64_t log_bytes;               /* under jobs.lock */
-    struct hm_arena arena;            /* the record's memory */
+    int cancel_fd; /* eventfd */
+    uint64_t log_bytes; /* under jobs.lock */
+    struct hm_arena arena; /* the record's memory */
     Hypermesh__JobRecord record;
     pthread_t thread;
 };
@@ -30,8 +31,9 @@ bool node_job_cancelled(const struct node_job *job);
 /* The thread's function; frees the job. */
 void *node_job_main(void *job);
 /* Ends a lease with what was used; fills the record's settlement. */
-int node_job_settle(struct node *node, Hypermesh__JobRecord *record, const Hypermesh__JobUsage *used,
-                    struct hm_arena *arena, struct hm_error *error);
+int node_job_settle(struct node *node, Hypermesh__JobRecord *record,
+                    const Hypermesh__JobUsage *used, struct hm_arena *arena,
+                    struct hm_error *error);
 /* Takes the job off the live list and frees it. */
 void node_job_end(struct node_job *job);
 

@@ -29,7 +29,8 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
 {
     const struct ledger_asset_filter filter = {0};
     struct sched_snapshot snapshot = {.consumer = job->record.consumer.data,
-                                      .share_for = node_share_for};
+                                      .share_for = node_share_for,
+                                      .pids_per_slot = ASSET_SLOT_PIDS};
     struct ledger_view *view;
     Hypermesh__Params *params;
     Hypermesh__Asset **assets;
@@ -145,7 +146,8 @@ static int node_job_lease(struct node_job *job, struct hm_error *error)
     if (rc != 0)
         return rc;
     if (receipt->created_count != 1)
-        return hm_fail(error, HM_EINTERNAL, "an allocation made %zu leases", receipt->created_count);
+        return hm_fail(error, HM_EINTERNAL, "an allocation made %zu leases",
+                       receipt->created_count);
     node_count_leased(job->node, 1);
     if (node_remember(job, &job->record.lease, receipt->created[0], WIRE_ID_BYTES) != 0 ||
         node_remember(job, &job->record.allocate_tx, receipt->digest, CRYPTO_HASH_BYTES) != 0)
@@ -243,7 +245,9 @@ static int node_job_execute(struct node_job *job, struct hm_error *error)
                                                 .started = node_job_started,
                                                 .output = node_job_output,
                                                 .ctx = job};
+    struct node_gpu_watch *watch = node_gpu_watch_start(node, lease);
     rc = runtime_job_run(node->images, &node->machine, &request, result, error);
+    result->usage.gpu_ns = node_gpu_watch_stop(watch);
     if (rc == 0)
         node_job_report(job, result);
     return rc;
@@ -251,8 +255,8 @@ static int node_job_execute(struct node_job *job, struct hm_error *error)
 
 /* --- settle --------------------------------------------------------------------------------------------------------- */
 
-int node_job_settle(struct node *node, Hypermesh__JobRecord *record, const Hypermesh__JobUsage *used,
-                    struct hm_arena *arena, struct hm_error *error)
+int node_job_settle(struct node *node, Hypermesh__JobRecord *record,
+                    const Hypermesh__JobUsage *used, struct hm_arena *arena, struct hm_error *error)
 {
     Hypermesh__Settle settle = HYPERMESH__SETTLE__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
@@ -294,8 +298,8 @@ static void node_job_proofs(struct node_job *job)
         return;
     if (node_proofs_of_tx(node, view, job->record.allocate_tx.data, &job->arena, &reports, NULL) ==
         0) {
-        Hypermesh__ProofReport **list =
-            hm_arena_alloc(&job->arena, LEDGER_PROOF_COUNT * sizeof(*list));
+        Hypermesh__ProofReport **list = hm_arena_alloc(&job->arena,
+                                                       LEDGER_PROOF_COUNT * sizeof(*list));
 
         for (size_t i = 0; list != NULL && i < LEDGER_PROOF_COUNT; i++) {
             list[i] = &reports[i];

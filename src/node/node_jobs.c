@@ -127,7 +127,8 @@ int node_job_get(struct node *node, const char *id, struct hm_arena *arena,
 int node_job_list(struct node *node, const char *after, size_t limit, struct hm_arena *arena,
                   Hypermesh__JobRecord ***out, size_t *count, struct hm_error *error)
 {
-    Hypermesh__JobRecord **list = hm_arena_alloc(arena, (limit + 1) * sizeof(Hypermesh__JobRecord *));
+    Hypermesh__JobRecord **list = hm_arena_alloc(arena,
+                                                 (limit + 1) * sizeof(Hypermesh__JobRecord *));
     struct store_cursor *cursor;
     struct store_txn *txn;
     struct hm_slice key, value;
@@ -310,7 +311,7 @@ void node_job_end(struct node_job *job)
 int node_job_create(struct node *node, const Hypermesh__JobSpec *spec, const char *account,
                     struct hm_arena *arena, Hypermesh__JobRecord **out, struct hm_error *error)
 {
-    struct node_job *job;
+    struct node_job *job = NULL;
     char id[NODE_JOB_ID_CHARS + 1];
     pthread_attr_t detached;
 
@@ -329,8 +330,9 @@ int node_job_create(struct node *node, const Hypermesh__JobSpec *spec, const cha
         pthread_attr_init(&detached);
         pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
         if (pthread_create(&job->thread, &detached, node_job_main, job) != 0) {
-            rc = hm_fail(error, HM_EBUSY, "no thread for another job: raise the limit on "
-                                          "processes (ulimit -u)");
+            rc = hm_fail(error, HM_EBUSY,
+                         "no thread for another job: raise the limit on "
+                         "processes (ulimit -u)");
             node_job_delete(node, id, NULL);
         }
         pthread_attr_destroy(&detached);
@@ -443,8 +445,7 @@ static void node_job_recover(struct node *node, Hypermesh__JobRecord *record,
     struct hm_error error = {0};
 
     node_job_folder(node, record->id, folder);
-    if (node->machine_known &&
-        runtime_job_reap(&node->machine, record->id, folder, &error) != 0)
+    if (node->machine_known && runtime_job_reap(&node->machine, record->id, folder, &error) != 0)
         hm_log(HM_LOG_WARN, "node", "job %s: not everything it left could be removed: %s",
                record->id, error.text);
     record->outcome = HYPERMESH__JOB_OUTCOME__FAILED;

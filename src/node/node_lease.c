@@ -2,8 +2,7 @@
 #include "node_private.h"
 
 static int node_lease_share(struct ledger_view *view, const Hypermesh__LeasedItem *item,
-                            struct hm_arena *arena, struct asset_share *out,
-                            struct hm_error *error)
+                            struct hm_arena *arena, struct asset_share *out, struct hm_error *error)
 {
     Hypermesh__Asset *asset;
 
@@ -65,8 +64,8 @@ int node_lease_usage(struct node *node, const Hypermesh__Lease *lease,
                      Hypermesh__ResourceTransaction ***out, size_t *out_count,
                      struct hm_error *error)
 {
-    Hypermesh__ResourceTransaction **records =
-        hm_arena_alloc(arena, lease->n_items * ASSET_USAGE_MAX * sizeof(*records));
+    Hypermesh__ResourceTransaction **records = hm_arena_alloc(
+        arena, lease->n_items * ASSET_USAGE_MAX * sizeof(*records));
     uint64_t now_ms = hm_wall_ms(node->options.clock);
     struct ledger_view *view;
     size_t count = 0;
@@ -82,8 +81,8 @@ int node_lease_usage(struct node *node, const Hypermesh__Lease *lease,
 
         rc = node_lease_share(view, lease->items[i], arena, &share, error);
         if (rc == 0)
-            rc = asset_adapter_of(share.asset->kind)->usage(&share, used, arena, records, &count,
-                                                            error);
+            rc = asset_adapter_of(share.asset->kind)
+                     ->usage(&share, used, arena, records, &count, error);
         if (rc == 0)
             node_lease_fill(node, lease, lease->items[i], used, records + from, count - from,
                             now_ms);

@@ -41,12 +41,17 @@ static int node_metrics_ledger(struct node *node, struct hm_buf *out)
     } gauges[] = {
         {"hypermesh_ledger_height", "Height of the last durable block.", (double)info.height},
         {"hypermesh_ledger_time_seconds", "Time of the last block.", (double)info.time_ms / 1e3},
-        {"hypermesh_ledger_base_fee_hyper", "HYPER for one unit of weight.", node_tokens(info.base_fee)},
-        {"hypermesh_supply_accounts_hyper", "HYPER in free balances.", node_tokens(supply->hyper_accounts)},
-        {"hypermesh_supply_bonded_hyper", "HYPER bonded or unbonding.", node_tokens(supply->hyper_bonded)},
-        {"hypermesh_supply_escrow_hyper", "HYPER held for leases.", node_tokens(supply->hyper_escrow)},
+        {"hypermesh_ledger_base_fee_hyper", "HYPER for one unit of weight.",
+         node_tokens(info.base_fee)},
+        {"hypermesh_supply_accounts_hyper", "HYPER in free balances.",
+         node_tokens(supply->hyper_accounts)},
+        {"hypermesh_supply_bonded_hyper", "HYPER bonded or unbonding.",
+         node_tokens(supply->hyper_bonded)},
+        {"hypermesh_supply_escrow_hyper", "HYPER held for leases.",
+         node_tokens(supply->hyper_escrow)},
         {"hypermesh_supply_burnt_hyper", "HYPER burnt as fees.", node_tokens(supply->hyper_burnt)},
-        {"hypermesh_supply_minted_caes", "CAES minted as rewards.", node_tokens(supply->caes_minted)},
+        {"hypermesh_supply_minted_caes", "CAES minted as rewards.",
+         node_tokens(supply->caes_minted)},
     };
     for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(gauges); i++)
         rc = node_metric(out, gauges[i].name, "gauge", gauges[i].help, gauges[i].value);
@@ -58,8 +63,8 @@ static int node_metrics_engine(struct node *node, struct hm_buf *out)
     struct engine_status status;
 
     engine_get_status(node->engine, &status);
-    int rc = node_metric(out, "hypermesh_engine_blocks_total", "counter", "Blocks made since start.",
-                         (double)status.blocks);
+    int rc = node_metric(out, "hypermesh_engine_blocks_total", "counter",
+                         "Blocks made since start.", (double)status.blocks);
     if (rc == 0)
         rc = node_metric(out, "hypermesh_engine_transactions_total", "counter",
                          "Transactions in those blocks.", (double)status.txs);
@@ -79,7 +84,8 @@ static int node_metrics_jobs(struct node *node, struct hm_buf *out)
     pthread_mutex_unlock(&node->jobs.lock);
     int rc = node_metric(out, "hypermesh_jobs_live", "gauge", "Jobs that have not ended.", live);
     if (rc == 0)
-        rc = node_metric(out, "hypermesh_jobs_leased", "gauge", "Of them, holding a lease.", leased);
+        rc = node_metric(out, "hypermesh_jobs_leased", "gauge", "Of them, holding a lease.",
+                         leased);
     return rc;
 }
 

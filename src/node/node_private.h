@@ -19,7 +19,7 @@
 #include "wire.h"
 
 #define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
-#define NODE_USER     "user"     /* whose jobs they are unless another account is named */
+#define NODE_USER     "user" /* whose jobs they are unless another account is named */
 
 #define NODE_PATH_MAX_BYTES 4096
 #define NODE_TEXT_MAX_BYTES 512
@@ -39,7 +39,7 @@ struct node_jobs {
     struct store *store; /* durable records, apart from the ledger's writer */
     struct node_job *live;
     size_t running; /* live jobs */
-    size_t leased;  /* of them, holding a lease */
+    size_t leased; /* of them, holding a lease */
     uint64_t last_number;
     bool stopping;
 };
@@ -49,6 +49,8 @@ struct node_hardware {
     pthread_mutex_t lock;
     struct hm_arena arena;
     struct asset_inventory inventory;
+    pthread_mutex_t scan_lock; /* one scan at a time */
+    struct asset_scanner *scanner;
     pthread_t watcher;
     bool watching;
 };
@@ -57,8 +59,8 @@ struct node {
     struct node_options options;
     char data_dir[NODE_PATH_MAX_BYTES];
     uint64_t started_ms;
-    int stop_fd;      /* eventfd: the node wants to end */
-    int quit_fd;      /* eventfd: threads must end */
+    int stop_fd; /* eventfd: the node wants to end */
+    int quit_fd; /* eventfd: threads must end */
 
     struct store *store;
     struct ledger *ledger;
@@ -119,8 +121,9 @@ int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation
                        size_t count, struct engine_receipt *receipt, struct hm_error *error);
 /* Grants a session key when there is none that lasts; extra operations ride along in the same
  * root-signed transaction and are left out when a session is there already. */
-int node_wallet_open_session(struct node *node, const char *name, Hypermesh__Operation *const *extra,
-                             size_t extra_count, struct hm_error *error);
+int node_wallet_open_session(struct node *node, const char *name,
+                             Hypermesh__Operation *const *extra, size_t extra_count,
+                             struct hm_error *error);
 /* Account id of a name, or of "hm1..." text. */
 int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WIRE_ID_BYTES],
                         struct hm_error *error);
@@ -137,7 +140,8 @@ int node_wallet_session_key(struct node *node, const char *name,
 /* --- node_hardware.c ---------------------------------------------------------------------------------------- */
 /* First scan, and registration of what is not on the ledger yet. */
 int node_hardware_start(struct node *node, struct hm_error *error);
-void node_hardware_stop(struct node *node);
+void node_hardware_watch_end(struct node *node);
+void node_hardware_close(struct node *node); /* after the API, which scans */
 /* The machine as it is now; in the arena. */
 int node_hardware_scan(struct node *node, struct hm_arena *arena, struct asset_inventory *out,
                        struct hm_error *error);
@@ -160,20 +164,28 @@ int node_proofs_of_batch(struct node *node, struct ledger_view *view, struct hm_
                          size_t tx_index, struct hm_arena *arena, Hypermesh__ProofReport **out,
                          struct hm_error *error);
 
+/* --- node_gpu.c --------------------------------------------------------------------------------------------------- */
+/* Measures the GPUs of a lease while its job runs; start gives NULL when the lease has none or they can't be
+ * measured. stop (NULL is fine) returns busy nanoseconds. */
+struct node_gpu_watch;
+struct node_gpu_watch *node_gpu_watch_start(struct node *node, const Hypermesh__Lease *lease);
+uint64_t node_gpu_watch_stop(struct node_gpu_watch *watch);
+
 /* --- node_jobs.c, node_job_run.c ------------------------------------------------------------------------------ */
 int node_jobs_open(struct node *node, struct hm_error *error);
 /* Settles what a killed daemon left running. Call when the chain is ready. */
 int node_jobs_recover(struct node *node, struct hm_error *error);
-void node_jobs_stop(struct node *node);  /* cancels and settles what runs; takes no more */
+void node_jobs_stop(struct node *node); /* cancels and settles what runs; takes no more */
 void node_jobs_close(struct node *node); /* after the API, which reads records */
 
 /* --- the functions behind the API ------------------------------------------------------------------------------- */
-void node_backend_init(struct node *node);          /* node_backend.c: fills node->backend */
-void node_backend_chain_init(struct node *node);    /* node_backend_chain.c: ledger reads, proofs */
-void node_backend_machine_init(struct node *node);  /* node_backend_machine.c: scan, doctor, jobs, images */
+void node_backend_init(struct node *node); /* node_backend.c: fills node->backend */
+void node_backend_chain_init(struct node *node); /* node_backend_chain.c: ledger reads, proofs */
+void node_backend_machine_init(
+    struct node *node); /* node_backend_machine.c: scan, doctor, jobs, images */
 int node_metrics(void *node, struct hm_buf *out, struct hm_error *error); /* node_metrics.c */
 int node_doctor(void *node, struct hm_arena *arena, struct api_check **out, size_t *count,
-                struct hm_error *error);                                  /* node_doctor.c */
+                struct hm_error *error); /* node_doctor.c */
 /* A snapshot for one request; HM_EBUSY while the node is not ready. */
 int node_view(struct node *node, struct ledger_view **out, struct hm_error *error);
 

@@ -5,9 +5,9 @@
 
 #include "node_private.h"
 
-#define NODE_SESSION_MS         (UINT64_C(12) * 3600 * 1000)
-#define NODE_SESSION_MARGIN_MS  (UINT64_C(10) * 60 * 1000)
-#define NODE_SUBMIT_TRIES       4
+#define NODE_SESSION_MS          (UINT64_C(12) * 3600 * 1000)
+#define NODE_SESSION_MARGIN_MS   (UINT64_C(10) * 60 * 1000)
+#define NODE_SUBMIT_TRIES        4
 #define NODE_WALLET_ACCOUNTS_MAX 1024
 /* Room for a base fee that rises by 1/8 a block while a transaction waits. */
 #define NODE_FEE_HEADROOM 4
@@ -15,7 +15,7 @@
 struct node_account {
     struct node_account *next;
     pthread_mutex_t lock; /* guards everything below */
-    pthread_cond_t idle;  /* in_flight fell to 0 */
+    pthread_cond_t idle; /* in_flight fell to 0 */
     struct trust_identity *identity;
     size_t in_flight;
     bool broken; /* one on its way was refused: those after it will be, too */
@@ -328,7 +328,8 @@ static int node_account_submit(struct node *node, struct node_account *account, 
 
 #define NODE_EXTRA_OPS_MAX 8
 /* Everything a session key may sign: all but the grant of another. */
-#define NODE_SESSION_SCOPE (~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
+#define NODE_SESSION_SCOPE \
+    (LEDGER_SCOPE_ALL & ~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
 
 static int node_session_grant(struct node *node, struct node_account *account,
                               Hypermesh__Operation *const *extra, size_t extra_count,
@@ -342,9 +343,8 @@ static int node_session_grant(struct node *node, struct node_account *account,
     if (extra_count > NODE_EXTRA_OPS_MAX)
         return hm_fail(error, HM_ELIMIT, "%zu operations beside a session grant", extra_count);
     pthread_mutex_lock(&account->lock);
-    int rc = trust_session_begin(account->identity,
-                                 hm_wall_ms(node->options.clock) + NODE_SESSION_MS, &session,
-                                 error);
+    int rc = trust_session_begin(
+        account->identity, hm_wall_ms(node->options.clock) + NODE_SESSION_MS, &session, error);
     pthread_mutex_unlock(&account->lock);
     if (rc != 0)
         return rc;
@@ -365,8 +365,9 @@ static int node_session_grant(struct node *node, struct node_account *account,
     return rc;
 }
 
-int node_wallet_open_session(struct node *node, const char *name, Hypermesh__Operation *const *extra,
-                             size_t extra_count, struct hm_error *error)
+int node_wallet_open_session(struct node *node, const char *name,
+                             Hypermesh__Operation *const *extra, size_t extra_count,
+                             struct hm_error *error)
 {
     struct node_account *account;
     struct trust_session session;

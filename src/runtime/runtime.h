@@ -13,15 +13,16 @@
 /* --- what this machine can do --------------------------------------------------------------------- */
 enum runtime_cgroup { RUNTIME_CGROUP_NONE, RUNTIME_CGROUP_V1, RUNTIME_CGROUP_V2 };
 struct runtime_machine {
-	char oci_name[16];     /* "crun", "runc"; empty: none found */
-	char oci_path[256];
-	char oci_version[32];
-	enum runtime_cgroup cgroup;
-	bool rootless;         /* the caller is an ordinary user: user namespace */
-	bool overlayfs;        /* else the root file system is copied */
-	bool limit_cpu, limit_memory, limit_pids, limit_io; /* really enforced by cgroup */
-	char warnings[8][160]; /* sentences: which limit does not hold, and what would make it hold */
-	size_t warning_count;
+    char oci_name[16]; /* "crun", "runc"; empty: none found */
+    char oci_path[256];
+    char oci_version[32];
+    enum runtime_cgroup cgroup;
+    bool rootless; /* the caller is an ordinary user: user namespace */
+    bool mapped; /* root only: a job's users 0-65535 are users of no rights on this machine */
+    bool overlayfs; /* else the root file system is copied */
+    bool limit_cpu, limit_memory, limit_pids, limit_io; /* really enforced by cgroup */
+    char warnings[8][160]; /* sentences: which limit does not hold, and what would make it hold */
+    size_t warning_count;
 };
 /* Probes for real (starts /bin/true-like containers); 0.1-0.5 s. `prefer`: "crun", "runc" or NULL. */
 int runtime_probe(const char *state_dir, const char *prefer, struct runtime_machine *out,
@@ -35,17 +36,17 @@ int runtime_images_open(const char *dir, struct runtime_images **out, struct hm_
 void runtime_images_close(struct runtime_images *images);
 
 struct runtime_image {
-	char name[160];
-	char digest[72];   /* "sha256:..." of the manifest */
-	uint64_t bytes;    /* blobs */
-	uint64_t created_ms;
-	size_t layers;
+    char name[160];
+    char digest[72]; /* "sha256:..." of the manifest */
+    uint64_t bytes; /* blobs */
+    uint64_t created_ms;
+    size_t layers;
 };
 /* From a docker-save archive (tar, gzip, zstd), an OCI layout folder or its tar. name NULL: the one in
  * the archive. Hostile input is refused whole: digest mismatch, path traversal, links out of the root,
  * device nodes, more than the limits below. */
-#define RUNTIME_IMAGE_MAX_BYTES (UINT64_C(16) << 30)  /* unpacked */
-#define RUNTIME_IMAGE_MAX_FILES 1000000
+#define RUNTIME_IMAGE_MAX_BYTES  (UINT64_C(16) << 30) /* unpacked */
+#define RUNTIME_IMAGE_MAX_FILES  1000000
 #define RUNTIME_IMAGE_MAX_LAYERS 128
 int runtime_image_import(struct runtime_images *images, const char *path, const char *name,
                          struct runtime_image *out, struct hm_error *error);
@@ -64,31 +65,33 @@ int runtime_image_remove(struct runtime_images *images, const char *name, struct
 /* Log file: frames of 1 byte stream (1 stdout, 2 stderr), 3 zero bytes, be32 length, payload: the
  * multiplexed form of docker's attach API. Grows while the job runs; whole frames only. */
 #define RUNTIME_LOG_FRAME_HEADER_BYTES 8
-#define RUNTIME_LOG_MAX_BYTES (UINT64_C(1) << 30) /* then output is dropped and a warning says so */
+#define RUNTIME_LOG_MAX_BYTES          (UINT64_C(1) << 30) /* then output is dropped and a warning says so */
+
+#define RUNTIME_LOG_NAME "log" /* in the job's folder; all that stays there */
 
 struct runtime_job_request {
-	const char *id;                          /* [a-z0-9]{1,32}, unique */
-	const Hypermesh__JobSpec *spec;          /* absolute paths */
-	const Hypermesh__SandboxLimits *limits;
-	const char *dir;                         /* job's own folder, made here: log, bundle, upper layer */
-	int cancel_fd;                           /* eventfd or pipe: readable means stop; -1: never */
-	/* Called from the running thread as soon as the first process runs. May be NULL. */
-	void (*started)(void *ctx, int pid);
-	/* Called after frames were added to the log file. May be NULL. */
-	void (*output)(void *ctx, uint64_t log_bytes);
-	void *ctx;
+    const char *id; /* [a-z0-9]{1,32}, unique */
+    const Hypermesh__JobSpec *spec; /* absolute paths */
+    const Hypermesh__SandboxLimits *limits;
+    const char *dir; /* job's own folder, made here: log, bundle, upper layer */
+    int cancel_fd; /* eventfd or pipe: readable means stop; -1: never */
+    /* Called from the running thread as soon as the first process runs. May be NULL. */
+    void (*started)(void *ctx, int pid);
+    /* Called after frames were added to the log file. May be NULL. */
+    void (*output)(void *ctx, uint64_t log_bytes);
+    void *ctx;
 };
 
 struct runtime_job_result {
-	Hypermesh__JobOutcome outcome;  /* FINISHED, FAILED, CANCELLED, TIMED_OUT */
-	int exit_code;                  /* 0-255; 128+signal when killed; -1 never started */
-	char reason[256];               /* sentence when the outcome is not FINISHED */
-	Hypermesh__JobUsage usage;      /* usage.source points to static text */
-	uint8_t result[CRYPTO_HASH_BYTES]; /* digest over outputs: sorted path, mode, size, content */
-	bool has_result;
-	char sandbox[128];              /* "runc 1.1.5, cgroup v1, rootful" */
-	char warnings[8][160];
-	size_t warning_count;
+    Hypermesh__JobOutcome outcome; /* FINISHED, FAILED, CANCELLED, TIMED_OUT */
+    int exit_code; /* 0-255; 128+signal when killed; -1 never started */
+    char reason[256]; /* sentence when the outcome is not FINISHED */
+    Hypermesh__JobUsage usage; /* usage.source points to static text */
+    uint8_t result[CRYPTO_HASH_BYTES]; /* digest over outputs: sorted path, mode, size, content */
+    bool has_result;
+    char sandbox[128]; /* "runc 1.1.5, cgroup v1, rootful" */
+    char warnings[8][160];
+    size_t warning_count;
 };
 
 /* Runs the job from bundle to clean-up in the calling thread; returns when the sandbox, its mounts, its

@@ -74,7 +74,8 @@ static int apply_link(const struct apply *apply, int from, int to, const char *n
     target[len] = 0;
     if (symlinkat(target, to, name) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot make the link \"%s\"", name);
-    if (apply->keep_owner && fchownat(to, name, info->st_uid, info->st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+    if (apply->keep_owner &&
+        fchownat(to, name, info->st_uid, info->st_gid, AT_SYMLINK_NOFOLLOW) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot change the owner of \"%s\"", name);
     return 0;
 }
@@ -105,8 +106,8 @@ static int apply_subfolder(const struct apply *apply, int from, int to, const ch
     return rc != 0 ? rc : apply_attributes(apply, out, info, error);
 }
 
-static int apply_entry(const struct apply *apply, int from, int to, const char *name, unsigned depth,
-                       struct hm_error *error)
+static int apply_entry(const struct apply *apply, int from, int to, const char *name,
+                       unsigned depth, struct hm_error *error)
 {
     struct stat info, old;
     int rc = 0;
@@ -124,8 +125,8 @@ static int apply_entry(const struct apply *apply, int from, int to, const char *
         return apply_link(apply, from, to, name, &info, error);
     if (S_ISREG(info.st_mode))
         return apply_file(apply, from, to, name, &info, error);
-    return hm_fail(error, HM_ECORRUPT, "\"%s\" in an unpacked layer is neither file, folder nor link",
-                   name);
+    return hm_fail(error, HM_ECORRUPT,
+                   "\"%s\" in an unpacked layer is neither file, folder nor link", name);
 }
 
 static int apply_folder(const struct apply *apply, int from, int to, unsigned depth,

@@ -67,14 +67,16 @@ static int archive_fault(const struct archive_chain *chain, struct archive *whic
     const char *text = archive_error_string(which);
 
     if (chain->over_limit)
-        return hm_fail(error, HM_ELIMIT, "the archive unpacks to too many bytes, or to more than %d "
-                       "times its size", RUNTIME_ARCHIVE_RATIO_MAX);
+        return hm_fail(error, HM_ELIMIT,
+                       "the archive unpacks to too many bytes, or to more than %d "
+                       "times its size",
+                       RUNTIME_ARCHIVE_RATIO_MAX);
     return hm_fail(error, HM_EPARSE, "the archive is damaged or of an unknown kind (%s)",
                    text != NULL ? text : "no details");
 }
 
-static int archive_chain_open(struct archive_chain *chain, const struct runtime_archive_source *source,
-                              struct hm_error *error)
+static int archive_chain_open(struct archive_chain *chain,
+                              const struct runtime_archive_source *source, struct hm_error *error)
 {
     struct archive_entry *ignored;
     int rc;
@@ -179,7 +181,8 @@ static int archive_names_read(struct archive_entry *from, struct runtime_entry *
     else if (entry->type == RUNTIME_ENTRY_SYMLINK)
         link = archive_symlink_of(from);
     if (!archive_text_ok(link))
-        return hm_fail(error, HM_EPARSE, "the link \"%s\" is too long or not a plain text", names->path);
+        return hm_fail(error, HM_EPARSE, "the link \"%s\" is too long or not a plain text",
+                       names->path);
     if (entry->type == RUNTIME_ENTRY_HARDLINK)
         rc = runtime_path_normal(link, names->link, error);
     else
@@ -205,8 +208,8 @@ static int archive_entry_read(struct archive_entry *from, struct runtime_entry *
     if (rc != 0)
         return rc;
     if (uid < 0 || uid > RUNTIME_ARCHIVE_MAX_ID || gid < 0 || gid > RUNTIME_ARCHIVE_MAX_ID)
-        return hm_fail(error, HM_EUNSUPPORTED, "\"%s\" belongs to a user or group above %d", entry->path,
-                       RUNTIME_ARCHIVE_MAX_ID);
+        return hm_fail(error, HM_EUNSUPPORTED, "\"%s\" belongs to a user or group above %d",
+                       entry->path, RUNTIME_ARCHIVE_MAX_ID);
     if (entry->type == RUNTIME_ENTRY_FILE && size < 0)
         return hm_fail(error, HM_EPARSE, "\"%s\" has no size", entry->path);
     entry->uid = (uint32_t)uid;
@@ -218,8 +221,8 @@ static int archive_entry_read(struct archive_entry *from, struct runtime_entry *
     return 0;
 }
 
-static int archive_budget_take(struct runtime_archive_budget *budget, const struct runtime_entry *entry,
-                               struct hm_error *error)
+static int archive_budget_take(struct runtime_archive_budget *budget,
+                               const struct runtime_entry *entry, struct hm_error *error)
 {
     if (budget->files == 0)
         return hm_fail(error, HM_ELIMIT, "the image has too many files");
@@ -251,7 +254,8 @@ static int archive_file_copy(struct archive_chain *chain, const struct runtime_e
     }
 }
 
-static int archive_entries(struct archive_chain *chain, const struct runtime_archive_visitor *visitor,
+static int archive_entries(struct archive_chain *chain,
+                           const struct runtime_archive_visitor *visitor,
                            struct runtime_archive_budget *budget, struct hm_error *error)
 {
     struct archive_names names;
@@ -294,8 +298,8 @@ int runtime_archive_walk(const struct runtime_archive_source *source,
                          struct runtime_archive_budget *budget, uint8_t sha256[CRYPTO_SHA256_BYTES],
                          struct hm_error *error)
 {
-    __attribute__((cleanup(archive_chain_release))) struct archive_chain *chain =
-        hm_calloc(1, sizeof(*chain));
+    __attribute__((cleanup(archive_chain_release))) struct archive_chain *chain = hm_calloc(
+        1, sizeof(*chain));
     int rc;
 
     if (chain == NULL || (sha256 != NULL && crypto_sha256_new(&chain->sha256) != 0))

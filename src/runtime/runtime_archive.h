@@ -26,7 +26,7 @@ struct runtime_entry {
     enum runtime_entry_type type;
     const char *path; /* normal: relative, no "..", never empty except for the root folder itself */
     const char *link; /* symbolic: as written; hard: normal path in the archive; else "" */
-    unsigned mode;    /* 0777, and 01000 on folders: set-id bits are dropped */
+    unsigned mode; /* 0777, and 01000 on folders: set-id bits are dropped */
     uint32_t uid, gid;
     uint64_t size; /* of a file */
     int64_t mtime_s;

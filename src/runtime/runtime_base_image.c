@@ -67,7 +67,8 @@ static int busybox_find(const char *wanted, char out[RUNTIME_PATH_MAX_BYTES], st
             busybox_is_static(hm_buf_slice(binary)))
             return 0;
     }
-    return hm_fail(error, HM_ENOTFOUND, "there is no static busybox on this machine; install the package "
+    return hm_fail(error, HM_ENOTFOUND,
+                   "there is no static busybox on this machine; install the package "
                    "busybox-static");
 }
 
@@ -99,7 +100,8 @@ static int base_applets(struct archive *tar, char *list)
     size_t count = 0;
     char *save = NULL;
 
-    for (char *name = strtok_r(list, "\n", &save); name != NULL; name = strtok_r(NULL, "\n", &save)) {
+    for (char *name = strtok_r(list, "\n", &save); name != NULL;
+         name = strtok_r(NULL, "\n", &save)) {
         char path[96];
 
         if (strcmp(name, "busybox") == 0 || strlen(name) > 64 || strchr(name, '/') != NULL)
@@ -115,8 +117,8 @@ static int base_applets(struct archive *tar, char *list)
 
 static int base_tar(const char *path, struct hm_slice binary, char *applets, struct hm_error *error)
 {
-    static const char *const folders[] = {"bin", "etc", "home", "proc", "dev", "root", "sys", "usr",
-                                          "usr/bin", "var"};
+    static const char *const folders[] = {"bin",  "etc", "home", "proc",    "dev",
+                                          "root", "sys", "usr",  "usr/bin", "var"};
     static const struct {
         const char *path, *text;
     } files[] = {
@@ -147,19 +149,20 @@ static int base_tar(const char *path, struct hm_slice binary, char *applets, str
     return rc == 0 ? 0 : hm_fail(error, rc, "cannot write the base image's layer");
 }
 
-static int base_config(const struct runtime_digest *diff_id, struct hm_buf *out, struct hm_error *error)
+static int base_config(const struct runtime_digest *diff_id, struct hm_buf *out,
+                       struct hm_error *error)
 {
-    RUNTIME_JSON *json = json_pack(
-        "{s:s, s:s, s:{s:[s], s:[s], s:s}, s:{s:s, s:[s]}}", "architecture", runtime_oci_arch(), "os",
-        "linux", "config", "Env", "PATH=/bin:/usr/bin", "Cmd", "/bin/sh", "WorkingDir", "/", "rootfs",
-        "type", "layers", "diff_ids", diff_id->text);
+    RUNTIME_JSON *json = json_pack("{s:s, s:s, s:{s:[s], s:[s], s:s}, s:{s:s, s:[s]}}",
+                                   "architecture", runtime_oci_arch(), "os", "linux", "config",
+                                   "Env", "PATH=/bin:/usr/bin", "Cmd", "/bin/sh", "WorkingDir", "/",
+                                   "rootfs", "type", "layers", "diff_ids", diff_id->text);
 
     return runtime_json_write(json, out, error);
 }
 
 static int base_manifest(const struct runtime_digest *config, size_t config_bytes,
-                         const struct runtime_digest *layer, uint64_t layer_bytes, struct hm_buf *out,
-                         struct hm_error *error)
+                         const struct runtime_digest *layer, uint64_t layer_bytes,
+                         struct hm_buf *out, struct hm_error *error)
 {
     RUNTIME_JSON *json = json_pack(
         "{s:i, s:s, s:{s:s, s:s, s:I}, s:[{s:s, s:s, s:I}]}", "schemaVersion", 2, "mediaType",
@@ -214,7 +217,8 @@ int runtime_image_build_base(struct runtime_images *images, const char *busybox,
     int rc = busybox_find(busybox, path, &binary, error);
 
     if (rc == 0)
-        rc = runtime_child_run(argv, BUSYBOX_LIST_LIMIT_MS, &list, BUSYBOX_LIST_BYTES, &status, error);
+        rc = runtime_child_run(argv, BUSYBOX_LIST_LIMIT_MS, &list, BUSYBOX_LIST_BYTES, &status,
+                               error);
     if (rc == 0 && (status != 0 || list.len == 0))
         rc = hm_fail(error, HM_EINVAL, "%s does not list its applets (--list)", path);
     if (rc == 0)

@@ -43,8 +43,6 @@ static json_t *bundle_rlimits(const struct runtime_bundle *bundle)
     bad |= bundle_rlimit(list, "RLIMIT_CORE", RLIMIT_CORE, 0);
     bad |= bundle_rlimit(list, "RLIMIT_NOFILE", RLIMIT_NOFILE, RUNTIME_OPEN_FILES);
     bad |= bundle_rlimit(list, "RLIMIT_FSIZE", RLIMIT_FSIZE, limits->storage_bytes);
-    if (bundle->rlimit_memory)
-        bad |= bundle_rlimit(list, "RLIMIT_AS", RLIMIT_AS, limits->memory_bytes);
     if (bundle->rlimit_pids)
         bad |= bundle_rlimit(list, "RLIMIT_NPROC", RLIMIT_NPROC, limits->pids);
     if (bundle->rlimit_cpu) {
@@ -63,12 +61,13 @@ static json_t *bundle_rlimits(const struct runtime_bundle *bundle)
 
 static json_t *bundle_process(const struct runtime_bundle *bundle)
 {
-    return json_pack("{s:b, s:{s:I, s:I}, s:o, s:o, s:s, s:{s:[], s:[], s:[], s:[], s:[]}, s:b, s:o, s:i}",
-                     "terminal", 0, "user", "uid", (json_int_t)bundle->uid, "gid",
-                     (json_int_t)bundle->gid, "args", bundle_texts(bundle->argv, bundle->argc), "env",
-                     bundle_texts(bundle->env, bundle->envc), "cwd", bundle->workdir, "capabilities",
-                     "bounding", "effective", "inheritable", "permitted", "ambient", "noNewPrivileges", 1,
-                     "rlimits", bundle_rlimits(bundle), "oomScoreAdj", 500);
+    return json_pack(
+        "{s:b, s:{s:I, s:I}, s:o, s:o, s:s, s:{s:[], s:[], s:[], s:[], s:[]}, s:b, s:o, s:i}",
+        "terminal", 0, "user", "uid", (json_int_t)bundle->uid, "gid", (json_int_t)bundle->gid,
+        "args", bundle_texts(bundle->argv, bundle->argc), "env",
+        bundle_texts(bundle->env, bundle->envc), "cwd", bundle->workdir, "capabilities", "bounding",
+        "effective", "inheritable", "permitted", "ambient", "noNewPrivileges", 1, "rlimits",
+        bundle_rlimits(bundle), "oomScoreAdj", 500);
 }
 
 static int mount_add(json_t *list, const char *target, const char *type, const char *source,
@@ -78,15 +77,16 @@ static int mount_add(json_t *list, const char *target, const char *type, const c
 
     while (options[count] != NULL)
         count++;
-    return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", target, "type",
-                                                 type, "source", source, "options",
+    return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", target,
+                                                 "type", type, "source", source, "options",
                                                  bundle_texts(options, count)));
 }
 
 static json_t *bundle_mounts(const struct runtime_bundle *bundle)
 {
-    uint64_t tmp = bundle->limits->storage_bytes < RUNTIME_TMP_MAX_BYTES ? bundle->limits->storage_bytes
-                                                                          : RUNTIME_TMP_MAX_BYTES;
+    uint64_t tmp = bundle->limits->storage_bytes < RUNTIME_TMP_MAX_BYTES
+                       ? bundle->limits->storage_bytes
+                       : RUNTIME_TMP_MAX_BYTES;
     json_t *list = json_array();
     char size[64];
     int bad = 0;
@@ -94,8 +94,9 @@ static json_t *bundle_mounts(const struct runtime_bundle *bundle)
     snprintf(size, sizeof(size), "size=%llu", (unsigned long long)tmp);
     bad |= mount_add(list, "/proc", "proc", "proc",
                      (const char *const[]){"nosuid", "noexec", "nodev", NULL});
-    bad |= mount_add(list, "/dev", "tmpfs", "tmpfs",
-                     (const char *const[]){"nosuid", "strictatime", "mode=755", "size=65536k", NULL});
+    bad |= mount_add(
+        list, "/dev", "tmpfs", "tmpfs",
+        (const char *const[]){"nosuid", "strictatime", "mode=755", "size=65536k", NULL});
     bad |= mount_add(list, "/dev/pts", "devpts", "devpts",
                      (const char *const[]){"nosuid", "noexec", "newinstance", "ptmxmode=0666",
                                            "mode=0620", NULL});
@@ -109,8 +110,8 @@ static json_t *bundle_mounts(const struct runtime_bundle *bundle)
         const struct runtime_bundle_mount *mount = &bundle->mounts[i];
 
         bad |= mount_add(list, mount->target, "bind", mount->source,
-                         (const char *const[]){"rbind", mount->writable ? "rw" : "ro", "nosuid", "nodev",
-                                               "rprivate", NULL});
+                         (const char *const[]){"rbind", mount->writable ? "rw" : "ro", "nosuid",
+                                               "nodev", "rprivate", NULL});
     }
     if (bad != 0) {
         json_decref(list);
@@ -147,25 +148,30 @@ static json_t *bundle_map(uint64_t host, uint64_t count)
 static json_t *bundle_linux(const struct runtime_bundle *bundle)
 {
     static const char *const masked[] = {
-        "/proc/acpi",       "/proc/asound",     "/proc/interrupts", "/proc/kcore", "/proc/keys",
-        "/proc/key-users",  "/proc/kmsg",       "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-        "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo", "/proc/kpagecount",
-        "/proc/kpageflags", "/proc/kpagecgroup", "/proc/config.gz"};
+        "/proc/acpi",        "/proc/asound",     "/proc/interrupts", "/proc/kcore",
+        "/proc/keys",        "/proc/key-users",  "/proc/kmsg",       "/proc/latency_stats",
+        "/proc/sched_debug", "/proc/scsi",       "/proc/timer_list", "/proc/timer_stats",
+        "/proc/vmallocinfo", "/proc/kpagecount", "/proc/kpageflags", "/proc/kpagecgroup",
+        "/proc/config.gz"};
     static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                            "/proc/sysrq-trigger"};
-    json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:{s:[{s:b, s:s}]}}", "namespaces",
-                             bundle_namespaces(bundle), "maskedPaths",
-                             bundle_texts(masked, HM_COUNT_OF(masked)), "readonlyPaths",
-                             bundle_texts(readonly, HM_COUNT_OF(readonly)), "seccomp",
-                             runtime_seccomp_profile(), "resources", "devices", "allow", 0, "access",
-                             "rwm");
+    json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "namespaces", bundle_namespaces(bundle),
+                             "maskedPaths", bundle_texts(masked, HM_COUNT_OF(masked)),
+                             "readonlyPaths", bundle_texts(readonly, HM_COUNT_OF(readonly)),
+                             "seccomp", runtime_seccomp_profile());
     int bad = json == NULL;
 
+    if (!bad && bundle->deny_devices)
+        bad |= json_object_set_new(
+            json, "resources",
+            json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 0, "access", "rwm"));
     if (!bad && bundle->cgroup != NULL)
         bad |= json_object_set_new(json, "cgroupsPath", json_string(bundle->cgroup));
     if (!bad && bundle->mapped) {
-        bad |= json_object_set_new(json, "uidMappings", bundle_map(RUNTIME_UID_BASE, RUNTIME_UID_COUNT));
-        bad |= json_object_set_new(json, "gidMappings", bundle_map(RUNTIME_UID_BASE, RUNTIME_UID_COUNT));
+        bad |= json_object_set_new(json, "uidMappings",
+                                   bundle_map(RUNTIME_UID_BASE, RUNTIME_UID_COUNT));
+        bad |= json_object_set_new(json, "gidMappings",
+                                   bundle_map(RUNTIME_UID_BASE, RUNTIME_UID_COUNT));
     } else if (!bad && bundle->rootless) {
         bad |= json_object_set_new(json, "uidMappings", bundle_map(geteuid(), 1));
         bad |= json_object_set_new(json, "gidMappings", bundle_map(getegid(), 1));
@@ -180,11 +186,13 @@ static json_t *bundle_linux(const struct runtime_bundle *bundle)
 json_t *runtime_bundle_json(const struct runtime_bundle *bundle)
 {
     return json_pack("{s:s, s:s, s:o, s:{s:s, s:b}, s:o, s:o}", "ociVersion", "1.0.2", "hostname",
-                     bundle->hostname, "process", bundle_process(bundle), "root", "path", bundle->rootfs,
-                     "readonly", 0, "mounts", bundle_mounts(bundle), "linux", bundle_linux(bundle));
+                     bundle->hostname, "process", bundle_process(bundle), "root", "path",
+                     bundle->rootfs, "readonly", 0, "mounts", bundle_mounts(bundle), "linux",
+                     bundle_linux(bundle));
 }
 
-int runtime_bundle_write(const struct runtime_bundle *bundle, const char *dir, struct hm_error *error)
+int runtime_bundle_write(const struct runtime_bundle *bundle, const char *dir,
+                         struct hm_error *error)
 {
     RUNTIME_JSON *json = runtime_bundle_json(bundle);
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
@@ -193,7 +201,8 @@ int runtime_bundle_write(const struct runtime_bundle *bundle, const char *dir, s
     int rc;
 
     if (json == NULL)
-        return hm_fail(error, HM_EINVAL, "the command, an environment variable or a path is not UTF-8, or "
+        return hm_fail(error, HM_EINVAL,
+                       "the command, an environment variable or a path is not UTF-8, or "
                        "memory is out");
     rc = runtime_json_write(json, &text, error);
     if (rc == 0)

@@ -251,10 +251,11 @@ int runtime_cgroup_open(const struct runtime_cgroup_host *host, const char *id,
 
         snprintf(path, sizeof(path), "%s%s", host->mounts[i], job.path);
         if (rmdir(path) != 0 && errno != ENOENT)
-            return hm_fail(error, HM_EEXIST, "the cgroup %s is in use: is job %s running already?", path,
-                           id);
+            return hm_fail(error, HM_EEXIST, "the cgroup %s is in use: is job %s running already?",
+                           path, id);
     }
-    rc = host->kind == RUNTIME_CGROUP_V2 ? cgroup_open_v2(&job, error) : cgroup_open_v1(&job, error);
+    rc = host->kind == RUNTIME_CGROUP_V2 ? cgroup_open_v2(&job, error)
+                                         : cgroup_open_v1(&job, error);
     if (rc != 0) {
         (void)runtime_cgroup_remove(host, id, NULL);
         return rc;

@@ -137,7 +137,8 @@ bool runtime_cgroup_limit_memory(struct runtime_cgroup_job *job, uint64_t bytes)
 
     snprintf(value, sizeof(value), "%llu", (unsigned long long)bytes);
     if (cgroup_is_v2(job)) {
-        job->swap_limited = runtime_cgroup_set(job, RUNTIME_CONTROLLER_MEMORY, "memory.swap.max", "0");
+        job->swap_limited = runtime_cgroup_set(job, RUNTIME_CONTROLLER_MEMORY, "memory.swap.max",
+                                               "0");
         return runtime_cgroup_set(job, RUNTIME_CONTROLLER_MEMORY, "memory.max", value);
     }
     if (!runtime_cgroup_set(job, RUNTIME_CONTROLLER_MEMORY, "memory.limit_in_bytes", value))
@@ -188,8 +189,9 @@ void runtime_cgroup_sample(struct runtime_cgroup_job *job)
 {
     uint64_t pids;
 
-    if (job->path[0] != 0 && (runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.peak", &pids) ||
-                              runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.current", &pids)) &&
+    if (job->path[0] != 0 &&
+        (runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.peak", &pids) ||
+         runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.current", &pids)) &&
         pids > job->pids_peak)
         job->pids_peak = pids;
 }
@@ -202,12 +204,14 @@ bool runtime_cgroup_oom(const struct runtime_cgroup_job *job, bool *maybe)
     if (job->path[0] == 0)
         return false;
     if (cgroup_is_v2(job))
-        return runtime_cgroup_field(job, RUNTIME_CONTROLLER_MEMORY, "memory.events", "oom_kill", &count) &&
+        return runtime_cgroup_field(job, RUNTIME_CONTROLLER_MEMORY, "memory.events", "oom_kill",
+                                    &count) &&
                count > 0;
     if (job->oom_event >= 0 && read(job->oom_event, &count, sizeof(count)) == sizeof(count))
         return count > 0;
     *maybe = job->oom_event < 0 &&
-             runtime_cgroup_number(job, RUNTIME_CONTROLLER_MEMORY, "memory.failcnt", &count) && count > 0;
+             runtime_cgroup_number(job, RUNTIME_CONTROLLER_MEMORY, "memory.failcnt", &count) &&
+             count > 0;
     return false;
 }
 
@@ -219,7 +223,8 @@ static void usage_v2(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *
     struct runtime_cgroup_host root = *job->host;
     struct runtime_cgroup_job whole = *job;
 
-    snprintf(root.controllers[RUNTIME_CONTROLLER_CPU], sizeof(root.controllers[0]), "/sys/fs/cgroup");
+    snprintf(root.controllers[RUNTIME_CONTROLLER_CPU], sizeof(root.controllers[0]),
+             "/sys/fs/cgroup");
     whole.host = &root;
     if (runtime_cgroup_field(&whole, RUNTIME_CONTROLLER_CPU, "cpu.stat", "usage_usec", &us))
         usage->cpu_ns = us * 1000;
@@ -227,7 +232,8 @@ static void usage_v2(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *
         usage->cpu_user_ns = us * 1000;
     if (runtime_cgroup_field(&whole, RUNTIME_CONTROLLER_CPU, "cpu.stat", "system_usec", &us))
         usage->cpu_system_ns = us * 1000;
-    (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_MEMORY, "memory.peak", &usage->memory_peak_bytes);
+    (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_MEMORY, "memory.peak",
+                                &usage->memory_peak_bytes);
 }
 
 void runtime_cgroup_usage(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *usage)
@@ -239,7 +245,8 @@ void runtime_cgroup_usage(const struct runtime_cgroup_job *job, Hypermesh__JobUs
     if (cgroup_is_v2(job)) {
         usage_v2(job, usage);
     } else {
-        (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_CPUACCT, "cpuacct.usage", &usage->cpu_ns);
+        (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_CPUACCT, "cpuacct.usage",
+                                    &usage->cpu_ns);
         (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_CPUACCT, "cpuacct.usage_user",
                                     &usage->cpu_user_ns);
         (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_CPUACCT, "cpuacct.usage_sys",

@@ -19,7 +19,8 @@ void runtime_digest_of_hash(const uint8_t hash[CRYPTO_SHA256_BYTES], struct runt
     hm_hex_encode(hash, CRYPTO_SHA256_BYTES, out->text + RUNTIME_DIGEST_PREFIX_LEN);
 }
 
-int runtime_digest_of_bytes(struct hm_slice bytes, struct runtime_digest *out, struct hm_error *error)
+int runtime_digest_of_bytes(struct hm_slice bytes, struct runtime_digest *out,
+                            struct hm_error *error)
 {
     RUNTIME_SHA256 *state = NULL;
     uint8_t hash[CRYPTO_SHA256_BYTES];

@@ -6,7 +6,7 @@
 #include "crypto.h"
 
 #define RUNTIME_DIGEST_TEXT_MAX   72 /* with NUL */
-#define RUNTIME_DIGEST_PREFIX_LEN 7  /* "sha256:" */
+#define RUNTIME_DIGEST_PREFIX_LEN 7 /* "sha256:" */
 
 struct runtime_digest {
     char text[RUNTIME_DIGEST_TEXT_MAX];
@@ -15,7 +15,8 @@ struct runtime_digest {
 /* Checks and copies; NULL text is HM_EPARSE like any other wrong one. */
 int runtime_digest_parse(const char *text, struct runtime_digest *out, struct hm_error *error);
 void runtime_digest_of_hash(const uint8_t hash[CRYPTO_SHA256_BYTES], struct runtime_digest *out);
-int runtime_digest_of_bytes(struct hm_slice bytes, struct runtime_digest *out, struct hm_error *error);
+int runtime_digest_of_bytes(struct hm_slice bytes, struct runtime_digest *out,
+                            struct hm_error *error);
 /* The hex digits alone: the file name of a blob. */
 const char *runtime_digest_hex(const struct runtime_digest *digest);
 bool runtime_digest_equal(const struct runtime_digest *a, const struct runtime_digest *b);

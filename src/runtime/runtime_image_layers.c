@@ -23,7 +23,8 @@ static int layer_unpack_blob(const struct runtime_images *images, const struct r
     HM_AUTOCLOSE int root = -1;
     int rc;
 
-    snprintf(blob_path, sizeof(blob_path), "%s/blobs/sha256/%s", images->root, runtime_digest_hex(blob));
+    snprintf(blob_path, sizeof(blob_path), "%s/blobs/sha256/%s", images->root,
+             runtime_digest_hex(blob));
     in = open(blob_path, O_RDONLY | O_CLOEXEC);
     root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (in < 0 || root < 0)
@@ -34,8 +35,10 @@ static int layer_unpack_blob(const struct runtime_images *images, const struct r
         return rc;
     runtime_digest_of_hash(hash, &found);
     if (!runtime_digest_equal(&found, diff_id))
-        return hm_fail(error, HM_ECORRUPT, "layer %s in the image store is damaged; import the image "
-                       "again", diff_id->text);
+        return hm_fail(error, HM_ECORRUPT,
+                       "layer %s in the image store is damaged; import the image "
+                       "again",
+                       diff_id->text);
     return 0;
 }
 
@@ -86,11 +89,13 @@ static int gc_mark(struct runtime_images *images, const char *name, json_t *keep
     if (rc != 0)
         return rc;
     bad |= json_object_set_new(keep, runtime_digest_hex(&digest), json_true());
-    bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->manifest.config.digest), json_true());
+    bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->manifest.config.digest),
+                               json_true());
     for (size_t i = 0; i < loaded->manifest.layer_count; i++) {
         bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->manifest.layers[i].digest),
                                    json_true());
-        bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->config.diff_ids[i]), json_true());
+        bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->config.diff_ids[i]),
+                                   json_true());
     }
     return bad == 0 ? 0 : hm_fail(error, HM_ENOMEM, "no memory to clean the image store");
 }
@@ -119,7 +124,8 @@ static int gc_sweep(const struct runtime_images *images, const char *what, size_
 
 /* Under the exclusive lock. While a job runs from the layers nothing is removed; the next removal of
  * an image makes up for it. */
-static int images_collect(struct runtime_images *images, const json_t *index, struct hm_error *error)
+static int images_collect(struct runtime_images *images, const json_t *index,
+                          struct hm_error *error)
 {
     RUNTIME_JSON *keep = json_object();
     HM_AUTOCLOSE int use = -1;
@@ -129,7 +135,8 @@ static int images_collect(struct runtime_images *images, const json_t *index, st
 
     if (rc == HM_EBUSY)
         return 0;
-    json_object_foreach (json_object_get(index, "images"), name, entry) {
+    json_object_foreach(json_object_get(index, "images"), name, entry)
+    {
         rc = gc_mark(images, name, keep, error);
         if (rc != 0)
             return rc;

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int runtime_images_lock(const struct runtime_images *images, const char *name, int operation, int *fd,
-                        struct hm_error *error)
+int runtime_images_lock(const struct runtime_images *images, const char *name, int operation,
+                        int *fd, struct hm_error *error)
 {
     char path[RUNTIME_PATH_MAX_BYTES];
     HM_AUTOCLOSE int lock = -1;
@@ -62,8 +62,10 @@ int runtime_images_open(const char *dir, struct runtime_images **out, struct hm_
     if (images == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the image store");
     if (dir[0] != '/' || strlen(dir) >= sizeof(images->root) / 2 || strpbrk(dir, ",:\\") != NULL)
-        return hm_fail(error, HM_EINVAL, "the image folder must be an absolute path below %zu bytes, "
-                       "without comma, colon or backslash", sizeof(images->root) / 2);
+        return hm_fail(error, HM_EINVAL,
+                       "the image folder must be an absolute path below %zu bytes, "
+                       "without comma, colon or backslash",
+                       sizeof(images->root) / 2);
     snprintf(images->root, sizeof(images->root), "%s/images", dir);
     for (size_t i = 0; i < HM_COUNT_OF(parts); i++) {
         int rc;
@@ -146,8 +148,10 @@ int runtime_image_get(struct runtime_images *images, const char *name, struct ru
         return rc;
     entry = json_object_get(json_object_get(index, "images"), full);
     if (entry == NULL)
-        return hm_fail(error, HM_ENOTFOUND, "image %s is not here; bring it in with 'nexus image import "
-                       "FILE' or make the small one with 'nexus image build-base'", full);
+        return hm_fail(error, HM_ENOTFOUND,
+                       "image %s is not here; bring it in with 'nexus image import "
+                       "FILE' or make the small one with 'nexus image build-base'",
+                       full);
     return image_from_json(full, entry, out, error);
 }
 
@@ -166,7 +170,8 @@ int runtime_image_list(struct runtime_images *images, struct runtime_image **out
     list = hm_calloc(json_object_size(json_object_get(index, "images")) + 1, sizeof(*list));
     if (list == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to list images");
-    json_object_foreach (json_object_get(index, "images"), name, entry) {
+    json_object_foreach(json_object_get(index, "images"), name, entry)
+    {
         rc = image_from_json(name, entry, &list[at++], error);
         if (rc != 0)
             return rc;

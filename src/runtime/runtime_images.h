@@ -28,8 +28,8 @@ struct runtime_image_loaded {
 };
 
 /* Blocks until held; released by closing. operation: LOCK_SH or LOCK_EX, | LOCK_NB for HM_EBUSY. */
-int runtime_images_lock(const struct runtime_images *images, const char *name, int operation, int *fd,
-                        struct hm_error *error);
+int runtime_images_lock(const struct runtime_images *images, const char *name, int operation,
+                        int *fd, struct hm_error *error);
 int runtime_index_load(const struct runtime_images *images, json_t **out, struct hm_error *error);
 int runtime_index_save(const struct runtime_images *images, const json_t *index,
                        struct hm_error *error);

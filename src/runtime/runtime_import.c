@@ -70,7 +70,8 @@ static int import_blob(struct import *import, const struct runtime_digest *diges
 
     snprintf(path, sizeof(path), "blobs/sha256/%s", runtime_digest_hex(digest));
     rc = import_open_file(import, path, &file, error);
-    return rc != 0 ? rc : runtime_staging_blob_fd(&import->staging, file, digest, NULL, NULL, error);
+    return rc != 0 ? rc
+                   : runtime_staging_blob_fd(&import->staging, file, digest, NULL, NULL, error);
 }
 
 static int import_layout_index(struct import *import, struct runtime_digest *manifest,
@@ -91,8 +92,8 @@ static int import_layout_index(struct import *import, struct runtime_digest *man
         if (rc == 0 && hop > 0 && !runtime_digest_equal(&found, &choice.digest))
             rc = hm_fail(error, HM_EPARSE, "an image index does not match its digest");
         if (rc == 0)
-            rc = runtime_index_parse(hm_buf_slice(&text), runtime_oci_arch(), &import->arena, &choice,
-                                     error);
+            rc = runtime_index_parse(hm_buf_slice(&text), runtime_oci_arch(), &import->arena,
+                                     &choice, error);
         if (rc != 0)
             return rc;
         if (hop == 0)
@@ -128,7 +129,8 @@ static int import_layout(struct import *import, struct runtime_digest *manifest_
     return rc;
 }
 
-static json_t *import_descriptor(const char *type, const struct runtime_digest *digest, uint64_t bytes)
+static json_t *import_descriptor(const char *type, const struct runtime_digest *digest,
+                                 uint64_t bytes)
 {
     return json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", digest->text, "size",
                      (json_int_t)bytes);
@@ -153,9 +155,9 @@ static int import_docker(struct import *import, struct hm_slice listing,
         rc = import_open_file(import, archive.layer_paths[i], &layer, error);
         if (rc == 0)
             rc = runtime_staging_blob_fd(&import->staging, layer, NULL, &digest, &bytes, error);
-        if (rc == 0 &&
-            json_array_append_new(layers, import_descriptor("application/vnd.oci.image.layer.v1.tar",
-                                                            &digest, bytes)) != 0)
+        if (rc == 0 && json_array_append_new(
+                           layers, import_descriptor("application/vnd.oci.image.layer.v1.tar",
+                                                     &digest, bytes)) != 0)
             rc = hm_fail(error, HM_ENOMEM, "no memory to import an image");
     }
     if (rc == 0)
@@ -164,13 +166,15 @@ static int import_docker(struct import *import, struct hm_slice listing,
         rc = runtime_staging_blob_fd(&import->staging, config, NULL, &digest, &bytes, error);
     if (rc != 0)
         return rc;
-    manifest = json_pack("{s:i, s:s, s:o, s:O}", "schemaVersion", 2, "mediaType",
-                         "application/vnd.oci.image.manifest.v1+json", "config",
-                         import_descriptor("application/vnd.oci.image.config.v1+json", &digest, bytes),
-                         "layers", layers);
+    manifest = json_pack(
+        "{s:i, s:s, s:o, s:O}", "schemaVersion", 2, "mediaType",
+        "application/vnd.oci.image.manifest.v1+json", "config",
+        import_descriptor("application/vnd.oci.image.config.v1+json", &digest, bytes), "layers",
+        layers);
     rc = runtime_json_write(manifest, &text, error);
     if (rc == 0)
-        rc = runtime_staging_blob(&import->staging, hm_buf_slice(&text), NULL, manifest_digest, error);
+        rc = runtime_staging_blob(&import->staging, hm_buf_slice(&text), NULL, manifest_digest,
+                                  error);
     import->found_name = archive.name;
     return rc;
 }
@@ -186,7 +190,8 @@ static int import_open(struct import *import, const char *path, struct hm_error 
     int rc;
 
     if (file < 0 || fstat(file, &info) != 0)
-        return hm_fail_errno(error, errno == ENOENT ? HM_ENOTFOUND : HM_EIO, "cannot open %s", path);
+        return hm_fail_errno(error, errno == ENOENT ? HM_ENOTFOUND : HM_EIO, "cannot open %s",
+                             path);
     if (S_ISDIR(info.st_mode)) {
         import->root = HM_TAKE_FD(file);
         return 0;
@@ -212,7 +217,8 @@ static int import_name(const struct import *import, const char *wanted, const ch
     if (name == NULL || runtime_image_name_parse(name, full, NULL) != 0) {
         if (wanted != NULL)
             return runtime_image_name_parse(wanted, full, error);
-        return hm_fail(error, HM_EINVAL, "the archive gives the image no usable name; say one "
+        return hm_fail(error, HM_EINVAL,
+                       "the archive gives the image no usable name; say one "
                        "(--name NAME[:TAG])");
     }
     *out = name;
@@ -239,14 +245,16 @@ int runtime_image_import(struct runtime_images *images, const char *path, const 
         if (rc == 0 && import_read(&import, "manifest.json", &listing, NULL) == 0) {
             struct runtime_docker_archive archive;
 
-            if (runtime_docker_manifest_parse(hm_buf_slice(&listing), &import.arena, &archive, NULL) ==
-                    0 && archive.name != NULL)
+            if (runtime_docker_manifest_parse(hm_buf_slice(&listing), &import.arena, &archive,
+                                              NULL) == 0 &&
+                archive.name != NULL)
                 import.found_name = archive.name;
         }
     } else {
         rc = import_read(&import, "manifest.json", &listing, error);
         if (rc == HM_ENOTFOUND)
-            rc = hm_fail(error, HM_EPARSE, "%s is neither an OCI layout nor a docker-save archive", path);
+            rc = hm_fail(error, HM_EPARSE, "%s is neither an OCI layout nor a docker-save archive",
+                         path);
         if (rc == 0)
             rc = import_docker(&import, hm_buf_slice(&listing), &manifest, error);
     }

@@ -32,11 +32,13 @@ int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, 
     json_t *json;
 
     if (bytes.len > RUNTIME_JSON_MAX_BYTES)
-        return hm_fail(error, HM_ELIMIT, "%s is larger than %zu bytes", what, RUNTIME_JSON_MAX_BYTES);
+        return hm_fail(error, HM_ELIMIT, "%s is larger than %zu bytes", what,
+                       RUNTIME_JSON_MAX_BYTES);
     if (json_too_deep(bytes))
-        return hm_fail(error, HM_ELIMIT, "%s is nested deeper than %d", what, RUNTIME_JSON_MAX_DEPTH);
-    json = json_loadb(bytes.len > 0 ? (const char *)bytes.data : "", bytes.len, JSON_REJECT_DUPLICATES,
-                      &problem);
+        return hm_fail(error, HM_ELIMIT, "%s is nested deeper than %d", what,
+                       RUNTIME_JSON_MAX_DEPTH);
+    json = json_loadb(bytes.len > 0 ? (const char *)bytes.data : "", bytes.len,
+                      JSON_REJECT_DUPLICATES, &problem);
     if (json == NULL)
         return hm_fail(error, HM_EPARSE, "%s is not JSON: line %d: %s", what, problem.line,
                        problem.text);

@@ -14,7 +14,7 @@ struct layer_sink {
     int root;
     struct runtime_owner owner;
     bool staging; /* transport archive: no whiteouts, links resolved */
-    int file;     /* being written, or -1 */
+    int file; /* being written, or -1 */
     uint64_t written;
     struct runtime_entry now;
 };
@@ -24,17 +24,20 @@ static int sink_clear(int dir, const char *leaf, struct hm_error *error)
 {
     if (unlinkat(dir, leaf, 0) == 0 || errno == ENOENT)
         return 0;
-    return hm_fail_errno(error, HM_EPARSE, "\"%s\" comes twice in the archive, once as a folder", leaf);
+    return hm_fail_errno(error, HM_EPARSE, "\"%s\" comes twice in the archive, once as a folder",
+                         leaf);
 }
 
-static int sink_dir(struct layer_sink *sink, const struct runtime_entry *entry, struct hm_error *error)
+static int sink_dir(struct layer_sink *sink, const struct runtime_entry *entry,
+                    struct hm_error *error)
 {
     HM_AUTOCLOSE int dir = -1;
     int rc = runtime_tree_open(sink->root, entry->path, &sink->owner, &dir, error);
 
     if (rc != 0)
         return rc;
-    if (sink->owner.set && fchown(dir, sink->owner.base + entry->uid, sink->owner.base + entry->gid) != 0)
+    if (sink->owner.set &&
+        fchown(dir, sink->owner.base + entry->uid, sink->owner.base + entry->gid) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot change the owner of \"%s\"", entry->path);
     /* The unpacker itself must be able to go on inside. */
     if (fchmod(dir, entry->mode | (geteuid() == 0 ? 0 : 0700)) != 0)
@@ -64,7 +67,8 @@ static int sink_hardlink(struct layer_sink *sink, int dir, const char *leaf, con
     if (rc != 0)
         return rc;
     if (fstatat(from, from_leaf, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
-        return hm_fail(error, HM_EPARSE, "the link \"%s\" names no file that comes before it", leaf);
+        return hm_fail(error, HM_EPARSE, "the link \"%s\" names no file that comes before it",
+                       leaf);
     rc = sink_clear(dir, leaf, error);
     if (rc != 0)
         return rc;
@@ -140,7 +144,8 @@ static int sink_entry(void *ctx, const struct runtime_entry *entry, struct hm_er
     return rc != 0 ? rc : sink_file(sink, dir, leaf, entry, error);
 }
 
-static int sink_data(void *ctx, const void *data, size_t len, uint64_t offset, struct hm_error *error)
+static int sink_data(void *ctx, const void *data, size_t len, uint64_t offset,
+                     struct hm_error *error)
 {
     struct layer_sink *sink = ctx;
     const uint8_t *at = data;

@@ -10,7 +10,8 @@ int runtime_log_open(const char *path, struct runtime_log *out, struct hm_error 
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0)
-        return hm_fail_errno(error, errno == EEXIST ? HM_EEXIST : HM_EIO, "cannot make the log %s", path);
+        return hm_fail_errno(error, errno == EEXIST ? HM_EEXIST : HM_EIO, "cannot make the log %s",
+                             path);
     *out = (struct runtime_log){.fd = fd};
     return 0;
 }

@@ -8,9 +8,9 @@
 
 struct runtime_log {
     int fd;
-    uint64_t bytes;   /* of the file */
+    uint64_t bytes; /* of the file */
     uint64_t payload; /* of what the job wrote, dropped or not */
-    bool dropped;     /* RUNTIME_LOG_MAX_BYTES was reached */
+    bool dropped; /* RUNTIME_LOG_MAX_BYTES was reached */
 };
 
 int runtime_log_open(const char *path, struct runtime_log *out, struct hm_error *error);

@@ -36,7 +36,8 @@ static int manifest_ref(const json_t *object, struct runtime_layer_ref *out, str
     return 0;
 }
 
-int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out, struct hm_error *error)
+int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out,
+                           struct hm_error *error)
 {
     RUNTIME_JSON *json = NULL;
     struct runtime_layer_ref ref;
@@ -49,7 +50,8 @@ int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out, 
     if (!json_is_array(layers) || !json_is_object(json_object_get(json, "config")))
         return hm_fail(error, HM_EPARSE, "the image manifest lacks config or layers");
     if (json_array_size(layers) > RUNTIME_IMAGE_MAX_LAYERS)
-        return hm_fail(error, HM_ELIMIT, "the image has more than %d layers", RUNTIME_IMAGE_MAX_LAYERS);
+        return hm_fail(error, HM_ELIMIT, "the image has more than %d layers",
+                       RUNTIME_IMAGE_MAX_LAYERS);
     for (size_t i = 0; i < json_array_size(layers); i++) {
         rc = manifest_ref(json_array_get(layers, i), &ref, error);
         if (rc != 0)
@@ -75,7 +77,8 @@ static int manifest_texts(const json_t *array, const char *what, struct hm_arena
     if (array != NULL && !json_is_null(array) && !json_is_array(array))
         return hm_fail(error, HM_EPARSE, "%s is not a list", what);
     if (size > RUNTIME_IMAGE_MAX_ARGS)
-        return hm_fail(error, HM_ELIMIT, "%s has more than %d entries", what, RUNTIME_IMAGE_MAX_ARGS);
+        return hm_fail(error, HM_ELIMIT, "%s has more than %d entries", what,
+                       RUNTIME_IMAGE_MAX_ARGS);
     texts = hm_arena_alloc(arena, (size + 1) * sizeof(*texts));
     if (texts == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for %s", what);
@@ -116,7 +119,8 @@ static int config_diff_ids(const json_t *json, struct runtime_image_config *out,
     if (!json_is_array(ids))
         return hm_fail(error, HM_EPARSE, "the image configuration lacks rootfs.diff_ids");
     if (json_array_size(ids) > RUNTIME_IMAGE_MAX_LAYERS)
-        return hm_fail(error, HM_ELIMIT, "the image has more than %d layers", RUNTIME_IMAGE_MAX_LAYERS);
+        return hm_fail(error, HM_ELIMIT, "the image has more than %d layers",
+                       RUNTIME_IMAGE_MAX_LAYERS);
     out->layer_count = json_array_size(ids);
     for (size_t i = 0; i < out->layer_count; i++) {
         int rc = runtime_digest_parse(json_string_value(json_array_get(ids, i)), &out->diff_ids[i],
@@ -195,11 +199,13 @@ int runtime_index_parse(struct hm_slice bytes, const char *arch, struct hm_arena
     if (entry == NULL && json_array_size(entries) == 1)
         entry = json_array_get(entries, 0);
     if (entry == NULL)
-        return hm_fail(error, HM_EUNSUPPORTED, "the image index has no manifest for linux/%s", arch);
+        return hm_fail(error, HM_EUNSUPPORTED, "the image index has no manifest for linux/%s",
+                       arch);
     rc = manifest_ref(entry, &ref, error);
     if (rc != 0)
         return rc;
-    name = json_object_get(json_object_get(entry, "annotations"), "org.opencontainers.image.ref.name");
+    name = json_object_get(json_object_get(entry, "annotations"),
+                           "org.opencontainers.image.ref.name");
     if (manifest_text_ok(name)) {
         name_copy = hm_arena_strdup(arena, json_string_value(name));
         if (name_copy == NULL)
@@ -209,8 +215,8 @@ int runtime_index_parse(struct hm_slice bytes, const char *arch, struct hm_arena
     *out = (struct runtime_index_choice){
         .digest = ref.digest,
         .bytes = ref.bytes,
-        .is_index = type != NULL && (strstr(type, "image.index") != NULL ||
-                                     strstr(type, "manifest.list") != NULL),
+        .is_index = type != NULL &&
+                    (strstr(type, "image.index") != NULL || strstr(type, "manifest.list") != NULL),
         .name = name_copy,
     };
     return 0;
@@ -228,7 +234,8 @@ int runtime_docker_manifest_parse(struct hm_slice bytes, struct hm_arena *arena,
     if (rc != 0)
         return rc;
     if (json_array_size(json) != 1)
-        return hm_fail(error, HM_EUNSUPPORTED, "the archive holds %zu images, not one; save one at a time",
+        return hm_fail(error, HM_EUNSUPPORTED,
+                       "the archive holds %zu images, not one; save one at a time",
                        json_array_size(json));
     image = json_array_get(json, 0);
     rc = manifest_word(image, "Config", arena, &found.config_path, error);

@@ -29,7 +29,7 @@ struct runtime_image_config {
     const char *const *env; /* "NAME=value" */
     size_t env_count;
     const char *workdir; /* "" when not set */
-    const char *user;    /* "" when not set */
+    const char *user; /* "" when not set */
     size_t layer_count;
     struct runtime_digest diff_ids[RUNTIME_IMAGE_MAX_LAYERS]; /* of the uncompressed tars */
 };
@@ -38,7 +38,7 @@ struct runtime_image_config {
 struct runtime_index_choice {
     struct runtime_digest digest;
     uint64_t bytes;
-    bool is_index;    /* digest names another index */
+    bool is_index; /* digest names another index */
     const char *name; /* org.opencontainers.image.ref.name, or NULL */
 };
 
@@ -49,7 +49,8 @@ struct runtime_docker_archive {
     size_t layer_count;
 };
 
-int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out, struct hm_error *error);
+int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out,
+                           struct hm_error *error);
 int runtime_config_parse(struct hm_slice bytes, struct hm_arena *arena,
                          struct runtime_image_config *out, struct hm_error *error);
 /* arch: OCI's word, "amd64", "arm64". */

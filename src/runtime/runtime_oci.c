@@ -42,7 +42,8 @@ static size_t oci_global(const struct runtime_oci *oci, const char **argv)
     return at;
 }
 
-int runtime_oci_run(const struct runtime_oci *oci, struct runtime_child *child, struct hm_error *error)
+int runtime_oci_run(const struct runtime_oci *oci, struct runtime_child *child,
+                    struct hm_error *error)
 {
     const char *argv[OCI_ARGS_MAX] = {0};
     size_t at = oci_global(oci, argv);
@@ -73,7 +74,8 @@ int runtime_oci_delete(const struct runtime_oci *oci, struct hm_error *error)
     argv[at++] = oci->id;
     rc = runtime_child_run(argv, RUNTIME_OCI_LIMIT_MS, NULL, 0, &status, error);
     if (rc == 0 && status != 0 && access(state, F_OK) == 0)
-        rc = hm_fail(error, HM_EBUSY, "%s could not delete container %s", oci->machine->oci_name, oci->id);
+        rc = hm_fail(error, HM_EBUSY, "%s could not delete container %s", oci->machine->oci_name,
+                     oci->id);
     return rc;
 }
 
@@ -96,8 +98,8 @@ void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size)
             continue;
         level = runtime_json_text(json, "level");
         message = runtime_json_text(json, "msg");
-        if (message != NULL && (level == NULL || strcmp(level, "error") == 0 ||
-                                strcmp(level, "fatal") == 0))
+        if (message != NULL &&
+            (level == NULL || strcmp(level, "error") == 0 || strcmp(level, "fatal") == 0))
             snprintf(out, size, "%s", message);
     }
     for (char *at = out; *at != 0; at++) {
@@ -108,8 +110,9 @@ void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size)
 
 bool runtime_oci_is_command_fault(const char *message)
 {
-    static const char *const signs[] = {"executable file", "exec: ", "exec /", "exec format error",
-                                        "open executable", "cannot find", "chdir to cwd"};
+    static const char *const signs[] = {"executable file",   "exec: ",          "exec /",
+                                        "exec format error", "open executable", "cannot find",
+                                        "chdir to cwd"};
 
     for (size_t i = 0; i < HM_COUNT_OF(signs); i++) {
         if (strstr(message, signs[i]) != NULL)

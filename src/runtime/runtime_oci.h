@@ -13,16 +13,17 @@ struct runtime_oci {
     const struct runtime_machine *machine;
     const char *id;
     bool no_cgroup;
-    char root[RUNTIME_PATH_MAX_BYTES];   /* state: DIR/oci */
+    char root[RUNTIME_PATH_MAX_BYTES]; /* state: DIR/oci */
     char bundle[RUNTIME_PATH_MAX_BYTES]; /* DIR/bundle */
-    char log[RUNTIME_PATH_MAX_BYTES];    /* DIR/oci.log */
-    char pid[RUNTIME_PATH_MAX_BYTES];    /* DIR/pid */
+    char log[RUNTIME_PATH_MAX_BYTES]; /* DIR/oci.log */
+    char pid[RUNTIME_PATH_MAX_BYTES]; /* DIR/pid */
 };
 
 int runtime_oci_init(struct runtime_oci *oci, const struct runtime_machine *machine, const char *id,
                      const char *dir, struct hm_error *error);
 /* Starts "run" in the foreground: the child's exit code is the job's. */
-int runtime_oci_run(const struct runtime_oci *oci, struct runtime_child *child, struct hm_error *error);
+int runtime_oci_run(const struct runtime_oci *oci, struct runtime_child *child,
+                    struct hm_error *error);
 /* Kills and forgets the container; nothing to do when the runtime knows none. */
 int runtime_oci_delete(const struct runtime_oci *oci, struct hm_error *error);
 /* The last error in the runtime's own log, or "" . */

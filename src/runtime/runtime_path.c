@@ -67,8 +67,8 @@ int runtime_image_name_parse(const char *text, char out[RUNTIME_IMAGE_NAME_MAX],
 }
 
 /* Adds the parts of text to out, whose present length is *len. */
-static int path_append(const char *text, char out[RUNTIME_PATH_MAX_BYTES], size_t *len, bool may_go_up,
-                       struct hm_error *error)
+static int path_append(const char *text, char out[RUNTIME_PATH_MAX_BYTES], size_t *len,
+                       bool may_go_up, struct hm_error *error)
 {
     size_t depth = 0;
 
@@ -171,8 +171,8 @@ int runtime_mount_point_check(const char *path, const char *field, struct hm_err
         size_t len = strlen(taken[i]);
 
         if (strncmp(normal, taken[i], len) == 0 && (normal[len] == 0 || normal[len] == '/'))
-            return hm_fail(error, HM_EINVAL, "%s: \"%s\" belongs to the sandbox, choose another folder",
-                           field, path);
+            return hm_fail(error, HM_EINVAL,
+                           "%s: \"%s\" belongs to the sandbox, choose another folder", field, path);
     }
     return 0;
 }

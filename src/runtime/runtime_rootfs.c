@@ -36,10 +36,12 @@ static int rootfs_folder(const char *dir, const char *name, uid_t owner, mode_t 
     return 0;
 }
 
-static int rootfs_mount_point(const char *id, char path[RUNTIME_PATH_MAX_BYTES], struct hm_error *error)
+int runtime_rootfs_claim(const char *id, bool rootless, struct hm_error *error)
 {
-    snprintf(path, RUNTIME_PATH_MAX_BYTES, ROOTFS_RUN_FOLDER "/%s", id);
-    for (int i = 0; i < 10; i++) {
+    char path[RUNTIME_PATH_MAX_BYTES];
+
+    snprintf(path, sizeof(path), ROOTFS_RUN_FOLDER "/%s", id);
+    for (int i = 0; i < 10 && !rootless; i++) {
         /* Another job's end may remove the empty parent between the two steps. */
         if (mkdir(ROOTFS_RUN_FOLDER, 0711) != 0 && errno != EEXIST)
             return hm_fail_errno(error, HM_EIO, "cannot make " ROOTFS_RUN_FOLDER);
@@ -48,9 +50,9 @@ static int rootfs_mount_point(const char *id, char path[RUNTIME_PATH_MAX_BYTES],
         if (errno == EEXIST)
             return hm_fail(error, HM_EEXIST, "%s exists: is job %s running already?", path, id);
         if (errno != ENOENT)
-            break;
+            return hm_fail_errno(error, HM_EIO, "cannot make %s", path);
     }
-    return hm_fail_errno(error, HM_EIO, "cannot make %s", path);
+    return rootless ? 0 : hm_fail(error, HM_EBUSY, "cannot make %s", path);
 }
 
 struct rootfs_lowers {
@@ -89,7 +91,8 @@ static int rootfs_overlay(const struct runtime_rootfs_plan *plan, const char *ta
     }
     if (rc != 0)
         return rc;
-    bad |= hm_buf_printf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", upper, work);
+    bad |= hm_buf_printf(&options, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", upper,
+                         work);
     if (bad != 0)
         return hm_fail(error, HM_ENOMEM, "no memory to mount the root");
     if (mount("hypermesh", target, "overlay", MS_NOSUID | MS_NODEV, hm_buf_cstr(&options)) != 0)
@@ -100,8 +103,8 @@ static int rootfs_overlay(const struct runtime_rootfs_plan *plan, const char *ta
 static int rootfs_copy(const struct runtime_rootfs_plan *plan, struct hm_error *error)
 {
     HM_AUTOCLOSE int to = -1;
-    int rc = rootfs_folder(plan->dir, "rootfs", plan->mapped ? RUNTIME_UID_BASE : (uid_t)-1, 0755, &to,
-                           error);
+    int rc = rootfs_folder(plan->dir, "rootfs", plan->mapped ? RUNTIME_UID_BASE : (uid_t)-1, 0755,
+                           &to, error);
 
     for (size_t i = 0; rc == 0 && i < plan->layer_count; i++) {
         HM_AUTOCLOSE int from = open(plan->layers[i], ROOTFS_DIR_FLAGS);
@@ -128,9 +131,7 @@ int runtime_rootfs_make(const struct runtime_rootfs_plan *plan, char path[RUNTIM
             return rc;
         }
     }
-    rc = rootfs_mount_point(plan->id, path, error);
-    if (rc != 0)
-        return rc;
+    snprintf(path, RUNTIME_PATH_MAX_BYTES, ROOTFS_RUN_FOLDER "/%s", plan->id);
     if (plan->overlay && plan->layer_count > 0)
         return rootfs_overlay(plan, path, error);
     if (mount(copy, path, NULL, MS_BIND, NULL) != 0)

@@ -16,6 +16,9 @@ struct runtime_rootfs_plan {
     size_t layer_count;
 };
 
+/* Takes the job's id for this process: as root the mount point is made, HM_EEXIST when another job of
+ * this id has it. Whoever fails here must not clean up. */
+int runtime_rootfs_claim(const char *id, bool rootless, struct hm_error *error);
 /* Writes the root's path. On failure runtime_rootfs_remove cleans up. */
 int runtime_rootfs_make(const struct runtime_rootfs_plan *plan, char path[RUNTIME_PATH_MAX_BYTES],
                         struct hm_error *error);

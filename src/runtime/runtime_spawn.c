@@ -99,8 +99,8 @@ int runtime_child_start(const char *const *argv, bool pipes, struct runtime_chil
     return 0;
 }
 
-int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status, struct rusage *usage,
-                       struct hm_error *error)
+int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status,
+                       struct rusage *usage, struct hm_error *error)
 {
     struct pollfd ready = {.fd = child->pidfd, .events = POLLIN};
     uint64_t end = hm_mono_ns(hm_clock_system()) + (uint64_t)timeout_ms * 1000000U;
@@ -144,8 +144,8 @@ static bool child_drain(int *fd, struct hm_buf *output, size_t limit)
         return false;
     }
     if (output != NULL && output->len < limit)
-        (void)hm_buf_append(output, step, (size_t)got < limit - output->len ? (size_t)got
-                                                                             : limit - output->len);
+        (void)hm_buf_append(output, step,
+                            (size_t)got < limit - output->len ? (size_t)got : limit - output->len);
     return true;
 }
 
@@ -159,7 +159,8 @@ int runtime_child_run(const char *const *argv, int timeout_ms, struct hm_buf *ou
     if (rc != 0)
         return rc;
     while (child.out >= 0 || child.err >= 0) {
-        struct pollfd fds[3] = {{.fd = child.out, .events = POLLIN}, {.fd = child.err, .events = POLLIN},
+        struct pollfd fds[3] = {{.fd = child.out, .events = POLLIN},
+                                {.fd = child.err, .events = POLLIN},
                                 {.fd = child.pidfd, .events = POLLIN}};
         uint64_t now = hm_mono_ns(hm_clock_system());
 

@@ -21,8 +21,8 @@ void runtime_child_release(struct runtime_child *child);
 int runtime_child_start(const char *const *argv, bool pipes, struct runtime_child *out,
                         struct hm_error *error);
 /* Waits up to timeout_ms (killed past it: HM_ETIMEOUT). status as of waitpid. usage may be NULL. */
-int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status, struct rusage *usage,
-                       struct hm_error *error);
+int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status,
+                       struct rusage *usage, struct hm_error *error);
 /* Runs to the end; output (NULL: dropped) receives both streams, at most limit bytes of them. */
 int runtime_child_run(const char *const *argv, int timeout_ms, struct hm_buf *output, size_t limit,
                       int *status, struct hm_error *error);

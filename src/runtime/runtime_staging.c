@@ -57,7 +57,8 @@ static int blob_place(const struct runtime_staging *staging, const char *from, u
 
     runtime_digest_of_hash(hash, &digest);
     if (expected != NULL && !runtime_digest_equal(&digest, expected))
-        return hm_fail(error, HM_EPARSE, "content does not match its digest: %s was promised, %s came",
+        return hm_fail(error, HM_EPARSE,
+                       "content does not match its digest: %s was promised, %s came",
                        expected->text, digest.text);
     snprintf(to, sizeof(to), "%s/blobs/sha256/%s", staging->dir, runtime_digest_hex(&digest));
     if (rename(from, to) != 0)
@@ -67,8 +68,8 @@ static int blob_place(const struct runtime_staging *staging, const char *from, u
     return 0;
 }
 
-static int blob_pour(struct runtime_staging *staging, int from, int to, uint8_t *hash, uint64_t *bytes,
-                     struct hm_error *error)
+static int blob_pour(struct runtime_staging *staging, int from, int to, uint8_t *hash,
+                     uint64_t *bytes, struct hm_error *error)
 {
     RUNTIME_SHA256 *sha = NULL;
     HM_AUTOFREE uint8_t *step = hm_malloc(STAGING_STEP_BYTES);
@@ -87,7 +88,8 @@ static int blob_pour(struct runtime_staging *staging, int from, int to, uint8_t 
         if (got == 0)
             break;
         total += (uint64_t)got;
-        if (total > RUNTIME_IMAGE_MAX_BYTES || staging->blob_bytes > RUNTIME_IMAGE_MAX_BYTES - total)
+        if (total > RUNTIME_IMAGE_MAX_BYTES ||
+            staging->blob_bytes > RUNTIME_IMAGE_MAX_BYTES - total)
             return hm_fail(error, HM_ELIMIT, "the image is larger than %llu bytes",
                            (unsigned long long)RUNTIME_IMAGE_MAX_BYTES);
         crypto_sha256_update(sha, step, (size_t)got);
@@ -134,7 +136,8 @@ int runtime_staging_blob(struct runtime_staging *staging, struct hm_slice data,
     if (rc != 0)
         return rc;
     if (expected != NULL && !runtime_digest_equal(&digest, expected))
-        return hm_fail(error, HM_EPARSE, "content does not match its digest: %s was promised, %s came",
+        return hm_fail(error, HM_EPARSE,
+                       "content does not match its digest: %s was promised, %s came",
                        expected->text, digest.text);
     snprintf(path, sizeof(path), "%s/blobs/sha256/%s", staging->dir, runtime_digest_hex(&digest));
     rc = hm_file_replace(path, data.data, data.len, 0600, error);

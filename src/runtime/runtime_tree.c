@@ -93,7 +93,8 @@ int runtime_tree_chown(int dir, const char *name, const struct runtime_owner *ow
     return 0;
 }
 
-int runtime_tree_copy_data(int from, int to, uint64_t limit, uint64_t *copied, struct hm_error *error)
+int runtime_tree_copy_data(int from, int to, uint64_t limit, uint64_t *copied,
+                           struct hm_error *error)
 {
     uint64_t total = 0;
 
@@ -102,9 +103,11 @@ int runtime_tree_copy_data(int from, int to, uint64_t limit, uint64_t *copied, s
         ssize_t got;
 
         /* One byte past the limit shows that there is more. */
-        got = copy_file_range(from, NULL, to, NULL, left < TREE_STEP_BYTES * 16 ? (size_t)left + 1
-                                                                                : TREE_STEP_BYTES * 16, 0);
-        if (got < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)) {
+        got = copy_file_range(from, NULL, to, NULL,
+                              left < TREE_STEP_BYTES * 16 ? (size_t)left + 1 : TREE_STEP_BYTES * 16,
+                              0);
+        if (got < 0 &&
+            (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)) {
             uint8_t step[4096];
 
             got = read(from, step, left < sizeof(step) ? (size_t)left + 1 : sizeof(step));
@@ -164,7 +167,8 @@ int runtime_names_read(int dir, struct runtime_names *out, struct hm_error *erro
         hm_fd_release(&fd);
         return hm_fail_errno(error, HM_EIO, "cannot list a folder");
     }
-    for (struct dirent *entry = readdir(folder); entry != NULL && rc == 0; entry = readdir(folder)) {
+    for (struct dirent *entry = readdir(folder); entry != NULL && rc == 0;
+         entry = readdir(folder)) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         if (names.text.len > RUNTIME_NAMES_MAX_BYTES)
@@ -192,7 +196,8 @@ static int tree_usage_below(int dir, unsigned depth, uint64_t limit, uint64_t *b
     if (rc != 0)
         return rc;
     if (depth > RUNTIME_TREE_MAX_DEPTH)
-        return hm_fail(error, HM_ELIMIT, "folders are nested deeper than %d", RUNTIME_TREE_MAX_DEPTH);
+        return hm_fail(error, HM_ELIMIT, "folders are nested deeper than %d",
+                       RUNTIME_TREE_MAX_DEPTH);
     for (size_t i = 0; i < names.count && rc == 0 && *bytes <= limit; i++) {
         struct stat info;
         HM_AUTOCLOSE int fd = -1;

@@ -25,7 +25,8 @@ int runtime_tree_open_parent(int root, const char *path, const struct runtime_ow
 int runtime_tree_chown(int dir, const char *name, const struct runtime_owner *owner, uint32_t uid,
                        uint32_t gid, struct hm_error *error);
 /* Copies what is left of `from` into `to`, sharing blocks where the file system can. */
-int runtime_tree_copy_data(int from, int to, uint64_t limit, uint64_t *copied, struct hm_error *error);
+int runtime_tree_copy_data(int from, int to, uint64_t limit, uint64_t *copied,
+                           struct hm_error *error);
 
 /* Names in a folder, sorted by bytes, without "." and "..". */
 struct runtime_names {

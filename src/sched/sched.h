@@ -11,25 +11,26 @@
 #define SCHED_ITEMS_MAX 16
 
 struct sched_snapshot {
-	Hypermesh__Asset *const *assets; /* active ones, any order */
-	size_t count;
-	const uint8_t *consumer;         /* 32 bytes: privacy decides what it may lease */
-	uint32_t default_max_leases;     /* params.max_leases_per_asset */
-	uint64_t default_max_duration_ms; /* params.max_lease_ms */
-	/* Smallest share of an asset that holds an amount of its unit: the adapters' function. */
-	int (*share_for)(const Hypermesh__Asset *asset, uint64_t amount, uint32_t *share_ppm,
-	                 struct hm_error *error);
+    Hypermesh__Asset *const *assets; /* active ones, any order */
+    size_t count;
+    const uint8_t *consumer; /* 32 bytes: privacy decides what it may lease */
+    uint32_t default_max_leases; /* params.max_leases_per_asset */
+    uint64_t default_max_duration_ms; /* params.max_lease_ms */
+    uint32_t pids_per_slot;          /* processes that one container slot allows, > 0 */
+    /* Smallest share of an asset that holds an amount of its unit: the adapters' function. */
+    int (*share_for)(const Hypermesh__Asset *asset, uint64_t amount, uint32_t *share_ppm,
+                     struct hm_error *error);
 };
 
 struct sched_item {
-	const Hypermesh__Asset *asset; /* borrowed from the snapshot */
-	uint32_t share_ppm;
+    const Hypermesh__Asset *asset; /* borrowed from the snapshot */
+    uint32_t share_ppm;
 };
 
 struct sched_placement {
-	struct sched_item items[SCHED_ITEMS_MAX];
-	size_t count;
-	uint64_t cost; /* HYPER base units for the whole duration */
+    struct sched_item items[SCHED_ITEMS_MAX];
+    size_t count;
+    uint64_t cost; /* HYPER base units for the whole duration */
 };
 
 /* One provider's assets that together hold what the spec asks: CPU, memory, storage, a container slot,

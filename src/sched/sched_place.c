@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define SCHED_PPM UINT32_C(1000000)
+#define SCHED_PPM         UINT32_C(1000000)
 #define SCHED_MS_PER_HOUR UINT64_C(3600000)
 
 struct sched_need {
@@ -14,14 +14,16 @@ struct sched_need {
 
 #define SCHED_NEEDS_MAX 5
 
-static size_t sched_needs(const Hypermesh__JobSpec *spec, struct sched_need needs[SCHED_NEEDS_MAX])
+static size_t sched_needs(const Hypermesh__JobSpec *spec, uint64_t pids_per_slot,
+                          struct sched_need needs[SCHED_NEEDS_MAX])
 {
     size_t count = 0;
 
     needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__CPU, spec->cpu_milli};
     needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__MEMORY, spec->memory_bytes};
     needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__STORAGE, spec->storage_bytes};
-    needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__CONTAINER, 1};
+    needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__CONTAINER,
+                                         (spec->pids + pids_per_slot - 1) / pids_per_slot};
     if (spec->gpu_milli > 0)
         needs[count++] = (struct sched_need){HYPERMESH__ASSET_KIND__GPU, spec->gpu_milli};
     return count;
@@ -160,7 +162,7 @@ int sched_place(const struct sched_snapshot *snapshot, const Hypermesh__JobSpec 
                 struct sched_placement *out, struct hm_error *error)
 {
     struct sched_need needs[SCHED_NEEDS_MAX];
-    size_t need_count = sched_needs(spec, needs);
+    size_t need_count = sched_needs(spec, snapshot->pids_per_slot, needs);
     struct sched_placement best = {0};
     size_t most_met = 0;
 

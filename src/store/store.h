@@ -3,7 +3,7 @@
  * a whole table.
  *
  * Never: knows what keys mean, opens a socket, starts a thread.
- * Start reading with store_begin_write, store_put, store_tree_update. Formats: docs/formats.md. */
+ * Start reading with store_begin_write, store_put, store_tree_update. Formats: docs/formats-store.md. */
 #ifndef HM_STORE_H
 #define HM_STORE_H
 
@@ -33,6 +33,7 @@ struct store_options {
      * a limit on address space (RLIMIT_AS, a sanitizer) allows no more. */
     uint64_t map_bytes;
     bool read_only;
+    bool scratch; /* made to be thrown away: commits need not survive a crash, and cost no fsync */
 };
 
 /* Opens or creates the folder path (mode 0700, files 0600). One process writes, or any number read

@@ -7,8 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <lmdb.h>
-#include <stdlib.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "store_backend.h"
@@ -16,6 +15,7 @@
 #include "store_lmdb_lock.h"
 
 #define LMDB_PATH_MAX_BYTES 3800 /* of the folder, leaving room for the file names */
+#define DISK_FULL_BYTES     ((uint64_t)1 << 20) /* less left: that is why a write failed */
 #define READERS_SPARE       8 /* statistics read too, whatever the callers hold */
 
 struct lmdb_store {
@@ -91,11 +91,21 @@ static int code_of(int rc)
     }
 }
 
+/* LMDB reports a write that fitted in part as EIO and forgets why. */
+static bool disk_is_full(const char *path)
+{
+    struct statvfs disk;
+
+    return statvfs(path, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES;
+}
+
 /* The sentence for what went wrong while doing `what` in the store at path. */
 static int fail(struct hm_error *error, int rc, const char *what, const char *path)
 {
     int code = code_of(rc);
 
+    if (rc == EIO && disk_is_full(path))
+        rc = ENOSPC;
     switch (rc) {
     case MDB_MAP_FULL:
         return hm_fail(error, code,
@@ -108,6 +118,11 @@ static int fail(struct hm_error *error, int rc, const char *what, const char *pa
     case ENOSPC:
     case EDQUOT:
         return hm_fail(error, code, "no space left on the disk of the store %s: free some (%s)",
+                       path, what);
+    case EFBIG:
+        return hm_fail(error, code,
+                       "the store %s may not grow: this process's limit on file sizes is reached "
+                       "(ulimit -f; %s)",
                        path, what);
     case EROFS:
         return hm_fail(error, code,

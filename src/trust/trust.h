@@ -18,10 +18,11 @@ struct trust_keystore;
 
 /* Opens or creates the folder dir (0700; one that is open to others is closed to them). With a
  * passphrase, keys are sealed under it (Argon2id, XChaCha20-Poly1305); without one (NULL) they lie in
- * 0600 files, which doctor points out. The passphrase is not kept, only the key derived from it; random is
- * borrowed. HM_EAUTH: wrong passphrase, or none for a sealed keystore. HM_EPERM: somebody else's folder.
- * HM_EUNSUPPORTED: a passphrase for a keystore that holds unsealed keys. A keystore and its identities
- * are used by one thread at a time; one process has it open. */
+ * 0600 files, which doctor points out. The passphrase is not kept, only the key derived from it; random
+ * is borrowed. HM_EAUTH: wrong passphrase, or none for a sealed keystore. HM_EPERM: somebody else's
+ * folder. HM_EINVAL: an empty passphrase. HM_EUNSUPPORTED: a passphrase for a keystore that holds
+ * unsealed keys. A keystore and its identities are used by one thread at a time, and one process at a
+ * time has it open. */
 int trust_keystore_open(const char *dir, const char *passphrase, const struct hm_random *random,
                         struct trust_keystore **out, struct hm_error *error);
 void trust_keystore_close(struct trust_keystore *keystore); /* wipes; NULL is fine */

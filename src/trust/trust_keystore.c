@@ -18,10 +18,10 @@ static int trust_seal_check(struct trust_keystore *keystore, struct hm_slice byt
     HM_CLEANUP(hm_buf) struct hm_buf nothing = {0};
     Hypermesh__KeystoreSeal *seal;
 
+    hm_arena_init(&arena, TRUST_FILE_MAX_BYTES * 4);
     if (passphrase == NULL)
         return hm_fail(error, HM_EAUTH, "the keystore %s is sealed: give its passphrase file",
                        keystore->dir);
-    hm_arena_init(&arena, TRUST_FILE_MAX_BYTES * 4);
     int rc = WIRE_UNPACK(hypermesh__keystore_seal, bytes, TRUST_FILE_MAX_BYTES, &arena, &seal,
                          error);
     if (rc != 0) {
@@ -126,7 +126,7 @@ static int trust_folder_make(const char *dir, struct hm_error *error)
                        "the keystore %s belongs to user %u, this is user %u: run as that user, or "
                        "use another data folder",
                        dir, (unsigned)info.st_uid, (unsigned)geteuid());
-    if ((info.st_mode & 07777) != 0700 && fchmod(fd, 0700) != 0)
+    if ((info.st_mode & 077) != 0 && fchmod(fd, info.st_mode & 0700) != 0)
         return hm_fail_errno(error, HM_EPERM, "the keystore %s cannot be closed to others", dir);
     /* The folder's own entry; where the one above cannot be read, its file system must see to it. */
     HM_AUTOCLOSE int above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -138,8 +138,9 @@ static int trust_folder_make(const char *dir, struct hm_error *error)
 int trust_keystore_open(const char *dir, const char *passphrase, const struct hm_random *random,
                         struct trust_keystore **out, struct hm_error *error)
 {
+    if (passphrase != NULL && passphrase[0] == '\0')
+        return hm_fail(error, HM_EINVAL, "the keystore's passphrase is empty");
     int rc = crypto_setup(error);
-
     if (rc == 0)
         rc = trust_folder_make(dir, error);
     if (rc != 0)

@@ -86,6 +86,8 @@ static void a_cgroup_memory_limit_bounds_memory(void **state)
     fake_file(&world->machine, "sys/fs/cgroup/user.slice/memory.max", "4294967296\n");
     fake_file(&world->machine, "sys/fs/cgroup/user.slice/node.service/memory.max", "max\n");
     assert_int_equal(capacity(world, "memory"), (4 * gib - gib / 2) / step * step);
+    fake_file(&world->machine, "sys/fs/cgroup/user.slice/memory.max", "1342177280\n");
+    assert_int_equal(capacity(world, "memory"), gib * 3 / 4);
     fake_file(&world->machine, "sys/fs/cgroup/user.slice/memory.max", "536870912\n");
     assert_int_equal(capacity(world, "memory"), gib / 4); /* never more than half is kept back */
     fake_file(&world->machine, "sys/fs/cgroup/user.slice/memory.max", "1048576\n");

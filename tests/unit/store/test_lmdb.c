@@ -1,7 +1,8 @@
 /* What only the store on disk can get wrong: locks, kills, full maps, damaged files.
  *
  * The program starts itself again as a child: `test_lmdb hold DIR` opens the store, says so, and waits
- * to be killed; `test_lmdb write DIR` commits numbers and prints each one once it is durable. */
+ * to be killed; `test_lmdb write DIR` commits numbers and prints each one once it is durable;
+ * `test_lmdb short DIR` leaves a data file that is shorter than its page count, though whole. */
 #include "store_test.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -119,6 +121,44 @@ static int child_write(const char *path)
             store_commit(txn, NULL) || say(number))
             return 4;
     }
+}
+
+/* One transaction; fill 1: many small entries put, -1: deleted again, 0: neither. */
+static int change_some(struct store *store, int fill)
+{
+    static const uint8_t ballast[100];
+    struct store_txn *txn = NULL;
+    int rc = store_begin_write(store, &txn, NULL);
+
+    for (uint32_t i = 0; !rc && fill && i < 2000; i++) {
+        struct hm_slice key = hm_slice_of(&i, sizeof(i));
+
+        rc = fill > 0 ? store_put(txn, STORE_TEST_B, key, hm_slice_of(ballast, 100), NULL)
+                      : store_delete(txn, STORE_TEST_B, key, NULL);
+    }
+    if (!rc)
+        rc = store_put(txn, STORE_TEST_A, hm_slice_str("k"), hm_slice_str("whole"), NULL);
+    return rc ? rc : store_commit(txn, NULL);
+}
+
+/* With free pages at hand for all else, a large value goes to the end of the file; deleted in the same
+ * transaction its pages are counted there but never written. */
+static int child_short(const char *path)
+{
+    static const uint8_t ballast[1 << 20];
+    struct hm_slice big = hm_slice_of(ballast, sizeof(ballast));
+    struct store *store = NULL;
+    struct store_txn *txn = NULL;
+
+    if (store_open_lmdb(path, &store_test_options, &store, NULL) || change_some(store, 1) ||
+        change_some(store, -1) || change_some(store, 0) || change_some(store, 0) ||
+        store_begin_write(store, &txn, NULL) ||
+        store_put(txn, STORE_TEST_B, hm_slice_str("big"), big, NULL) ||
+        store_delete(txn, STORE_TEST_B, hm_slice_str("big"), NULL) || store_commit(txn, NULL) ||
+        say(1))
+        return 2;
+    for (;;)
+        pause();
 }
 
 static struct store *open_at(const char *path)
@@ -310,6 +350,48 @@ static void full_map_is_said(void **state)
     store_close(store);
 }
 
+/* A commit whose pages cannot be written fails, and what was committed before is all there is. */
+static void failed_commit_changes_nothing(void **state)
+{
+    static const uint8_t ballast[1 << 20];
+    struct rlimit before;
+    struct rlimit tight;
+    struct store *store = open_at(*state);
+    struct store_txn *txn = store_test_write(store);
+    struct hm_error error = {0};
+    int rc;
+
+    store_test_put(txn, STORE_TEST_A, "kept", "1");
+    store_test_commit(txn);
+    txn = store_test_write(store);
+    store_test_put(txn, STORE_TEST_A, "kept", "2");
+    assert_int_equal(store_put(txn, STORE_TEST_B, hm_slice_str("big"),
+                               hm_slice_of(ballast, sizeof(ballast)), NULL),
+                     0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 1 << 17;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    rc = store_commit(txn, &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, HM_EIO);
+    assert_true(error.text[0] != '\0');
+
+    for (int reopened = 0; reopened < 2; reopened++) {
+        txn = store_test_read(store);
+        store_test_expect(txn, STORE_TEST_A, "kept", "1");
+        store_test_expect(txn, STORE_TEST_B, "big", NULL);
+        store_abort(txn);
+        store_close(store);
+        store = open_at(*state);
+    }
+    txn = store_test_write(store);
+    store_test_put(txn, STORE_TEST_A, "kept", "3");
+    store_test_commit(txn);
+    store_close(store);
+}
+
 static void files_are_private(void **state)
 {
     static const char *const names[] = {"LOCK", "data.mdb", "lock.mdb"};
@@ -385,6 +467,31 @@ static void cut_file_is_said(void **state)
     assert_null(store);
 }
 
+static void short_but_whole_file_opens(void **state)
+{
+    struct child child = start("short", *state);
+    HM_AUTOFREE char *file = hm_asprintf("%s/data.mdb", (char *)*state);
+    struct store_options reading = store_test_options;
+    struct store *store = NULL;
+    struct store_txn *txn;
+    struct stat before;
+    struct stat after;
+
+    assert_int_equal(read_numbers(&child, 1), 1);
+    end(&child, SIGKILL);
+    assert_int_equal(stat(file, &before), 0);
+    store = open_at(*state);
+    txn = store_test_read(store);
+    store_test_expect(txn, STORE_TEST_A, "k", "whole");
+    store_abort(txn);
+    store_close(store);
+    assert_int_equal(stat(file, &after), 0);
+    assert_true(after.st_size > before.st_size + (1 << 19)); /* it was short indeed */
+    reading.read_only = true;
+    assert_int_equal(store_open_lmdb(*state, &reading, &store, NULL), 0);
+    store_close(store);
+}
+
 static void refuses_bad_paths(void **state)
 {
     HM_AUTOFREE char *file = hm_asprintf("%s/file", (char *)*state);
@@ -427,9 +534,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(missing_table_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(full_map_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(failed_commit_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(files_are_private, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_file_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(short_but_whole_file_opens, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_bad_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_bad_options, setup, teardown),
     };
@@ -438,5 +547,7 @@ int main(int argc, char **argv)
         return child_hold(argv[2]);
     if (argc == 3 && strcmp(argv[1], "write") == 0)
         return child_write(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "short") == 0)
+        return child_short(argv[2]);
     return cmocka_run_group_tests_name("store on disk", tests, NULL, NULL);
 }

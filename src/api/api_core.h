@@ -1,0 +1,104 @@
+/* From a request to its answer: find the route, check the caller, parse, ask the node, write. No sockets: the server,
+ * the tests and the fuzzer all call api_core_handle. */
+#ifndef HM_API_CORE_H
+#define HM_API_CORE_H
+
+#include <stdatomic.h>
+
+#include "api.h"
+#include "api_auth.h"
+#include "api_metrics.h"
+#include "api_request.h"
+
+#define API_WAITS_MAX           256 /* requests that stay: streams, and waits for a job */
+#define API_WAIT_SLICE_MS       250 /* how soon a waiting thread sees that the server closes */
+#define API_ARENA_MAX_BYTES     ((size_t)256 << 20) /* of one request */
+#define API_JOB_WAIT_DEFAULT_MS 30000
+#define API_JOB_WAIT_MAX_MS     600000
+
+struct api_core {
+    const struct api_backend *backend;
+    const struct hm_clock *clock;
+    uid_t owner; /* who may use the unix socket, beside root */
+    char token[API_TOKEN_CHARS + 1]; /* "" without TCP */
+    struct hm_buf document; /* openapi.json */
+    struct api_metrics metrics;
+    atomic_bool closing; /* streams and waits end */
+    atomic_uint waits; /* under way */
+};
+
+/* backend and clock are borrowed. */
+int api_core_init(struct api_core *core, const struct api_backend *backend,
+                  const struct hm_clock *clock, struct hm_error *error);
+void api_core_release(struct api_core *core);
+
+/* Whether it is worth reading the body: route, caller, media type and announced length. False: *response is the
+ * refusal. */
+bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
+                    struct api_response *response);
+/* Always answers. The caller releases *response. May take as long as the act does. */
+void api_core_handle(struct api_core *core, const struct api_request *request,
+                     struct api_response *response);
+/* Turns *response into the problem document of a failure (RFC 9457). path may be NULL. */
+void api_core_fail(struct api_response *response, int code, const char *sentence, const char *path);
+
+/* --- what handlers see -------------------------------------------------------------------------------------- */
+
+enum api_body_kind { API_BODY_NONE, API_BODY_JSON, API_BODY_JOB, API_BODY_BYTES };
+
+struct api_call;
+typedef int (*api_handler)(struct api_call *call, struct hm_error *error);
+
+struct api_route {
+    const char *method;
+    const char *
+        pattern; /* "/assets/{asset}/allocate"; at most one parameter, named as its form in api_routes.c */
+    const char *id; /* operationId */
+    api_handler handle;
+    unsigned status; /* of success */
+    enum api_body_kind body_kind;
+    const struct api_fields *body; /* of API_BODY_JSON */
+    const struct api_fields *query; /* NULL: none */
+    const struct api_fields *answer; /* JSON answers; NULL: media_type says what */
+    const char *media_type; /* of other answers; NULL: application/json */
+    const char *summary;
+    bool open; /* needs no token */
+};
+
+struct api_call {
+    struct api_core *core;
+    const struct api_backend *backend;
+    const struct api_request *request;
+    const struct api_route *route;
+    struct api_value param; /* the pattern's parameter */
+    struct api_record query; /* fields NULL when the route has none */
+    struct api_record body; /* of API_BODY_JSON */
+    struct hm_arena arena;
+    struct api_response *response;
+    struct api_json json; /* writes response->body */
+};
+
+extern const struct api_route api_routes[];
+extern const size_t api_route_count;
+
+/* How a path parameter is parsed, by its name in the pattern. */
+enum api_form api_param_form(const char *name, size_t len);
+
+/* Values that may be left out: fallback then. */
+uint64_t api_number_or(const struct api_record *record, const char *name, uint64_t fallback);
+const char *api_text_or(const struct api_record *record, const char *name, const char *fallback);
+
+/* {"items":[ ... and ], "next": cursor or null}. */
+void api_list_open(struct api_json *json);
+void api_list_close(struct api_json *json, const char *next);
+/* limit of the query, 1 to API_PAGE_MAX. */
+int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error *error);
+
+/* Counts a stream or wait in; HM_EBUSY past API_WAITS_MAX. */
+int api_wait_begin(struct api_core *core, struct hm_error *error);
+void api_wait_end(struct api_core *core);
+
+/* GET /openapi.json, appended. */
+int api_openapi_write(struct hm_buf *out);
+
+#endif

@@ -1,0 +1,210 @@
+/* Accounts of the keystore and of the ledger, and what they do with their tokens. */
+#include "api_handlers.h"
+
+int api_no_memory(struct hm_error *error)
+{
+    return hm_fail(error, HM_ENOMEM, "out of memory");
+}
+
+void api_receipt_json(struct api_json *json, const struct api_receipt *receipt)
+{
+    api_json_open(json, '{');
+    api_json_put_hash(json, "tx", receipt->digest);
+    api_json_put_u64(json, "height", receipt->height);
+    api_json_put_hash(json, "block_hash", receipt->block_hash);
+    api_json_put_hash(json, "state_root", receipt->state_root);
+    api_json_put_money(json, "fee", receipt->fee);
+    api_json_key(json, "created");
+    api_json_open(json, '[');
+    for (size_t i = 0; i < receipt->created_count; i++)
+        api_json_hex(json, hm_slice_of(receipt->created[i], sizeof(receipt->created[i])));
+    api_json_close(json, ']');
+    api_json_close(json, '}');
+}
+
+int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op, struct api_receipt *receipt,
+               struct hm_error *error)
+{
+    Hypermesh__Operation *const ops[] = {op};
+
+    if (!account)
+        return api_no_memory(error);
+    memset(receipt, 0, sizeof(*receipt));
+    return call->backend->submit(call->backend->ctx, account, ops, 1, &call->arena, receipt, error);
+}
+
+int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op, struct hm_error *error)
+{
+    struct api_receipt receipt;
+    int rc = api_submit(call, account, op, &receipt, error);
+
+    if (rc == 0)
+        api_receipt_json(&call->json, &receipt);
+    return rc;
+}
+
+static int find_account(struct api_call *call, const char *name_or_id, struct api_account *out,
+                        struct hm_error *error)
+{
+    memset(out, 0, sizeof(*out));
+    return call->backend->account(call->backend->ctx, name_or_id, &call->arena, out, error);
+}
+
+int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out, struct hm_error *error)
+{
+    struct api_account found;
+    uint8_t id[WIRE_ID_BYTES];
+    void *copy;
+    int rc = 0;
+
+    /* An id needs no account behind it yet: tokens may be sent to someone new. */
+    if (wire_account_parse(name_or_id, id, NULL) != 0) {
+        rc = find_account(call, name_or_id, &found, error);
+        memcpy(id, found.id, sizeof(id));
+    }
+    if (rc)
+        return rc;
+    copy = hm_arena_dup(&call->arena, id, sizeof(id));
+    if (!copy)
+        return api_no_memory(error);
+    *out = wire_bytes(copy, sizeof(id));
+    return 0;
+}
+
+const char *api_account_text(struct api_call *call, ProtobufCBinaryData id)
+{
+    char text[WIRE_ID_TEXT_MAX];
+
+    if (id.len != WIRE_ID_BYTES)
+        return NULL;
+    wire_account_text(id.data, text);
+    return hm_arena_strdup(&call->arena, text);
+}
+
+static void account_json(struct api_json *json, const struct api_account *account)
+{
+    static const Hypermesh__Account nothing = HYPERMESH__ACCOUNT__INIT;
+
+    api_json_open(json, '{');
+    api_json_put_text(json, "name", account->name);
+    api_json_key(json, "id");
+    api_json_account(json, hm_slice_of(account->id, sizeof(account->id)));
+    api_message_put(json, account->state ? &account->state->base : &nothing.base, NULL);
+    api_json_close(json, '}');
+}
+
+int api_handle_accounts(struct api_call *call, struct hm_error *error)
+{
+    struct api_account *accounts = NULL;
+    size_t count = 0;
+    int rc = call->backend->accounts(call->backend->ctx, &call->arena, &accounts, &count, error);
+
+    if (rc)
+        return rc;
+    api_list_open(&call->json);
+    for (size_t i = 0; i < count; i++)
+        account_json(&call->json, &accounts[i]);
+    api_list_close(&call->json, NULL);
+    return 0;
+}
+
+int api_handle_account_create(struct api_call *call, struct hm_error *error)
+{
+    struct api_account made = {0};
+    int rc = call->backend->account_create(call->backend->ctx, api_record_get(&call->body, "name")->text,
+                                           &call->arena, &made, error);
+
+    if (rc == 0)
+        account_json(&call->json, &made);
+    return rc;
+}
+
+int api_handle_account(struct api_call *call, struct hm_error *error)
+{
+    struct api_account found;
+    int rc = find_account(call, call->param.text, &found, error);
+
+    if (rc == 0)
+        account_json(&call->json, &found);
+    return rc;
+}
+
+int api_handle_signing(struct api_call *call, struct hm_error *error)
+{
+    struct api_json *json = &call->json;
+    Hypermesh__TxBody body = HYPERMESH__TX_BODY__INIT;
+    ProtobufCBinaryData id = {0};
+    uint64_t base_fee = 0;
+    unsigned work_bits = 0;
+    int rc = api_account_id(call, call->param.text, &id, error);
+
+    if (rc == 0)
+        rc = call->backend->signing(call->backend->ctx, id.data, &call->arena, &body, &work_bits, &base_fee, error);
+    if (rc)
+        return rc;
+    api_json_open(json, '{');
+    api_json_put_text(json, "chain_id", body.chain_id ? body.chain_id : "");
+    api_json_key(json, "account");
+    api_json_account(json, wire_slice(id));
+    api_json_key(json, "presence");
+    api_json_hex(json, wire_slice(body.presence));
+    api_json_put_u64(json, "anchor_height", body.anchor_height);
+    api_json_key(json, "anchor_hash");
+    api_json_hex(json, wire_slice(body.anchor_hash));
+    api_json_put_u64(json, "timestamp_ms", body.timestamp_ms);
+    api_json_put_u64(json, "work_bits", work_bits);
+    api_json_put_money(json, "base_fee", base_fee);
+    api_json_close(json, '}');
+    return 0;
+}
+
+int api_handle_transfer(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__Transfer transfer = HYPERMESH__TRANSFER__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    const char *memo = api_text_or(&call->body, "memo", NULL);
+    int rc = api_account_id(call, api_record_get(&call->body, "to")->text, &transfer.to, error);
+
+    if (rc)
+        return rc;
+    transfer.amount = api_record_get(&call->body, "amount")->number;
+    transfer.token = (Hypermesh__Token)api_number_or(&call->body, "token", HYPERMESH__TOKEN__HYPER);
+    if (memo)
+        transfer.memo = (char *)(uintptr_t)memo; /* packing only reads */
+    op.op_case = HYPERMESH__OPERATION__OP_TRANSFER;
+    op.transfer = &transfer;
+    return api_submit_answer(call, call->param.text, &op, error);
+}
+
+int api_handle_bond(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__Bond bond = HYPERMESH__BOND__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+
+    bond.amount = api_record_get(&call->body, "amount")->number;
+    op.op_case = HYPERMESH__OPERATION__OP_BOND;
+    op.bond = &bond;
+    return api_submit_answer(call, call->param.text, &op, error);
+}
+
+int api_handle_unbond(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__Unbond unbond = HYPERMESH__UNBOND__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+
+    unbond.amount = api_record_get(&call->body, "amount")->number;
+    op.op_case = HYPERMESH__OPERATION__OP_UNBOND;
+    op.unbond = &unbond;
+    return api_submit_answer(call, call->param.text, &op, error);
+}
+
+int api_handle_session_revoke(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__SessionRevoke revoke = HYPERMESH__SESSION_REVOKE__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+
+    revoke.session_key = wire_bytes(api_record_get(&call->body, "session_key")->id, WIRE_ID_BYTES);
+    op.op_case = HYPERMESH__OPERATION__OP_SESSION_REVOKE;
+    op.session_revoke = &revoke;
+    return api_submit_answer(call, call->param.text, &op, error);
+}

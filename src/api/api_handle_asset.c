@@ -1,0 +1,319 @@
+/* Assets and who may use them. */
+#include <arpa/inet.h>
+
+#include "api_handlers.h"
+
+#define SHARE_FULL_PPM 1000000u
+
+static int find_asset(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
+                      uint8_t address[16], struct hm_error *error)
+{
+    return call->backend->asset(call->backend->ctx, id, &call->arena, out, address, error);
+}
+
+/* Who acts on an asset when the request does not say: its owner. */
+static const char *actor_of(struct api_call *call, const struct api_record *from, const Hypermesh__Asset *asset)
+{
+    const char *named = api_text_or(from, "account", NULL);
+
+    return named ? named : api_account_text(call, asset->owner);
+}
+
+/* Attributes of a request, which come sorted by name. */
+static int attributes_of(struct api_call *call, const struct api_value *value, size_t *count,
+                         Hypermesh__Attribute ***out, struct hm_error *error)
+{
+    Hypermesh__Attribute **list = hm_arena_alloc(&call->arena, (value->count + 1) * sizeof(*list));
+
+    if (!list)
+        return api_no_memory(error);
+    for (size_t i = 0; i < value->count; i++) {
+        list[i] = hm_arena_alloc(&call->arena, sizeof(*list[i]));
+        if (!list[i])
+            return api_no_memory(error);
+        hypermesh__attribute__init(list[i]);
+        list[i]->name = (char *)(uintptr_t)value->list[2 * i];
+        list[i]->value = (char *)(uintptr_t)value->list[2 * i + 1];
+    }
+    *count = value->count;
+    *out = list;
+    return 0;
+}
+
+static int privacy_of(struct api_call *call, const struct api_record *from, Hypermesh__Privacy *out,
+                      struct hm_error *error)
+{
+    const struct api_value *accounts = api_record_get(from, "accounts");
+    uint64_t leases = api_number_or(from, "max_leases", 0);
+    int rc = 0;
+
+    if (leases > UINT32_MAX)
+        return hm_fail(error, HM_ERANGE, "max_leases is at most %u", UINT32_MAX);
+    out->level = (Hypermesh__PrivacyLevel)api_record_get(from, "level")->number;
+    out->max_share_ppm = (uint32_t)api_number_or(from, "max_share", SHARE_FULL_PPM);
+    out->max_leases = (uint32_t)leases;
+    out->max_duration_ms = api_number_or(from, "max_duration", 0);
+    out->accounts = hm_arena_alloc(&call->arena, (accounts->count + 1) * sizeof(*out->accounts));
+    if (!out->accounts)
+        return api_no_memory(error);
+    for (size_t i = 0; i < accounts->count && rc == 0; i++)
+        rc = api_account_id(call, accounts->list[i], &out->accounts[i], error);
+    out->n_accounts = accounts->count;
+    return rc;
+}
+
+static int node_account(struct api_call *call, const char **out, struct hm_error *error)
+{
+    struct api_status status = {0};
+    int rc = call->backend->status(call->backend->ctx, &call->arena, &status, error);
+
+    if (rc)
+        return rc;
+    if (!status.node_account)
+        return hm_fail(error, HM_EBUSY, "the node has no account yet: %s",
+                       status.not_ready ? status.not_ready : "starting");
+    *out = status.node_account;
+    return 0;
+}
+
+int api_handle_asset_register(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__AssetRegister act = HYPERMESH__ASSET_REGISTER__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    Hypermesh__Privacy privacy = HYPERMESH__PRIVACY__INIT;
+    const struct api_value *wanted = api_record_get(&call->body, "privacy");
+    const char *account = api_text_or(&call->body, "account", NULL);
+    struct api_receipt receipt;
+    int rc = account ? 0 : node_account(call, &account, error);
+
+    act.kind = (Hypermesh__AssetKind)api_record_get(&call->body, "kind")->number;
+    act.hardware_id = (char *)(uintptr_t)api_record_get(&call->body, "hardware_id")->text;
+    act.capacity = api_record_get(&call->body, "capacity")->number;
+    act.price_per_hour = api_record_get(&call->body, "price_per_hour")->number;
+    act.privacy = &privacy;
+    privacy.level = HYPERMESH__PRIVACY_LEVEL__PRIVATE;
+    privacy.max_share_ppm = SHARE_FULL_PPM;
+    if (rc == 0)
+        rc = attributes_of(call, api_record_get(&call->body, "attributes"), &act.n_attributes, &act.attributes,
+                           error);
+    if (rc == 0 && wanted->set)
+        rc = privacy_of(call, wanted->object, &privacy, error);
+    op.op_case = HYPERMESH__OPERATION__OP_ASSET_REGISTER;
+    op.asset_register = &act;
+    if (rc == 0)
+        rc = api_submit(call, account, &op, &receipt, error);
+    if (rc == 0 && receipt.created_count != 1)
+        rc = hm_fail(error, HM_EINTERNAL, "the ledger named no asset for the registration");
+    if (rc)
+        return rc;
+    api_json_open(&call->json, '{');
+    api_json_key(&call->json, "asset");
+    api_json_asset(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
+    api_json_key(&call->json, "receipt");
+    api_receipt_json(&call->json, &receipt);
+    api_json_close(&call->json, '}');
+    return 0;
+}
+
+/* One page of assets, and one more when there is a next page. */
+static int asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind, bool retired,
+                      Hypermesh__Asset ***items, size_t *count, const char **next, struct hm_error *error)
+{
+    const char *after = api_text_or(&call->query, "after", NULL);
+    char text[WIRE_ID_TEXT_MAX];
+    uint8_t cursor[WIRE_ID_BYTES];
+    struct api_page page = {0};
+    size_t limit = 0;
+    int rc = api_query_limit(call, &limit, error);
+
+    if (rc == 0 && after && wire_asset_parse(after, cursor, error))
+        rc = hm_error_prefix(error, "after");
+    page.after = after ? cursor : NULL;
+    page.limit = limit + 1;
+    if (rc == 0)
+        rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &page, &call->arena, items, count,
+                                   error);
+    if (rc || *count <= limit)
+        return rc;
+    *count = limit;
+    if ((*items)[limit - 1]->id.len != WIRE_ID_BYTES)
+        return hm_fail(error, HM_ECORRUPT, "an asset has no id");
+    wire_asset_text((*items)[limit - 1]->id.data, text);
+    *next = hm_arena_strdup(&call->arena, text);
+    return *next ? 0 : api_no_memory(error);
+}
+
+int api_handle_assets(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__AssetKind kind =
+        (Hypermesh__AssetKind)api_number_or(&call->query, "kind", HYPERMESH__ASSET_KIND__ASSET_NONE);
+    Hypermesh__Asset **items = NULL;
+    const char *next = NULL;
+    size_t count = 0;
+    int rc = asset_page(call, api_text_or(&call->query, "owner", NULL), kind,
+                        api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next, error);
+
+    if (rc)
+        return rc;
+    api_list_open(&call->json);
+    for (size_t i = 0; i < count; i++)
+        api_message_json(&call->json, &items[i]->base);
+    api_list_close(&call->json, next);
+    return 0;
+}
+
+int api_handle_asset(struct api_call *call, struct hm_error *error)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    Hypermesh__Asset *asset = NULL;
+    uint8_t address[16] = {0};
+    int rc = find_asset(call, call->param.id, &asset, address, error);
+
+    if (rc)
+        return rc;
+    (void)inet_ntop(AF_INET6, address, text, sizeof(text));
+    api_json_open(&call->json, '{');
+    api_message_put(&call->json, &asset->base, NULL);
+    api_json_put_text(&call->json, "address", text);
+    api_json_close(&call->json, '}');
+    return 0;
+}
+
+int api_handle_asset_history(struct api_call *call, struct hm_error *error)
+{
+    const char *after = api_text_or(&call->query, "after", NULL);
+    Hypermesh__AssetEvent **events = NULL;
+    uint64_t from = 0;
+    char next[24];
+    size_t count = 0;
+    size_t limit = 0;
+    int rc = api_query_limit(call, &limit, error);
+
+    if (rc == 0 && after && hm_u64_parse(after, &from, error))
+        rc = hm_error_prefix(error, "after");
+    if (rc == 0)
+        rc = call->backend->asset_history(call->backend->ctx, call->param.id, from, limit + 1, &call->arena, &events,
+                                          &count, error);
+    if (rc)
+        return rc;
+    (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)(from + limit));
+    api_list_open(&call->json);
+    for (size_t i = 0; i < count && i < limit; i++)
+        api_message_json(&call->json, &events[i]->base);
+    api_list_close(&call->json, count > limit ? next : NULL);
+    return 0;
+}
+
+int api_handle_asset_update(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__AssetUpdate act = HYPERMESH__ASSET_UPDATE__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    const struct api_value *attributes = api_record_get(&call->body, "attributes");
+    Hypermesh__Asset *asset = NULL;
+    uint8_t address[16];
+    int rc = find_asset(call, call->param.id, &asset, address, error);
+
+    if (rc)
+        return rc;
+    act.asset = asset->id;
+    act.capacity = api_number_or(&call->body, "capacity", asset->capacity);
+    act.price_per_hour = api_number_or(&call->body, "price_per_hour", asset->price_per_hour);
+    act.n_attributes = asset->n_attributes;
+    act.attributes = asset->attributes;
+    if (attributes->set)
+        rc = attributes_of(call, attributes, &act.n_attributes, &act.attributes, error);
+    if (rc)
+        return rc;
+    op.op_case = HYPERMESH__OPERATION__OP_ASSET_UPDATE;
+    op.asset_update = &act;
+    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
+}
+
+int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__AssetTransfer act = HYPERMESH__ASSET_TRANSFER__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    Hypermesh__Asset *asset = NULL;
+    uint8_t address[16];
+    int rc = find_asset(call, call->param.id, &asset, address, error);
+
+    if (rc == 0)
+        rc = api_account_id(call, api_record_get(&call->body, "to")->text, &act.to, error);
+    if (rc)
+        return rc;
+    act.asset = asset->id;
+    op.op_case = HYPERMESH__OPERATION__OP_ASSET_TRANSFER;
+    op.asset_transfer = &act;
+    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
+}
+
+int api_handle_asset_retire(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__AssetRetire act = HYPERMESH__ASSET_RETIRE__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    Hypermesh__Asset *asset = NULL;
+    uint8_t address[16];
+    int rc = find_asset(call, call->param.id, &asset, address, error);
+
+    if (rc)
+        return rc;
+    act.asset = asset->id;
+    op.op_case = HYPERMESH__OPERATION__OP_ASSET_RETIRE;
+    op.asset_retire = &act;
+    return api_submit_answer(call, actor_of(call, &call->query, asset), &op, error);
+}
+
+int api_handle_privacy_set(struct api_call *call, struct hm_error *error)
+{
+    Hypermesh__PrivacySet act = HYPERMESH__PRIVACY_SET__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    Hypermesh__Privacy privacy = HYPERMESH__PRIVACY__INIT;
+    Hypermesh__Asset *asset = NULL;
+    uint8_t address[16];
+    int rc = find_asset(call, api_record_get(&call->body, "asset")->id, &asset, address, error);
+
+    if (rc == 0)
+        rc = privacy_of(call, &call->body, &privacy, error);
+    if (rc)
+        return rc;
+    act.asset = asset->id;
+    act.privacy = &privacy;
+    op.op_case = HYPERMESH__OPERATION__OP_PRIVACY_SET;
+    op.privacy_set = &act;
+    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
+}
+
+static void privacy_item(struct api_json *json, const Hypermesh__Asset *asset)
+{
+    api_json_open(json, '{');
+    api_json_key(json, "asset");
+    api_json_asset(json, wire_slice(asset->id));
+    api_json_key(json, "owner");
+    api_json_account(json, wire_slice(asset->owner));
+    api_json_key(json, "privacy");
+    api_message_json(json, asset->privacy ? &asset->privacy->base : NULL);
+    api_json_close(json, '}');
+}
+
+int api_handle_privacy(struct api_call *call, struct hm_error *error)
+{
+    const struct api_value *only = api_record_get(&call->query, "asset");
+    Hypermesh__Asset *one[1] = {NULL};
+    Hypermesh__Asset **items = one;
+    const char *next = NULL;
+    uint8_t address[16];
+    size_t count = 1;
+    int rc;
+
+    if (only->set)
+        rc = find_asset(call, only->id, &one[0], address, error);
+    else
+        rc = asset_page(call, NULL, HYPERMESH__ASSET_KIND__ASSET_NONE, false, &items, &count, &next, error);
+    if (rc)
+        return rc;
+    api_list_open(&call->json);
+    for (size_t i = 0; i < count; i++)
+        privacy_item(&call->json, items[i]);
+    api_list_close(&call->json, next);
+    return 0;
+}

@@ -1,0 +1,181 @@
+/* The process, the machine under it, and this API itself. */
+#include "api_handlers.h"
+
+static int node_status(struct api_call *call, struct api_status *status, struct hm_error *error)
+{
+    memset(status, 0, sizeof(*status));
+    return call->backend->status(call->backend->ctx, &call->arena, status, error);
+}
+
+int api_handle_livez(struct api_call *call, struct hm_error *error)
+{
+    (void)error;
+    call->json.error = hm_buf_append_str(&call->response->body, "ok\n");
+    return 0;
+}
+
+int api_handle_readyz(struct api_call *call, struct hm_error *error)
+{
+    struct api_status status;
+    int rc = node_status(call, &status, error);
+
+    if (rc)
+        return rc;
+    if (!status.ready)
+        return hm_fail(error, HM_EBUSY, "not ready: %s", status.not_ready ? status.not_ready : "starting");
+    call->json.error = hm_buf_append_str(&call->response->body, "ok\n");
+    return 0;
+}
+
+int api_handle_openapi(struct api_call *call, struct hm_error *error)
+{
+    (void)error;
+    call->json.error = hm_buf_append(&call->response->body, call->core->document.data, call->core->document.len);
+    return 0;
+}
+
+int api_handle_metrics(struct api_call *call, struct hm_error *error)
+{
+    struct api_metric_route names[API_METRIC_ROUTES_MAX];
+    struct hm_buf *out = &call->response->body;
+    int rc = call->backend->metrics(call->backend->ctx, out, error);
+
+    if (rc)
+        return rc;
+    if (out->len > 0 && out->data[out->len - 1] != '\n')
+        call->json.error = hm_buf_append_str(out, "\n");
+    for (size_t i = 0; i < api_route_count; i++)
+        names[i] = (struct api_metric_route){api_routes[i].method, api_routes[i].pattern};
+    if (call->json.error == 0)
+        call->json.error = api_metrics_write(&call->core->metrics, names, api_route_count, out);
+    return 0;
+}
+
+static void text_list(struct api_json *json, const char *name, const char *const *texts, size_t count)
+{
+    api_json_key(json, name);
+    api_json_open(json, '[');
+    for (size_t i = 0; i < count; i++)
+        api_json_text(json, texts[i]);
+    api_json_close(json, ']');
+}
+
+int api_handle_node(struct api_call *call, struct hm_error *error)
+{
+    struct api_json *json = &call->json;
+    struct api_status status;
+    int rc = node_status(call, &status, error);
+
+    if (rc)
+        return rc;
+    api_json_open(json, '{');
+    api_json_put_text(json, "version", status.version ? status.version : HM_VERSION);
+    api_json_put_text(json, "chain_id", status.chain_id ? status.chain_id : "");
+    api_json_put_text(json, "engine", status.engine ? status.engine : "");
+    api_json_put_text(json, "node_account", status.node_account);
+    api_json_put_text(json, "data_dir", status.data_dir);
+    api_json_put_text(json, "listen", status.listen ? status.listen : "");
+    api_json_put_u64(json, "height", status.height);
+    api_json_put_u64(json, "time_ms", status.time_ms);
+    api_json_put_money(json, "base_fee", status.base_fee);
+    api_json_put_u64(json, "started_ms", status.started_ms);
+    api_json_put_hash(json, "block_hash", status.block_hash);
+    api_json_put_hash(json, "state_root", status.state_root);
+    api_json_put_bool(json, "ready", status.ready);
+    api_json_put_text(json, "not_ready", status.ready ? NULL : status.not_ready);
+    api_json_put_u64(json, "queued", status.queued);
+    api_json_put_u64(json, "plot_bytes", status.plot_bytes);
+    api_json_put_text(json, "sandbox", status.sandbox);
+    text_list(json, "warnings", status.warnings, status.warning_count);
+    api_json_close(json, '}');
+    return 0;
+}
+
+int api_handle_node_stop(struct api_call *call, struct hm_error *error)
+{
+    int rc = call->backend->stop(call->backend->ctx, error);
+
+    if (rc)
+        return rc;
+    api_json_open(&call->json, '{');
+    api_json_close(&call->json, '}');
+    return 0;
+}
+
+/* Pairs as one object. Names may be anything: they come from the machine's firmware and file systems. */
+static void pairs(struct api_json *json, const char *name, const char *const *pair, size_t count)
+{
+    api_json_key(json, name);
+    api_json_open(json, '{');
+    for (size_t i = 0; i < count; i++) {
+        api_json_text_key(json, pair[2 * i]);
+        api_json_text(json, pair[2 * i + 1] ? pair[2 * i + 1] : "");
+    }
+    api_json_close(json, '}');
+}
+
+static void scan_item(struct api_json *json, const struct api_scan_item *item)
+{
+    api_json_open(json, '{');
+    api_json_put_text(json, "kind", item->kind);
+    api_json_put_text(json, "hardware_id", item->hardware_id);
+    api_json_put_text(json, "title", item->title ? item->title : "");
+    api_json_put_text(json, "unit", item->unit ? item->unit : "");
+    api_json_put_u64(json, "capacity", item->capacity);
+    pairs(json, "attributes", item->attributes, item->attribute_count);
+    pairs(json, "live", item->live, item->live_count);
+    api_json_put_text(json, "health", item->health);
+    api_json_key(json, "asset");
+    if (item->asset)
+        api_json_asset(json, hm_slice_of(item->asset, WIRE_ID_BYTES));
+    else
+        api_json_null(json);
+    api_json_close(json, '}');
+}
+
+int api_handle_scan(struct api_call *call, struct hm_error *error)
+{
+    struct api_json *json = &call->json;
+    struct api_scan_item *items = NULL;
+    const char *const *notes = NULL;
+    size_t note_count = 0;
+    size_t count = 0;
+    int rc = call->backend->scan(call->backend->ctx, &call->arena, &items, &count, &notes, &note_count, error);
+
+    if (rc)
+        return rc;
+    api_json_open(json, '{');
+    api_json_key(json, "items");
+    api_json_open(json, '[');
+    for (size_t i = 0; i < count; i++)
+        scan_item(json, &items[i]);
+    api_json_close(json, ']');
+    text_list(json, "notes", notes, note_count);
+    api_json_close(json, '}');
+    return 0;
+}
+
+int api_handle_doctor(struct api_call *call, struct hm_error *error)
+{
+    struct api_json *json = &call->json;
+    struct api_check *checks = NULL;
+    size_t count = 0;
+    int rc = call->backend->doctor(call->backend->ctx, &call->arena, &checks, &count, error);
+
+    if (rc)
+        return rc;
+    api_json_open(json, '{');
+    api_json_key(json, "items");
+    api_json_open(json, '[');
+    for (size_t i = 0; i < count; i++) {
+        api_json_open(json, '{');
+        api_json_put_text(json, "name", checks[i].name ? checks[i].name : "");
+        api_json_put_text(json, "level", checks[i].level ? checks[i].level : "note");
+        api_json_put_text(json, "text", checks[i].text ? checks[i].text : "");
+        api_json_put_text(json, "advice", checks[i].advice);
+        api_json_close(json, '}');
+    }
+    api_json_close(json, ']');
+    api_json_close(json, '}');
+    return 0;
+}

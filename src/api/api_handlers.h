@@ -1,0 +1,79 @@
+/* One handler a route; api_routes.c puts them together. Each returns 0 after writing the answer, or an HM_E* code. */
+#ifndef HM_API_HANDLERS_H
+#define HM_API_HANDLERS_H
+
+#include "api_core.h"
+#include "api_message.h"
+#include "api_tables.h"
+
+int api_handle_livez(struct api_call *call, struct hm_error *error);
+int api_handle_readyz(struct api_call *call, struct hm_error *error);
+int api_handle_openapi(struct api_call *call, struct hm_error *error);
+int api_handle_metrics(struct api_call *call, struct hm_error *error);
+int api_handle_node(struct api_call *call, struct hm_error *error);
+int api_handle_node_stop(struct api_call *call, struct hm_error *error);
+int api_handle_scan(struct api_call *call, struct hm_error *error);
+int api_handle_doctor(struct api_call *call, struct hm_error *error);
+
+int api_handle_accounts(struct api_call *call, struct hm_error *error);
+int api_handle_account_create(struct api_call *call, struct hm_error *error);
+int api_handle_account(struct api_call *call, struct hm_error *error);
+int api_handle_signing(struct api_call *call, struct hm_error *error);
+int api_handle_transfer(struct api_call *call, struct hm_error *error);
+int api_handle_bond(struct api_call *call, struct hm_error *error);
+int api_handle_unbond(struct api_call *call, struct hm_error *error);
+int api_handle_session_revoke(struct api_call *call, struct hm_error *error);
+
+int api_handle_asset_register(struct api_call *call, struct hm_error *error);
+int api_handle_assets(struct api_call *call, struct hm_error *error);
+int api_handle_asset(struct api_call *call, struct hm_error *error);
+int api_handle_asset_history(struct api_call *call, struct hm_error *error);
+int api_handle_asset_update(struct api_call *call, struct hm_error *error);
+int api_handle_asset_transfer(struct api_call *call, struct hm_error *error);
+int api_handle_asset_retire(struct api_call *call, struct hm_error *error);
+int api_handle_privacy_set(struct api_call *call, struct hm_error *error);
+int api_handle_privacy(struct api_call *call, struct hm_error *error);
+
+int api_handle_allocate(struct api_call *call, struct hm_error *error);
+int api_handle_release(struct api_call *call, struct hm_error *error);
+int api_handle_leases(struct api_call *call, struct hm_error *error);
+int api_handle_lease(struct api_call *call, struct hm_error *error);
+int api_handle_renew(struct api_call *call, struct hm_error *error);
+
+int api_handle_validate(struct api_call *call, struct hm_error *error);
+int api_handle_consensus(struct api_call *call, struct hm_error *error);
+int api_handle_blocks(struct api_call *call, struct hm_error *error);
+int api_handle_block(struct api_call *call, struct hm_error *error);
+int api_handle_tx(struct api_call *call, struct hm_error *error);
+int api_handle_tx_submit(struct api_call *call, struct hm_error *error);
+int api_handle_state(struct api_call *call, struct hm_error *error);
+int api_handle_genesis(struct api_call *call, struct hm_error *error);
+int api_handle_verify(struct api_call *call, struct hm_error *error);
+
+int api_handle_job_create(struct api_call *call, struct hm_error *error);
+int api_handle_jobs(struct api_call *call, struct hm_error *error);
+int api_handle_job(struct api_call *call, struct hm_error *error);
+int api_handle_job_cancel(struct api_call *call, struct hm_error *error);
+int api_handle_job_logs(struct api_call *call, struct hm_error *error);
+int api_handle_job_wait(struct api_call *call, struct hm_error *error);
+
+int api_handle_images(struct api_call *call, struct hm_error *error);
+int api_handle_image_import(struct api_call *call, struct hm_error *error);
+int api_handle_image_base(struct api_call *call, struct hm_error *error);
+int api_handle_image_remove(struct api_call *call, struct hm_error *error);
+
+/* --- shared by handlers -------------------------------------------------------------------------------------- */
+
+/* Submits one operation as account (name or text id). */
+int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op, struct api_receipt *receipt,
+               struct hm_error *error);
+/* The same, and answers with the receipt. */
+int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op, struct hm_error *error);
+void api_receipt_json(struct api_json *json, const struct api_receipt *receipt);
+/* Id of an account given by name or id, into the arena. */
+int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out, struct hm_error *error);
+/* Text form of an account's id, into the arena; NULL: memory, or not 32 bytes. */
+const char *api_account_text(struct api_call *call, ProtobufCBinaryData id);
+int api_no_memory(struct hm_error *error);
+
+#endif

@@ -1,0 +1,35 @@
+/* hypermeshd as a process: found, started, watched. */
+#ifndef HM_NEXUS_DAEMON_H
+#define HM_NEXUS_DAEMON_H
+
+#include <sys/types.h>
+
+#include "base.h"
+
+#define NEXUS_DAEMON_NAME "hypermeshd"
+
+/* Beside nexus's own executable, else on PATH. HM_ENOTFOUND says where it was looked for. */
+int nexus_daemon_find(struct hm_arena *arena, const char **path, struct hm_error *error);
+
+struct nexus_daemon {
+    pid_t pid;
+    int pidfd; /* readable when it has ended */
+    uint64_t log_start; /* where in the log its lines begin */
+};
+
+/* Starts it in a session of its own: standard input empty, output appended to the log (0600). */
+int nexus_daemon_spawn(const char *path, char *const *argv, const char *log_path,
+                       struct nexus_daemon *out, struct hm_error *error);
+/* Waits at most timeout_ms; true when it has ended, *status as of waitpid (0 when it is no child of ours). */
+bool nexus_daemon_ended(struct nexus_daemon *daemon, int timeout_ms, int *status);
+void nexus_daemon_release(struct nexus_daemon *daemon); /* lets go; does not end it */
+
+/* The last lines of a log from byte `from` on, at most `lines`. Appends nothing when there are none. */
+#define NEXUS_LOG_TAIL_BYTES ((uint64_t)16 << 10)
+int nexus_log_tail(const char *log_path, uint64_t from, unsigned lines, struct hm_buf *out,
+                   struct hm_error *error);
+
+/* Who listens on a unix socket (SO_PEERCRED). HM_ENOTFOUND: nobody. */
+int nexus_socket_owner(const char *socket_path, pid_t *pid, struct hm_error *error);
+
+#endif

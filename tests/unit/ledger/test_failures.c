@@ -1,0 +1,234 @@
+/* The machine's trouble: every write, commit and allocation that can fail. A block that could not be applied
+ * leaves the ledger as it was, and the same block gives the same root afterwards. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ledger_fixture.h"
+#include "ledger_scope.h"
+#include "ledger_supply.h"
+
+static struct fixture fix;
+
+static int setup(void **state)
+{
+    (void)state;
+    return fixture_init(&fix, NULL);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fixture_release(&fix);
+    return 0;
+}
+
+static struct hm_slice busy_item(void)
+{
+    Hypermesh__Operation *ops[2] = {
+        op_transfer(&fix, BOB, 5),
+        op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC),
+    };
+    struct hm_slice txs[2] = {
+        fixture_tx(&fix, ALICE, ops, 2),
+        fixture_tx(&fix, BOB, ops, 2),
+    };
+
+    return fixture_batch(&fix, txs, 2);
+}
+
+static void info_is(const struct ledger_info *wanted)
+{
+    struct ledger_info info;
+
+    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    assert_memory_equal(&info, wanted, sizeof info);
+}
+
+static void test_writes_fail(void **state)
+{
+    struct hm_slice item = busy_item();
+    struct ledger_proposal proposal;
+    struct ledger_outcome outcome;
+    struct ledger_info before;
+    uint8_t root[32];
+    unsigned long nth = 0;
+    int rc;
+
+    (void)state;
+    fixture_propose(&fix, &item, 1, &proposal);
+    assert_int_equal(ledger_info(fix.ledger, &before, NULL), 0);
+    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
+    memcpy(root, outcome.state_root, 32);
+    ledger_abandon(fix.ledger);
+    do {
+        store_memory_fail_at(fix.store, ++nth, 0);
+        rc = ledger_finalize(fix.ledger, &proposal, &outcome, &fix.error);
+        if (rc) {
+            assert_int_equal(rc, HM_EIO);
+            info_is(&before);
+        }
+    } while (rc && nth < 10000);
+    assert_true(nth > 10);
+    assert_int_equal(rc, 0);
+    assert_memory_equal(outcome.state_root, root, 32);
+    store_memory_fail_at(fix.store, 0, 1);
+    assert_int_equal(ledger_commit(fix.ledger, &fix.error), HM_EIO);
+    info_is(&before);
+    store_memory_fail_at(fix.store, 0, 0);
+    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
+    assert_memory_equal(outcome.state_root, root, 32);
+    assert_int_equal(ledger_commit(fix.ledger, NULL), 0);
+}
+
+static void test_memory_fails(void **state)
+{
+    struct hm_slice item = busy_item();
+    struct ledger_proposal proposal;
+    struct ledger_outcome outcome;
+    struct ledger_info before;
+    uint8_t root[32];
+    unsigned long nth = 0;
+    int rc;
+
+    (void)state;
+    fixture_propose(&fix, &item, 1, &proposal);
+    assert_int_equal(ledger_info(fix.ledger, &before, NULL), 0);
+    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
+    memcpy(root, outcome.state_root, 32);
+    ledger_abandon(fix.ledger);
+    do {
+        hm_alloc_fail_at(++nth);
+        rc = ledger_finalize(fix.ledger, &proposal, &outcome, &fix.error);
+        hm_alloc_fail_at(0);
+        if (rc) {
+            assert_int_equal(rc, HM_ENOMEM);
+            info_is(&before);
+        }
+    } while (rc && nth < 10000);
+    assert_true(nth > 5);
+    assert_int_equal(rc, 0);
+    assert_memory_equal(outcome.state_root, root, 32);
+    ledger_abandon(fix.ledger);
+}
+
+static void test_check_memory_fails(void **state)
+{
+    Hypermesh__Operation *op = op_transfer(&fix, BOB, 5);
+    struct hm_slice tx = fixture_tx(&fix, ALICE, &op, 1);
+    unsigned long nth = 0;
+    int rc;
+
+    (void)state;
+    do {
+        hm_alloc_fail_at(++nth);
+        rc = ledger_check_tx(fix.ledger, tx, fix.next_ms, NULL, &fix.error);
+        hm_alloc_fail_at(0);
+        if (rc)
+            assert_int_equal(rc, HM_ENOMEM);
+    } while (rc && nth < 1000);
+    assert_int_equal(rc, 0);
+    assert_true(nth > 1);
+}
+
+/* --- the supply check itself --- */
+
+struct opened {
+    struct ledger_block *block;
+    struct ledger_scope scope;
+};
+
+static void open_block(struct opened *opened)
+{
+    struct ledger_proposal proposal;
+
+    fixture_propose(&fix, NULL, 0, &proposal);
+    assert_int_equal(ledger_block_new(fix.ledger, &proposal, &opened->block, NULL), 0);
+    ledger_scope_init(&opened->scope, opened->block, &opened->block->arena, (struct hm_slice){0});
+}
+
+static Hypermesh__Account *opened_account(struct opened *opened, enum fixture_role who)
+{
+    Hypermesh__Account *account;
+
+    assert_int_equal(
+        ledger_scope_account(&opened->scope, wire_bytes(fix.people[who].id, 32), &account, NULL),
+        0);
+    return account;
+}
+
+static void must_break(struct opened *opened, const char *words)
+{
+    struct hm_error error = {0};
+
+    assert_int_equal(ledger_scope_commit(&opened->scope, NULL), 0);
+    assert_int_equal(ledger_supply_check(opened->block, &error), HM_EINTERNAL);
+    assert_non_null(strstr(error.text, words));
+    ledger_block_free(opened->block);
+}
+
+/* A rule that made money, lost some, or forgot a total would stop the chain. */
+static void test_supply_check(void **state)
+{
+    struct opened opened;
+
+    (void)state;
+    open_block(&opened);
+    opened_account(&opened, ALICE)->hyper++;
+    must_break(&opened, "not conserved");
+    open_block(&opened);
+    opened_account(&opened, ALICE)->bonded--;
+    must_break(&opened, "not conserved");
+    open_block(&opened);
+    opened_account(&opened, ALICE)->caes++;
+    must_break(&opened, "not conserved");
+    open_block(&opened);
+    opened.scope.supply.hyper_burnt++;
+    opened.scope.supply.hyper_accounts--;
+    must_break(&opened, "not conserved");
+    /* Totals and balances agree with each other, not with genesis. */
+    open_block(&opened);
+    opened_account(&opened, ALICE)->hyper++;
+    opened.scope.supply.hyper_accounts++;
+    must_break(&opened, "is not genesis");
+    open_block(&opened);
+    assert_int_equal(ledger_money_transfer(&opened.scope, opened_account(&opened, ALICE),
+                                           opened_account(&opened, BOB), 5, NULL),
+                     0);
+    assert_int_equal(ledger_scope_commit(&opened.scope, NULL), 0);
+    assert_int_equal(ledger_supply_check(opened.block, NULL), 0);
+    ledger_block_free(opened.block);
+}
+
+static void test_share_check(void **state)
+{
+    struct opened opened;
+    Hypermesh__Asset *asset;
+    uint8_t id[32];
+
+    (void)state;
+    assert_int_equal(
+        fixture_do(&fix, ALICE, op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC))
+            ->code,
+        0);
+    fixture_asset_id(&fix, ALICE, "cpu0", id);
+    open_block(&opened);
+    assert_int_equal(ledger_scope_asset(&opened.scope, wire_bytes(id, 32), &asset, NULL), 0);
+    asset->leased_ppm = 1000001;
+    asset->leases = 2;
+    must_break(&opened, "1000001 of 1000000 parts");
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_writes_fail),  CASE(test_memory_fails), CASE(test_check_memory_fails),
+        CASE(test_supply_check), CASE(test_share_check),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
