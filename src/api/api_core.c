@@ -1,5 +1,7 @@
 #include "api_core.h"
 
+#define WAIT_NAP_NS 5000000
+
 int api_core_init(struct api_core *core, const struct api_backend *backend,
                   const struct hm_clock *clock, struct hm_error *error)
 {
@@ -25,11 +27,28 @@ void api_core_release(struct api_core *core)
 
 /* --- answers ------------------------------------------------------------------------------------------------ */
 
+void api_problem_json(struct api_json *json, unsigned status, int code, const char *sentence,
+                      const char *path)
+{
+    char type[64];
+
+    (void)snprintf(type, sizeof(type), "urn:hypermesh:error:%s", hm_error_name(code));
+    api_json_open(json, '{');
+    api_json_put_text(json, "type", type);
+    api_json_put_text(json, "title", hm_error_title(code));
+    api_json_put_u64(json, "status", status);
+    api_json_put_text(json, "detail",
+                      sentence && sentence[0] != '\0' ? sentence : hm_error_title(code));
+    api_json_put_text(json, "code", hm_error_name(code));
+    if (path)
+        api_json_put_text(json, "instance", path);
+    api_json_close(json, '}');
+}
+
 static void fail_status(struct api_response *response, unsigned status, int code,
                         const char *sentence, const char *path)
 {
     struct api_json json = {.out = &response->body};
-    char type[64];
 
     hm_buf_clear(&response->body);
     if (response->stream)
@@ -38,17 +57,7 @@ static void fail_status(struct api_response *response, unsigned status, int code
     response->status = status;
     response->content_type = "application/problem+json";
     response->ask_token = status == 401;
-    (void)snprintf(type, sizeof(type), "urn:hypermesh:error:%s", hm_error_name(code));
-    api_json_open(&json, '{');
-    api_json_put_text(&json, "type", type);
-    api_json_put_text(&json, "title", hm_error_title(code));
-    api_json_put_u64(&json, "status", status);
-    api_json_put_text(&json, "detail",
-                      sentence && sentence[0] != '\0' ? sentence : hm_error_title(code));
-    api_json_put_text(&json, "code", hm_error_name(code));
-    if (path)
-        api_json_put_text(&json, "instance", path);
-    api_json_close(&json, '}');
+    api_problem_json(&json, status, code, sentence, path);
     /* Out of memory: a status without a body still says what happened. */
     if (json.error != 0)
         hm_buf_clear(&response->body);
@@ -111,6 +120,14 @@ int api_wait_begin(struct api_core *core, struct hm_error *error)
 void api_wait_end(struct api_core *core)
 {
     atomic_fetch_sub(&core->waits, 1);
+}
+
+void api_wait_nap(const struct api_core *core, uint64_t turn_started_ns)
+{
+    const struct timespec nap = {.tv_nsec = WAIT_NAP_NS};
+
+    if (hm_mono_ns(core->clock) - turn_started_ns < WAIT_NAP_NS)
+        (void)nanosleep(&nap, NULL);
 }
 
 /* --- finding the route -------------------------------------------------------------------------------------- */

@@ -40,6 +40,8 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response);
 /* Turns *response into the problem document of a failure (RFC 9457). path may be NULL. */
+void api_problem_json(struct api_json *json, unsigned status, int code, const char *sentence,
+                      const char *path);
 void api_core_fail(struct api_response *response, int code, const char *sentence, const char *path);
 
 /* --- what handlers see -------------------------------------------------------------------------------------- */
@@ -97,6 +99,9 @@ int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error 
 /* Counts a stream or wait in; HM_EBUSY past API_WAITS_MAX. */
 int api_wait_begin(struct api_core *core, struct hm_error *error);
 void api_wait_end(struct api_core *core);
+/* After a turn of a waiting loop that brought nothing: a short sleep if the turn was very short, so that a node which
+ * does not let wait (it is stopping) is not asked in a tight loop. */
+void api_wait_nap(const struct api_core *core, uint64_t turn_started_ns);
 
 /* GET /openapi.json, appended. */
 int api_openapi_write(struct hm_buf *out);

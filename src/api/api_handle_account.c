@@ -22,8 +22,8 @@ void api_receipt_json(struct api_json *json, const struct api_receipt *receipt)
     api_json_close(json, '}');
 }
 
-int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op, struct api_receipt *receipt,
-               struct hm_error *error)
+int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
+               struct api_receipt *receipt, struct hm_error *error)
 {
     Hypermesh__Operation *const ops[] = {op};
 
@@ -33,7 +33,8 @@ int api_submit(struct api_call *call, const char *account, Hypermesh__Operation 
     return call->backend->submit(call->backend->ctx, account, ops, 1, &call->arena, receipt, error);
 }
 
-int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op, struct hm_error *error)
+int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                      struct hm_error *error)
 {
     struct api_receipt receipt;
     int rc = api_submit(call, account, op, &receipt, error);
@@ -50,7 +51,8 @@ static int find_account(struct api_call *call, const char *name_or_id, struct ap
     return call->backend->account(call->backend->ctx, name_or_id, &call->arena, out, error);
 }
 
-int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out, struct hm_error *error)
+int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out,
+                   struct hm_error *error)
 {
     struct api_account found;
     uint8_t id[WIRE_ID_BYTES];
@@ -111,8 +113,8 @@ int api_handle_accounts(struct api_call *call, struct hm_error *error)
 int api_handle_account_create(struct api_call *call, struct hm_error *error)
 {
     struct api_account made = {0};
-    int rc = call->backend->account_create(call->backend->ctx, api_record_get(&call->body, "name")->text,
-                                           &call->arena, &made, error);
+    int rc = call->backend->account_create(
+        call->backend->ctx, api_record_get(&call->body, "name")->text, &call->arena, &made, error);
 
     if (rc == 0)
         account_json(&call->json, &made);
@@ -139,7 +141,8 @@ int api_handle_signing(struct api_call *call, struct hm_error *error)
     int rc = api_account_id(call, call->param.text, &id, error);
 
     if (rc == 0)
-        rc = call->backend->signing(call->backend->ctx, id.data, &call->arena, &body, &work_bits, &base_fee, error);
+        rc = call->backend->signing(call->backend->ctx, id.data, &call->arena, &body, &work_bits,
+                                    &base_fee, error);
     if (rc)
         return rc;
     api_json_open(json, '{');

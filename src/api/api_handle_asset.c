@@ -5,14 +5,15 @@
 
 #define SHARE_FULL_PPM 1000000u
 
-static int find_asset(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
-                      uint8_t address[16], struct hm_error *error)
+static int find_asset(struct api_call *call, const uint8_t id[WIRE_ID_BYTES],
+                      Hypermesh__Asset **out, uint8_t address[16], struct hm_error *error)
 {
     return call->backend->asset(call->backend->ctx, id, &call->arena, out, address, error);
 }
 
 /* Who acts on an asset when the request does not say: its owner. */
-static const char *actor_of(struct api_call *call, const struct api_record *from, const Hypermesh__Asset *asset)
+static const char *actor_of(struct api_call *call, const struct api_record *from,
+                            const Hypermesh__Asset *asset)
 {
     const char *named = api_text_or(from, "account", NULL);
 
@@ -94,8 +95,8 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
     privacy.level = HYPERMESH__PRIVACY_LEVEL__PRIVATE;
     privacy.max_share_ppm = SHARE_FULL_PPM;
     if (rc == 0)
-        rc = attributes_of(call, api_record_get(&call->body, "attributes"), &act.n_attributes, &act.attributes,
-                           error);
+        rc = attributes_of(call, api_record_get(&call->body, "attributes"), &act.n_attributes,
+                           &act.attributes, error);
     if (rc == 0 && wanted->set)
         rc = privacy_of(call, wanted->object, &privacy, error);
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_REGISTER;
@@ -116,8 +117,9 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
 }
 
 /* One page of assets, and one more when there is a next page. */
-static int asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind, bool retired,
-                      Hypermesh__Asset ***items, size_t *count, const char **next, struct hm_error *error)
+static int asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
+                      bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
+                      struct hm_error *error)
 {
     const char *after = api_text_or(&call->query, "after", NULL);
     char text[WIRE_ID_TEXT_MAX];
@@ -131,8 +133,8 @@ static int asset_page(struct api_call *call, const char *owner, Hypermesh__Asset
     page.after = after ? cursor : NULL;
     page.limit = limit + 1;
     if (rc == 0)
-        rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &page, &call->arena, items, count,
-                                   error);
+        rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &page, &call->arena,
+                                   items, count, error);
     if (rc || *count <= limit)
         return rc;
     *count = limit;
@@ -145,13 +147,14 @@ static int asset_page(struct api_call *call, const char *owner, Hypermesh__Asset
 
 int api_handle_assets(struct api_call *call, struct hm_error *error)
 {
-    Hypermesh__AssetKind kind =
-        (Hypermesh__AssetKind)api_number_or(&call->query, "kind", HYPERMESH__ASSET_KIND__ASSET_NONE);
+    Hypermesh__AssetKind kind = (Hypermesh__AssetKind)api_number_or(
+        &call->query, "kind", HYPERMESH__ASSET_KIND__ASSET_NONE);
     Hypermesh__Asset **items = NULL;
     const char *next = NULL;
     size_t count = 0;
     int rc = asset_page(call, api_text_or(&call->query, "owner", NULL), kind,
-                        api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next, error);
+                        api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next,
+                        error);
 
     if (rc)
         return rc;
@@ -192,8 +195,8 @@ int api_handle_asset_history(struct api_call *call, struct hm_error *error)
     if (rc == 0 && after && hm_u64_parse(after, &from, error))
         rc = hm_error_prefix(error, "after");
     if (rc == 0)
-        rc = call->backend->asset_history(call->backend->ctx, call->param.id, from, limit + 1, &call->arena, &events,
-                                          &count, error);
+        rc = call->backend->asset_history(call->backend->ctx, call->param.id, from, limit + 1,
+                                          &call->arena, &events, &count, error);
     if (rc)
         return rc;
     (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)(from + limit));
@@ -308,7 +311,8 @@ int api_handle_privacy(struct api_call *call, struct hm_error *error)
     if (only->set)
         rc = find_asset(call, only->id, &one[0], address, error);
     else
-        rc = asset_page(call, NULL, HYPERMESH__ASSET_KIND__ASSET_NONE, false, &items, &count, &next, error);
+        rc = asset_page(call, NULL, HYPERMESH__ASSET_KIND__ASSET_NONE, false, &items, &count, &next,
+                        error);
     if (rc)
         return rc;
     api_list_open(&call->json);

@@ -18,7 +18,8 @@ int api_handle_validate(struct api_call *call, struct hm_error *error)
     if (index > 0 && !batch->set)
         return hm_fail(error, HM_EINVAL, "index goes with batch");
     rc = tx->set ? backend->validate_tx(backend->ctx, tx->id, &call->arena, &reports, error)
-                 : backend->validate_batch(backend->ctx, batch->bytes, (size_t)index, &call->arena, &reports, error);
+                 : backend->validate_batch(backend->ctx, batch->bytes, (size_t)index, &call->arena,
+                                           &reports, error);
     if (rc)
         return rc;
     for (size_t i = 0; i < PROOFS_PER_TX; i++)
@@ -44,7 +45,8 @@ int api_handle_consensus(struct api_call *call, struct hm_error *error)
     int rc = call->backend->status(call->backend->ctx, &call->arena, &status, error);
 
     if (rc == 0)
-        rc = call->backend->chain(call->backend->ctx, &call->arena, &params, &supply, &genesis, error);
+        rc = call->backend->chain(call->backend->ctx, &call->arena, &params, &supply, &genesis,
+                                  error);
     if (rc)
         return rc;
     api_json_open(json, '{');
@@ -69,7 +71,8 @@ int api_handle_genesis(struct api_call *call, struct hm_error *error)
     Hypermesh__Params *params = NULL;
     Hypermesh__Supply *supply = NULL;
     Hypermesh__Genesis *genesis = NULL;
-    int rc = call->backend->chain(call->backend->ctx, &call->arena, &params, &supply, &genesis, error);
+    int rc = call->backend->chain(call->backend->ctx, &call->arena, &params, &supply, &genesis,
+                                  error);
 
     if (rc == 0 && !genesis)
         rc = hm_fail(error, HM_ENOTFOUND, "this chain's genesis is not kept here");
@@ -153,12 +156,14 @@ int api_handle_blocks(struct api_call *call, struct hm_error *error)
     if (rc == 0)
         rc = blocks_start(call, &from, error);
     if (rc == 0 && from > 0)
-        rc = call->backend->blocks(call->backend->ctx, from, limit + 1, &call->arena, &blocks, &count, error);
+        rc = call->backend->blocks(call->backend->ctx, from, limit + 1, &call->arena, &blocks,
+                                   &count, error);
     if (rc)
         return rc;
     next[0] = '\0';
     if (count > limit && blocks[limit - 1].header)
-        (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)blocks[limit - 1].header->height);
+        (void)snprintf(next, sizeof(next), "%llu",
+                       (unsigned long long)blocks[limit - 1].header->height);
     api_list_open(&call->json);
     for (size_t i = 0; i < count && i < limit; i++) {
         api_json_open(&call->json, '{');
@@ -183,7 +188,8 @@ int api_handle_block(struct api_call *call, struct hm_error *error)
     else
         rc = 0;
     if (rc == 0)
-        rc = call->backend->block(call->backend->ctx, height, &call->arena, &block, &digests, error);
+        rc = call->backend->block(call->backend->ctx, height, &call->arena, &block, &digests,
+                                  error);
     if (rc)
         return rc;
     api_json_open(&call->json, '{');
@@ -258,7 +264,8 @@ int api_handle_tx_submit(struct api_call *call, struct hm_error *error)
 
     if (call->request->body.len == 0)
         return hm_fail(error, HM_EINVAL, "the body must be a packed Tx (proto/ledger.proto)");
-    rc = call->backend->submit_signed(call->backend->ctx, call->request->body, &call->arena, &receipt, error);
+    rc = call->backend->submit_signed(call->backend->ctx, call->request->body, &call->arena,
+                                      &receipt, error);
     if (rc == 0)
         api_receipt_json(&call->json, &receipt);
     return rc;
@@ -267,7 +274,8 @@ int api_handle_tx_submit(struct api_call *call, struct hm_error *error)
 int api_handle_state(struct api_call *call, struct hm_error *error)
 {
     struct api_state_proof proof = {0};
-    int rc = call->backend->state_proof(call->backend->ctx, call->param.bytes, &call->arena, &proof, error);
+    int rc = call->backend->state_proof(call->backend->ctx, call->param.bytes, &call->arena, &proof,
+                                        error);
 
     if (rc)
         return rc;

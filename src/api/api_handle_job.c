@@ -1,7 +1,8 @@
 /* Jobs and the images they run in. Logs are in api_logs.c. */
 #include "api_handlers.h"
 
-static int find_job(struct api_call *call, const char *id, Hypermesh__JobRecord **out, struct hm_error *error)
+static int find_job(struct api_call *call, const char *id, Hypermesh__JobRecord **out,
+                    struct hm_error *error)
 {
     return call->backend->job(call->backend->ctx, id, &call->arena, out, error);
 }
@@ -11,12 +12,14 @@ static int check_paths(const Hypermesh__JobSpec *spec, struct hm_error *error)
 {
     for (size_t i = 0; i < spec->n_inputs; i++) {
         if (spec->inputs[i]->source[0] != '/')
-            return hm_fail(error, HM_EINVAL, "inputs: '%.200s' must be an absolute path on the node's machine",
+            return hm_fail(error, HM_EINVAL,
+                           "inputs: '%.200s' must be an absolute path on the node's machine",
                            spec->inputs[i]->source);
     }
     for (size_t i = 0; i < spec->n_outputs; i++) {
         if (spec->outputs[i]->target[0] != '/')
-            return hm_fail(error, HM_EINVAL, "outputs: '%.200s' must be an absolute path on the node's machine",
+            return hm_fail(error, HM_EINVAL,
+                           "outputs: '%.200s' must be an absolute path on the node's machine",
                            spec->outputs[i]->target);
     }
     return 0;
@@ -32,8 +35,8 @@ int api_handle_job_create(struct api_call *call, struct hm_error *error)
         rc = check_paths(spec, error);
     if (rc == 0)
         rc = call->backend->job_create(call->backend->ctx, spec,
-                                       api_text_or(&call->query, "account", API_ACCOUNT_DEFAULT), &call->arena,
-                                       &record, error);
+                                       api_text_or(&call->query, "account", API_ACCOUNT_DEFAULT),
+                                       &call->arena, &record, error);
     if (rc == 0)
         api_message_json(&call->json, &record->base);
     return rc;
@@ -47,8 +50,8 @@ int api_handle_jobs(struct api_call *call, struct hm_error *error)
     int rc = api_query_limit(call, &limit, error);
 
     if (rc == 0)
-        rc = call->backend->jobs(call->backend->ctx, api_text_or(&call->query, "after", NULL), limit + 1,
-                                 &call->arena, &records, &count, error);
+        rc = call->backend->jobs(call->backend->ctx, api_text_or(&call->query, "after", NULL),
+                                 limit + 1, &call->arena, &records, &count, error);
     if (rc)
         return rc;
     api_list_open(&call->json);
@@ -59,7 +62,8 @@ int api_handle_jobs(struct api_call *call, struct hm_error *error)
 }
 
 /* What became of one of the job's transactions; left out while there is none. */
-static int job_receipt(struct api_call *call, const char *name, ProtobufCBinaryData digest, struct hm_error *error)
+static int job_receipt(struct api_call *call, const char *name, ProtobufCBinaryData digest,
+                       struct hm_error *error)
 {
     struct api_json *json = &call->json;
     struct api_block block = {0};
@@ -71,7 +75,8 @@ static int job_receipt(struct api_call *call, const char *name, ProtobufCBinaryD
         return 0;
     rc = call->backend->tx(call->backend->ctx, digest.data, &call->arena, &tx, error);
     if (rc == 0)
-        rc = call->backend->block(call->backend->ctx, tx.height, &call->arena, &block, &digests, error);
+        rc = call->backend->block(call->backend->ctx, tx.height, &call->arena, &block, &digests,
+                                  error);
     /* A transaction that was refused before it reached a block leaves nothing to show. */
     if (rc == HM_ENOTFOUND || (rc == 0 && (!block.record || !tx.result)))
         return 0;
@@ -101,7 +106,8 @@ int api_handle_job(struct api_call *call, struct hm_error *error)
     if (rc)
         return rc;
     if (record->lease.len == WIRE_ID_BYTES)
-        rc = call->backend->lease(call->backend->ctx, record->lease.data, &call->arena, &lease, error);
+        rc = call->backend->lease(call->backend->ctx, record->lease.data, &call->arena, &lease,
+                                  error);
     if (rc && rc != HM_ENOTFOUND)
         return rc;
     api_json_open(json, '{');
@@ -142,7 +148,8 @@ static int wait_done(struct api_call *call, uint64_t timeout_ms, Hypermesh__JobR
     int rc = id ? 0 : api_no_memory(error);
 
     hm_arena_init(&scratch, API_ARENA_MAX_BYTES);
-    while (rc == 0 && state != HYPERMESH__JOB_STATE__JOB_DONE && !atomic_load(&call->core->closing)) {
+    while (rc == 0 && state != HYPERMESH__JOB_STATE__JOB_DONE &&
+           !atomic_load(&call->core->closing)) {
         uint64_t now_ns = hm_mono_ns(call->core->clock);
         uint64_t left_ms = now_ns < until_ns ? (until_ns - now_ns + 999999) / 1000000 : 0;
         Hypermesh__JobRecord *seen = NULL;
@@ -150,11 +157,14 @@ static int wait_done(struct api_call *call, uint64_t timeout_ms, Hypermesh__JobR
         if (left_ms == 0)
             break;
         /* a log that grows is no news here */
-        rc = call->backend->job_wait(call->backend->ctx, id, state, UINT64_MAX,
-                                     (unsigned)(left_ms < API_WAIT_SLICE_MS ? left_ms : API_WAIT_SLICE_MS), error);
+        rc = call->backend->job_wait(
+            call->backend->ctx, id, state, UINT64_MAX,
+            (unsigned)(left_ms < API_WAIT_SLICE_MS ? left_ms : API_WAIT_SLICE_MS), error);
         hm_arena_clear(&scratch);
         if (rc == 0 || rc == HM_ETIMEOUT)
             rc = call->backend->job(call->backend->ctx, id, &scratch, &seen, error);
+        if (rc == 0 && seen->state == state)
+            api_wait_nap(call->core, now_ns);
         if (rc == 0)
             state = seen->state;
     }
@@ -168,7 +178,8 @@ int api_handle_job_wait(struct api_call *call, struct hm_error *error)
     int rc;
 
     if (timeout_ms > API_JOB_WAIT_MAX_MS)
-        return hm_fail(error, HM_ERANGE, "timeout is at most %d minutes", API_JOB_WAIT_MAX_MS / 60000);
+        return hm_fail(error, HM_ERANGE, "timeout is at most %d minutes",
+                       API_JOB_WAIT_MAX_MS / 60000);
     rc = find_job(call, call->param.text, &record, error);
     if (rc == 0)
         rc = api_wait_begin(call->core, error);
@@ -216,9 +227,11 @@ int api_handle_image_import(struct api_call *call, struct hm_error *error)
     int rc;
 
     if (path[0] != '/')
-        return hm_fail(error, HM_EINVAL, "path must be absolute: the node does not know your working folder");
-    rc = call->backend->image_import(call->backend->ctx, path, api_text_or(&call->body, "name", NULL), &call->arena,
-                                     &image, error);
+        return hm_fail(error, HM_EINVAL,
+                       "path must be absolute: the node does not know your working folder");
+    rc = call->backend->image_import(call->backend->ctx, path,
+                                     api_text_or(&call->body, "name", NULL), &call->arena, &image,
+                                     error);
     if (rc == 0)
         image_json(&call->json, &image);
     return rc;

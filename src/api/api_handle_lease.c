@@ -10,20 +10,23 @@ int api_handle_allocate(struct api_call *call, struct hm_error *error)
     Hypermesh__Asset *asset = NULL;
     struct api_receipt receipt;
     uint8_t address[16];
-    int rc = call->backend->asset(call->backend->ctx, call->param.id, &call->arena, &asset, address, error);
+    int rc = call->backend->asset(call->backend->ctx, call->param.id, &call->arena, &asset, address,
+                                  error);
 
     if (rc)
         return rc;
     item.asset = asset->id;
     item.share_ppm = (uint32_t)api_record_get(&call->body, "share")->number;
     /* Nobody pays more than they saw: a price that rises meanwhile is refused. */
-    item.max_price_per_hour = api_number_or(&call->body, "max_price_per_hour", asset->price_per_hour);
+    item.max_price_per_hour = api_number_or(&call->body, "max_price_per_hour",
+                                            asset->price_per_hour);
     act.n_items = 1;
     act.items = items;
     act.duration_ms = api_record_get(&call->body, "duration")->number;
     op.op_case = HYPERMESH__OPERATION__OP_ALLOCATE;
     op.allocate = &act;
-    rc = api_submit(call, api_text_or(&call->body, "account", API_ACCOUNT_DEFAULT), &op, &receipt, error);
+    rc = api_submit(call, api_text_or(&call->body, "account", API_ACCOUNT_DEFAULT), &op, &receipt,
+                    error);
     if (rc == 0 && receipt.created_count != 1)
         rc = hm_fail(error, HM_EINTERNAL, "the ledger named no lease for the allocation");
     if (rc)
@@ -49,16 +52,18 @@ static int lease_of_consumer(struct api_call *call, const char *account, Hyperme
     int rc = api_account_id(call, account, &id, error);
 
     if (rc == 0)
-        rc = call->backend->leases(call->backend->ctx, account, call->param.id, true, &page, &call->arena, &leases,
-                                   &count, error);
+        rc = call->backend->leases(call->backend->ctx, account, call->param.id, true, &page,
+                                   &call->arena, &leases, &count, error);
     if (rc)
         return rc;
     for (size_t i = 0; i < count; i++) {
         if (!hm_slice_equal(wire_slice(leases[i]->consumer), wire_slice(id)))
             continue;
         if (found)
-            return hm_fail(error, HM_ECONFLICT,
-                           "%.80s has more than one active lease on this asset; name one with ?lease=", account);
+            return hm_fail(
+                error, HM_ECONFLICT,
+                "%.80s has more than one active lease on this asset; name one with ?lease=",
+                account);
         found = leases[i];
     }
     if (!found)
@@ -96,11 +101,12 @@ int api_handle_release(struct api_call *call, struct hm_error *error)
     act.lease = lease->id;
     op.op_case = HYPERMESH__OPERATION__OP_RELEASE;
     op.release = &act;
-    return api_submit_answer(call, account ? account : api_account_text(call, lease->consumer), &op, error);
+    return api_submit_answer(call, account ? account : api_account_text(call, lease->consumer), &op,
+                             error);
 }
 
-static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *count, const char **next,
-                      struct hm_error *error)
+static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *count,
+                      const char **next, struct hm_error *error)
 {
     const struct api_value *asset = api_record_get(&call->query, "asset");
     const char *after = api_text_or(&call->query, "after", NULL);
@@ -116,8 +122,9 @@ static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *
     page.limit = limit + 1;
     if (rc == 0)
         rc = call->backend->leases(call->backend->ctx, api_text_or(&call->query, "party", NULL),
-                                   asset->set ? asset->id : NULL, api_number_or(&call->query, "active", 0) != 0,
-                                   &page, &call->arena, items, count, error);
+                                   asset->set ? asset->id : NULL,
+                                   api_number_or(&call->query, "active", 0) != 0, &page,
+                                   &call->arena, items, count, error);
     if (rc || *count <= limit)
         return rc;
     *count = limit;
@@ -168,5 +175,6 @@ int api_handle_renew(struct api_call *call, struct hm_error *error)
     act.extra_ms = api_record_get(&call->body, "extra")->number;
     op.op_case = HYPERMESH__OPERATION__OP_RENEW;
     op.renew = &act;
-    return api_submit_answer(call, account ? account : api_account_text(call, lease->consumer), &op, error);
+    return api_submit_answer(call, account ? account : api_account_text(call, lease->consumer), &op,
+                             error);
 }

@@ -22,7 +22,8 @@ int api_handle_readyz(struct api_call *call, struct hm_error *error)
     if (rc)
         return rc;
     if (!status.ready)
-        return hm_fail(error, HM_EBUSY, "not ready: %s", status.not_ready ? status.not_ready : "starting");
+        return hm_fail(error, HM_EBUSY, "not ready: %s",
+                       status.not_ready ? status.not_ready : "starting");
     call->json.error = hm_buf_append_str(&call->response->body, "ok\n");
     return 0;
 }
@@ -30,7 +31,8 @@ int api_handle_readyz(struct api_call *call, struct hm_error *error)
 int api_handle_openapi(struct api_call *call, struct hm_error *error)
 {
     (void)error;
-    call->json.error = hm_buf_append(&call->response->body, call->core->document.data, call->core->document.len);
+    call->json.error = hm_buf_append(&call->response->body, call->core->document.data,
+                                     call->core->document.len);
     return 0;
 }
 
@@ -51,7 +53,8 @@ int api_handle_metrics(struct api_call *call, struct hm_error *error)
     return 0;
 }
 
-static void text_list(struct api_json *json, const char *name, const char *const *texts, size_t count)
+static void text_list(struct api_json *json, const char *name, const char *const *texts,
+                      size_t count)
 {
     api_json_key(json, name);
     api_json_open(json, '[');
@@ -140,7 +143,8 @@ int api_handle_scan(struct api_call *call, struct hm_error *error)
     const char *const *notes = NULL;
     size_t note_count = 0;
     size_t count = 0;
-    int rc = call->backend->scan(call->backend->ctx, &call->arena, &items, &count, &notes, &note_count, error);
+    int rc = call->backend->scan(call->backend->ctx, &call->arena, &items, &count, &notes,
+                                 &note_count, error);
 
     if (rc)
         return rc;

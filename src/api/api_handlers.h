@@ -65,13 +65,15 @@ int api_handle_image_remove(struct api_call *call, struct hm_error *error);
 /* --- shared by handlers -------------------------------------------------------------------------------------- */
 
 /* Submits one operation as account (name or text id). */
-int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op, struct api_receipt *receipt,
-               struct hm_error *error);
+int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
+               struct api_receipt *receipt, struct hm_error *error);
 /* The same, and answers with the receipt. */
-int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op, struct hm_error *error);
+int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                      struct hm_error *error);
 void api_receipt_json(struct api_json *json, const struct api_receipt *receipt);
 /* Id of an account given by name or id, into the arena. */
-int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out, struct hm_error *error);
+int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out,
+                   struct hm_error *error);
 /* Text form of an account's id, into the arena; NULL: memory, or not 32 bytes. */
 const char *api_account_text(struct api_call *call, ProtobufCBinaryData id);
 int api_no_memory(struct hm_error *error);

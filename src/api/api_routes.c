@@ -67,4 +67,5 @@ const struct api_route api_routes[] = {
 };
 /* clang-format on */
 const size_t api_route_count = HM_COUNT_OF(api_routes);
-_Static_assert(HM_COUNT_OF(api_routes) < API_METRIC_ROUTES_MAX, "one place is for requests without a route");
+_Static_assert(HM_COUNT_OF(api_routes) < API_METRIC_ROUTES_MAX,
+               "one place is for requests without a route");

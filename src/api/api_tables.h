@@ -5,20 +5,23 @@
 #include "api_field.h"
 
 /* Bodies. */
-extern const struct api_fields api_body_account, api_body_transfer, api_body_amount, api_body_session_key,
-    api_body_privacy, api_body_register, api_body_update, api_body_asset_transfer, api_body_allocate, api_body_renew,
-    api_body_validate, api_body_privacy_level, api_body_image;
+extern const struct api_fields api_body_account, api_body_transfer, api_body_amount,
+    api_body_session_key, api_body_privacy, api_body_register, api_body_update,
+    api_body_asset_transfer, api_body_allocate, api_body_renew, api_body_validate,
+    api_body_privacy_level, api_body_image;
 
 /* Queries. */
-extern const struct api_fields api_query_page, api_query_assets, api_query_leases, api_query_account,
-    api_query_release, api_query_privacy, api_query_logs, api_query_wait, api_query_blocks;
+extern const struct api_fields api_query_page, api_query_assets, api_query_leases,
+    api_query_account, api_query_release, api_query_privacy, api_query_logs, api_query_wait,
+    api_query_blocks;
 
 /* Answers. */
-extern const struct api_fields api_answer_empty, api_answer_status, api_answer_scan, api_answer_doctor,
-    api_answer_accounts, api_answer_account, api_answer_signing, api_answer_receipt, api_answer_registered,
-    api_answer_assets, api_answer_asset, api_answer_history, api_answer_allocated, api_answer_leases,
-    api_answer_lease, api_answer_validation, api_answer_consensus, api_answer_privacies, api_answer_jobs,
-    api_answer_job, api_answer_job_detail, api_answer_images, api_answer_image, api_answer_blocks, api_answer_block,
-    api_answer_tx, api_answer_state, api_answer_genesis, api_answer_problem;
+extern const struct api_fields api_answer_empty, api_answer_status, api_answer_scan,
+    api_answer_doctor, api_answer_accounts, api_answer_account, api_answer_signing,
+    api_answer_receipt, api_answer_registered, api_answer_assets, api_answer_asset,
+    api_answer_history, api_answer_allocated, api_answer_leases, api_answer_lease,
+    api_answer_validation, api_answer_consensus, api_answer_privacies, api_answer_jobs,
+    api_answer_job, api_answer_job_detail, api_answer_images, api_answer_image, api_answer_blocks,
+    api_answer_block, api_answer_tx, api_answer_state, api_answer_genesis, api_answer_problem;
 
 #endif

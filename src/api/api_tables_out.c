@@ -6,15 +6,18 @@
 #define MUST          .flags = API_REQUIRED
 #define MUST_NULL     .flags = API_REQUIRED | API_NULLABLE
 #define MUST_LIST     .flags = API_REQUIRED | API_LIST
-#define NEXT_ROW \
-    {.name = "next", .form = API_TEXT, MUST_NULL, .about = "Cursor for ?after=, or null: there is no more."}
-#define LIST_OF_FIELDS(list, schema, of)                                                                   \
-    static const struct api_field list[] = {{.name = "items", .form = API_OBJECT, MUST_LIST, .fields = &(of)}, \
-                                            NEXT_ROW};                                                     \
+#define NEXT_ROW                                                  \
+    {                                                             \
+        .name = "next", .form = API_TEXT, MUST_NULL,              \
+        .about = "Cursor for ?after=, or null: there is no more." \
+    }
+#define LIST_OF_FIELDS(list, schema, of)                                              \
+    static const struct api_field list[] = {                                          \
+        {.name = "items", .form = API_OBJECT, MUST_LIST, .fields = &(of)}, NEXT_ROW}; \
     const struct api_fields api_answer_##list = {.name = (schema), ROWS(list)}
-#define LIST_OF_MESSAGES(list, schema, of)                                                                \
-    static const struct api_field list[] = {{.name = "items", .form = API_OBJECT, MUST_LIST, MESSAGE(of)}, \
-                                            NEXT_ROW};                                                    \
+#define LIST_OF_MESSAGES(list, schema, of)                                        \
+    static const struct api_field list[] = {                                      \
+        {.name = "items", .form = API_OBJECT, MUST_LIST, MESSAGE(of)}, NEXT_ROW}; \
     const struct api_fields api_answer_##list = {.name = (schema), ROWS(list)}
 
 /* clang-format off */

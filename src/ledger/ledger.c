@@ -58,6 +58,7 @@ void ledger_close(struct ledger *ledger)
     if (!ledger)
         return;
     ledger_abandon(ledger);
+    ledger_block_free(ledger->done);
     hm_arena_release(&ledger->params_arena);
     ledger_seen_release(&ledger->seen);
     pthread_mutex_destroy(&ledger->lock);

@@ -126,6 +126,7 @@ int ledger_finalize(struct ledger *ledger, const struct ledger_proposal *proposa
 
     if (ledger->block)
         return hm_fail(error, HM_ECONFLICT, "a block is under way: commit or abandon it first");
+    ledger_block_free(HM_TAKE(ledger->done));
     rc = proposal_check(ledger, proposal, error);
     if (rc)
         return rc;
@@ -156,8 +157,10 @@ int ledger_commit(struct ledger *ledger, struct hm_error *error)
         pthread_mutex_lock(&ledger->lock);
         ledger->info = block->next;
         pthread_mutex_unlock(&ledger->lock);
+        ledger->done = block;
+    } else {
+        ledger_block_free(block);
     }
-    ledger_block_free(block);
     return rc;
 }
 

@@ -1,0 +1,293 @@
+#include "ledger_scenario.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TXS_MAX 6 /* a block */
+#define OPS_MAX 4 /* a transaction */
+
+struct planned {
+    struct model_op ops[OPS_MAX];
+    size_t count;
+};
+
+struct scenario {
+    struct fixture *fixture;
+    struct model *model;
+    struct hm_random random;
+    struct hm_random_seeded seeded;
+    struct planned planned[TXS_MAX];
+    struct hm_slice txs[TXS_MAX];
+    size_t tx_count;
+    size_t leases_known; /* those of earlier blocks: their ids are known */
+    struct scenario_counts *counts;
+};
+
+void scenario_params(Hypermesh__Params *params)
+{
+    params->work_base_bits = 1;
+    params->session_max_ms = UINT64_C(300) * 24 * 3600000;
+    params->unbond_delay_ms = 60000;
+    params->max_lease_ms = 600000;
+    /* Small blocks weigh on the base fee. */
+    params->block_weight_target = 12000;
+    params->block_weight_max = 10000000;
+}
+
+static uint64_t below(struct scenario *scenario, uint64_t limit)
+{
+    return hm_random_u64(&scenario->random) % limit;
+}
+
+static uint64_t amount(struct scenario *scenario)
+{
+    switch (below(scenario, 8)) {
+    case 0:
+        return 0;
+    case 1:
+        return FIXTURE_SUPPLY / 4;
+    case 2:
+        return 1;
+    default:
+        return below(scenario, 200 * FIXTURE_HYPER);
+    }
+}
+
+static Hypermesh__PrivacyLevel level(struct scenario *scenario)
+{
+    return below(scenario, 3) ? HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC
+                              : (Hypermesh__PrivacyLevel)(1 + below(scenario, 5));
+}
+
+static const unsigned kinds[] = {
+    HYPERMESH__OPERATION__OP_TRANSFER,       HYPERMESH__OPERATION__OP_BOND,
+    HYPERMESH__OPERATION__OP_UNBOND,         HYPERMESH__OPERATION__OP_ASSET_REGISTER,
+    HYPERMESH__OPERATION__OP_ASSET_REGISTER, HYPERMESH__OPERATION__OP_ASSET_UPDATE,
+    HYPERMESH__OPERATION__OP_ASSET_TRANSFER, HYPERMESH__OPERATION__OP_ASSET_RETIRE,
+    HYPERMESH__OPERATION__OP_PRIVACY_SET,    HYPERMESH__OPERATION__OP_ALLOCATE,
+    HYPERMESH__OPERATION__OP_ALLOCATE,       HYPERMESH__OPERATION__OP_ALLOCATE,
+    HYPERMESH__OPERATION__OP_RENEW,          HYPERMESH__OPERATION__OP_RELEASE,
+    HYPERMESH__OPERATION__OP_SETTLE,         HYPERMESH__OPERATION__OP_SETTLE,
+};
+
+static bool kind_of_lease(unsigned kind)
+{
+    return kind == HYPERMESH__OPERATION__OP_RENEW || kind == HYPERMESH__OPERATION__OP_RELEASE ||
+           kind == HYPERMESH__OPERATION__OP_SETTLE;
+}
+
+/* A lease of an earlier block, mostly a young one, mostly by somebody it concerns. */
+static void pick_lease(struct scenario *scenario, struct model_op *op)
+{
+    size_t back = below(scenario, scenario->leases_known < 12 ? scenario->leases_known : 12);
+    const struct model_lease *lease;
+
+    op->lease = scenario->leases_known - 1 - back;
+    lease = &scenario->model->leases[op->lease];
+    if (below(scenario, 5) == 0)
+        return;
+    op->who = op->kind == HYPERMESH__OPERATION__OP_SETTLE ? lease->provider : lease->consumer;
+}
+
+static void pick_assets(struct scenario *scenario, struct model_op *op)
+{
+    op->items = 1 + below(scenario, MODEL_ITEMS_MAX);
+    op->assets[0] = (unsigned)below(scenario, MODEL_ASSETS);
+    for (size_t i = 1; i < op->items; i++) {
+        unsigned other = (unsigned)below(scenario, MODEL_DEVICES);
+
+        op->assets[i] = op->assets[0] / MODEL_DEVICES * MODEL_DEVICES + other;
+    }
+    if (op->kind == HYPERMESH__OPERATION__OP_ASSET_REGISTER)
+        op->assets[0] = op->who * MODEL_DEVICES + (unsigned)below(scenario, MODEL_DEVICES);
+    else if (op->kind != HYPERMESH__OPERATION__OP_ALLOCATE && below(scenario, 4))
+        op->who = scenario->model->assets[op->assets[0]].owner;
+}
+
+static void plan_op(struct scenario *scenario, struct model_op *op, unsigned kind, unsigned who)
+{
+    *op = (struct model_op){.kind = kind, .who = who};
+    op->to = (unsigned)below(scenario, MODEL_PEOPLE);
+    op->amount = amount(scenario);
+    op->level = level(scenario);
+    switch (kind) {
+    case HYPERMESH__OPERATION__OP_TRANSFER:
+        op->caes = below(scenario, 3) == 0;
+        break;
+    case HYPERMESH__OPERATION__OP_ASSET_UPDATE:
+        op->amount = 3999 + below(scenario, 3);
+        op->second = below(scenario, 100 * FIXTURE_HYPER);
+        break;
+    case HYPERMESH__OPERATION__OP_ALLOCATE:
+        op->share = (uint32_t)(1 + below(scenario, below(scenario, 6) ? 300000 : 1100000));
+        op->amount = below(scenario, 20) ? 1 + below(scenario, 30000) : 600001;
+        break;
+    case HYPERMESH__OPERATION__OP_RENEW:
+        op->amount = below(scenario, 60000);
+        break;
+    default:
+        break;
+    }
+    if (kind_of_lease(kind))
+        pick_lease(scenario, op);
+    else
+        pick_assets(scenario, op);
+}
+
+static void asset_id(struct scenario *scenario, unsigned number, uint8_t id[32])
+{
+    char name[16];
+
+    (void)snprintf(name, sizeof name, "device%u", number % MODEL_DEVICES);
+    fixture_asset_id(scenario->fixture, (enum fixture_role)(number / MODEL_DEVICES), name, id);
+}
+
+static Hypermesh__Operation *wire_op(struct scenario *scenario, const struct model_op *op)
+{
+    struct fixture *f = scenario->fixture;
+    const struct model_lease *lease = &scenario->model->leases[op->lease];
+    enum fixture_role to = (enum fixture_role)op->to;
+    uint8_t ids[MODEL_ITEMS_MAX][32];
+    char name[16];
+
+    for (size_t i = 0; i < MODEL_ITEMS_MAX; i++)
+        asset_id(scenario, op->assets[i], ids[i]);
+    switch (op->kind) {
+    case HYPERMESH__OPERATION__OP_TRANSFER:
+        return op->caes ? op_transfer_caes(f, to, op->amount) : op_transfer(f, to, op->amount);
+    case HYPERMESH__OPERATION__OP_BOND:
+        return op_bond(f, op->amount);
+    case HYPERMESH__OPERATION__OP_UNBOND:
+        return op_unbond(f, op->amount);
+    case HYPERMESH__OPERATION__OP_ASSET_REGISTER:
+        (void)snprintf(name, sizeof name, "device%u", op->assets[0] % MODEL_DEVICES);
+        return op_register(f, name, op->amount, op->level);
+    case HYPERMESH__OPERATION__OP_ASSET_UPDATE:
+        return op_update(f, ids[0], op->amount, op->second);
+    case HYPERMESH__OPERATION__OP_ASSET_TRANSFER:
+        return op_give(f, ids[0], to);
+    case HYPERMESH__OPERATION__OP_ASSET_RETIRE:
+        return op_retire(f, ids[0]);
+    case HYPERMESH__OPERATION__OP_PRIVACY_SET:
+        return op_privacy(f, ids[0], op->level);
+    case HYPERMESH__OPERATION__OP_ALLOCATE:
+        return op_allocate(f, (const uint8_t(*)[32])ids, op->items, op->share, op->amount);
+    case HYPERMESH__OPERATION__OP_RENEW:
+        return op_renew(f, lease->id, op->amount);
+    case HYPERMESH__OPERATION__OP_RELEASE:
+        return op_free(f, lease->id);
+    default:
+        return op_settle(f, lease->id);
+    }
+}
+
+static void plan_tx(struct scenario *scenario)
+{
+    struct planned *planned = &scenario->planned[scenario->tx_count];
+    Hypermesh__Operation *ops[OPS_MAX];
+    unsigned who = (unsigned)below(scenario, MODEL_PEOPLE);
+
+    planned->count = below(scenario, 3) ? 1 : 1 + below(scenario, OPS_MAX);
+    for (size_t i = 0; i < planned->count; i++) {
+        unsigned kind;
+
+        do
+            kind = kinds[below(scenario, HM_COUNT_OF(kinds))];
+        while (kind_of_lease(kind) && scenario->leases_known == 0);
+        plan_op(scenario, &planned->ops[i], kind, who);
+        /* The first operation says who acts; the others are his too. */
+        if (i == 0)
+            who = planned->ops[0].who;
+        planned->ops[i].who = who;
+        ops[i] = wire_op(scenario, &planned->ops[i]);
+    }
+    scenario->txs[scenario->tx_count++] = fixture_tx(scenario->fixture, (enum fixture_role)who, ops,
+                                                     planned->count);
+}
+
+static void differ(const struct planned *planned, const Hypermesh__TxResult *result, int code,
+                   size_t failed)
+{
+    (void)fprintf(stderr,
+                  "first operation %u: the ledger says %d at %u (%s), the model %d at %zu\n",
+                  planned->ops[0].kind, result->code, result->op, result->text, code, failed);
+    abort();
+}
+
+static void tx_compare(struct scenario *scenario, size_t number)
+{
+    const Hypermesh__TxResult *result = scenario->fixture->record->results[number];
+    const struct planned *planned = &scenario->planned[number];
+    struct model *model = scenario->model;
+    size_t leases = model->lease_count;
+    size_t created = 0;
+    size_t failed = 0;
+    int code = model_apply(model, planned->ops, planned->count, result->fee, &failed);
+
+    if (result->code != code || (code && result->op != failed) || result->fee == 0)
+        differ(planned, result, code, failed);
+    scenario->counts->txs++;
+    scenario->counts->good += code == 0;
+    scenario->counts->failed += code != 0;
+    for (size_t i = 0; code == 0 && i < planned->count; i++) {
+        unsigned kind = planned->ops[i].kind;
+
+        scenario->counts->good_of_kind[kind]++;
+        if (kind == HYPERMESH__OPERATION__OP_ALLOCATE)
+            memcpy(model->leases[leases++].id, result->created[created++].data, 32);
+        else if (kind == HYPERMESH__OPERATION__OP_ASSET_REGISTER)
+            created++;
+    }
+    if (created != result->n_created)
+        differ(planned, result, code, created);
+}
+
+static void block_run(struct scenario *scenario)
+{
+    struct fixture *fixture = scenario->fixture;
+    size_t txs = below(scenario, TXS_MAX + 1);
+    size_t ended;
+
+    scenario->leases_known = scenario->model->lease_count;
+    scenario->tx_count = 0;
+    fixture->next_ms += below(scenario, 20000);
+    while (scenario->tx_count < txs)
+        plan_tx(scenario);
+    ended = model_begin(scenario->model, fixture->next_ms);
+    if (txs > 0 ? fixture_block_txs(fixture, scenario->txs, txs)
+                : fixture_block(fixture, NULL, 0)) {
+        (void)fprintf(stderr, "block failed: %s\n", fixture->error.text);
+        abort();
+    }
+    if (fixture->record->n_expired != ended) {
+        (void)fprintf(stderr, "the ledger ended %zu leases, the model %zu\n",
+                      fixture->record->n_expired, ended);
+        abort();
+    }
+    scenario->counts->expired += ended;
+    for (size_t i = 0; i < txs; i++)
+        tx_compare(scenario, i);
+}
+
+void scenario_run(struct fixture *fixture, uint64_t seed, size_t blocks, scenario_block each,
+                  void *ctx, struct scenario_counts *counts)
+{
+    struct scenario *scenario = calloc(1, sizeof *scenario);
+    struct model *model = malloc(sizeof *model);
+
+    if (!scenario || !model)
+        abort();
+    *counts = (struct scenario_counts){0};
+    scenario->fixture = fixture;
+    scenario->model = model;
+    scenario->counts = counts;
+    scenario->random = hm_random_seeded_source(&scenario->seeded, seed);
+    model_init(model, fixture);
+    for (size_t i = 0; i < blocks; i++) {
+        block_run(scenario);
+        each(fixture, model, ctx);
+        fixture_forget(fixture);
+    }
+    free(model);
+    free(scenario);
+}
