@@ -109,11 +109,9 @@ int ledger_op_space_commit(struct ledger_act *act, const Hypermesh__Operation *o
         return rc;
     if (!commit->plot || commit->plot->root.len != CRYPTO_HASH_BYTES)
         return hm_fail(error, HM_EPROOF_SPACE, "space: the plot's root is missing");
-    if (commit->plot->labels < act->params->plot_min_labels)
-        return hm_fail(error, HM_EPROOF_SPACE,
-                       "space: the plot has %llu labels, at least %llu are needed",
-                       (unsigned long long)commit->plot->labels,
-                       (unsigned long long)act->params->plot_min_labels);
+    rc = proof_plot_check(commit->plot, act->params->plot_min_labels, error);
+    if (rc)
+        return rc;
     proof_plot_challenge(act->body->account.data, commit->plot, challenge);
     rc = proof_space_verify(act->body->account.data, commit->plot, challenge, commit->openings,
                             commit->n_openings, act->params->plot_commit_openings, true, error);

@@ -55,21 +55,33 @@ static int node_plot_progress(void *ctx, uint64_t done, uint64_t total)
     return node_quitting(node);
 }
 
-static int node_plot_build(struct node *node, const char *path, struct hm_error *error)
+static uint64_t node_segment_labels(uint64_t labels)
 {
-    uint64_t labels = node->options.plot_bytes / PROOF_LABEL_BYTES;
     uint64_t segment = PROOF_SEGMENT_LABELS_DEFAULT;
 
-    while (segment > labels && segment > 64) /* small plots: one segment, a power of two */
+    while (segment > labels && segment > PROOF_SEGMENT_LABELS_MIN) /* one segment, a power of two */
         segment /= 2;
-    labels -= labels % segment;
+    return segment;
+}
+
+uint64_t node_plot_labels(const struct node *node)
+{
+    uint64_t labels = node->options.plot_bytes / PROOF_LABEL_BYTES;
+
+    return labels - labels % node_segment_labels(labels);
+}
+
+static int node_plot_build(struct node *node, const char *path, struct hm_error *error)
+{
+    uint64_t labels = node_plot_labels(node);
+
     if (labels == 0)
         return hm_fail(error, HM_ERANGE, "a plot of %llu bytes is too small",
                        (unsigned long long)node->options.plot_bytes);
-    hm_log(HM_LOG_INFO, "node", "building a plot of %llu MiB",
-           (unsigned long long)(labels * PROOF_LABEL_BYTES >> 20));
-    return proof_plot_create(path, node->operator_id, labels, segment, node_plot_progress, node,
-                             error);
+    hm_log(HM_LOG_INFO, "node", "building a plot of %llu KiB",
+           (unsigned long long)(labels * PROOF_LABEL_BYTES >> 10));
+    return proof_plot_create(path, node->operator_id, labels, node_segment_labels(labels),
+                             node_plot_progress, node, error);
 }
 
 static int node_boot_plot(struct node *node, struct hm_error *error)

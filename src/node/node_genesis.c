@@ -42,6 +42,9 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
     hm_hex_encode(unique, sizeof(unique), hex);
     snprintf(chain_id, sizeof(chain_id), "local-%s", hex);
     ledger_default_params(&params);
+    params.plot_min_labels = node_plot_labels(node);
+    if (params.plot_min_labels > PROOF_SEGMENT_LABELS_DEFAULT)
+        params.plot_min_labels = PROOF_SEGMENT_LABELS_DEFAULT;
     for (size_t i = 0; i < HM_COUNT_OF(node_shares); i++) {
         const struct node_share *share = &node_shares[i];
         int rc = 0;

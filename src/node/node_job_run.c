@@ -30,6 +30,7 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
     const struct ledger_asset_filter filter = {0};
     struct sched_snapshot snapshot = {.consumer = job->record.consumer.data,
                                       .share_for = node_share_for,
+                                      .grace_ms = NODE_LEASE_GRACE_MS,
                                       .pids_per_slot = ASSET_SLOT_PIDS};
     struct ledger_view *view;
     Hypermesh__Params *params;

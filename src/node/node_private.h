@@ -106,6 +106,7 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
 
 /* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
 void *node_bootstrap_main(void *node);
+uint64_t node_plot_labels(const struct node *node); /* what options.plot_bytes holds */
 
 /* --- node_seal.c: batches ------------------------------------------------------------------------------- */
 int node_seal(void *node, const struct hm_slice *txs, size_t count, struct hm_buf *out,

@@ -54,12 +54,16 @@ int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out,
                        RUNTIME_IMAGE_MAX_LAYERS);
     for (size_t i = 0; i < json_array_size(layers); i++) {
         rc = manifest_ref(json_array_get(layers, i), &ref, error);
-        if (rc != 0)
-            return hm_error_prefix(error, "layer %zu", i);
+        if (rc != 0) {
+            (void)hm_error_prefix(error, "layer %zu", i);
+            return rc;
+        }
     }
     rc = manifest_ref(json_object_get(json, "config"), &ref, error);
-    if (rc != 0)
-        return hm_error_prefix(error, "config");
+    if (rc != 0) {
+        (void)hm_error_prefix(error, "config");
+        return rc;
+    }
     out->config = ref;
     out->layer_count = json_array_size(layers);
     for (size_t i = 0; i < out->layer_count; i++)
@@ -126,8 +130,10 @@ static int config_diff_ids(const json_t *json, struct runtime_image_config *out,
         int rc = runtime_digest_parse(json_string_value(json_array_get(ids, i)), &out->diff_ids[i],
                                       error);
 
-        if (rc != 0)
-            return hm_error_prefix(error, "rootfs.diff_ids[%zu]", i);
+        if (rc != 0) {
+            (void)hm_error_prefix(error, "rootfs.diff_ids[%zu]", i);
+            return rc;
+        }
     }
     return 0;
 }

@@ -222,5 +222,7 @@ int runtime_outputs_copy(struct runtime_outputs *outputs, const char *source, co
         return hm_fail_errno(error, HM_EIO, "cannot open the output folder %s", target);
     hash_text(outputs, 'O', source);
     rc = output_folder(outputs, in, out, "", 0, error);
-    return rc != 0 ? hm_error_prefix(error, "output %s", source) : 0;
+    if (rc != 0)
+        (void)hm_error_prefix(error, "output %s", source);
+    return rc;
 }

@@ -16,7 +16,8 @@ struct sched_snapshot {
     const uint8_t *consumer; /* 32 bytes: privacy decides what it may lease */
     uint32_t default_max_leases; /* params.max_leases_per_asset */
     uint64_t default_max_duration_ms; /* params.max_lease_ms */
-    uint32_t pids_per_slot;          /* processes that one container slot allows, > 0 */
+    uint64_t grace_ms; /* a lease lasts the spec's timeout and this much */
+    uint32_t pids_per_slot; /* processes that one container slot allows, > 0 */
     /* Smallest share of an asset that holds an amount of its unit: the adapters' function. */
     int (*share_for)(const Hypermesh__Asset *asset, uint64_t amount, uint32_t *share_ppm,
                      struct hm_error *error);

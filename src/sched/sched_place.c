@@ -172,7 +172,7 @@ int sched_place(const struct sched_snapshot *snapshot, const Hypermesh__JobSpec 
         if (snapshot->assets[i]->owner.len != WIRE_ID_BYTES || sched_owner_seen(snapshot, i))
             continue;
         size_t met = sched_try_owner(snapshot, snapshot->assets[i]->owner.data, needs, need_count,
-                                     spec->timeout_ms, &candidate);
+                                     spec->timeout_ms + snapshot->grace_ms, &candidate);
         if (met == need_count && (best.count == 0 || sched_better(&candidate, &best)))
             best = candidate;
         if (met > most_met)

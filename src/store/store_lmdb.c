@@ -314,11 +314,12 @@ static const struct store_backend lmdb_backend = {
     .stats = lmdb_stats,
 };
 
-static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes)
+static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes, bool scratch)
 {
     /* Read only, our own lock keeps writers out, so LMDB needs no lock file: a store on a
-	 * read-only file system can be read. */
-    unsigned flags = MDB_NOTLS | (store->base.read_only ? MDB_RDONLY | MDB_NOLOCK : 0u);
+     * read-only file system can be read. */
+    unsigned flags = MDB_NOTLS | (store->base.read_only ? MDB_RDONLY | MDB_NOLOCK : 0u) |
+                     (scratch ? MDB_NOSYNC : 0u);
     int rc = mdb_env_create(&store->env);
 
     if (rc)
@@ -338,17 +339,18 @@ static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes)
 }
 
 /* Address space is free where nothing limits it; under a limit (RLIMIT_AS, a sanitizer) take less. */
-static int env_open(struct lmdb_store *store, uint64_t map_bytes, struct hm_error *error)
+static int env_open(struct lmdb_store *store, const struct store_options *options,
+                    struct hm_error *error)
 {
     static const uint64_t sizes[] = {(uint64_t)1 << 40, (uint64_t)64 << 30, (uint64_t)4 << 30};
     int rc;
 
-    if (map_bytes) {
-        rc = env_open_sized(store, map_bytes);
+    if (options->map_bytes) {
+        rc = env_open_sized(store, options->map_bytes, options->scratch);
     } else {
         rc = ENOMEM;
         for (size_t i = 0; i < HM_COUNT_OF(sizes) && rc == ENOMEM; i++)
-            rc = env_open_sized(store, sizes[i]);
+            rc = env_open_sized(store, sizes[i], options->scratch);
     }
     return rc ? fail(error, rc, "open", store->path) : 0;
 }
@@ -394,7 +396,7 @@ static int open_into(struct lmdb_store *store, const struct store_options *optio
     int rc = store_lmdb_lock(store->path, options->read_only, &store->lock_fd, error);
 
     if (!rc)
-        rc = env_open(store, options->map_bytes, error);
+        rc = env_open(store, options, error);
     if (!rc)
         rc = close_data_on_exec(store, error);
     if (!rc)

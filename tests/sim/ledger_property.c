@@ -10,7 +10,7 @@
 
 #include "ledger_scenario.h"
 
-#define BLOCKS 250
+#define BLOCKS 400
 
 static void each(struct fixture *fixture, struct model *model, void *ctx)
 {

@@ -30,7 +30,7 @@ void scenario_params(Hypermesh__Params *params)
     params->unbond_delay_ms = 60000;
     params->max_lease_ms = 600000;
     /* Small blocks weigh on the base fee. */
-    params->block_weight_target = 12000;
+    params->block_weight_target = 16000;
     params->block_weight_max = 10000000;
 }
 
@@ -41,7 +41,7 @@ static uint64_t below(struct scenario *scenario, uint64_t limit)
 
 static uint64_t amount(struct scenario *scenario)
 {
-    switch (below(scenario, 8)) {
+    switch (below(scenario, 24)) {
     case 0:
         return 0;
     case 1:
@@ -55,19 +55,22 @@ static uint64_t amount(struct scenario *scenario)
 
 static Hypermesh__PrivacyLevel level(struct scenario *scenario)
 {
-    return below(scenario, 3) ? HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC
+    return below(scenario, 5) ? HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC
                               : (Hypermesh__PrivacyLevel)(1 + below(scenario, 5));
 }
 
 static const unsigned kinds[] = {
     HYPERMESH__OPERATION__OP_TRANSFER,       HYPERMESH__OPERATION__OP_BOND,
     HYPERMESH__OPERATION__OP_UNBOND,         HYPERMESH__OPERATION__OP_ASSET_REGISTER,
-    HYPERMESH__OPERATION__OP_ASSET_REGISTER, HYPERMESH__OPERATION__OP_ASSET_UPDATE,
-    HYPERMESH__OPERATION__OP_ASSET_TRANSFER, HYPERMESH__OPERATION__OP_ASSET_RETIRE,
-    HYPERMESH__OPERATION__OP_PRIVACY_SET,    HYPERMESH__OPERATION__OP_ALLOCATE,
+    HYPERMESH__OPERATION__OP_ASSET_REGISTER, HYPERMESH__OPERATION__OP_ASSET_REGISTER,
+    HYPERMESH__OPERATION__OP_ASSET_UPDATE,   HYPERMESH__OPERATION__OP_ASSET_TRANSFER,
+    HYPERMESH__OPERATION__OP_ASSET_RETIRE,   HYPERMESH__OPERATION__OP_PRIVACY_SET,
     HYPERMESH__OPERATION__OP_ALLOCATE,       HYPERMESH__OPERATION__OP_ALLOCATE,
-    HYPERMESH__OPERATION__OP_RENEW,          HYPERMESH__OPERATION__OP_RELEASE,
-    HYPERMESH__OPERATION__OP_SETTLE,         HYPERMESH__OPERATION__OP_SETTLE,
+    HYPERMESH__OPERATION__OP_ALLOCATE,       HYPERMESH__OPERATION__OP_ALLOCATE,
+    HYPERMESH__OPERATION__OP_ALLOCATE,       HYPERMESH__OPERATION__OP_ALLOCATE,
+    HYPERMESH__OPERATION__OP_RENEW,          HYPERMESH__OPERATION__OP_RENEW,
+    HYPERMESH__OPERATION__OP_RELEASE,        HYPERMESH__OPERATION__OP_SETTLE,
+    HYPERMESH__OPERATION__OP_SETTLE,
 };
 
 static bool kind_of_lease(unsigned kind)
@@ -79,7 +82,7 @@ static bool kind_of_lease(unsigned kind)
 /* A lease of an earlier block, mostly a young one, mostly by somebody it concerns. */
 static void pick_lease(struct scenario *scenario, struct model_op *op)
 {
-    size_t back = below(scenario, scenario->leases_known < 12 ? scenario->leases_known : 12);
+    size_t back = below(scenario, scenario->leases_known < 6 ? scenario->leases_known : 6);
     const struct model_lease *lease;
 
     op->lease = scenario->leases_known - 1 - back;
@@ -91,8 +94,11 @@ static void pick_lease(struct scenario *scenario, struct model_op *op)
 
 static void pick_assets(struct scenario *scenario, struct model_op *op)
 {
-    op->items = 1 + below(scenario, MODEL_ITEMS_MAX);
+    op->items = below(scenario, 2) ? 1 : 1 + below(scenario, MODEL_ITEMS_MAX);
     op->assets[0] = (unsigned)below(scenario, MODEL_ASSETS);
+    /* Mostly one that is offered. */
+    for (size_t i = 0; i < 4 && !scenario->model->assets[op->assets[0]].active; i++)
+        op->assets[0] = (unsigned)below(scenario, MODEL_ASSETS);
     for (size_t i = 1; i < op->items; i++) {
         unsigned other = (unsigned)below(scenario, MODEL_DEVICES);
 
@@ -116,11 +122,14 @@ static void plan_op(struct scenario *scenario, struct model_op *op, unsigned kin
         break;
     case HYPERMESH__OPERATION__OP_ASSET_UPDATE:
         op->amount = 3999 + below(scenario, 3);
-        op->second = below(scenario, 100 * FIXTURE_HYPER);
+        op->second = below(scenario, 60 * FIXTURE_HYPER);
         break;
     case HYPERMESH__OPERATION__OP_ALLOCATE:
         op->share = (uint32_t)(1 + below(scenario, below(scenario, 6) ? 300000 : 1100000));
-        op->amount = below(scenario, 20) ? 1 + below(scenario, 30000) : 600001;
+        op->amount = below(scenario, 20) ? 1 + below(scenario, 60000) : 600001;
+        break;
+    case HYPERMESH__OPERATION__OP_UNBOND:
+        op->amount /= 4;
         break;
     case HYPERMESH__OPERATION__OP_RENEW:
         op->amount = below(scenario, 60000);

@@ -1,0 +1,187 @@
+/* Transactions applied per second by one thread: block after block through finalize and commit, with the
+ * signatures checked in the block and with them checked before (as the door does), in memory and on disk;
+ * beside it what one signature costs.
+ *
+ *   bench_ledger [DIR]   DIR: where to make the store, default $TMPDIR or /tmp */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ledger_fixture.h"
+
+#define BATCH            1000
+#define SECONDS_PER_CASE 2.0
+#define VERIFIES         5000
+
+static double now(void)
+{
+    return (double)hm_mono_ns(hm_clock_system()) / 1e9;
+}
+
+static void must(int rc, const struct fixture *fixture)
+{
+    if (rc == 0)
+        return;
+    (void)fprintf(stderr, "bench_ledger: %s\n", fixture->error.text);
+    exit(1);
+}
+
+static void bench_params(Hypermesh__Params *params)
+{
+    params->work_free_txs = 1000000;
+    params->session_max_ms = UINT64_C(300) * 24 * 3600000;
+    params->base_fee_minimum = 1;
+    params->base_fee_initial = 1;
+}
+
+enum work { TRANSFERS, LEASES };
+
+static const struct {
+    const char *name;
+    size_t ops;
+} works[] = {
+    [TRANSFERS] = {"transfer", 1},
+    [LEASES] = {"allocate and release", 1},
+};
+
+/* One batch of transactions by everybody in turn. Leases: every second block releases what the one before
+ * allocated. */
+static void batch_make(struct fixture *fixture, enum work work, const uint8_t (*asset)[32],
+                       uint8_t (*leases)[32], bool release, struct hm_slice *txs)
+{
+    for (size_t i = 0; i < BATCH; i++) {
+        Hypermesh__Operation *op;
+
+        if (work == TRANSFERS)
+            op = op_transfer(fixture, (enum fixture_role)((i + 1) % POOR), 1);
+        else if (release)
+            op = op_free(fixture, leases[i]);
+        else
+            op = op_allocate(fixture, asset, 1, 1, 3600000);
+        txs[i] = fixture_tx(fixture, (enum fixture_role)(i % POOR), &op, 1);
+    }
+}
+
+static void results_check(const struct fixture *fixture, uint8_t (*leases)[32])
+{
+    for (size_t i = 0; i < BATCH; i++) {
+        const Hypermesh__TxResult *result = fixture->record->results[i];
+
+        if (result->code) {
+            (void)fprintf(stderr, "bench_ledger: %s\n", result->text);
+            exit(1);
+        }
+        if (result->n_created > 0)
+            memcpy(leases[i], result->created[0].data, 32);
+    }
+}
+
+struct measured {
+    double apply; /* seconds in process, finalize, commit */
+    double check; /* seconds in ledger_check_tx */
+    size_t txs;
+};
+
+static void block_run(struct fixture *fixture, struct hm_slice *txs, bool check_first,
+                      struct measured *out)
+{
+    struct hm_slice item;
+    struct ledger_proposal proposal;
+    struct ledger_outcome outcome;
+    struct ledger_view *view;
+    struct hm_slice block;
+    double start = now();
+
+    for (size_t i = 0; check_first && i < BATCH; i++)
+        must(ledger_check_tx(fixture->ledger, txs[i], fixture->next_ms, NULL, &fixture->error),
+             fixture);
+    out->check += now() - start;
+    item = fixture_batch(fixture, txs, BATCH);
+    fixture_propose(fixture, &item, 1, &proposal);
+    start = now();
+    must(ledger_process(fixture->ledger, &proposal, &fixture->error), fixture);
+    must(ledger_finalize(fixture->ledger, &proposal, &outcome, &fixture->error), fixture);
+    must(ledger_commit(fixture->ledger, &fixture->error), fixture);
+    out->apply += now() - start;
+    out->txs += BATCH;
+    must(ledger_view_open(fixture->ledger, &view, &fixture->error), fixture);
+    must(ledger_view_block(view, proposal.height, &fixture->arena, &block, &fixture->record,
+                           &fixture->error),
+         fixture);
+    ledger_view_close(view);
+    fixture->next_ms += FIXTURE_BLOCK_MS;
+}
+
+static void case_run(const char *lmdb_path, enum work work, bool check_first)
+{
+    const struct fixture_options options = {.lmdb_path = lmdb_path, .params = bench_params};
+    static uint8_t leases[BATCH][32];
+    static struct hm_slice txs[BATCH];
+    struct measured measured = {0};
+    struct fixture fixture;
+    uint8_t asset[1][32];
+
+    must(fixture_init(&fixture, &options), &fixture);
+    if (!fixture_do(&fixture, ALICE,
+                    op_register(&fixture, "cpu", 3600, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC)))
+        exit(1);
+    fixture_asset_id(&fixture, ALICE, "cpu", asset[0]);
+    for (bool release = false; measured.apply < SECONDS_PER_CASE || release; release = !release) {
+        batch_make(&fixture, work, (const uint8_t(*)[32])asset, leases, release, txs);
+        block_run(&fixture, txs, check_first, &measured);
+        results_check(&fixture, leases);
+        fixture_forget(&fixture);
+        fixture_resync(&fixture);
+    }
+    (void)printf("%-22s %-7s %-22s %9.0f tx/s in blocks", works[work].name,
+                 lmdb_path ? "disk" : "memory",
+                 check_first ? "signatures known" : "signatures checked",
+                 (double)measured.txs / measured.apply);
+    if (check_first)
+        (void)printf(", %9.0f tx/s at the door", (double)measured.txs / measured.check);
+    (void)printf("\n");
+    fixture_release(&fixture);
+}
+
+static void verify_run(void)
+{
+    struct crypto_ed25519_key key;
+    const uint8_t seed[32] = {1};
+    uint8_t message[32] = {2};
+    uint8_t signature[64];
+    double start;
+
+    crypto_ed25519_from_seed(&key, seed);
+    crypto_ed25519_sign(&key, message, sizeof message, signature);
+    start = now();
+    for (size_t i = 0; i < VERIFIES; i++) {
+        if (crypto_ed25519_verify(key.public_key, message, sizeof message, signature))
+            exit(1);
+    }
+    (void)printf("one Ed25519 check alone                            %9.0f a second\n",
+                 VERIFIES / (now() - start));
+}
+
+int main(int argc, char **argv)
+{
+    const char *base = argc > 1 ? argv[1] : getenv("TMPDIR");
+    unsigned number = 0;
+
+    if (crypto_setup(NULL))
+        return 1;
+    (void)printf("blocks of one batch of %d transactions, one operation each\n", BATCH);
+    for (enum work work = TRANSFERS; work <= LEASES; work++) {
+        for (int disk = 0; disk < 2; disk++) {
+            for (int known = 0; known < 2; known++) {
+                char path[512];
+
+                (void)snprintf(path, sizeof path, "%s/bench-ledger-%u", base ? base : "/tmp",
+                               number++);
+                case_run(disk ? path : NULL, work, known);
+                if (disk)
+                    (void)hm_remove_tree(path, NULL);
+            }
+        }
+    }
+    verify_run();
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* A node of glass: answers what it was set to, remembers what it was asked. Thread-safe. */
+#ifndef FAKE_BACKEND_H
+#define FAKE_BACKEND_H
+
+#include <pthread.h>
+
+#include "api.h"
+
+#define FAKE_ASSETS 5 /* ids: all bytes 0xa0, 0xa1, ... ; owner: the node */
+#define FAKE_LEASES 3 /* ids: all bytes 0xb0, ... ; consumer: user; on asset 0 */
+#define FAKE_BLOCKS 7 /* heights 1 to 7 */
+#define FAKE_JOB    "j0123456789ab"
+
+struct fake {
+    struct api_backend backend; /* pass &fake->backend; ctx is the fake */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* under lock */
+    bool ready;
+    bool stopped;
+    bool held; /* submit blocks while it is set */
+    int fail; /* submit and status fail with this code, when not 0 */
+    unsigned waiting; /* submits that block now */
+    unsigned submits;
+    char account[80]; /* of the last submit or job */
+    struct hm_buf op; /* packed first operation of the last submit; bytes of the last submit_signed */
+    uint64_t duration_seen;
+    Hypermesh__JobState job_state;
+    uint64_t log_bytes;
+    unsigned verify_steps; /* what verify_chain reports */
+    bool verify_fails;
+    bool cancelled;
+    char log_path[128]; /* "": no file yet */
+};
+
+void fake_init(struct fake *fake);
+void fake_release(struct fake *fake);
+void fake_id(uint8_t first, uint8_t out[32]); /* all bytes the same */
+void fake_set_ready(struct fake *fake, bool ready);
+void fake_hold(struct fake *fake, bool held);
+unsigned fake_waiting(struct fake *fake);
+/* Appends a frame to the job's log, making its file; then state, and wakes who waits. */
+void fake_log(struct fake *fake, uint8_t stream, const char *text);
+void fake_job_state(struct fake *fake, Hypermesh__JobState state);
+
+#endif
