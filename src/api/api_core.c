@@ -108,8 +108,8 @@ int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error 
 
 int api_wait_begin(struct api_core *core, struct hm_error *error)
 {
-    if (atomic_fetch_add(&core->waits, 1) >= API_WAITS_MAX) {
-        atomic_fetch_sub(&core->waits, 1);
+    if (atomic_fetch_add(&core->metrics.waits, 1) >= API_WAITS_MAX) {
+        atomic_fetch_sub(&core->metrics.waits, 1);
         return hm_fail(error, HM_EBUSY,
                        "%d streams and waits are open already; close one or ask again later",
                        API_WAITS_MAX);
@@ -119,7 +119,7 @@ int api_wait_begin(struct api_core *core, struct hm_error *error)
 
 void api_wait_end(struct api_core *core)
 {
-    atomic_fetch_sub(&core->waits, 1);
+    atomic_fetch_sub(&core->metrics.waits, 1);
 }
 
 void api_wait_nap(const struct api_core *core, uint64_t turn_started_ns)

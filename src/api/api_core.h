@@ -24,7 +24,6 @@ struct api_core {
     struct hm_buf document; /* openapi.json */
     struct api_metrics metrics;
     atomic_bool closing; /* streams and waits end */
-    atomic_uint waits; /* under way */
 };
 
 /* backend and clock are borrowed. */

@@ -145,8 +145,12 @@ int api_metrics_write(const struct api_metrics *metrics, const struct api_metric
                            "hypermesh_http_received_bytes_total %llu\n"
                            "# HELP hypermesh_http_connections Connections open now.\n"
                            "# TYPE hypermesh_http_connections gauge\n"
-                           "hypermesh_http_connections %u\n",
+                           "hypermesh_http_connections %u\n"
+                           "# HELP hypermesh_http_waits Streams and waiting requests now.\n"
+                           "# TYPE hypermesh_http_waits gauge\n"
+                           "hypermesh_http_waits %u\n",
                            load(&metrics->received_bytes),
-                           atomic_load_explicit(&metrics->connections, memory_order_relaxed));
+                           atomic_load_explicit(&metrics->connections, memory_order_relaxed),
+                           atomic_load_explicit(&metrics->waits, memory_order_relaxed));
     return rc;
 }

@@ -21,7 +21,8 @@ struct api_route_metrics {
 struct api_metrics {
     struct api_route_metrics routes[API_METRIC_ROUTES_MAX]; /* the last one: no route */
     atomic_ullong received_bytes; /* bodies */
-    atomic_uint connections;
+    atomic_uint connections; /* open now */
+    atomic_uint waits; /* streams, and requests that wait for a job, now */
 };
 
 #define API_METRIC_NO_ROUTE (API_METRIC_ROUTES_MAX - 1)

@@ -365,12 +365,15 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **co
 
 /* --- start and stop ---------------------------------------------------------------------------------- */
 
-/* fd is the daemon's from here on, also when it does not start. */
+/* fd is the library's from here on. */
 static struct MHD_Daemon *daemon_start(struct api_server *server, int fd)
 {
     const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                            MHD_USE_POLL | MHD_USE_ITC;
-    struct MHD_Daemon *daemon = MHD_start_daemon(
+
+    /* When it does not start, the library has closed fd or not, depending on how far it got; closing
+     * it again could hit another thread's file, so a failed start may leave one open. */
+    return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, server->connections_max + CONNECTION_SPARE,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -378,10 +381,6 @@ static struct MHD_Daemon *daemon_start(struct api_server *server, int fd)
         MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
         server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_STRICT_FOR_CLIENT,
         1, MHD_OPTION_END);
-
-    if (!daemon)
-        hm_fd_release(&fd);
-    return daemon;
 }
 
 static int open_unix(struct api_server *server, const char *path, struct hm_error *error)

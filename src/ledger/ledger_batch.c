@@ -1,25 +1,45 @@
 #include "ledger_batch.h"
 
-/* Reads transaction i; a bad one is remembered, for the whole batch is refused then. */
+/* Looks at transaction i; a bad one is remembered, for the whole batch is refused then. */
 static int batch_read_tx(const Hypermesh__Params *params, struct ledger_batch *batch, size_t i,
-                         struct hm_arena *arena)
+                         struct hm_arena *scratch)
 {
     struct hm_slice bytes = wire_slice(batch->batch->txs[i]);
-    struct ledger_tx *tx = &batch->txs[i];
+    struct ledger_batch_tx *kept = &batch->txs[i];
     struct hm_error why = {0};
-    int rc = ledger_tx_read(params, bytes, arena, tx, &why);
+    struct ledger_tx tx;
+    int rc = ledger_tx_read(params, bytes, scratch, &tx, &why);
 
     if (rc == HM_ENOMEM)
         return rc;
+    kept->bytes = bytes;
     if (rc) {
-        *tx = (struct ledger_tx){.bytes = bytes, .weight = bytes.len};
+        batch->weight += bytes.len;
+        batch->all_root_signed = false;
         if (!batch->tx_error.code)
             (void)hm_fail(&batch->tx_error, rc, "transaction %zu: %s", i, why.text);
+        return 0;
     }
-    batch->weight += tx->weight;
-    batch->touches_assets = batch->touches_assets || tx->touches_assets;
-    batch->all_root_signed = batch->all_root_signed && tx->tx && tx->tx->root;
+    kept->readable = true;
+    memcpy(kept->digest, tx.digest, sizeof tx.digest);
+    batch->weight += tx.weight;
+    batch->touches_assets = batch->touches_assets || tx.touches_assets;
+    batch->all_root_signed = batch->all_root_signed && tx.tx->root;
     return 0;
+}
+
+static int batch_read_txs(const Hypermesh__Params *params, struct ledger_batch *batch)
+{
+    struct hm_arena scratch;
+    int rc = 0;
+
+    hm_arena_init(&scratch, LEDGER_TX_ARENA_BYTES);
+    for (size_t i = 0; rc == 0 && i < batch->batch->n_txs; i++) {
+        hm_arena_clear(&scratch);
+        rc = batch_read_tx(params, batch, i, &scratch);
+    }
+    hm_arena_release(&scratch);
+    return rc;
 }
 
 static int batch_root(struct ledger_batch *batch, struct hm_arena *arena)
@@ -49,19 +69,14 @@ int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
     if (batch.batch->n_txs == 0 || batch.batch->n_txs > params->max_batch_txs)
         return hm_fail(error, HM_ELIMIT, "a batch has 1 to %u transactions, this has %zu",
                        params->max_batch_txs, batch.batch->n_txs);
-    rc = WIRE_UNPACK(hypermesh__batch_head, wire_slice(batch.batch->head), LEDGER_BATCH_MAX_BYTES,
+    rc = WIRE_UNPACK(hypermesh__batch_head, wire_slice(batch.batch->head), LEDGER_HEAD_MAX_BYTES,
                      arena, &batch.head, &batch.head_error);
     if (rc)
         batch.head = NULL;
     batch.txs = hm_arena_alloc(arena, batch.batch->n_txs * sizeof *batch.txs);
-    if (rc == HM_ENOMEM || !batch.txs)
-        return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
     batch.weight = batch.batch->head.len;
-    for (size_t i = 0; i < batch.batch->n_txs; i++) {
-        if (batch_read_tx(params, &batch, i, arena))
-            return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
-    }
-    if (batch_root(&batch, arena))
+    if (rc == HM_ENOMEM || !batch.txs || batch_read_txs(params, &batch) ||
+        batch_root(&batch, arena))
         return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
     *out = batch;
     return 0;
@@ -167,7 +182,7 @@ int ledger_batch_space(const struct ledger_batch *batch, const Hypermesh__Params
 
 /* --- in a block --- */
 
-static int placed_add(struct ledger_block *block, const struct ledger_tx *tx, uint32_t item,
+static int placed_add(struct ledger_block *block, const struct ledger_batch_tx *tx, uint32_t item,
                       uint32_t number, struct ledger_placed **out, struct hm_error *error)
 {
     Hypermesh__TxResult *result = hm_arena_alloc(&block->arena, sizeof *result);
@@ -187,7 +202,7 @@ static int placed_add(struct ledger_block *block, const struct ledger_tx *tx, ui
     if (!result || !digest)
         return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
     *result = (Hypermesh__TxResult)HYPERMESH__TX_RESULT__INIT;
-    if (tx->tx)
+    if (tx->readable)
         result->digest = wire_bytes(digest, CRYPTO_HASH_BYTES);
     *out = &block->placed[block->placed_count++];
     **out = (struct ledger_placed){.result = result, .item = item, .tx = number};
@@ -264,6 +279,20 @@ static int batch_judge(struct ledger_block *block, const struct ledger_batch *ba
     return *code ? 0 : plot_keep(block, node->plot, plot, error);
 }
 
+static int batch_apply_tx(struct ledger_block *block, const struct ledger_batch_tx *known,
+                          uint32_t item, uint32_t number, const Hypermesh__PlotCommitment *plot,
+                          struct hm_error *error)
+{
+    struct ledger_placed *placed;
+    struct ledger_tx tx;
+    int rc = placed_add(block, known, item, number, &placed, error);
+
+    hm_arena_clear(&block->scratch);
+    if (rc == 0)
+        rc = ledger_tx_read(block->params, known->bytes, &block->scratch, &tx, error);
+    return rc ? rc : ledger_tx_apply(block, &tx, plot, placed->result, placed, error);
+}
+
 int ledger_batch_apply(struct ledger_block *block, struct hm_slice bytes, uint32_t item,
                        struct hm_error *error)
 {
@@ -295,15 +324,7 @@ int ledger_batch_apply(struct ledger_block *block, struct hm_slice bytes, uint32
     }
     if (code)
         return batch_refuse(block, &batch, item, &why, error);
-    for (uint32_t i = 0; i < batch.batch->n_txs; i++) {
-        struct ledger_placed *placed;
-
-        hm_arena_clear(&block->scratch);
-        rc = placed_add(block, &batch.txs[i], item, i, &placed, error);
-        if (rc == 0)
-            rc = ledger_tx_apply(block, &batch.txs[i], plot, placed->result, placed, error);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    for (uint32_t i = 0; rc == 0 && i < batch.batch->n_txs; i++)
+        rc = batch_apply_tx(block, &batch.txs[i], item, i, plot, error);
+    return rc;
 }

@@ -4,13 +4,21 @@
 
 #include "ledger_tx.h"
 
+/* What is known of a transaction before it is read for good: a few small facts each, so that a batch made
+ * to unfold to a thousand times its size never does so all at once. */
+struct ledger_batch_tx {
+    struct hm_slice bytes;
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    bool readable; /* the envelope parses, so there is a digest */
+};
+
 struct ledger_batch {
     Hypermesh__Batch *batch;
     Hypermesh__BatchHead *head; /* NULL when it does not parse */
     struct hm_error head_error;
-    struct ledger_tx *txs; /* batch->n_txs; tx NULL in one that does not parse */
-    struct hm_error tx_error; /* of the first that does not */
-    uint8_t tx_root[CRYPTO_HASH_BYTES]; /* over those that parse, when all do */
+    struct ledger_batch_tx *txs; /* batch->n_txs */
+    struct hm_error tx_error; /* of the first transaction that is not readable */
+    uint8_t tx_root[CRYPTO_HASH_BYTES];
     uint64_t weight;
     bool touches_assets;
     bool all_root_signed;

@@ -28,7 +28,7 @@ struct ledger {
     const Hypermesh__Params *params;
     struct ledger_seen seen;
     struct ledger_block *block; /* between finalize and commit or abandon */
-    struct ledger_block *done;  /* committed: its record is read until the next finalize */
+    struct ledger_block *done; /* committed: its record is read until the next finalize */
 };
 
 /* A line of history waiting to be written. */

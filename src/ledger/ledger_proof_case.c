@@ -9,7 +9,7 @@ struct ledger_proof_case {
     char chain_id[LEDGER_CHAIN_ID_MAX_BYTES + 1];
     struct hm_arena *arena;
     struct ledger_batch batch;
-    const struct ledger_tx *tx;
+    struct ledger_tx tx;
     /* What the verifiers are told. */
     Hypermesh__TxFacts facts;
     Hypermesh__Account account; /* presence, for Time */
@@ -55,15 +55,16 @@ static int case_new(struct ledger_view *view, struct hm_slice bytes, size_t inde
                        "the batch has %zu transactions, there is no number "
                        "%zu",
                        that->batch.batch->n_txs, index);
-    that->tx = &that->batch.txs[index];
     rc = ledger_batch_shape(&that->batch, that->chain_id, error);
     if (rc == 0)
-        rc = ledger_tx_shape(that->tx, that->chain_id, that->params, error);
+        rc = ledger_tx_read(that->params, that->batch.txs[index].bytes, arena, &that->tx, error);
+    if (rc == 0)
+        rc = ledger_tx_shape(&that->tx, that->chain_id, that->params, error);
     if (rc)
         return rc;
     that->facts = (Hypermesh__TxFacts)HYPERMESH__TX_FACTS__INIT;
     that->account = (Hypermesh__Account)HYPERMESH__ACCOUNT__INIT;
-    if (anchor_keep(that, view->txn, last, that->tx->body->anchor_height, &that->tx_anchor) ||
+    if (anchor_keep(that, view->txn, last, that->tx.body->anchor_height, &that->tx_anchor) ||
         anchor_keep(that, view->txn, last, that->batch.head->anchor_height, &that->head_anchor))
         return no_memory(error);
     *out = that;
@@ -99,8 +100,8 @@ static uint64_t bond_needed(const struct ledger_proof_case *that)
 {
     uint64_t needed = 0;
 
-    for (size_t i = 0; i < that->tx->body->n_ops; i++) {
-        uint64_t bond = ledger_op_bond_needed(that->params, that->tx->body->ops[i]->op_case);
+    for (size_t i = 0; i < that->tx.body->n_ops; i++) {
+        uint64_t bond = ledger_op_bond_needed(that->params, that->tx.body->ops[i]->op_case);
 
         if (bond > needed)
             needed = bond;
@@ -120,13 +121,13 @@ int ledger_proof_case_offered(struct ledger_view *view, struct hm_slice batch, s
 
     if (rc)
         return rc;
-    rc = ledger_read_account(view->txn, that->tx->body->account.data, arena, &account, error);
+    rc = ledger_read_account(view->txn, that->tx.body->account.data, arena, &account, error);
     if (rc)
         return rc;
     rc = ledger_read_account(view->txn, that->batch.head->node.data, arena, &node, error);
     if (rc)
         return rc;
-    session = that->tx->tx->root ? NULL : ledger_tx_session(that->tx, account);
+    session = that->tx.tx->root ? NULL : ledger_tx_session(&that->tx, account);
     that->account = *account;
     that->node = node;
     that->time_ms = now_ms;
@@ -158,7 +159,7 @@ static const char *space_shows(const struct ledger_proof_case *that)
     char size[32];
 
     wire_account_text(that->batch.head->node.data, node);
-    if (!that->tx->touches_assets && that->batch.head->n_openings == 0)
+    if (!that->tx.touches_assets && that->batch.head->n_openings == 0)
         return hm_arena_printf(that->arena,
                                "WHERE: it touches no asset, so it needs and carries no Space "
                                "proof; it came in through node %s",
@@ -205,11 +206,11 @@ static const char *stake_shows(const struct ledger_proof_case *that)
     char needed[40];
     const char *key = "its root keys (Ed25519 and ML-DSA-65)";
 
-    wire_account_text(that->tx->body->account.data, account);
+    wire_account_text(that->tx.body->account.data, account);
     hm_decimal_format(that->facts.bonded, 9, bonded);
     hm_decimal_format(that->facts.bond_needed, 9, needed);
-    if (!that->tx->tx->root) {
-        const char *hex = short_hex(that->arena, that->tx->body->session_key);
+    if (!that->tx.tx->root) {
+        const char *hex = short_hex(that->arena, that->tx.body->session_key);
 
         key = hm_arena_printf(that->arena, "its session key %s…, whose scope covers this",
                               hex ? hex : "");
@@ -222,10 +223,10 @@ static const char *stake_shows(const struct ledger_proof_case *that)
 
 static int stake_check(const struct ledger_proof_case *that, struct hm_error *error)
 {
-    int rc = proof_signature_verify(that->tx->tx, that->tx->body, that->tx->digest, error);
+    int rc = proof_signature_verify(that->tx.tx, that->tx.body, that->tx.digest, error);
 
     if (rc == 0)
-        rc = ledger_tx_rights(that->tx, that->facts.session, that->time_ms, error);
+        rc = ledger_tx_rights(&that->tx, that->facts.session, that->time_ms, error);
     return rc ? rc
               : proof_stake_verify(that->facts.bonded, that->facts.bond_needed, "do this", error);
 }
@@ -234,8 +235,8 @@ static int stake_check(const struct ledger_proof_case *that, struct hm_error *er
 
 static bool has_settle(const struct ledger_proof_case *that)
 {
-    for (size_t i = 0; i < that->tx->body->n_ops; i++) {
-        if (that->tx->body->ops[i]->op_case == HYPERMESH__OPERATION__OP_SETTLE)
+    for (size_t i = 0; i < that->tx.body->n_ops; i++) {
+        if (that->tx.body->ops[i]->op_case == HYPERMESH__OPERATION__OP_SETTLE)
             return true;
     }
     return false;
@@ -247,7 +248,7 @@ static const char *work_shows(const struct ledger_proof_case *that)
                            "WHAT: effort was spent on exactly this: its digest begins with %u zero "
                            "bits where the account's rate asked for %u, about %" PRIu64
                            " hashes. It is a price, not a vote%s",
-                           proof_work_bits(that->tx->digest), that->facts.work_bits,
+                           proof_work_bits(that->tx.digest), that->facts.work_bits,
                            UINT64_C(1) << (that->facts.work_bits & 63),
                            has_settle(that)
                                ? "; the usage record and the result's digest in it can "
@@ -259,18 +260,17 @@ static const char *work_shows(const struct ledger_proof_case *that)
 
 static const char *time_shows(const struct ledger_proof_case *that)
 {
-    const char *presence = short_hex(that->arena, that->tx->body->presence);
+    const char *presence = short_hex(that->arena, that->tx.body->presence);
     char when[32];
 
     hm_time_format_ms(that->time_ms, when);
-    return hm_arena_printf(that->arena,
-                           "WHEN: after block %" PRIu64
-                           ", whose hash it names; as the account's next act after presence %s…; "
-                           "within %" PRIu64
-                           " ms of block time %s. It is an order and a window, not a certified "
-                           "clock",
-                           that->tx->body->anchor_height, presence ? presence : "",
-                           that->params->time_window_ms, when);
+    return hm_arena_printf(
+        that->arena,
+        "WHEN: after block %" PRIu64
+        ", whose hash it names; as the account's next act after presence %s…; "
+        "within %" PRIu64 " ms of block time %s. It is an order and a window, not a certified "
+        "clock",
+        that->tx.body->anchor_height, presence ? presence : "", that->params->time_window_ms, when);
 }
 
 static int time_check(const struct ledger_proof_case *that, struct hm_error *error)
@@ -281,7 +281,7 @@ static int time_check(const struct ledger_proof_case *that, struct hm_error *err
                                     .now_ms = that->time_ms,
                                     .anchor_known = that->tx_anchor};
 
-    return ledger_tx_time(that->tx, &facts, error);
+    return ledger_tx_time(&that->tx, &facts, error);
 }
 
 int ledger_proof_case_check(struct ledger_proof_case *that, enum ledger_proof_kind kind,
@@ -300,7 +300,7 @@ int ledger_proof_case_check(struct ledger_proof_case *that, enum ledger_proof_ki
         text = stake_shows(that);
         break;
     case LEDGER_PROOF_WORK:
-        rc = ledger_tx_work(that->tx, that->facts.work_bits, error);
+        rc = ledger_tx_work(&that->tx, that->facts.work_bits, error);
         text = work_shows(that);
         break;
     case LEDGER_PROOF_TIME:

@@ -170,15 +170,13 @@ static void cgroup_v2_enable(const char *folder, const struct runtime_cgroup_hos
 
 static int cgroup_open_v2(const struct runtime_cgroup_job *job, struct hm_error *error)
 {
-    char parent[256];
+    static const char parent[] = "/sys/fs/cgroup" CGROUP_PARENT;
 
-    snprintf(parent, sizeof(parent), "/sys/fs/cgroup" CGROUP_PARENT);
     cgroup_v2_enable("/sys/fs/cgroup", job->host);
-    if (cgroup_mkdir(parent) != 0)
-        return hm_fail_errno(error, HM_EPERM, "cannot make the cgroup %s", parent);
-    cgroup_v2_enable(parent, job->host);
     if (cgroup_make("/sys/fs/cgroup", job->path) != 0)
         return hm_fail_errno(error, HM_EPERM, "cannot make the cgroup %s", job->path);
+    /* From here on the parent is not empty and stays; its children get their files now. */
+    cgroup_v2_enable(parent, job->host);
     return 0;
 }
 
@@ -205,12 +203,14 @@ static void cgroup_v1_cpuset(const struct runtime_cgroup_job *job)
     }
 }
 
+/* In every hierarchy, not only those with limits: where the job has a group of its own, the end of
+ * another job cannot take the common parent away while the OCI runtime makes its group there. */
 static int cgroup_open_v1(const struct runtime_cgroup_job *job, struct hm_error *error)
 {
-    for (size_t i = 0; i < RUNTIME_CONTROLLER_COUNT; i++) {
-        const char *mount = job->host->controllers[i];
+    for (size_t i = 0; i < job->host->mount_count; i++) {
+        const char *mount = job->host->mounts[i];
 
-        if (mount[0] != 0 && cgroup_make(mount, job->path) != 0)
+        if (cgroup_make(mount, job->path) != 0)
             return hm_fail_errno(error, HM_EPERM, "cannot make the cgroup %s%s", mount, job->path);
     }
     if (job->host->controllers[RUNTIME_CONTROLLER_CPUSET][0] != 0)

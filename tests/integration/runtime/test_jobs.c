@@ -4,6 +4,7 @@
  * v2 alone, where crun works. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -520,6 +521,56 @@ static void test_same_id_twice(void **state)
     assert_outcome(&job, FINISHED);
     assert_string_equal(job.out, "unharmed\n");
     fixture_job_release(&job);
+}
+
+/* --- many at once -------------------------------------------------------------------------------- */
+#define CROWD_THREADS 4
+#define CROWD_JOBS    4
+
+struct crowd {
+    pthread_t thread;
+    unsigned number;
+    int rc;
+    struct hm_error error;
+};
+
+static void *crowd_run(void *arg)
+{
+    struct crowd *one = arg;
+
+    for (unsigned i = 0; i < CROWD_JOBS && one->rc == 0; i++) {
+        struct fixture_job job;
+
+        fixture_job(&fixture, &job, "sleep 0.0$(($RANDOM % 9)); exit 5");
+        snprintf(job.id, sizeof(job.id), "crowd%dx%ux%u", (int)getpid(), one->number, i);
+        snprintf(job.dir, sizeof(job.dir), "%s/jobs/%s", fixture.dir, job.id);
+        one->rc = runtime_job_run(fixture.images, &fixture.machine, &job.request, &job.result,
+                                  &one->error);
+        if (one->rc == 0 && job.result.exit_code != 5)
+            one->rc = hm_fail(&one->error, HM_EINTERNAL, "exit code %d: %s", job.result.exit_code,
+                              job.result.reason);
+    }
+    return NULL;
+}
+
+static void test_many_at_once(void **state)
+{
+    struct crowd crowd[CROWD_THREADS];
+    char id[40];
+
+    (void)state;
+    for (unsigned i = 0; i < CROWD_THREADS; i++) {
+        crowd[i] = (struct crowd){.number = i};
+        assert_int_equal(pthread_create(&crowd[i].thread, NULL, crowd_run, &crowd[i]), 0);
+    }
+    for (unsigned i = 0; i < CROWD_THREADS; i++)
+        assert_int_equal(pthread_join(crowd[i].thread, NULL), 0);
+    for (unsigned i = 0; i < CROWD_THREADS; i++) {
+        if (crowd[i].rc != 0)
+            fail_msg("%s", crowd[i].error.text);
+    }
+    snprintf(id, sizeof(id), "crowd%d", (int)getpid());
+    fixture_assert_gone(id);
 }
 
 /* --- a node that is killed while its job runs ---------------------------------------------------- */

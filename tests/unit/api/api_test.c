@@ -23,8 +23,8 @@ int api_test_teardown(void **state)
     return 0;
 }
 
-unsigned api_test_ask(struct api_test *test, const char *method, const char *target, const char *type,
-                      const char *body)
+unsigned api_test_ask(struct api_test *test, const char *method, const char *target,
+                      const char *type, const char *body)
 {
     const struct api_request request = {
         .method = method,
@@ -42,7 +42,8 @@ unsigned api_test_ask(struct api_test *test, const char *method, const char *tar
     return test->response.status;
 }
 
-unsigned api_test_json(struct api_test *test, const char *method, const char *target, const char *body)
+unsigned api_test_json(struct api_test *test, const char *method, const char *target,
+                       const char *body)
 {
     HM_AUTOFREE char *copy = hm_strdup(body);
 

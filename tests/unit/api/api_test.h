@@ -18,10 +18,11 @@ int api_test_setup(void **state);
 int api_test_teardown(void **state);
 
 /* As the owner over the unix socket; type and body may be NULL. Returns the status. */
-unsigned api_test_ask(struct api_test *test, const char *method, const char *target, const char *type,
-                      const char *body);
+unsigned api_test_ask(struct api_test *test, const char *method, const char *target,
+                      const char *type, const char *body);
 /* The same with a JSON body (' for "). */
-unsigned api_test_json(struct api_test *test, const char *method, const char *target, const char *body);
+unsigned api_test_json(struct api_test *test, const char *method, const char *target,
+                       const char *body);
 /* Body of the last answer. */
 const char *api_test_body(struct api_test *test);
 json_t *api_test_parse(struct api_test *test); /* NULL: not JSON; the caller decrefs */

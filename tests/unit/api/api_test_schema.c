@@ -20,7 +20,8 @@ static bool type_fits(const char *type, const json_t *value)
            (strcmp(type, "integer") == 0 && json_is_integer(value)) ||
            (strcmp(type, "boolean") == 0 && json_is_boolean(value)) ||
            (strcmp(type, "object") == 0 && json_is_object(value)) ||
-           (strcmp(type, "array") == 0 && json_is_array(value)) || (strcmp(type, "null") == 0 && json_is_null(value));
+           (strcmp(type, "array") == 0 && json_is_array(value)) ||
+           (strcmp(type, "null") == 0 && json_is_null(value));
 }
 
 static const char *check_type(const json_t *schema, const json_t *value)
@@ -32,8 +33,10 @@ static const char *check_type(const json_t *schema, const json_t *value)
     if (!type)
         return NULL;
     if (json_is_string(type))
-        return type_fits(json_string_value(type), value) ? NULL : fail("type", json_string_value(type));
-    json_array_foreach (type, i, one) {
+        return type_fits(json_string_value(type), value) ? NULL
+                                                         : fail("type", json_string_value(type));
+    json_array_foreach(type, i, one)
+    {
         if (type_fits(json_string_value(one), value))
             return NULL;
     }
@@ -64,11 +67,13 @@ static const char *check_object(const json_t *document, const json_t *schema, js
     json_t *entry;
     size_t i;
 
-    json_array_foreach (required, i, entry) {
+    json_array_foreach(required, i, entry)
+    {
         if (!json_object_get(value, json_string_value(entry)))
             return fail("missing", json_string_value(entry));
     }
-    json_object_foreach (value, key, entry) {
+    json_object_foreach(value, key, entry)
+    {
         const json_t *of = json_object_get(properties, key);
         const char *found;
 
@@ -86,7 +91,8 @@ static const char *check_object(const json_t *document, const json_t *schema, js
     return NULL;
 }
 
-static const char *check_reference(const json_t *document, const json_t *reference, const json_t *value)
+static const char *check_reference(const json_t *document, const json_t *reference,
+                                   const json_t *value)
 {
     static const char prefix[] = "#/components/schemas/";
     const char *path = json_string_value(reference);
@@ -96,7 +102,8 @@ static const char *check_reference(const json_t *document, const json_t *referen
     if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
         return fail("reference", path);
     found = json_object_get(schemas, path + sizeof(prefix) - 1);
-    return found ? api_test_schema_fault(document, found, value) : fail("reference to nothing", path);
+    return found ? api_test_schema_fault(document, found, value)
+                 : fail("reference to nothing", path);
 }
 
 static const char *check_any(const json_t *document, const json_t *choices, const json_t *value)
@@ -105,7 +112,8 @@ static const char *check_any(const json_t *document, const json_t *choices, cons
     json_t *choice;
     size_t i;
 
-    json_array_foreach (choices, i, choice) {
+    json_array_foreach(choices, i, choice)
+    {
         const char *now = api_test_schema_fault(document, choice, value);
 
         if (!now)
@@ -133,7 +141,8 @@ const char *api_test_schema_fault(const json_t *document, const json_t *schema, 
     if (!found && json_is_object(value))
         found = check_object(document, schema, (json_t *)(uintptr_t)value);
     if (items && json_is_array(value)) {
-        json_array_foreach (value, i, entry) {
+        json_array_foreach(value, i, entry)
+        {
             if (!found)
                 found = api_test_schema_fault(document, items, entry);
         }

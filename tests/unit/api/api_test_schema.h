@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 /* NULL when it fits; otherwise what does not, in static text valid until the next call. */
-const char *api_test_schema_fault(const json_t *document, const json_t *schema, const json_t *value);
+const char *api_test_schema_fault(const json_t *document, const json_t *schema,
+                                  const json_t *value);
 
 #endif

@@ -27,7 +27,8 @@ static char *text_of(struct hm_arena *arena, const char *text)
 
 /* --- the node itself ---------------------------------------------------------------------------------- */
 
-static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out, struct hm_error *error)
+static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out,
+                       struct hm_error *error)
 {
     static const char *warnings[] = {"memory limits \"do not\" hold here"};
     struct fake *fake = ctx;
@@ -99,8 +100,11 @@ static int fake_scan(void *ctx, struct hm_arena *arena, struct api_scan_item **o
                                       .live = live,
                                       .live_count = 1,
                                       .asset = hm_arena_dup(arena, id, sizeof(id))};
-    items[1] = (struct api_scan_item){
-        .kind = "memory", .hardware_id = "mem-0", .title = "RAM", .unit = "bytes", .health = "one bank fails"};
+    items[1] = (struct api_scan_item){.kind = "memory",
+                                      .hardware_id = "mem-0",
+                                      .title = "RAM",
+                                      .unit = "bytes",
+                                      .health = "one bank fails"};
     *out = items;
     *count = 2;
     *notes = words;
@@ -123,8 +127,8 @@ static int fake_doctor(void *ctx, struct hm_arena *arena, struct api_check **out
 
 /* --- accounts and acts ---------------------------------------------------------------------------------- */
 
-static int fake_account(void *ctx, const char *name_or_id, struct hm_arena *arena, struct api_account *out,
-                        struct hm_error *error)
+static int fake_account(void *ctx, const char *name_or_id, struct hm_arena *arena,
+                        struct api_account *out, struct hm_error *error)
 {
     Hypermesh__Account *state = hm_arena_alloc(arena, sizeof(*state));
     uint8_t id[32];
@@ -142,7 +146,10 @@ static int fake_account(void *ctx, const char *name_or_id, struct hm_arena *aren
     hypermesh__account__init(state);
     state->hyper = 1500000000;
     state->txs = 3;
-    *out = (struct api_account){.state = state, .name = first == 1 ? "user" : first == 2 ? "node" : NULL};
+    *out = (struct api_account){.state = state,
+                                .name = first == 1   ? "user"
+                                        : first == 2 ? "node"
+                                                     : NULL};
     fake_id(first, out->id);
     return 0;
 }
@@ -161,8 +168,8 @@ static int fake_accounts(void *ctx, struct hm_arena *arena, struct api_account *
     return rc;
 }
 
-static int fake_account_create(void *ctx, const char *name, struct hm_arena *arena, struct api_account *out,
-                               struct hm_error *error)
+static int fake_account_create(void *ctx, const char *name, struct hm_arena *arena,
+                               struct api_account *out, struct hm_error *error)
 {
     (void)ctx;
     if (strcmp(name, "user") == 0)
@@ -172,7 +179,8 @@ static int fake_account_create(void *ctx, const char *name, struct hm_arena *are
     return 0;
 }
 
-static int fake_done(struct fake *fake, struct hm_arena *arena, struct api_receipt *out, struct hm_error *error)
+static int fake_done(struct fake *fake, struct hm_arena *arena, struct api_receipt *out,
+                     struct hm_error *error)
 {
     fake->submits++;
     fake->waiting++;
@@ -190,8 +198,9 @@ static int fake_done(struct fake *fake, struct hm_arena *arena, struct api_recei
     return 0;
 }
 
-static int fake_submit(void *ctx, const char *account, Hypermesh__Operation *const *ops, size_t count,
-                       struct hm_arena *arena, struct api_receipt *out, struct hm_error *error)
+static int fake_submit(void *ctx, const char *account, Hypermesh__Operation *const *ops,
+                       size_t count, struct hm_arena *arena, struct api_receipt *out,
+                       struct hm_error *error)
 {
     struct fake *fake = ctx;
     int rc;
@@ -206,8 +215,8 @@ static int fake_submit(void *ctx, const char *account, Hypermesh__Operation *con
     return rc;
 }
 
-static int fake_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *arena, struct api_receipt *out,
-                              struct hm_error *error)
+static int fake_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *arena,
+                              struct api_receipt *out, struct hm_error *error)
 {
     struct fake *fake = ctx;
     int rc;
@@ -221,8 +230,9 @@ static int fake_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *ar
     return rc;
 }
 
-static int fake_signing(void *ctx, const uint8_t account[32], struct hm_arena *arena, Hypermesh__TxBody *out,
-                        unsigned *work_bits, uint64_t *base_fee, struct hm_error *error)
+static int fake_signing(void *ctx, const uint8_t account[32], struct hm_arena *arena,
+                        Hypermesh__TxBody *out, unsigned *work_bits, uint64_t *base_fee,
+                        struct hm_error *error)
 {
     (void)ctx;
     (void)error;
@@ -265,8 +275,8 @@ static Hypermesh__Asset *make_asset(struct hm_arena *arena, unsigned index)
     return asset;
 }
 
-static int fake_asset(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Asset **out,
-                      uint8_t address[16], struct hm_error *error)
+static int fake_asset(void *ctx, const uint8_t id[32], struct hm_arena *arena,
+                      Hypermesh__Asset **out, uint8_t address[16], struct hm_error *error)
 {
     (void)ctx;
     if (id[0] < 0xa0 || id[0] >= 0xa0 + FAKE_ASSETS)
@@ -279,8 +289,8 @@ static int fake_asset(void *ctx, const uint8_t id[32], struct hm_arena *arena, H
 }
 
 static int fake_assets(void *ctx, const char *owner, Hypermesh__AssetKind kind, bool with_retired,
-                       const struct api_page *page, struct hm_arena *arena, Hypermesh__Asset ***out, size_t *count,
-                       struct hm_error *error)
+                       const struct api_page *page, struct hm_arena *arena, Hypermesh__Asset ***out,
+                       size_t *count, struct hm_error *error)
 {
     Hypermesh__Asset **list = hm_arena_alloc(arena, FAKE_ASSETS * sizeof(*list));
 
@@ -300,8 +310,9 @@ static int fake_assets(void *ctx, const char *owner, Hypermesh__AssetKind kind, 
     return 0;
 }
 
-static int fake_asset_history(void *ctx, const uint8_t id[32], uint64_t from, size_t limit, struct hm_arena *arena,
-                              Hypermesh__AssetEvent ***out, size_t *count, struct hm_error *error)
+static int fake_asset_history(void *ctx, const uint8_t id[32], uint64_t from, size_t limit,
+                              struct hm_arena *arena, Hypermesh__AssetEvent ***out, size_t *count,
+                              struct hm_error *error)
 {
     Hypermesh__AssetEvent **list = hm_arena_alloc(arena, 3 * sizeof(*list));
 
@@ -349,8 +360,8 @@ static Hypermesh__Lease *make_lease(struct hm_arena *arena, unsigned index)
 }
 
 static int fake_leases(void *ctx, const char *party, const uint8_t *asset, bool active_only,
-                       const struct api_page *page, struct hm_arena *arena, Hypermesh__Lease ***out, size_t *count,
-                       struct hm_error *error)
+                       const struct api_page *page, struct hm_arena *arena, Hypermesh__Lease ***out,
+                       size_t *count, struct hm_error *error)
 {
     Hypermesh__Lease **list = hm_arena_alloc(arena, FAKE_LEASES * sizeof(*list));
 
@@ -368,8 +379,8 @@ static int fake_leases(void *ctx, const char *party, const uint8_t *asset, bool 
     return 0;
 }
 
-static int fake_lease(void *ctx, const uint8_t id[32], struct hm_arena *arena, Hypermesh__Lease **out,
-                      struct hm_error *error)
+static int fake_lease(void *ctx, const uint8_t id[32], struct hm_arena *arena,
+                      Hypermesh__Lease **out, struct hm_error *error)
 {
     (void)ctx;
     if (id[0] < 0xb0 || id[0] >= 0xb0 + FAKE_LEASES)
@@ -378,8 +389,9 @@ static int fake_lease(void *ctx, const uint8_t id[32], struct hm_arena *arena, H
     return 0;
 }
 
-static int fake_chain(void *ctx, struct hm_arena *arena, Hypermesh__Params **params, Hypermesh__Supply **supply,
-                      Hypermesh__Genesis **genesis, struct hm_error *error)
+static int fake_chain(void *ctx, struct hm_arena *arena, Hypermesh__Params **params,
+                      Hypermesh__Supply **supply, Hypermesh__Genesis **genesis,
+                      struct hm_error *error)
 {
     (void)ctx;
     (void)error;
@@ -411,15 +423,16 @@ static void make_block(struct hm_arena *arena, uint64_t height, struct api_block
     out->txs = 1;
 }
 
-static int fake_blocks(void *ctx, uint64_t from, size_t limit, struct hm_arena *arena, struct api_block **out,
-                       size_t *count, struct hm_error *error)
+static int fake_blocks(void *ctx, uint64_t from, size_t limit, struct hm_arena *arena,
+                       struct api_block **out, size_t *count, struct hm_error *error)
 {
     struct api_block *list = hm_arena_alloc(arena, FAKE_BLOCKS * sizeof(*list));
 
     (void)ctx;
     (void)error;
     *count = 0;
-    for (uint64_t height = from < FAKE_BLOCKS ? from : FAKE_BLOCKS; height > 0 && *count < limit; height--)
+    for (uint64_t height = from < FAKE_BLOCKS ? from : FAKE_BLOCKS; height > 0 && *count < limit;
+         height--)
         make_block(arena, height, &list[(*count)++]);
     *out = list;
     return 0;
@@ -469,8 +482,8 @@ static int fake_tx(void *ctx, const uint8_t digest[32], struct hm_arena *arena, 
     return 0;
 }
 
-static int fake_state_proof(void *ctx, struct hm_slice key, struct hm_arena *arena, struct api_state_proof *out,
-                            struct hm_error *error)
+static int fake_state_proof(void *ctx, struct hm_slice key, struct hm_arena *arena,
+                            struct api_state_proof *out, struct hm_error *error)
 {
     (void)ctx;
     (void)error;
@@ -503,8 +516,9 @@ static int fake_validate_tx(void *ctx, const uint8_t digest[32], struct hm_arena
     return fake_reports(arena, digest[0] == 0xd0, out);
 }
 
-static int fake_validate_batch(void *ctx, struct hm_slice batch, size_t tx_index, struct hm_arena *arena,
-                               Hypermesh__ProofReport **out, struct hm_error *error)
+static int fake_validate_batch(void *ctx, struct hm_slice batch, size_t tx_index,
+                               struct hm_arena *arena, Hypermesh__ProofReport **out,
+                               struct hm_error *error)
 {
     (void)ctx;
     (void)batch;
@@ -513,8 +527,8 @@ static int fake_validate_batch(void *ctx, struct hm_slice batch, size_t tx_index
     return fake_reports(arena, true, out);
 }
 
-static int fake_verify(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total), void *pctx,
-                       uint64_t *blocks, uint64_t *txs, struct hm_error *error)
+static int fake_verify(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total),
+                       void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error)
 {
     const struct timespec nap = {.tv_nsec = 2000000};
     struct fake *fake = ctx;
@@ -564,8 +578,8 @@ static int fake_job(void *ctx, const char *id, struct hm_arena *arena, Hypermesh
     return 0;
 }
 
-static int fake_jobs(void *ctx, const char *after, size_t limit, struct hm_arena *arena, Hypermesh__JobRecord ***out,
-                     size_t *count, struct hm_error *error)
+static int fake_jobs(void *ctx, const char *after, size_t limit, struct hm_arena *arena,
+                     Hypermesh__JobRecord ***out, size_t *count, struct hm_error *error)
 {
     Hypermesh__JobRecord **list = hm_arena_alloc(arena, FAKE_JOBS * sizeof(*list));
     struct fake *fake = ctx;
@@ -587,8 +601,9 @@ static int fake_jobs(void *ctx, const char *after, size_t limit, struct hm_arena
     return 0;
 }
 
-static int fake_job_create(void *ctx, const Hypermesh__JobSpec *spec, const char *account, struct hm_arena *arena,
-                           Hypermesh__JobRecord **out, struct hm_error *error)
+static int fake_job_create(void *ctx, const Hypermesh__JobSpec *spec, const char *account,
+                           struct hm_arena *arena, Hypermesh__JobRecord **out,
+                           struct hm_error *error)
 {
     struct fake *fake = ctx;
 
@@ -613,8 +628,8 @@ static int fake_job_cancel(void *ctx, const char *id, struct hm_error *error)
     return 0;
 }
 
-static int fake_job_wait(void *ctx, const char *id, Hypermesh__JobState seen_state, uint64_t seen_log_bytes,
-                         unsigned timeout_ms, struct hm_error *error)
+static int fake_job_wait(void *ctx, const char *id, Hypermesh__JobState seen_state,
+                         uint64_t seen_log_bytes, unsigned timeout_ms, struct hm_error *error)
 {
     struct fake *fake = ctx;
     struct timespec until;
@@ -628,7 +643,8 @@ static int fake_job_wait(void *ctx, const char *id, Hypermesh__JobState seen_sta
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     (void)pthread_mutex_lock(&fake->lock);
-    while (timed_out != ETIMEDOUT && fake->job_state == seen_state && fake->log_bytes <= seen_log_bytes)
+    while (timed_out != ETIMEDOUT && fake->job_state == seen_state &&
+           fake->log_bytes <= seen_log_bytes)
         timed_out = pthread_cond_timedwait(&fake->changed, &fake->lock, &until);
     (void)pthread_mutex_unlock(&fake->lock);
     return 0;
@@ -650,7 +666,8 @@ static int fake_job_log(void *ctx, const char *id, struct hm_arena *arena, struc
 
 static int fake_image(struct hm_arena *arena, const char *name, struct api_image *out)
 {
-    *out = (struct api_image){.name = text_of(arena, name), .digest = "sha256:00", .bytes = 10, .layers = 1};
+    *out = (struct api_image){
+        .name = text_of(arena, name), .digest = "sha256:00", .bytes = 10, .layers = 1};
     return 0;
 }
 
@@ -673,7 +690,8 @@ static int fake_image_import(void *ctx, const char *path, const char *name, stru
     return fake_image(arena, name ? name : "its-own", out);
 }
 
-static int fake_image_base(void *ctx, struct hm_arena *arena, struct api_image *out, struct hm_error *error)
+static int fake_image_base(void *ctx, struct hm_arena *arena, struct api_image *out,
+                           struct hm_error *error)
 {
     (void)ctx;
     (void)error;
@@ -683,7 +701,9 @@ static int fake_image_base(void *ctx, struct hm_arena *arena, struct api_image *
 static int fake_image_remove(void *ctx, const char *name, struct hm_error *error)
 {
     (void)ctx;
-    return strcmp(name, "busybox") == 0 ? 0 : hm_fail(error, HM_ENOTFOUND, "there is no image '%.40s'", name);
+    return strcmp(name, "busybox") == 0
+               ? 0
+               : hm_fail(error, HM_ENOTFOUND, "there is no image '%.40s'", name);
 }
 
 /* --- for the tests ----------------------------------------------------------------------------------------- */

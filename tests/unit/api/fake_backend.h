@@ -23,7 +23,8 @@ struct fake {
     unsigned waiting; /* submits that block now */
     unsigned submits;
     char account[80]; /* of the last submit or job */
-    struct hm_buf op; /* packed first operation of the last submit; bytes of the last submit_signed */
+    struct hm_buf
+        op; /* packed first operation of the last submit; bytes of the last submit_signed */
     uint64_t duration_seen;
     Hypermesh__JobState job_state;
     uint64_t log_bytes;

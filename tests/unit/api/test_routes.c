@@ -141,14 +141,16 @@ static const json_t *promised(const json_t *document, const struct api_route *ro
     for (size_t i = 0; route->method[i] != '\0'; i++)
         method[i] = (char)(route->method[i] | 0x20);
     (void)snprintf(status, sizeof(status), "%u", route->status);
-    at = json_object_get(json_object_get(json_object_get(document, "paths"), route->pattern), method);
+    at = json_object_get(json_object_get(json_object_get(document, "paths"), route->pattern),
+                         method);
     assert_string_equal(json_string_value(json_object_get(at, "operationId")), route->id);
     at = json_object_get(json_object_get(json_object_get(at, "responses"), status), "content");
     at = json_object_get(json_object_get(at, "application/json"), "schema");
     return at;
 }
 
-static void try_example(struct api_test *test, const json_t *document, const struct example *example)
+static void try_example(struct api_test *test, const json_t *document,
+                        const struct example *example)
 {
     const struct api_route *route = route_by_id(example->id);
     HM_CLEANUP(hm_buf) struct hm_buf target = {0};
@@ -229,7 +231,8 @@ static size_t operations_in(const json_t *document)
     const char *key;
     json_t *path;
 
-    json_object_foreach (paths, key, path) {
+    json_object_foreach(paths, key, path)
+    {
         count += json_object_size(path);
     }
     return count;
@@ -253,12 +256,14 @@ static size_t check_references(const json_t *document, json_t *value)
         count++;
     }
     if (json_is_object(value)) {
-        json_object_foreach (value, key, entry) {
+        json_object_foreach(value, key, entry)
+        {
             count += check_references(document, entry);
         }
     }
     if (json_is_array(value)) {
-        json_array_foreach (value, i, entry) {
+        json_array_foreach(value, i, entry)
+        {
             count += check_references(document, entry);
         }
     }
@@ -299,7 +304,8 @@ static void test_kept_document_is_up_to_date(void **state)
     before = json_loadb((const char *)kept.data, kept.len, 0, NULL);
     assert_non_null(before);
     if (!json_equal(before, document))
-        fail_msg("src/api/openapi.json is not what the node says; look at the change, then run this test with "
+        fail_msg("src/api/openapi.json is not what the node says; look at the change, then run "
+                 "this test with "
                  "HM_WRITE_OPENAPI=1");
     json_decref(before);
     json_decref(document);
@@ -309,11 +315,14 @@ static void test_kept_document_is_up_to_date(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_every_route_answers_as_the_document_says, api_test_setup,
+        cmocka_unit_test_setup_teardown(test_every_route_answers_as_the_document_says,
+                                        api_test_setup, api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_examples_fit_request_schemas, api_test_setup,
                                         api_test_teardown),
-        cmocka_unit_test_setup_teardown(test_examples_fit_request_schemas, api_test_setup, api_test_teardown),
-        cmocka_unit_test_setup_teardown(test_document_has_exactly_the_routes, api_test_setup, api_test_teardown),
-        cmocka_unit_test_setup_teardown(test_kept_document_is_up_to_date, api_test_setup, api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_document_has_exactly_the_routes, api_test_setup,
+                                        api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_kept_document_is_up_to_date, api_test_setup,
+                                        api_test_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -560,6 +560,49 @@ static void test_batch_garbage(void **state)
     assert_int_equal(fix.record->n_results, 0);
 }
 
+/* Small bytes that unfold to much: refused like anything else, not a failure of the block. */
+static void test_unfolding(void **state)
+{
+    enum { COUNT = 60000 };
+    static Hypermesh__ResourceTransaction used = HYPERMESH__RESOURCE_TRANSACTION__INIT;
+    static Hypermesh__ResourceTransaction *usage[COUNT];
+    static Hypermesh__Operation nothing = HYPERMESH__OPERATION__INIT;
+    static Hypermesh__Operation *ops[COUNT];
+    static ProtobufCBinaryData txs[COUNT];
+    Hypermesh__Operation *settle = op_settle(&fix, fix.people[BOB].id);
+    Hypermesh__Batch batch = HYPERMESH__BATCH__INIT;
+    Hypermesh__TxBody *body;
+    struct hm_slice item;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        usage[i] = &used;
+        ops[i] = &nothing;
+        txs[i] = wire_bytes("", 0);
+    }
+    pay_tx(&body);
+    body->ops = ops;
+    body->n_ops = COUNT;
+    refused_tx(signed_body(body), HM_ELIMIT, "1 to 64 operations, this has 60000");
+    settle->settle->usage = usage;
+    settle->settle->n_usage = COUNT;
+    body = fixture_body(&fix, ALICE, &settle, 1);
+    body->fee_limit = UINT64_MAX;
+    assert_int_equal(fixture_block_txs(&fix, (struct hm_slice[]){signed_body(body)}, 1), 0);
+    assert_int_equal(fix.record->results[0]->code, HM_ENOTFOUND);
+    batch.txs = txs;
+    batch.n_txs = COUNT;
+    item = fixture_pack(&fix, &batch.base);
+    assert_int_equal(fixture_block(&fix, &item, 1), 0);
+    assert_int_equal(fix.record->n_results, 0);
+    /* A body that does not parse inside a transaction that does. */
+    batch.n_txs = 1;
+    item = fixture_pack(&fix, &batch.base);
+    assert_int_equal(fixture_block(&fix, &item, 1), 0);
+    assert_int_equal(fix.record->n_results, 1);
+    assert_int_equal(fix.record->results[0]->code, HM_EINVAL);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -589,6 +632,7 @@ int main(void)
         CASE(test_batch_head),
         CASE(test_batch_unsigned),
         CASE(test_batch_garbage),
+        CASE(test_unfolding),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
