@@ -201,18 +201,43 @@ static int node_receipt(const struct engine_receipt *from, struct hm_arena *aren
     return 0;
 }
 
+/* The name under which the keystore holds the keys of "user" or "hm1...". */
+static int node_signer(struct node *node, const char *name_or_id, struct hm_arena *arena,
+                       const char **name, struct hm_error *error)
+{
+    uint8_t id[WIRE_ID_BYTES];
+    int rc;
+
+    if (strncmp(name_or_id, "hm1", 3) != 0) {
+        *name = name_or_id;
+        return 0;
+    }
+    rc = wire_account_parse(name_or_id, id, error);
+    if (rc != 0)
+        return rc;
+    *name = node_account_name(node, id, arena);
+    if (*name == NULL)
+        return hm_fail(error, HM_EPERM,
+                       "this node has no keys of %s: sign by yourself and send it to /txs",
+                       name_or_id);
+    return 0;
+}
+
 static int node_submit(void *ctx, const char *account, Hypermesh__Operation *const *ops,
                        size_t count, struct hm_arena *arena, struct api_receipt *out,
                        struct hm_error *error)
 {
     struct node *node = ctx;
+    const char *name;
     struct engine_receipt *receipt = hm_arena_alloc(arena, sizeof(*receipt) + WIRE_ID_BYTES);
 
     if (receipt == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     int rc = node_need_ready(node, error);
     if (rc == 0)
-        rc = node_wallet_submit(node, account, ops, count, receipt, error);
+        rc = node_signer(node, account, arena, &name, error);
+    if (rc == 0)
+        rc = node_wallet_submit(node, name, ops, count, receipt, error);
     return rc != 0 ? rc : node_receipt(receipt, arena, out, error);
 }
 

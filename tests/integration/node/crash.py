@@ -79,8 +79,9 @@ def killed_daemon_settles_its_job():
         assert job not in mounts.read(), "a mount is left"
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{process}/cgroup") as cgroup:
-                assert job not in cgroup.read(), f"process {process} is left"
+            with open(f"/proc/{process}/stat") as stat, open(f"/proc/{process}/cgroup") as cgroup:
+                dead = stat.read().rpartition(")")[2].split()[0] == "Z"  # the init process's to collect
+                assert dead or job not in cgroup.read(), f"process {process} is left"
         except OSError:
             continue
     return None

@@ -155,6 +155,34 @@ static void test_session_expired(void **state)
     refused_item(item, HM_EPROOF_STAKE, "the node has no such session key");
 }
 
+/* At the door and where proofs are shown, the state still lists a session that is over. */
+static void test_session_over_at_the_door(void **state)
+{
+    struct hm_error error = {0};
+    struct ledger_proof_case *that;
+    struct ledger_view *view;
+    struct hm_slice batch;
+    struct hm_slice tx;
+
+    (void)state;
+    fix.next_ms += fix.params.session_max_ms;
+    tx = pay_tx(NULL);
+    batch = fixture_batch(&fix, &tx, 1);
+    assert_int_equal(fixture_account(&fix, ALICE)->n_sessions, 1);
+    assert_int_equal(ledger_check_tx(fix.ledger, tx, fix.next_ms, NULL, &error), HM_EPROOF_STAKE);
+    assert_non_null(strstr(error.text, "the session expired"));
+    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    assert_int_equal(
+        ledger_proof_case_offered(view, batch, 0, fix.next_ms, &fix.arena, &that, NULL), 0);
+    assert_int_equal(ledger_proof_case_check(that, LEDGER_PROOF_STAKE, NULL, &error),
+                     HM_EPROOF_STAKE);
+    assert_non_null(strstr(error.text, "the session expired"));
+    assert_int_equal(ledger_proof_case_check(that, LEDGER_PROOF_SPACE, NULL, &error),
+                     HM_EPROOF_STAKE);
+    assert_non_null(strstr(error.text, "the node has no such session key"));
+    ledger_view_close(view);
+}
+
 static void test_session_revoked(void **state)
 {
     (void)state;
@@ -528,6 +556,9 @@ static void test_batch_unsigned(void **state)
                  HM_EPROOF_STAKE, "the batch is not signed");
     op = op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE);
     tx = fixture_root_tx(&fix, ALICE, &op, 1);
+    refused_item(fixture_seal_bare(&fix, fixture_head(&fix, NODE, &tx, 1, false), &tx, 1),
+                 HM_EPROOF_STAKE, "the batch is not signed");
+    tx = fixture_root_tx(&fix, ALICE, &op, 1);
     refused_item(fixture_seal_bare(&fix, fixture_head(&fix, NODE, &tx, 1, true), &tx, 1),
                  HM_EPROOF_STAKE, "the batch is not signed");
     op = op_transfer(&fix, BOB, 1);
@@ -612,6 +643,7 @@ int main(void)
         CASE(test_signature_cache),
         CASE(test_foreign_session),
         CASE(test_session_expired),
+        CASE(test_session_over_at_the_door),
         CASE(test_session_revoked),
         CASE(test_scope),
         CASE(test_grant_needs_root),
