@@ -1,17 +1,17 @@
-/* api: HTTP on loopback and on a unix socket: routing, authentication, JSON, streams, metrics text,
- * OpenAPI. What requests mean is the node's, behind struct api_backend.
+/* api: HTTP on loopback and on a unix socket: routing, authentication, JSON, streams, metrics
+ * text, OpenAPI. What requests mean is the node's, behind struct api_backend.
  *
- * Never: touches ledger, engine or files of the node; keeps state between requests beyond counters.
- * Start reading with api_routes.c: one row a route. The contract is /openapi.json (openapi.json here). */
+ * Never: touches ledger, engine or files of the node; keeps state between requests but counters.
+ * Start reading with api_routes.c: one row a route. The contract is openapi.json, made from it. */
 #ifndef HM_API_H
 #define HM_API_H
 
 #include "base.h"
 #include "wire.h"
 
-/* --- what the node answers ------------------------------------------------------------------------------
- * Every function may be called from many threads at once. Messages and strings live in the request's
- * arena. Accounts are named by keystore name ("user") or text id ("hm1..."). */
+/* --- what the node answers ----------------------------------------------------------------------
+ * Every function may be called from many threads at once. Messages and strings live in the
+ * request's arena. Accounts are named by keystore name ("user") or text id ("hm1..."). */
 
 struct api_status {
     const char *version, *chain_id, *engine, *node_account, *data_dir, *listen;
@@ -190,7 +190,7 @@ struct api_backend {
     int (*image_remove)(void *ctx, const char *name, struct hm_error *error);
 };
 
-/* --- the server -------------------------------------------------------------------------------------------- */
+/* --- the server ------------------------------------------------------------------------------- */
 struct api_options {
     const struct api_backend *backend;
     const char *socket_path; /* unix socket, mode 0600; only this uid and root get in */

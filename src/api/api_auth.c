@@ -9,7 +9,7 @@
 #define TOKEN_FILE_MAX_BYTES 256
 #define HOST_MAX_CHARS       64
 
-/* --- the token's file ------------------------------------------------------------------------------------ */
+/* --- the token's file ------------------------------------------------------------------------- */
 
 static int token_create(const char *path, const struct hm_random *random,
                         char token[API_TOKEN_CHARS + 1], struct hm_error *error)
@@ -111,7 +111,7 @@ int api_token_open(const char *path, const struct hm_random *random,
     return rc == HM_ENOTFOUND ? token_create(path, random, token, error) : rc;
 }
 
-/* --- Host and Origin --------------------------------------------------------------------------------------- */
+/* --- Host and Origin -------------------------------------------------------------------------- */
 
 /* Host without its port; false when it is too long or the port is not a number. */
 static bool host_name(const char *host, char name[HOST_MAX_CHARS])

@@ -1,5 +1,5 @@
-/* Who may ask. Unix socket: the kernel's word for the peer. TCP: a loopback Host (so that no web page can point its own
- * name here), no foreign Origin, and the bearer token. */
+/* Who may ask. Unix socket: the kernel's word for the peer. TCP: a loopback Host (so that no web
+ * page can point its own name here), no foreign Origin, and the bearer token. */
 #ifndef HM_API_AUTH_H
 #define HM_API_AUTH_H
 
@@ -8,7 +8,8 @@
 #define API_TOKEN_BYTES 32
 #define API_TOKEN_CHARS (2 * API_TOKEN_BYTES)
 
-/* Reads the token, or makes the file (0600) with a new one. HM_EPERM when others could read the file. */
+/* Reads the token, or makes the file (0600) with a new one. HM_EPERM when others could read the
+ * file. */
 int api_token_open(const char *path, const struct hm_random *random,
                    char token[API_TOKEN_CHARS + 1], struct hm_error *error);
 

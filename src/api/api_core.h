@@ -1,5 +1,5 @@
-/* From a request to its answer: find the route, check the caller, parse, ask the node, write. No sockets: the server,
- * the tests and the fuzzer all call api_core_handle. */
+/* From a request to its answer: find the route, check the caller, parse, ask the node, write. No
+ * sockets: the server, the tests and the fuzzer all call api_core_handle. */
 #ifndef HM_API_CORE_H
 #define HM_API_CORE_H
 
@@ -31,19 +31,21 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
                   const struct hm_clock *clock, struct hm_error *error);
 void api_core_release(struct api_core *core);
 
-/* Whether it is worth reading the body: route, caller, media type and announced length. False: *response is the
- * refusal. */
+/* Whether it is worth reading the body: route, caller, media type and announced length. False:
+ * *response is the refusal. */
 bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
                     struct api_response *response);
 /* Always answers. The caller releases *response. May take as long as the act does. */
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response);
-/* Turns *response into the problem document of a failure (RFC 9457). path may be NULL. */
+/* The problem document of a failure (RFC 9457). path may be NULL. */
 void api_problem_json(struct api_json *json, unsigned status, int code, const char *sentence,
                       const char *path);
-void api_core_fail(struct api_response *response, int code, const char *sentence, const char *path);
+/* Turns *response into one, whatever it was before. */
+void api_core_refuse(struct api_response *response, unsigned status, int code, const char *sentence,
+                     const char *path);
 
-/* --- what handlers see -------------------------------------------------------------------------------------- */
+/* --- what handlers see ------------------------------------------------------------------------ */
 
 enum api_body_kind { API_BODY_NONE, API_BODY_JSON, API_BODY_JOB, API_BODY_BYTES };
 
@@ -98,8 +100,8 @@ int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error 
 /* Counts a stream or wait in; HM_EBUSY past API_WAITS_MAX. */
 int api_wait_begin(struct api_core *core, struct hm_error *error);
 void api_wait_end(struct api_core *core);
-/* After a turn of a waiting loop that brought nothing: a short sleep if the turn was very short, so that a node which
- * does not let wait (it is stopping) is not asked in a tight loop. */
+/* After a turn of a waiting loop that brought nothing: a short sleep if the turn was very short,
+ * so that a node which does not let wait (it is stopping) is not asked in a tight loop. */
 void api_wait_nap(const struct api_core *core, uint64_t turn_started_ns);
 
 /* GET /openapi.json, appended. */

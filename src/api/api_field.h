@@ -1,5 +1,5 @@
-/* Fields of requests and answers. One table a message: what is parsed, what unknown fields are refused by, and what
- * /openapi.json says all come from it. */
+/* Fields of requests and answers. One table a message: what is parsed, what unknown fields are
+ * refused by, and what /openapi.json says all come from it. */
 #ifndef HM_API_FIELD_H
 #define HM_API_FIELD_H
 
@@ -47,7 +47,8 @@ struct api_fields {
     const char *name; /* of the schema in /openapi.json */
     const struct api_field *rows;
     size_t count;
-    /* Answers: the message's own fields come first; a row of the same name replaces one. May be NULL. */
+    /* Answers: the message's own fields come first; a row of the same name replaces one. May be
+     * NULL. */
     const ProtobufCMessageDescriptor *message;
 };
 
@@ -73,11 +74,12 @@ struct api_record {
     struct api_value *values; /* one a row */
 };
 
-/* The value of the row called name, which must be in the table (a programming error otherwise: aborts). */
+/* The value of the row called name, which must be in the table (a programming error otherwise:
+ * aborts). */
 const struct api_value *api_record_get(const struct api_record *record, const char *name);
 
-/* A JSON object as body. HM_EPARSE: not JSON, too deep, a name twice; HM_EINVAL: unknown or missing field, wrong
- * type; HM_ERANGE. The error names the field. */
+/* A JSON object as body. HM_EPARSE: not JSON, too deep, a name twice; HM_EINVAL: unknown or
+ * missing field, wrong type; HM_ERANGE. The error names the field. */
 int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
                           struct hm_arena *arena, struct api_record *out, struct hm_error *error);
 
@@ -93,8 +95,8 @@ int api_record_parse_query(const struct api_fields *fields, const struct api_pai
 int api_value_parse_text(enum api_form form, const char *name, const char *text,
                          struct hm_arena *arena, struct api_value *out, struct hm_error *error);
 
-/* JSON Schema (2020-12) of a table or a message, as a value. References go to #/components/schemas/NAME. request:
- * lists "required", and both names of shares and durations. */
+/* JSON Schema (2020-12) of a table or a message, as a value. References go to
+ * #/components/schemas/NAME. request: lists "required", and both names of shares and durations. */
 void api_schema_fields(struct api_json *json, const struct api_fields *fields, bool request);
 void api_schema_message(struct api_json *json, const ProtobufCMessageDescriptor *message);
 void api_schema_value(struct api_json *json, enum api_form form, const char *about, unsigned flags);

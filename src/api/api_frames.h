@@ -13,8 +13,8 @@ struct api_frames {
     uint64_t payload_left;
 };
 
-/* Takes the headers out of the next len bytes, in place; *kept is what is left of them at data. The bytes may be cut
- * anywhere. HM_ECORRUPT: no such frames. */
+/* Takes the headers out of the next len bytes, in place; *kept is what is left of them at data.
+ * The bytes may be cut anywhere. HM_ECORRUPT: no such frames. */
 int api_frames_strip(struct api_frames *frames, uint8_t *data, size_t len, size_t *kept,
                      struct hm_error *error);
 

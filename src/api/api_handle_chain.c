@@ -81,7 +81,7 @@ int api_handle_genesis(struct api_call *call, struct hm_error *error)
     return rc;
 }
 
-/* --- blocks --------------------------------------------------------------------------------------- */
+/* --- blocks ----------------------------------------------------------------------------------- */
 
 static void put_bytes(struct api_json *json, const char *name, ProtobufCBinaryData data)
 {
@@ -203,7 +203,7 @@ int api_handle_block(struct api_call *call, struct hm_error *error)
     return 0;
 }
 
-/* --- transactions ----------------------------------------------------------------------------------- */
+/* --- transactions ----------------------------------------------------------------------------- */
 
 static void tx_result_put(struct api_json *json, const Hypermesh__TxResult *result)
 {

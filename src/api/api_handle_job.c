@@ -192,7 +192,7 @@ int api_handle_job_wait(struct api_call *call, struct hm_error *error)
     return rc;
 }
 
-/* --- images ------------------------------------------------------------------------------------------- */
+/* --- images ----------------------------------------------------------------------------------- */
 
 static void image_json(struct api_json *json, const struct api_image *image)
 {

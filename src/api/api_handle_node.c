@@ -105,7 +105,8 @@ int api_handle_node_stop(struct api_call *call, struct hm_error *error)
     return 0;
 }
 
-/* Pairs as one object. Names may be anything: they come from the machine's firmware and file systems. */
+/* Pairs as one object. Names may be anything: they come from the machine's firmware and file
+ * systems. */
 static void pairs(struct api_json *json, const char *name, const char *const *pair, size_t count)
 {
     api_json_key(json, name);

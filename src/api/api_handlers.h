@@ -1,4 +1,5 @@
-/* One handler a route; api_routes.c puts them together. Each returns 0 after writing the answer, or an HM_E* code. */
+/* One handler a route; api_routes.c puts them together. Each returns 0 after writing the answer,
+ * or an HM_E* code. */
 #ifndef HM_API_HANDLERS_H
 #define HM_API_HANDLERS_H
 
@@ -62,7 +63,7 @@ int api_handle_image_import(struct api_call *call, struct hm_error *error);
 int api_handle_image_base(struct api_call *call, struct hm_error *error);
 int api_handle_image_remove(struct api_call *call, struct hm_error *error);
 
-/* --- shared by handlers -------------------------------------------------------------------------------------- */
+/* --- shared by handlers ----------------------------------------------------------------------- */
 
 /* Submits one operation as account (name or text id). */
 int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,

@@ -1,5 +1,5 @@
-/* Writes JSON (RFC 8259) straight into a buffer. The first failure sticks in `error`; later calls do nothing,
- * so that a writer of many fields checks once, at the end. */
+/* Writes JSON (RFC 8259) straight into a buffer. The first failure sticks in `error`; later
+ * calls do nothing, so that a writer of many fields checks once, at the end. */
 #ifndef HM_API_JSON_H
 #define HM_API_JSON_H
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/* --- unix ----------------------------------------------------------------------------------------- */
+/* --- unix ------------------------------------------------------------------------------------- */
 
 /* Whether a process answers on the socket at this address. */
 static bool unix_answers(const struct sockaddr_un *address)
@@ -72,7 +72,7 @@ int api_listen_unix(const char *path, int *out, struct hm_error *error)
     return 0;
 }
 
-/* --- TCP ------------------------------------------------------------------------------------------ */
+/* --- TCP -------------------------------------------------------------------------------------- */
 
 union tcp_address {
     struct sockaddr any;

@@ -1,4 +1,5 @@
-/* A job's log as a stream: what is in its file, and with follow what comes until the job has ended. */
+/* A job's log as a stream: what is in its file, and with follow what comes until the job has
+ * ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

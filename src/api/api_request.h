@@ -1,4 +1,5 @@
-/* One request and its answer, without sockets. Everything here comes from outside and is checked here. */
+/* One request and its answer, without sockets. Everything here comes from outside and is checked
+ * here. */
 #ifndef HM_API_REQUEST_H
 #define HM_API_REQUEST_H
 
@@ -33,8 +34,8 @@ struct api_target {
     size_t query_count;
 };
 
-/* HM_EPARSE: bad escape, NUL or control character, not UTF-8, no leading "/", empty segment. HM_ELIMIT: too long, too
- * many. */
+/* HM_EPARSE: bad escape, NUL or control character, not UTF-8, no leading "/", empty segment.
+ * HM_ELIMIT: too long, too many. */
 int api_target_parse(const char *target, struct hm_arena *arena, struct api_target *out,
                      struct hm_error *error);
 
@@ -43,8 +44,8 @@ bool api_content_type_is(const char *header, const char *media_type);
 
 /* Bytes that come bit by bit. Read by one thread; `core` closing ends it. */
 struct api_stream {
-    /* Up to size bytes into out: their count; 0 when none came within wait_ms; API_STREAM_END; or HM_E*, when the stream
-     * broke and the client must see that it did. */
+    /* Up to size bytes into out: their count; 0 when none came within wait_ms; API_STREAM_END;
+     * or HM_E*, when the stream broke and the client must see that it did. */
     int (*read)(struct api_stream *stream, uint8_t *out, size_t size, unsigned wait_ms);
     void (*release)(struct api_stream *stream);
 };

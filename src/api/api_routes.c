@@ -1,4 +1,5 @@
-/* Every route: one row. Rows with fixed paths stand before rows whose parameter would fit the same path. */
+/* Every route: one row. Rows with fixed paths stand before rows whose parameter would fit the
+ * same path. */
 #include "api_handlers.h"
 
 #define TEXT_PLAIN  "text/plain; charset=utf-8"

@@ -26,7 +26,7 @@ static const struct form_schema form_schemas[] = {
     [API_HEX] = {"string", NULL, HEX_PATTERN},
     [API_BASE64] = {"string", NULL, "^[A-Za-z0-9+/]*={0,2}$"},
     [API_KIND] = {"string", NULL, NULL},
-    [API_TOKEN] = {"string", NULL, "^(hyper|caes)$"},
+    [API_TOKEN] = {"string", NULL, NULL},
     [API_LEVEL] = {"string", NULL, NULL},
     [API_PAIRS] = {"object", NULL, NULL},
     [API_OBJECT] = {"object", NULL, NULL},
@@ -56,6 +56,16 @@ static void put_text_list(struct api_json *json, const char *name, const char *c
     api_json_close(json, ']');
 }
 
+/* Names of an enum's values, from value number `first` on. */
+static void put_names(struct api_json *json, const ProtobufCEnumDescriptor *names, unsigned first)
+{
+    api_json_key(json, "enum");
+    api_json_open(json, '[');
+    for (unsigned i = first; i < names->n_values; i++)
+        api_json_text(json, api_enum_name(names, names->values[i].value));
+    api_json_close(json, ']');
+}
+
 /* The body of a schema object that is already open. */
 static void put_form(struct api_json *json, enum api_form form, bool nullable)
 {
@@ -72,6 +82,10 @@ static void put_form(struct api_json *json, enum api_form form, bool nullable)
         api_json_put_text(json, "pattern", schema->pattern);
     if (form == API_UINT)
         api_json_put_u64(json, "minimum", 0);
+    if (form == API_KIND)
+        put_names(json, &hypermesh__asset_kind__descriptor, 1);
+    if (form == API_TOKEN)
+        put_names(json, &hypermesh__token__descriptor, 0);
     if (form == API_PAIRS) {
         api_json_key(json, "additionalProperties");
         api_json_open(json, '{');
@@ -167,6 +181,15 @@ static bool row_replaces(const struct api_fields *fields, const char *name)
     return false;
 }
 
+/* An enum's name; 0, which proto3 calls not set, is shown too. */
+static void put_enum(struct api_json *json, const ProtobufCEnumDescriptor *names)
+{
+    api_json_open(json, '{');
+    put_type(json, "string", false);
+    put_names(json, names, 0);
+    api_json_close(json, '}');
+}
+
 static void put_message_field(struct api_json *json, const ProtobufCMessageDescriptor *message,
                               const ProtobufCFieldDescriptor *field)
 {
@@ -177,6 +200,8 @@ static void put_message_field(struct api_json *json, const ProtobufCMessageDescr
     api_json_key(json, field->name);
     if (form == API_OBJECT)
         put_object(json, inner->short_name, NULL, flags);
+    else if (field->type == PROTOBUF_C_TYPE_ENUM)
+        put_enum(json, field->descriptor);
     else
         api_schema_value(json, form, NULL, flags);
 }

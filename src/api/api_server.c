@@ -1,7 +1,7 @@
-/* Sockets to api_core, through libmicrohttpd. Every connection has a thread: an act waits until it is durable, and many
- * must be able to wait at once so that the engine can put them into one block. */
+/* Sockets to api_core, through libmicrohttpd. Every connection has a thread: an act waits until
+ * it is durable, and many must be able to wait at once so that the engine can put them into one
+ * block. */
 #include <microhttpd.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,7 +15,6 @@
 #define CONNECTION_STACK_BYTES ((size_t)1 << 20)
 #define IDLE_TIMEOUT_S         60u /* between requests, and between two pieces of one */
 #define RECEIVE_TIMEOUT_NS     UINT64_C(60000000000) /* a whole body */
-#define HANDLE_TIMEOUT_S       86400u /* sending begins only when the act is done */
 #define DISCARD_MAX_BYTES \
     (8 * API_BODY_MAX_BYTES) /* read past the limit so that the client sees the refusal */
 #define CLOSE_GRACE_NS     UINT64_C(10000000000)
@@ -45,7 +44,7 @@ struct visit {
     bool busy;
 };
 
-/* --- connections ------------------------------------------------------------------------------------ */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* Who is at the other end; lives as long as the connection. */
 struct peer {
@@ -101,7 +100,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **c
     }
 }
 
-/* --- answers ---------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 /* A stream and what its reader needs. */
 struct pump {
@@ -206,7 +205,7 @@ static enum MHD_Result queue_answer(struct api_server *server, struct MHD_Connec
     return queued;
 }
 
-/* --- requests ---------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static const char *header_of(struct MHD_Connection *connection, const char *name)
 {
@@ -271,21 +270,27 @@ static enum MHD_Result request_receive(struct visit *visit, const char *data, si
     return MHD_YES;
 }
 
+static void refuse(struct api_server *server, unsigned status, int code, const char *sentence,
+                   struct api_response *answer)
+{
+    api_core_refuse(answer, status, code, sentence, NULL);
+    api_metrics_count(&server->core.metrics, API_METRIC_NO_ROUTE, status, 0);
+}
+
 static void answer_request(struct visit *visit, const struct api_request *request,
                            struct api_response *answer)
 {
     struct api_server *server = visit->server;
-    unsigned open = atomic_load(&server->core.metrics.connections);
-    bool spare_only = open > server->connections_max;
+    bool spare_only = atomic_load(&server->core.metrics.connections) > server->connections_max;
 
     if (visit->received > API_BODY_MAX_BYTES)
-        api_core_fail(answer, HM_ELIMIT, "the body is longer than 1048576 bytes", NULL);
+        refuse(server, 413, HM_ELIMIT, "the body is longer than 1 MiB", answer);
     else if (spare_only && strcmp(request->target, "/livez") != 0 &&
              strcmp(request->target, "/readyz") != 0)
-        api_core_fail(answer, HM_EBUSY,
-                      "too many connections are open; close some, or ask again later", NULL);
+        refuse(server, 503, HM_EBUSY,
+               "too many connections are open; close some, or ask again later", answer);
     else if (atomic_load(&server->core.closing))
-        api_core_fail(answer, HM_EBUSY, "the node is stopping", NULL);
+        refuse(server, 503, HM_EBUSY, "the node is stopping", answer);
     else
         api_core_handle(&server->core, request, answer);
 }
@@ -301,12 +306,13 @@ static enum MHD_Result request_finish(struct visit *visit, struct MHD_Connection
 
     visit->busy = true;
     atomic_fetch_add(&server->busy, 1);
-    /* The library would call a connection idle while its act waits for a block. */
-    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, HANDLE_TIMEOUT_S);
+    /* The library would call a connection idle while its act waits for a block. Going from no
+     * timeout to one starts it anew, so that a client has the whole of it to read its answer. */
+    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
     request_of(visit, connection, method, &request);
     answer_request(visit, &request, &answer);
-    if (answer.stream)
-        (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    if (!answer.stream)
+        (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
     last = atomic_load(&server->core.closing) ||
            atomic_load(&server->core.metrics.connections) > server->connections_max;
     queued = queue_answer(server, connection, &answer, last);
@@ -363,7 +369,7 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **co
     *context = NULL;
 }
 
-/* --- start and stop ---------------------------------------------------------------------------------- */
+/* --- start and stop --------------------------------------------------------------------------- */
 
 /* fd is the library's from here on. */
 static struct MHD_Daemon *daemon_start(struct api_server *server, int fd)
@@ -371,8 +377,8 @@ static struct MHD_Daemon *daemon_start(struct api_server *server, int fd)
     const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                            MHD_USE_POLL | MHD_USE_ITC;
 
-    /* When it does not start, the library has closed fd or not, depending on how far it got; closing
-     * it again could hit another thread's file, so a failed start may leave one open. */
+    /* When it does not start, the library has closed fd or not, depending on how far it got;
+     * closing it again could hit another thread's file, so a failed start may leave one open. */
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, server->connections_max + CONNECTION_SPARE,

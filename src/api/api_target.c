@@ -13,7 +13,8 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Decodes len bytes of text into out (at least len+1 bytes). plus: '+' is a space, as in queries. */
+/* Decodes len bytes of text into out (at least len+1 bytes). plus: '+' is a space, as in
+ * queries. */
 static int percent_decode(const char *text, size_t len, bool plus, char *out,
                           struct hm_error *error)
 {

@@ -1,5 +1,5 @@
-/* Replay of the chain as a stream of JSON lines. The node's replay runs in a thread of its own and leaves its latest
- * progress in one place, so that a slow reader costs no memory. */
+/* Replay of the chain as a stream of JSON lines. The node's replay runs in a thread of its own
+ * and leaves its latest progress in one place, so that a slow reader costs no memory. */
 #include <errno.h>
 #include <pthread.h>
 

@@ -134,6 +134,21 @@ int nexus_list(struct nexus_call *call, const char *path, size_t most, json_t **
     return 0;
 }
 
+int nexus_items(struct nexus_call *call, const char *path, json_t **items)
+{
+    NEXUS_AUTOJSON json_t *answer = NULL;
+    int rc = nexus_ask(call, "GET", NULL, &answer, "%s", path);
+
+    if (rc)
+        return rc;
+    *items = json_incref(json_object_get(answer, "items"));
+    if (!json_is_array(*items)) {
+        nexus_json_release(items);
+        return hm_fail(&call->error, HM_EPARSE, "the node's answer holds no list of items");
+    }
+    return 0;
+}
+
 int nexus_body_text(struct nexus_call *call, json_t *body, const char *key, const char *text)
 {
     json_t *value;

@@ -50,6 +50,8 @@ int nexus_query(struct nexus_call *call, const char **path, const char *key, con
 #define NEXUS_LIST_MAX  10000
 #define NEXUS_PAGE_SIZE 1000
 int nexus_list(struct nexus_call *call, const char *path, size_t most, json_t **items);
+/* Of a list that comes whole. */
+int nexus_items(struct nexus_call *call, const char *path, json_t **items);
 /* Adds member `key` to a body from an option of the same meaning, when it was given. */
 int nexus_body_option(struct nexus_call *call, json_t *body, const char *key, const char *option);
 int nexus_body_text(struct nexus_call *call, json_t *body, const char *key, const char *text);

@@ -68,7 +68,7 @@ json_t *nexus_accounts(struct nexus_call *call)
     struct hm_error saved = call->error;
     json_t *items = NULL;
 
-    if (nexus_list(call, "/accounts", 0, &items) != 0) {
+    if (nexus_items(call, "/accounts", &items) != 0) {
         call->error = saved;
         return json_array();
     }

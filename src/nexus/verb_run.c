@@ -66,8 +66,8 @@ static int ensure_base_image(struct nexus_call *call, const char *image)
 
     if (!is_base_image(image))
         return 0;
-    rc = nexus_ask(call, "GET", NULL, &images, "/images");
-    if (rc || image_listed(nexus_json_list(images, "items")))
+    rc = nexus_items(call, "/images", &images);
+    if (rc || image_listed(images))
         return rc;
     nexus_say("making image %s from this machine's static busybox", BASE_IMAGE);
     return nexus_ask(call, "POST", NULL, NULL, "/images/base");

@@ -254,7 +254,6 @@ static int job_watch(struct job *job, struct runtime_job_result *result, struct 
     job->watch.request = request;
     job->watch.cgroup = &sandbox->cgroup;
     job->watch.log = &job->log;
-    job->watch.dir = request->dir;
     job->watch.timeout_ms = sandbox->timeout_ms;
     job->watch.memory_bytes = sandbox->machine->limit_memory ? 0 : sandbox->limits.memory_bytes;
     job->watch.storage_bytes = sandbox->limits.storage_bytes;

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,10 +11,12 @@
 #include "runtime_procs.h"
 #include "runtime_tree.h"
 
-#define NS_PER_MS       UINT64_C(1000000)
-#define WATCH_NEVER     UINT64_MAX
-#define WATCH_READS_MAX 16 /* of one stream before the others have their turn */
-#define WATCH_STUCK_MS  10000
+#define NS_PER_MS           UINT64_C(1000000)
+#define WATCH_NEVER         UINT64_MAX
+#define WATCH_READS_MAX     16 /* of one stream before the others have their turn */
+#define WATCH_START_NS      (500 * NS_PER_MS)
+#define WATCH_START_STEP_NS (2 * NS_PER_MS)
+#define WATCH_STUCK_MS      10000
 
 static uint64_t watch_now(void)
 {
@@ -181,7 +182,15 @@ static int watch_timeout(const struct runtime_watch *watch)
         next = watch->deadline_ns;
     if (watch->stop != RUNTIME_STOP_NONE && watch->kill_ns < next)
         next = watch->kill_ns;
-    return next <= now ? 0 : (int)((next - now) / NS_PER_MS) + 1;
+    if (!watch->started) {
+        /* Nothing tells when the pid file appears but looking (inotify would: closing its descriptor
+         * costs 10 ms and more, the kernel waits for a grace period). */
+        uint64_t age = now - watch->start_ns;
+        uint64_t step = age < WATCH_START_NS ? WATCH_START_STEP_NS : 10 * WATCH_START_STEP_NS;
+
+        next = now + step < next ? now + step : next;
+    }
+    return next <= now ? 0 : (int)((next - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 static void watch_clock(struct runtime_watch *watch)
@@ -203,7 +212,6 @@ static int watch_step(struct runtime_watch *watch, bool *ended, struct hm_error 
         {.fd = watch->child->out, .events = POLLIN},
         {.fd = watch->child->err, .events = POLLIN},
         {.fd = watch->child->pidfd, .events = POLLIN},
-        {.fd = watch->started ? -1 : watch->notify_fd, .events = POLLIN},
         {.fd = may_cancel ? watch->request->cancel_fd : -1, .events = POLLIN},
     };
     int rc = poll(fds, HM_COUNT_OF(fds), watch_timeout(watch));
@@ -212,13 +220,8 @@ static int watch_step(struct runtime_watch *watch, bool *ended, struct hm_error 
         return hm_fail_errno(error, HM_EIO, "cannot watch the job");
     if (rc < 0)
         return 0;
-    if (fds[3].revents != 0) {
-        uint8_t events[1024];
-
-        (void)!read(watch->notify_fd, events, sizeof(events));
-    }
     watch_find_init(watch);
-    if (fds[4].revents != 0)
+    if (fds[3].revents != 0)
         watch_stop(watch, RUNTIME_STOP_CANCEL, false);
     *ended = fds[2].revents != 0;
     rc = watch_pump_both(watch, error);
@@ -253,13 +256,9 @@ static int watch_loop(struct runtime_watch *watch, struct hm_error *error)
 
 int runtime_watch_run(struct runtime_watch *watch, struct hm_error *error)
 {
-    HM_AUTOCLOSE int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     bool unknown;
     int rc, waited;
 
-    if (notify >= 0)
-        (void)inotify_add_watch(notify, watch->dir, IN_MOVED_TO | IN_CLOSE_WRITE);
-    watch->notify_fd = notify;
     watch->init_fd = -1;
     watch->start_ns = watch_now();
     watch->deadline_ns = watch->start_ns + watch->timeout_ms * NS_PER_MS;

@@ -27,7 +27,6 @@ struct runtime_watch {
     const struct runtime_job_request *request;
     struct runtime_cgroup_job *cgroup;
     struct runtime_log *log;
-    const char *dir;
     uint64_t timeout_ms;
     uint64_t storage_bytes;
     uint64_t memory_bytes; /* 0: the kernel holds it */
@@ -46,7 +45,6 @@ struct runtime_watch {
     uint64_t storage_base;
     pid_t init;
     int init_fd;
-    int notify_fd;
 };
 
 /* Returns when the runtime's process is gone and its output is in the log. */

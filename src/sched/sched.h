@@ -8,7 +8,8 @@
 #include "base.h"
 #include "wire.h"
 
-#define SCHED_ITEMS_MAX 16
+#define SCHED_ITEMS_MAX  16
+#define SCHED_ASSETS_MAX 100000 /* in a snapshot */
 
 struct sched_snapshot {
     Hypermesh__Asset *const *assets; /* active ones, any order */
@@ -35,8 +36,10 @@ struct sched_placement {
 };
 
 /* One provider's assets that together hold what the spec asks: CPU, memory, storage, a container slot,
- * GPU when wanted. The cheapest provider wins; ties go to the lower account id. HM_EUNAVAILABLE says what
- * was short on the closest provider, HM_EFUNDS when the cheapest costs more than spec->max_price. */
+ * GPU when wanted. The cheapest provider wins; ties go to the lower account id, and of one provider's
+ * assets to the lower asset id. HM_EUNAVAILABLE says what was short on the closest provider, HM_EFUNDS when
+ * the cheapest costs more than spec->max_price, HM_ELIMIT past SCHED_ASSETS_MAX, HM_ENOMEM (it sorts a list
+ * of pointers to the assets). */
 int sched_place(const struct sched_snapshot *snapshot, const Hypermesh__JobSpec *spec,
                 struct sched_placement *out, struct hm_error *error);
 

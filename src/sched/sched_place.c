@@ -2,7 +2,7 @@
  * provider's that has room; needs are few and kinds differ, so choosing each alone is also best together. */
 #include "sched.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
 #define SCHED_PPM         UINT32_C(1000000)
 #define SCHED_MS_PER_HOUR UINT64_C(3600000)
@@ -83,27 +83,28 @@ static bool sched_cost(const Hypermesh__Asset *asset, uint32_t share_ppm, uint64
            hm_muldiv_up_u64(asset->price_per_hour, scale, SCHED_PPM * SCHED_MS_PER_HOUR, cost);
 }
 
-/* The owner's cheapest asset for a need; false: none has room. */
-static bool sched_pick(const struct sched_snapshot *snapshot, const uint8_t *owner,
+/* The assets of one owner that the consumer may lease, in order of id. */
+struct sched_offer {
+    const Hypermesh__Asset *const *assets;
+    size_t count;
+};
+
+/* The owner's cheapest asset for a need, of equals the lowest id; false: none has room. */
+static bool sched_pick(const struct sched_snapshot *snapshot, const struct sched_offer *offer,
                        const struct sched_need *need, uint64_t duration_ms, struct sched_item *best,
                        uint64_t *best_cost)
 {
     bool found = false;
 
-    for (size_t i = 0; i < snapshot->count; i++) {
-        const Hypermesh__Asset *asset = snapshot->assets[i];
+    for (size_t i = 0; i < offer->count; i++) {
+        const Hypermesh__Asset *asset = offer->assets[i];
         uint32_t share_ppm;
         uint64_t cost = 0;
 
-        if (asset->kind != need->kind || !sched_same_id(asset->owner, owner) ||
-            !sched_visible(snapshot, asset) ||
+        if (asset->kind != need->kind ||
             snapshot->share_for(asset, need->amount, &share_ppm, NULL) != 0 ||
             !sched_fits(snapshot, asset, share_ppm, duration_ms) ||
-            !sched_cost(asset, share_ppm, duration_ms, &cost))
-            continue;
-        if (found && (cost > *best_cost ||
-                      (cost == *best_cost &&
-                       memcmp(asset->id.data, best->asset->id.data, WIRE_ID_BYTES) >= 0)))
+            !sched_cost(asset, share_ppm, duration_ms, &cost) || (found && cost >= *best_cost))
             continue;
         *best = (struct sched_item){asset, share_ppm};
         *best_cost = cost;
@@ -113,16 +114,16 @@ static bool sched_pick(const struct sched_snapshot *snapshot, const uint8_t *own
 }
 
 /* All needs from one owner; returns how many were met before one was short. */
-static size_t sched_try_owner(const struct sched_snapshot *snapshot, const uint8_t *owner,
-                              const struct sched_need *needs, size_t need_count,
-                              uint64_t duration_ms, struct sched_placement *out)
+static size_t sched_try_offer(const struct sched_snapshot *snapshot,
+                              const struct sched_offer *offer, const struct sched_need *needs,
+                              size_t need_count, uint64_t duration_ms, struct sched_placement *out)
 {
     out->count = 0;
     out->cost = 0;
     for (size_t i = 0; i < need_count; i++) {
         uint64_t cost = 0;
 
-        if (!sched_pick(snapshot, owner, &needs[i], duration_ms, &out->items[i], &cost) ||
+        if (!sched_pick(snapshot, offer, &needs[i], duration_ms, &out->items[i], &cost) ||
             !hm_add_u64(out->cost, cost, &out->cost))
             return i;
         out->count++;
@@ -130,13 +131,49 @@ static size_t sched_try_owner(const struct sched_snapshot *snapshot, const uint8
     return need_count;
 }
 
-/* Was this owner tried at an earlier asset? */
-static bool sched_owner_seen(const struct sched_snapshot *snapshot, size_t index)
+static int sched_asset_compare(const void *a, const void *b)
 {
-    for (size_t i = 0; i < index; i++)
-        if (sched_same_id(snapshot->assets[i]->owner, snapshot->assets[index]->owner.data))
-            return true;
-    return false;
+    const Hypermesh__Asset *left = *(const Hypermesh__Asset *const *)a;
+    const Hypermesh__Asset *right = *(const Hypermesh__Asset *const *)b;
+    int order = memcmp(left->owner.data, right->owner.data, WIRE_ID_BYTES);
+
+    return order != 0 ? order : memcmp(left->id.data, right->id.data, WIRE_ID_BYTES);
+}
+
+/* What the consumer may lease, sorted so that each owner's assets stand together. Freed with hm_free. */
+static int sched_sort(const struct sched_snapshot *snapshot, const Hypermesh__Asset ***out,
+                      size_t *count, struct hm_error *error)
+{
+    size_t kept = 0;
+
+    if (snapshot->count > SCHED_ASSETS_MAX)
+        return hm_fail(error, HM_ELIMIT, "%zu assets are offered, placement looks at %d at most",
+                       snapshot->count, SCHED_ASSETS_MAX);
+    const Hypermesh__Asset **assets = hm_calloc(snapshot->count + 1, sizeof(Hypermesh__Asset *));
+    if (assets == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to choose among %zu assets", snapshot->count);
+    for (size_t i = 0; i < snapshot->count; i++) {
+        const Hypermesh__Asset *asset = snapshot->assets[i];
+
+        if (asset->id.len == WIRE_ID_BYTES && asset->owner.len == WIRE_ID_BYTES &&
+            sched_visible(snapshot, asset))
+            assets[kept++] = asset;
+    }
+    qsort(assets, kept, sizeof(Hypermesh__Asset *), sched_asset_compare);
+    *out = assets;
+    *count = kept;
+    return 0;
+}
+
+/* The run of one owner that begins at index `from`. */
+static struct sched_offer sched_offer_at(const Hypermesh__Asset *const *assets, size_t count,
+                                         size_t from)
+{
+    size_t end = from + 1;
+
+    while (end < count && sched_same_id(assets[end]->owner, assets[from]->owner.data))
+        end++;
+    return (struct sched_offer){assets + from, end - from};
 }
 
 static int sched_nothing(const struct sched_snapshot *snapshot, const struct sched_need *needs,
@@ -151,43 +188,50 @@ static int sched_nothing(const struct sched_snapshot *snapshot, const struct sch
                    wire_asset_kind_unit(needs[met].kind));
 }
 
-static bool sched_better(const struct sched_placement *a, const struct sched_placement *b)
+static int sched_check_price(const Hypermesh__JobSpec *spec, uint64_t cost, struct hm_error *error)
 {
-    if (a->cost != b->cost)
-        return a->cost < b->cost;
-    return memcmp(a->items[0].asset->owner.data, b->items[0].asset->owner.data, WIRE_ID_BYTES) < 0;
+    char asked[40], most[40];
+
+    if (spec->max_price == 0 || cost <= spec->max_price)
+        return 0;
+    hm_decimal_format(cost, 9, asked);
+    hm_decimal_format(spec->max_price, 9, most);
+    return hm_fail(error, HM_EFUNDS, "the cheapest offer costs %s HYPER; max_price is %s", asked,
+                   most);
 }
 
 int sched_place(const struct sched_snapshot *snapshot, const Hypermesh__JobSpec *spec,
                 struct sched_placement *out, struct hm_error *error)
 {
+    HM_AUTOFREE const Hypermesh__Asset **assets = NULL;
     struct sched_need needs[SCHED_NEEDS_MAX];
-    size_t need_count = sched_needs(spec, snapshot->pids_per_slot, needs);
     struct sched_placement best = {0};
+    struct sched_offer offer;
+    uint64_t duration_ms;
     size_t most_met = 0;
+    size_t count = 0;
 
-    for (size_t i = 0; i < snapshot->count; i++) {
+    if (!hm_add_u64(spec->timeout_ms, snapshot->grace_ms, &duration_ms))
+        return hm_fail(error, HM_ERANGE, "timeout: longer than any lease can be");
+    size_t need_count = sched_needs(spec, snapshot->pids_per_slot, needs);
+    int rc = sched_sort(snapshot, &assets, &count, error);
+    if (rc != 0)
+        return rc;
+    for (size_t from = 0; from < count; from += offer.count) {
         struct sched_placement candidate;
 
-        if (snapshot->assets[i]->owner.len != WIRE_ID_BYTES || sched_owner_seen(snapshot, i))
-            continue;
-        size_t met = sched_try_owner(snapshot, snapshot->assets[i]->owner.data, needs, need_count,
-                                     spec->timeout_ms + snapshot->grace_ms, &candidate);
-        if (met == need_count && (best.count == 0 || sched_better(&candidate, &best)))
+        offer = sched_offer_at(assets, count, from);
+        size_t met = sched_try_offer(snapshot, &offer, needs, need_count, duration_ms, &candidate);
+        /* Owners come in order of id: of equals the first stays. */
+        if (met == need_count && (best.count == 0 || candidate.cost < best.cost))
             best = candidate;
         if (met > most_met)
             most_met = met;
     }
     if (best.count == 0)
         return sched_nothing(snapshot, needs, most_met, error);
-    if (spec->max_price != 0 && best.cost > spec->max_price) {
-        char cost[40], most[40];
-
-        hm_decimal_format(best.cost, 9, cost);
-        hm_decimal_format(spec->max_price, 9, most);
-        return hm_fail(error, HM_EFUNDS, "the cheapest offer costs %s HYPER; max_price is %s", cost,
-                       most);
-    }
-    *out = best;
-    return 0;
+    rc = sched_check_price(spec, best.cost, error);
+    if (rc == 0)
+        *out = best;
+    return rc;
 }

@@ -1,5 +1,6 @@
-/* Any request, as a server could hand it over: "METHOD TARGET", then the lines Content-Type, Host, Origin and Authorization
- * ("-" for none), then the body. Whatever comes, there is an answer, and it is what it says it is. */
+/* Any request, as a server could hand it over: "METHOD TARGET", then the lines Content-Type,
+ * Host, Origin and Authorization ("-" for none), then the body. Whatever comes, there is an
+ * answer, and it is what it says it is. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -18,7 +19,8 @@ static void require(int holds)
         abort();
 }
 
-/* The next line, without its end; "" when there is none. NUL ends a line too: no header holds one. */
+/* The next line, without its end; "" when there is none. NUL ends a line too: no header holds
+ * one. */
 static void take_line(const uint8_t **data, size_t *size, char line[FUZZ_LINE_MAX])
 {
     size_t len = 0;

@@ -65,7 +65,8 @@ void fixture_job(struct fixture *fixture, struct fixture_job *job, const char *s
     memset(job, 0, sizeof(*job));
     hypermesh__job_spec__init(&job->spec);
     hypermesh__sandbox_limits__init(&job->limits);
-    snprintf(job->id, sizeof(job->id), "t%dx%u", (int)getpid(), ++fixture->jobs);
+    snprintf(job->id, sizeof(job->id), "t%dx%u", (int)getpid(),
+             __atomic_add_fetch(&fixture->jobs, 1, __ATOMIC_RELAXED));
     snprintf(job->dir, sizeof(job->dir), "%s/jobs/%s", fixture->dir, job->id);
     job->command[0] = (char *)(uintptr_t) "/bin/sh";
     job->command[1] = (char *)(uintptr_t) "-c";

@@ -1,4 +1,5 @@
-/* Checks a JSON value against a schema of /openapi.json: the part of JSON Schema that the document uses. */
+/* Checks a JSON value against a schema of /openapi.json: the part of JSON Schema that the
+ * document uses. */
 #ifndef API_TEST_SCHEMA_H
 #define API_TEST_SCHEMA_H
 

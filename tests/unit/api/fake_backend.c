@@ -25,7 +25,7 @@ static char *text_of(struct hm_arena *arena, const char *text)
     return hm_arena_strdup(arena, text);
 }
 
-/* --- the node itself ---------------------------------------------------------------------------------- */
+/* --- the node itself -------------------------------------------------------------------------- */
 
 static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out,
                        struct hm_error *error)
@@ -125,7 +125,7 @@ static int fake_doctor(void *ctx, struct hm_arena *arena, struct api_check **out
     return 0;
 }
 
-/* --- accounts and acts ---------------------------------------------------------------------------------- */
+/* --- accounts and acts ------------------------------------------------------------------------ */
 
 static int fake_account(void *ctx, const char *name_or_id, struct hm_arena *arena,
                         struct api_account *out, struct hm_error *error)
@@ -248,7 +248,7 @@ static int fake_signing(void *ctx, const uint8_t account[32], struct hm_arena *a
     return 0;
 }
 
-/* --- the ledger ------------------------------------------------------------------------------------------ */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 static Hypermesh__Asset *make_asset(struct hm_arena *arena, unsigned index)
 {
@@ -547,7 +547,7 @@ static int fake_verify(void *ctx, int (*progress)(void *pctx, uint64_t done, uin
     return 0;
 }
 
-/* --- jobs and images ------------------------------------------------------------------------------------- */
+/* --- jobs and images -------------------------------------------------------------------------- */
 
 static Hypermesh__JobRecord *make_job(struct fake *fake, unsigned index, struct hm_arena *arena)
 {
@@ -706,7 +706,7 @@ static int fake_image_remove(void *ctx, const char *name, struct hm_error *error
                : hm_fail(error, HM_ENOTFOUND, "there is no image '%.40s'", name);
 }
 
-/* --- for the tests ----------------------------------------------------------------------------------------- */
+/* --- for the tests ---------------------------------------------------------------------------- */
 
 void fake_init(struct fake *fake)
 {

@@ -26,7 +26,8 @@ bool http_send(struct http *http, const char *format, ...) __attribute__((format
 bool http_receive(struct http *http, struct http_answer *answer);
 /* Status line and headers only. */
 bool http_receive_head(struct http *http, struct http_answer *answer);
-/* One more chunk, appended to the body; false at the last one (whole is set) or when the connection ends. */
+/* One more chunk, appended to the body; false at the last one (whole is set) or when the
+ * connection ends. */
 bool http_receive_chunk(struct http *http, struct http_answer *answer);
 void http_answer_release(struct http_answer *answer);
 

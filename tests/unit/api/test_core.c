@@ -1,4 +1,5 @@
-/* From request to answer: who may ask, what is refused and how, and which operation a request becomes. */
+/* From request to answer: who may ask, what is refused and how, and which operation a request
+ * becomes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,7 @@ static bool problem_says(struct api_test *test, const char *code, const char *pa
     return says;
 }
 
-/* --- who may ask ---------------------------------------------------------------------------------- */
+/* --- who may ask ------------------------------------------------------------------------------ */
 
 static void test_tcp_needs_host_and_token(void **state)
 {
@@ -130,7 +131,7 @@ static void test_unix_peers(void **state)
     assert_int_equal(ask(test, &(struct api_request){.method = "GET", .target = "/livez"}), 200);
 }
 
-/* --- what is refused ---------------------------------------------------------------------------------- */
+/* --- what is refused -------------------------------------------------------------------------- */
 
 static void test_paths_methods_and_types(void **state)
 {
@@ -285,7 +286,7 @@ static void test_ready(void **state)
         strstr(api_test_body(test), "\"ready\":false,\"not_ready\":\"the plot is being built\""));
 }
 
-/* --- which operation a request becomes ------------------------------------------------------------------ */
+/* --- which operation a request becomes -------------------------------------------------------- */
 
 static void test_allocate(void **state)
 {
@@ -423,7 +424,7 @@ static void test_transfer_and_signed_bytes(void **state)
     assert_true(hm_slice_equal(hm_buf_slice(&test->fake.op), hm_slice_str("\x0a\x01z")));
 }
 
-/* --- pages ------------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
 /* Follows `next` from page to page and counts the items. */
 static size_t count_pages(struct api_test *test, const char *base, size_t *pages)
@@ -471,7 +472,7 @@ static void test_pages(void **state)
     assert_non_null(strstr(api_test_body(test), "\"next\":null"));
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* The nth allocation fails, for every n: always an answer, never a crash or a leak. */
 static void test_out_of_memory(void **state)

@@ -198,7 +198,8 @@ static void test_every_route_answers_as_the_document_says(void **state)
     json_decref(document);
 }
 
-/* Request bodies of the examples fit their schemas too, so that a client made from the document works. */
+/* Request bodies of the examples fit their schemas too, so that a client made from the document
+ * works. */
 static void test_examples_fit_request_schemas(void **state)
 {
     struct api_test *test = *state;
@@ -285,8 +286,8 @@ static void test_document_has_exactly_the_routes(void **state)
     json_decref(document);
 }
 
-/* The kept copy is the contract that clients read; a change of it must be seen in review. To accept one:
- * HM_WRITE_OPENAPI=1 in the environment of this test. */
+/* The kept copy is the contract that clients read; a change of it must be seen in review. To
+ * accept one: HM_WRITE_OPENAPI=1 in the environment of this test. */
 static void test_kept_document_is_up_to_date(void **state)
 {
     const char *root = getenv("HM_SOURCE");

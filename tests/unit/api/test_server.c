@@ -1,4 +1,5 @@
-/* The server over real sockets: who gets in, connections that are kept, slow, many or cut, streams, limits, closing. */
+/* The server over real sockets: who gets in, connections that are kept, slow, many or cut,
+ * streams, limits, closing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,7 +125,7 @@ static bool metrics_say(struct place *place, const char *line)
     return false;
 }
 
-/* --- who gets in ------------------------------------------------------------------------------------ */
+/* --- who gets in ------------------------------------------------------------------------------ */
 
 static unsigned tcp_status(struct place *place, const char *request, const char *header_wanted)
 {
@@ -227,7 +228,7 @@ static void test_other_users_are_refused(void **state)
     assert_int_equal(place->fake.duration_seen, 403);
 }
 
-/* --- connections ------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static void test_keep_alive(void **state)
 {
@@ -396,7 +397,7 @@ static void test_too_many_connections(void **state)
     assert_int_equal(get(place, "/node", NULL), 200);
 }
 
-/* --- limits ------------------------------------------------------------------------------------------- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 static void test_announced_body_too_long(void **state)
 {
@@ -507,7 +508,7 @@ static void test_garbage(void **state)
     assert_int_equal(get(place, "/node", NULL), 200);
 }
 
-/* --- streams and closing -------------------------------------------------------------------------------- */
+/* --- streams and closing ---------------------------------------------------------------------- */
 
 static void test_followed_log(void **state)
 {
@@ -616,7 +617,7 @@ static void test_closing_waits_for_acts(void **state)
     assert_int_equal(worker.done, 200);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------ */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int open_with(struct place *place, const char *listen_at, const char *socket_path,
                      struct hm_error *error)

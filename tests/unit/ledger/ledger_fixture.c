@@ -87,16 +87,19 @@ struct hm_slice fixture_genesis(struct fixture *fixture)
 
 static int plot_make(struct fixture *fixture)
 {
-    char path[96];
+    char folder[] = "/tmp/hm-ledger-XXXXXX";
+    char path[64];
     int rc;
 
-    (void)snprintf(fixture->folder, sizeof fixture->folder, "/tmp/hm-ledger-XXXXXX");
-    must(mkdtemp(fixture->folder) != NULL, fixture, "temporary folder");
-    (void)snprintf(path, sizeof path, "%s/plot", fixture->folder);
+    must(mkdtemp(folder) != NULL, fixture, "temporary folder");
+    (void)snprintf(path, sizeof path, "%s/plot", folder);
     rc = proof_plot_create(path, fixture->people[NODE].id, FIXTURE_LABELS, 64, NULL, NULL,
                            &fixture->error);
-    return rc ? rc
-              : proof_plot_open(path, fixture->people[NODE].id, &fixture->plot, &fixture->error);
+    if (rc == 0)
+        rc = proof_plot_open(path, fixture->people[NODE].id, &fixture->plot, &fixture->error);
+    /* The open file stays readable; a test that aborts leaves nothing behind. */
+    (void)hm_remove_tree(folder, NULL);
+    return rc;
 }
 
 /* Everybody's session and bond in one block without signature, then the node's plot with it. */
@@ -161,8 +164,6 @@ void fixture_release(struct fixture *fixture)
     ledger_close(fixture->ledger);
     store_close(fixture->store);
     proof_plot_close(fixture->plot);
-    if (fixture->folder[0])
-        (void)hm_remove_tree(fixture->folder, NULL);
     for (size_t i = 0; i < FIXTURE_PEOPLE; i++)
         crypto_root_key_free(fixture->people[i].root);
     hm_arena_release(&fixture->arena);

@@ -29,7 +29,6 @@ struct fixture {
     struct ledger *ledger;
     struct fixture_person people[FIXTURE_PEOPLE];
     struct proof_plot *plot;
-    char folder[64];
     uint64_t next_ms; /* time of the next block */
     Hypermesh__Params params;
     struct hm_arena arena; /* until fixture_release, or fixture_forget */

@@ -1,0 +1,318 @@
+/* One request: find its route, check the caller, parse, call the handler, answer. */
+#include "api_core.h"
+
+/* --- finding the route ------------------------------------------------------------------------ */
+
+struct match {
+    const struct api_route *route; /* NULL: none with this method */
+    const char *param; /* decoded text, or NULL */
+    const char *param_name; /* in the pattern, not terminated */
+    size_t param_name_len;
+    bool path_known; /* some method would do */
+};
+
+/* Compares one pattern with the path's parts. */
+static bool match_pattern(const char *pattern, const struct api_target *target, struct match *out)
+{
+    size_t at = 0;
+
+    out->param = NULL;
+    while (*pattern == '/' && pattern[1] != '\0') {
+        const char *part = pattern + 1;
+        size_t len = strcspn(part, "/");
+
+        if (at == target->segment_count)
+            return false;
+        if (part[0] == '{') {
+            out->param = target->segments[at];
+            out->param_name = part + 1;
+            out->param_name_len = len - 2;
+        } else if (strlen(target->segments[at]) != len ||
+                   memcmp(target->segments[at], part, len) != 0) {
+            return false;
+        }
+        at++;
+        pattern = part + len;
+    }
+    return at == target->segment_count;
+}
+
+static bool method_fits(const struct api_route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* Fixed paths stand before patterns in the table, so the first that fits path and method is the
+ * right one. */
+static void find_route(const struct api_target *target, const char *method, struct match *out)
+{
+    bool path_known = false;
+
+    *out = (struct match){0};
+    for (size_t i = 0; i < api_route_count && !out->route; i++) {
+        struct match found = {0};
+
+        if (!match_pattern(api_routes[i].pattern, target, &found))
+            continue;
+        path_known = true;
+        if (method_fits(&api_routes[i], method)) {
+            *out = found;
+            out->route = &api_routes[i];
+        }
+    }
+    out->path_known = path_known;
+}
+
+/* Methods of a path, for the Allow header. Static, because there are few combinations. */
+static const char *allow_text(const struct api_target *target)
+{
+    static const struct {
+        const char *method;
+        unsigned bit;
+    } methods[] = {{"GET", 1}, {"POST", 2}, {"PUT", 4}, {"DELETE", 8}};
+    static const char *const texts[16] = {"",
+                                          "GET, HEAD",
+                                          "POST",
+                                          "GET, HEAD, POST",
+                                          "PUT",
+                                          "GET, HEAD, PUT",
+                                          "POST, PUT",
+                                          "GET, HEAD, POST, PUT",
+                                          "DELETE",
+                                          "GET, HEAD, DELETE",
+                                          "POST, DELETE",
+                                          "GET, HEAD, POST, DELETE",
+                                          "PUT, DELETE",
+                                          "GET, HEAD, PUT, DELETE",
+                                          "POST, PUT, DELETE",
+                                          "GET, HEAD, POST, PUT, DELETE"};
+    unsigned bits = 0;
+
+    for (size_t i = 0; i < api_route_count; i++) {
+        struct match found = {0};
+
+        for (size_t m = 0; m < HM_COUNT_OF(methods); m++) {
+            if (strcmp(api_routes[i].method, methods[m].method) == 0 &&
+                match_pattern(api_routes[i].pattern, target, &found))
+                bits |= methods[m].bit;
+        }
+    }
+    return texts[bits];
+}
+
+/* --- from request to answer ------------------------------------------------------------------- */
+
+struct visit {
+    struct api_call call;
+    struct api_target target;
+    struct match found;
+    unsigned refused; /* status, when it is not the code's own */
+    struct hm_error error;
+    uint64_t started_ns;
+};
+
+static void visit_init(struct visit *visit, struct api_core *core,
+                       const struct api_request *request, struct api_response *response)
+{
+    memset(visit, 0, sizeof(*visit));
+    visit->call = (struct api_call){.core = core,
+                                    .backend = core->backend,
+                                    .request = request,
+                                    .response = response,
+                                    .json = {.out = &response->body}};
+    visit->started_ns = hm_mono_ns(core->clock);
+    hm_arena_init(&visit->call.arena, API_ARENA_MAX_BYTES);
+}
+
+/* Path of the request for the problem's `instance`; without the query, which may be long. */
+static const char *instance_of(struct visit *visit)
+{
+    const char *target = visit->call.request->target;
+    size_t len = strcspn(target, "?");
+    char *copy = len <= API_URL_MAX_BYTES ? hm_arena_dup(&visit->call.arena, target, len + 1)
+                                          : NULL;
+
+    if (copy)
+        copy[len] = '\0';
+    return copy;
+}
+
+/* Ends the visit: the problem document when rc says so, the counters, the memory. */
+static void visit_release(struct visit *visit, int rc)
+{
+    struct api_core *core = visit->call.core;
+    const struct api_route *route = visit->found.route;
+    struct api_response *response = visit->call.response;
+
+    if (rc)
+        api_core_refuse(response, visit->refused ? visit->refused : (unsigned)hm_error_http(rc), rc,
+                        visit->error.text, instance_of(visit));
+    api_metrics_count(&core->metrics, route ? (size_t)(route - api_routes) : API_METRIC_NO_ROUTE,
+                      response->status, hm_mono_ns(core->clock) - visit->started_ns);
+    hm_arena_release(&visit->call.arena);
+}
+
+static bool media_type_fits(const struct api_route *route, const char *header)
+{
+    switch (route->body_kind) {
+    case API_BODY_JSON:
+        return api_content_type_is(header, "application/json");
+    case API_BODY_JOB:
+        return api_content_type_is(header, "application/json") ||
+               api_content_type_is(header, "application/yaml");
+    case API_BODY_BYTES:
+        return api_content_type_is(header, "application/octet-stream");
+    default:
+        return true;
+    }
+}
+
+static const char *media_type_wanted(const struct api_route *route)
+{
+    return route->body_kind == API_BODY_JSON  ? "application/json"
+           : route->body_kind == API_BODY_JOB ? "application/yaml or application/json"
+                                              : "application/octet-stream";
+}
+
+static int refuse(struct visit *visit, unsigned status, int code, const char *sentence)
+{
+    visit->refused = status;
+    return hm_fail(&visit->error, code, "%s", sentence);
+}
+
+/* Whether anything is at the path for the method. */
+static int check_route(struct visit *visit)
+{
+    const struct api_request *request = visit->call.request;
+    struct api_response *response = visit->call.response;
+
+    if (!visit->found.path_known)
+        return refuse(visit, 404, HM_ENOTFOUND,
+                      "there is nothing at this path; GET /openapi.json lists what there is");
+    if (visit->found.route)
+        return 0;
+    response->allow = allow_text(&visit->target);
+    visit->refused = 405;
+    return hm_fail(&visit->error, HM_EINVAL, "this path does not take %.20s; it takes %s",
+                   request->method, response->allow);
+}
+
+static int check_body(struct visit *visit, uint64_t length)
+{
+    const struct api_route *route = visit->found.route;
+
+    if (length > API_BODY_MAX_BYTES)
+        return refuse(visit, 413, HM_ELIMIT, "the body is longer than 1 MiB");
+    if (route->body_kind == API_BODY_NONE && length > 0)
+        return refuse(visit, 400, HM_EINVAL, "this request takes no body");
+    if (media_type_fits(route, visit->call.request->content_type))
+        return 0;
+    visit->refused = 415;
+    return hm_fail(&visit->error, HM_EINVAL, "the Content-Type must be %s",
+                   media_type_wanted(route));
+}
+_Static_assert(API_BODY_MAX_BYTES == (size_t)1 << 20, "check_body says how much");
+
+/* Everything that can be said before the body is here. */
+static int visit_admit(struct visit *visit, uint64_t length)
+{
+    const struct api_request *request = visit->call.request;
+    struct api_core *core = visit->call.core;
+    int rc = api_target_parse(request->target, &visit->call.arena, &visit->target, &visit->error);
+
+    if (rc) {
+        visit->refused = rc == HM_ELIMIT ? 414 : 0;
+        return rc;
+    }
+    find_route(&visit->target, request->method, &visit->found);
+    rc = api_auth_check_origin(request, &visit->error);
+    if (rc == 0 && !(visit->found.route && visit->found.route->open))
+        rc = api_auth_check_caller(request, core->owner, core->token, &visit->error);
+    if (rc == 0)
+        rc = check_route(visit);
+    return rc ? rc : check_body(visit, length);
+}
+
+static const struct api_fields no_fields = {.name = "None"};
+
+enum api_form api_param_form(const char *name, size_t len)
+{
+    static const struct {
+        const char *name;
+        enum api_form form;
+    } forms[] = {
+        {"asset", API_ASSET}, {"lease", API_LEASE}, {"digest", API_DIGEST}, {"key", API_HEX}};
+
+    for (size_t i = 0; i < HM_COUNT_OF(forms); i++) {
+        if (strlen(forms[i].name) == len && memcmp(forms[i].name, name, len) == 0)
+            return forms[i].form;
+    }
+    return API_TEXT;
+}
+
+static int parse_param(struct visit *visit)
+{
+    const struct match *found = &visit->found;
+    char name[32];
+
+    if (!found->param)
+        return 0;
+    (void)snprintf(name, sizeof(name), "%.*s", (int)found->param_name_len, found->param_name);
+    return api_value_parse_text(api_param_form(found->param_name, found->param_name_len), name,
+                                found->param, &visit->call.arena, &visit->call.param,
+                                &visit->error);
+}
+
+static int visit_run(struct visit *visit)
+{
+    const struct api_route *route = visit->found.route;
+    struct api_call *call = &visit->call;
+    int rc = parse_param(visit);
+
+    call->route = route;
+    if (rc == 0)
+        rc = api_record_parse_query(route->query ? route->query : &no_fields, visit->target.query,
+                                    visit->target.query_count, &call->arena, &call->query,
+                                    &visit->error);
+    if (rc == 0 && route->body_kind == API_BODY_JSON)
+        rc = api_record_parse_json(route->body, call->request->body, &call->arena, &call->body,
+                                   &visit->error);
+    call->response->status = route->status;
+    call->response->content_type = route->media_type ? route->media_type : "application/json";
+    if (rc == 0)
+        rc = route->handle(call, &visit->error);
+    if (rc == 0 && call->json.error != 0)
+        rc = hm_fail(&visit->error, call->json.error, "out of memory for the answer");
+    return rc;
+}
+
+bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
+                    struct api_response *response)
+{
+    struct visit visit;
+    int rc;
+
+    visit_init(&visit, core, request, response);
+    rc = visit_admit(&visit, length);
+    if (rc)
+        visit_release(&visit, rc);
+    else
+        hm_arena_release(&visit.call.arena);
+    return rc == 0;
+}
+
+void api_core_handle(struct api_core *core, const struct api_request *request,
+                     struct api_response *response)
+{
+    struct visit visit;
+    int rc;
+
+    visit_init(&visit, core, request, response);
+    rc = visit_admit(&visit, request->body.len);
+    if (rc == 0)
+        rc = visit_run(&visit);
+    atomic_fetch_add_explicit(&core->metrics.received_bytes, request->body.len,
+                              memory_order_relaxed);
+    visit_release(&visit, rc);
+}
