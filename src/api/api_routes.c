@@ -44,7 +44,7 @@ const struct api_route api_routes[] = {
     {"GET", "/consensus/status", "consensus_status", api_handle_consensus, 200, NO_BODY, NULL, &api_answer_consensus, NULL, "Where the chain stands.", false},
 
     {"PUT", "/privacy/level", "privacy_set", api_handle_privacy_set, 200, API_BODY_JSON, &api_body_privacy_level, NULL, &api_answer_receipt, NULL, "Who may lease an asset, and how much of it.", false},
-    {"GET", "/privacy/settings", "privacy_settings", api_handle_privacy, 200, NO_BODY, &api_query_privacy, &api_answer_privacies, NULL, "Privacy of this node's assets, or of one asset.", false},
+    {"GET", "/privacy/settings", "privacy_settings", api_handle_privacy, 200, NO_BODY, &api_query_privacy, &api_answer_privacies, NULL, "Who may lease what: all assets, or one.", false},
 
     {"POST", "/jobs", "job_create", api_handle_job_create, 201, API_BODY_JOB, NULL, &api_query_account, &api_answer_job, NULL, "Leases what the job needs and runs it.", false},
     {"GET", "/jobs", "job_list", api_handle_jobs, 200, NO_BODY, &api_query_page, &api_answer_jobs, NULL, "Jobs, newest first.", false},

@@ -38,7 +38,7 @@ static const struct nexus_option *option_find(const struct parser *p, const char
 
 static int option_unknown(const struct parser *p, const char *shown, const char *name)
 {
-    const char *names[NAMES_MAX];
+    const char *names[NAMES_MAX] = {0};
     const struct nexus_verb *verb = p->line->verb;
     const char *nearest;
     size_t count = 0;
@@ -139,7 +139,7 @@ static int parse_short(struct parser *p, const char *text)
 
 static int verb_unknown(struct parser *p, const char *name)
 {
-    const char *names[NAMES_MAX];
+    const char *names[NAMES_MAX] = {0};
     const char *nearest;
     const struct nexus_group *group = p->line->group;
     size_t count = 0;

@@ -133,9 +133,9 @@ static int put_outputs(const struct report *report)
                       hm_arena_printf(report->arena, "%s in %s", nexus_json_text(output, "source"),
                                       nexus_json_text(output, "target")));
     }
-    return rc || json_array_size(outputs) == 0 ?
-               rc :
-               put_line(report, "", hm_arena_printf(report->arena, "digest %s", result));
+    return rc || json_array_size(outputs) == 0
+               ? rc
+               : put_line(report, "", hm_arena_printf(report->arena, "digest %s", result));
 }
 
 static const char *lease_headline(const struct report *report, const json_t *lease)
@@ -165,11 +165,11 @@ static int put_lease(const struct report *report, const json_t *lease)
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
 
-        NEXUS_TABLE_ROW(&table, nexus_show_short(nexus_json_text(item, "asset"), report->arena),
-                        nexus_json_text(item, "kind"),
-                        nexus_show_share(nexus_json_u64(item, "share_ppm"), report->arena),
-                        hm_arena_printf(report->arena, "%s HYPER/h",
-                                        nexus_json_text(item, "price_per_hour")));
+        NEXUS_TABLE_ROW(
+            &table, nexus_show_short(nexus_json_text(item, "asset"), report->arena),
+            nexus_json_text(item, "kind"),
+            nexus_show_share(nexus_json_u64(item, "share_ppm"), report->arena),
+            hm_arena_printf(report->arena, "%s HYPER/h", nexus_json_text(item, "price_per_hour")));
     }
     return put_table(report, "lease", lease_headline(report, lease), &table);
 }
@@ -214,20 +214,22 @@ static int put_usage(const struct report *report)
                         nexus_show_size(nexus_json_u64(usage, "memory_peak_bytes"), arena)));
     if (rc)
         return rc;
-    return put_line(
-        report, "",
-        hm_arena_printf(arena, "disk: %s read, %s written; output %s%s%s%s",
-                        nexus_show_size(nexus_json_u64(usage, "io_read_bytes"), arena),
-                        nexus_show_size(nexus_json_u64(usage, "io_write_bytes"), arena),
-                        nexus_show_size(nexus_json_u64(usage, "output_bytes"), arena),
-                        source[0] ? " (measured by " : "", source, source[0] ? ")" : ""));
+    return put_line(report, "",
+                    hm_arena_printf(arena, "disk: %s read, %s written; output %s%s%s%s",
+                                    nexus_show_size(nexus_json_u64(usage, "io_read_bytes"), arena),
+                                    nexus_show_size(nexus_json_u64(usage, "io_write_bytes"), arena),
+                                    nexus_show_size(nexus_json_u64(usage, "output_bytes"), arena),
+                                    source[0] ? " (measured by " : "", source,
+                                    source[0] ? ")" : ""));
 }
 
 static int put_payment(const struct report *report, const json_t *lease, const json_t *receipts)
 {
     struct hm_arena *arena = report->arena;
-    const char *consumer = nexus_account_name(report->accounts, nexus_json_text(lease, "consumer"), arena);
-    const char *provider = nexus_account_name(report->accounts, nexus_json_text(lease, "provider"), arena);
+    const char *consumer = nexus_account_name(report->accounts, nexus_json_text(lease, "consumer"),
+                                              arena);
+    const char *provider = nexus_account_name(report->accounts, nexus_json_text(lease, "provider"),
+                                              arena);
     const char *paid = nexus_json_text(lease, "paid");
     const char *refunded = nexus_json_text(lease, "refunded");
     const char *fees = nexus_amount_add(
@@ -237,12 +239,13 @@ static int put_payment(const struct report *report, const json_t *lease, const j
 
     if (strcmp(nexus_json_text(lease, "state"), "active") == 0)
         return put_line(report, "paid",
-                        hm_arena_printf(arena, "nothing yet: %s HYPER of %s held until the lease ends",
+                        hm_arena_printf(arena,
+                                        "nothing yet: %s HYPER of %s held until the lease ends",
                                         nexus_json_text(lease, "escrow"), consumer));
-    rc = put_line(report, "paid",
-                  hm_arena_printf(arena, "%s HYPER from %s to %s; %s of the %s HYPER held went back",
-                                  paid, consumer, provider, refunded,
-                                  nexus_amount_add(paid, refunded, arena)));
+    rc = put_line(
+        report, "paid",
+        hm_arena_printf(arena, "%s HYPER from %s to %s; %s of the %s HYPER held went back", paid,
+                        consumer, provider, refunded, nexus_amount_add(paid, refunded, arena)));
     if (rc)
         return rc;
     return put_line(report, "",

@@ -11,10 +11,9 @@ static const struct {
     const char *option;
     const char *field;
 } singles[] = {
-    {"image", "image"},     {"name", "name"},       {"cpus", "cpus"},
-    {"memory", "memory"},   {"storage", "storage"}, {"gpus", "gpus"},
-    {"pids", "pids"},       {"timeout", "timeout"}, {"workdir", "workdir"},
-    {"max-price", "max_price"},
+    {"image", "image"},     {"name", "name"},           {"cpus", "cpus"}, {"memory", "memory"},
+    {"storage", "storage"}, {"gpus", "gpus"},           {"pids", "pids"}, {"timeout", "timeout"},
+    {"workdir", "workdir"}, {"max-price", "max_price"},
 };
 
 static int read_stdin(struct nexus_call *call, struct hm_buf *out)
@@ -42,11 +41,11 @@ static int spec_from_file(struct nexus_call *call, const char *path, Hypermesh__
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     bool from_stdin = strcmp(path, "-") == 0;
-    int rc = from_stdin ? read_stdin(call, &text) :
-                          hm_file_read(path, WIRE_JOB_SPEC_MAX_BYTES, &text, &call->error);
+    int rc = from_stdin ? read_stdin(call, &text)
+                        : hm_file_read(path, WIRE_JOB_SPEC_MAX_BYTES, &text, &call->error);
 
-    return rc ? rc :
-                wire_job_spec_parse(hm_buf_slice(&text), from_stdin ? "standard input" : path,
+    return rc ? rc
+              : wire_job_spec_parse(hm_buf_slice(&text), from_stdin ? "standard input" : path,
                                     call->arena, out, &call->error);
 }
 
@@ -75,7 +74,8 @@ static void drop_env(Hypermesh__JobSpec *spec, const char *setting)
 
 static int set_lists(struct nexus_call *call, Hypermesh__JobSpec *spec)
 {
-    static const char *const lists[][2] = {{"env", "env"}, {"input", "inputs"}, {"output", "outputs"}};
+    static const char *const lists[][2] = {
+        {"env", "env"}, {"input", "inputs"}, {"output", "outputs"}};
     int rc = 0;
 
     for (size_t i = 0; i < HM_COUNT_OF(lists) && !rc; i++) {
@@ -131,7 +131,8 @@ static int spec_begin(struct nexus_call *call, Hypermesh__JobSpec **out)
     if (file)
         return spec_from_file(call, file, out);
     if (!nexus_has(call, "image")) {
-        call->hint = "nexus run -f examples/wordcount.yaml, or nexus run --image busybox -- uname -a";
+        call->hint =
+            "nexus run -f examples/wordcount.yaml, or nexus run --image busybox -- uname -a";
         return hm_fail(&call->error, HM_EINVAL, "nothing to run: give -f FILE or --image NAME");
     }
     *out = hm_arena_alloc(call->arena, sizeof(**out));

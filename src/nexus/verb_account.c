@@ -13,9 +13,8 @@ static const char *from_account(struct nexus_call *call)
 
 static int table_accounts(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
-    static const struct nexus_column columns[] = {{"NAME", false}, {"HYPER", true},
-                                                  {"BONDED", true}, {"CAES", true},
-                                                  {"ID", false}};
+    static const struct nexus_column columns[] = {
+        {"NAME", false}, {"HYPER", true}, {"BONDED", true}, {"CAES", true}, {"ID", false}};
     struct nexus_table table;
 
     NEXUS_TABLE_INIT(&table, columns, call->arena);
@@ -217,13 +216,12 @@ static int run_revoke(struct nexus_call *call)
     return rc ? rc : nexus_show(call, reply, nexus_table_receipt);
 }
 
-const struct nexus_verb verb_account_revoke = {
-    .group = "account",
-    .name = "revoke",
-    .operands = "SESSION-KEY",
-    .operands_min = 1,
-    .operands_max = 1,
-    .summary = "End a session key before its time",
-    .options = bond_options,
-    .option_count = HM_COUNT_OF(bond_options),
-    .run = run_revoke};
+const struct nexus_verb verb_account_revoke = {.group = "account",
+                                               .name = "revoke",
+                                               .operands = "SESSION-KEY",
+                                               .operands_min = 1,
+                                               .operands_max = 1,
+                                               .summary = "End a session key before its time",
+                                               .options = bond_options,
+                                               .option_count = HM_COUNT_OF(bond_options),
+                                               .run = run_revoke};

@@ -39,9 +39,9 @@ static int body_capacity(struct nexus_call *call, json_t *body, const char *kind
         return hm_error_prefix(&call->error, "--capacity");
     if (value > INT64_MAX)
         return hm_fail(&call->error, HM_ERANGE, "--capacity %s: too large", text);
-    return json_object_set_new(body, "capacity", json_integer((json_int_t)value)) == 0 ?
-               0 :
-               nexus_no_memory(call);
+    return json_object_set_new(body, "capacity", json_integer((json_int_t)value)) == 0
+               ? 0
+               : nexus_no_memory(call);
 }
 
 static int body_attributes(struct nexus_call *call, json_t *body)
@@ -79,9 +79,9 @@ static int body_limit_leases(struct nexus_call *call, json_t *body)
     if (leases > UINT32_MAX)
         return hm_fail(&call->error, HM_ERANGE, "--max-leases %llu: too large",
                        (unsigned long long)leases);
-    return json_object_set_new(body, "max_leases", json_integer((json_int_t)leases)) == 0 ?
-               0 :
-               nexus_no_memory(call);
+    return json_object_set_new(body, "max_leases", json_integer((json_int_t)leases)) == 0
+               ? 0
+               : nexus_no_memory(call);
 }
 
 static int body_privacy(struct nexus_call *call, json_t *body, const char *level)
@@ -158,12 +158,12 @@ static int run_register(struct nexus_call *call)
 }
 
 #define LEVELS "Private PrivateNetwork P2P PublicNetwork FullPublic"
-#define LIMIT_OPTIONS                                                                          \
+#define LIMIT_OPTIONS                                                                              \
     {.name = "max-share", .value = "SHARE", .help = "of the asset, over all leases, such as 50%"}, \
-        {.name = "max-leases", .value = "N", .help = "leases at once"},                        \
-        {.name = "max-duration", .value = "TIME", .help = "longest lease, such as 2h"},        \
-    {                                                                                          \
-        .name = "for", .value = "ACCOUNT", .help = "with P2P: who may lease", .many = true     \
+        {.name = "max-leases", .value = "N", .help = "leases at once"},                            \
+        {.name = "max-duration", .value = "TIME", .help = "longest lease, such as 2h"},            \
+    {                                                                                              \
+        .name = "for", .value = "ACCOUNT", .help = "with P2P: who may lease", .many = true         \
     }
 
 static const struct nexus_option register_options[] = {
@@ -188,8 +188,9 @@ const struct nexus_verb verb_asset_register = {
     .operands_max = 2,
     .words = "cpu memory storage gpu container network",
     .summary = "Put an asset on the ledger",
-    .text = "HARDWARE is the name that `nexus asset scan` shows. A node registers its own machine by\n"
-            "itself when it starts.",
+    .text =
+        "HARDWARE is the name that `nexus asset scan` shows. A node registers its own machine by\n"
+        "itself when it starts.",
     .options = register_options,
     .option_count = HM_COUNT_OF(register_options),
     .run = run_register};
@@ -233,7 +234,9 @@ static int run_update(struct nexus_call *call)
 
 static const struct nexus_option update_options[] = {
     {.name = "capacity", .value = "AMOUNT", .help = "as in asset register"},
-    {.name = "price", .value = "HYPER", .help = "for all of it, an hour; running leases keep theirs"},
+    {.name = "price",
+     .value = "HYPER",
+     .help = "for all of it, an hour; running leases keep theirs"},
     ATTRIBUTE_OPTION,
     ACCOUNT_OPTION,
 };
@@ -291,8 +294,8 @@ static int run_retire(struct nexus_call *call)
     if (rc)
         return rc;
     path = hm_arena_printf(call->arena, "/assets/%s", nexus_part(call, id));
-    rc = path ? nexus_query(call, &path, "account", nexus_value(call, "account")) :
-                nexus_no_memory(call);
+    rc = path ? nexus_query(call, &path, "account", nexus_value(call, "account"))
+              : nexus_no_memory(call);
     if (!rc)
         rc = nexus_ask(call, "DELETE", NULL, &reply, "%s", path);
     return finish(call, rc, reply);
@@ -312,9 +315,9 @@ const struct nexus_verb verb_asset_retire = {.group = "asset",
 
 static int table_privacy(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
-    static const struct nexus_column columns[] = {{"ASSET", false},     {"MAY LEASE", false},
-                                                  {"SHARE", true},      {"LEASES", true},
-                                                  {"DURATION", true},   {"ACCOUNTS", false}};
+    static const struct nexus_column columns[] = {{"ASSET", false},   {"MAY LEASE", false},
+                                                  {"SHARE", true},    {"LEASES", true},
+                                                  {"DURATION", true}, {"ACCOUNTS", false}};
     struct nexus_table table;
 
     NEXUS_TABLE_INIT(&table, columns, call->arena);

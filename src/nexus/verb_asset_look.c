@@ -7,7 +7,7 @@
 static int table_assets(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
     static const struct nexus_column columns[] = {
-        {"ASSET", false},       {"KIND", false},   {"HARDWARE", false}, {"CAPACITY", true},
+        {"ASSET", false},          {"KIND", false},  {"HARDWARE", false},  {"CAPACITY", true},
         {"PRICE (HYPER/h)", true}, {"LEASED", true}, {"MAY LEASE", false}, {"OWNER", false}};
     NEXUS_AUTOJSON json_t *accounts = nexus_accounts(call);
     struct nexus_table table;
@@ -18,15 +18,15 @@ static int table_assets(struct nexus_call *call, const json_t *items, struct hm_
         const char *kind = nexus_json_text(asset, "kind");
         bool retired = strcmp(nexus_json_text(asset, "state"), "retired") == 0;
 
-        NEXUS_TABLE_ROW(
-            &table, nexus_show_short(nexus_json_text(asset, "id"), call->arena), kind,
-            nexus_json_text(asset, "hardware_id"),
-            nexus_show_capacity(kind, nexus_json_u64(asset, "capacity"), call->arena),
-            nexus_json_text(asset, "price_per_hour"),
-            retired ? "retired" :
-                      nexus_show_share(nexus_json_u64(asset, "leased_ppm"), call->arena),
-            nexus_json_text(json_object_get(asset, "privacy"), "level"),
-            nexus_account_name(accounts, nexus_json_text(asset, "owner"), call->arena));
+        NEXUS_TABLE_ROW(&table, nexus_show_short(nexus_json_text(asset, "id"), call->arena), kind,
+                        nexus_json_text(asset, "hardware_id"),
+                        nexus_show_capacity(kind, nexus_json_u64(asset, "capacity"), call->arena),
+                        nexus_json_text(asset, "price_per_hour"),
+                        retired
+                            ? "retired"
+                            : nexus_show_share(nexus_json_u64(asset, "leased_ppm"), call->arena),
+                        nexus_json_text(json_object_get(asset, "privacy"), "level"),
+                        nexus_account_name(accounts, nexus_json_text(asset, "owner"), call->arena));
     }
     return nexus_table_finish(call, &table, out);
 }
@@ -75,8 +75,8 @@ static const char *show_privacy(const json_t *privacy, struct hm_arena *arena)
         nexus_show_share(nexus_json_u64(privacy, "max_share_ppm"), arena),
         leases ? hm_arena_printf(arena, ", %llu leases", (unsigned long long)leases) : "",
         duration ? ", " : "", duration ? nexus_show_span_ms(duration, arena) : "",
-        accounts ? hm_arena_printf(arena, ", for %zu account%s", accounts, accounts == 1 ? "" : "s") :
-                   "");
+        accounts ? hm_arena_printf(arena, ", for %zu account%s", accounts, accounts == 1 ? "" : "s")
+                 : "");
 }
 
 static void add_pairs(struct nexus_table *table, const char *prefix, const json_t *pairs,
@@ -104,8 +104,9 @@ static int table_asset(struct nexus_call *call, const json_t *asset, struct hm_b
     nexus_fact(&table, "hardware", nexus_json_text(asset, "hardware_id"));
     nexus_fact(&table, "capacity",
                nexus_show_capacity(kind, nexus_json_u64(asset, "capacity"), arena));
-    nexus_fact(&table, "owner",
-               hm_arena_printf(arena, "%s (%s)", nexus_account_name(accounts, owner, arena), owner));
+    nexus_fact(
+        &table, "owner",
+        hm_arena_printf(arena, "%s (%s)", nexus_account_name(accounts, owner, arena), owner));
     nexus_fact(&table, "state", nexus_json_text(asset, "state"));
     nexus_fact(&table, "price",
                hm_arena_printf(arena, "%s HYPER an hour for all of it",
@@ -149,9 +150,9 @@ const struct nexus_verb verb_asset_show = {
 
 static int table_history(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
-    static const struct nexus_column columns[] = {{"BLOCK", true},    {"TIME (UTC)", false},
-                                                  {"ACT", false},     {"BY", false},
-                                                  {"LEASE", false},   {"TRANSACTION", false}};
+    static const struct nexus_column columns[] = {{"BLOCK", true},  {"TIME (UTC)", false},
+                                                  {"ACT", false},   {"BY", false},
+                                                  {"LEASE", false}, {"TRANSACTION", false}};
     NEXUS_AUTOJSON json_t *accounts = nexus_accounts(call);
     struct nexus_table table;
 
@@ -196,9 +197,9 @@ const struct nexus_verb verb_asset_history = {.group = "asset",
 
 static int table_scan(struct nexus_call *call, const json_t *scan, struct hm_buf *out)
 {
-    static const struct nexus_column columns[] = {{"KIND", false},     {"HARDWARE", false},
-                                                  {"CAPACITY", true},  {"WHAT IT IS", false},
-                                                  {"HEALTH", false},   {"ASSET", false}};
+    static const struct nexus_column columns[] = {{"KIND", false},    {"HARDWARE", false},
+                                                  {"CAPACITY", true}, {"WHAT IT IS", false},
+                                                  {"HEALTH", false},  {"ASSET", false}};
     const json_t *items = nexus_json_list(scan, "items");
     const json_t *notes = nexus_json_list(scan, "notes");
     struct nexus_table table;

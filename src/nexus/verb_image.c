@@ -11,8 +11,11 @@ static void add_image(struct nexus_call *call, struct nexus_table *table, const 
                     nexus_json_text(image, "digest"));
 }
 
-static const struct nexus_column columns[] = {
-    {"IMAGE", false}, {"SIZE", true}, {"LAYERS", true}, {"CREATED (UTC)", false}, {"DIGEST", false}};
+static const struct nexus_column columns[] = {{"IMAGE", false},
+                                              {"SIZE", true},
+                                              {"LAYERS", true},
+                                              {"CREATED (UTC)", false},
+                                              {"DIGEST", false}};
 
 static int table_images(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {

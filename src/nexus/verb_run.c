@@ -172,12 +172,14 @@ const struct nexus_verb verb_run = {
     .command = true,
     .job_status = true,
     .summary = "Lease a part of a machine, run a job in it, settle, show what happened",
-    .text = "The job comes from a file (-f), from options, or from both: options win. Its output comes\n"
-            "as it is written; the report goes to standard error. Ctrl-C cancels the job, which is\n"
-            "settled for what it used.\n"
-            "\n"
-            "Ends with the job's exit code; 124 when it ran out of time, 130 when it was cancelled,\n"
-            "125 when the command was not run.",
+    .text =
+        "The job comes from a file (-f), from options, or from both: options win. Its output "
+        "comes\n"
+        "as it is written; the report goes to standard error. Ctrl-C cancels the job, which is\n"
+        "settled for what it used.\n"
+        "\n"
+        "Ends with the job's exit code; 124 when it ran out of time, 130 when it was cancelled,\n"
+        "125 when the command was not run.",
     .options = options,
     .option_count = HM_COUNT_OF(options),
     .run = run};

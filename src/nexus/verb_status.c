@@ -1,44 +1,62 @@
-/* How the node is. */
+#include "nexus_status.h"
 #include "nexus_verbs.h"
 
-static int table_status(struct nexus_call *call, const json_t *status, struct hm_buf *out)
+static const char *count_assets(struct nexus_call *call, const json_t *status)
 {
-    struct nexus_table table;
-    struct hm_arena *arena = call->arena;
-    const char *listen = nexus_json_text(status, "listen");
-    const json_t *warnings = nexus_json_list(status, "warnings");
-    bool ready = nexus_json_bool(status, "ready");
+    NEXUS_AUTOJSON json_t *items = NULL;
+    const char *path = "/assets";
 
-    nexus_table_init(&table, nexus_fact_columns, 2, arena);
-    nexus_fact(&table, "state", ready ? "ready" : nexus_json_text(status, "not_ready"));
-    nexus_fact(&table, "node", nexus_json_text(status, "node_account"));
-    nexus_fact(&table, "chain", nexus_json_text(status, "chain_id"));
-    nexus_fact(&table, "engine", nexus_json_text(status, "engine"));
-    nexus_fact(&table, "height",
-               hm_arena_printf(arena, "%llu", (unsigned long long)nexus_json_u64(status, "height")));
-    nexus_fact(&table, "block time", nexus_show_time(nexus_json_u64(status, "time_ms"), arena));
-    nexus_fact(&table, "state root", nexus_json_text(status, "state_root"));
-    nexus_fact(&table, "base fee", nexus_show_hyper(nexus_json_text(status, "base_fee"), arena));
-    nexus_fact(&table, "plot", nexus_show_size(nexus_json_u64(status, "plot_bytes"), arena));
-    nexus_fact(&table, "data", nexus_json_text(status, "data_dir"));
-    if (listen[0])
-        nexus_fact(&table, "http", hm_arena_printf(arena, "http://%s", listen));
-    nexus_fact(&table, "sandbox", nexus_json_text(status, "sandbox"));
-    nexus_fact(&table, "started", nexus_show_time(nexus_json_u64(status, "started_ms"), arena));
+    /* Not an error here: the node may not be ready yet. */
+    if (!nexus_json_bool(status, "ready") ||
+        nexus_query(call, &path, "owner", nexus_json_text(status, "node_account")) != 0 ||
+        nexus_list(call, path, 0, &items) != 0)
+        return "";
+    return hm_arena_printf(call->arena, "%zu of this machine", json_array_size(items));
+}
+
+int nexus_table_status(struct nexus_call *call, const json_t *status, struct hm_buf *out)
+{
+    const json_t *warnings = nexus_json_list(status, "warnings");
+    const char *listen = nexus_json_text(status, "listen");
+    struct hm_arena *arena = call->arena;
+    struct nexus_table table;
+
+    NEXUS_TABLE_INIT(&table, nexus_fact_columns, arena);
+    nexus_fact(&table, "node",
+               nexus_json_bool(status, "ready")
+                   ? "ready"
+                   : hm_arena_printf(arena, "not ready: %s", nexus_json_text(status, "not_ready")));
     nexus_fact(&table, "version", nexus_json_text(status, "version"));
+    nexus_fact(&table, "data", nexus_json_text(status, "data_dir"));
+    nexus_fact(&table, "API",
+               listen[0]
+                   ? hm_arena_printf(arena, "http://%s and %s", listen, call->place.socket_path)
+                   : call->place.socket_path);
+    nexus_fact(&table, "chain",
+               hm_arena_printf(arena, "%s, engine %s, block %llu",
+                               nexus_json_text(status, "chain_id"),
+                               nexus_json_text(status, "engine"),
+                               (unsigned long long)nexus_json_u64(status, "height")));
+    nexus_fact(&table, "state root", nexus_json_text(status, "state_root"));
+    nexus_fact(&table, "account", nexus_json_text(status, "node_account"));
+    nexus_fact(&table, "assets", count_assets(call, status));
+    nexus_fact(&table, "plot", nexus_show_size(nexus_json_u64(status, "plot_bytes"), arena));
+    nexus_fact(&table, "sandbox", nexus_json_text(status, "sandbox"));
+    nexus_fact(&table, "since",
+               hm_arena_printf(arena, "%s UTC",
+                               nexus_show_time(nexus_json_u64(status, "started_ms"), arena)));
     for (size_t i = 0; i < json_array_size(warnings); i++)
-        nexus_fact(&table, i == 0 ? "warnings" : "",
-                   json_string_value(json_array_get(warnings, i)));
+        nexus_fact(&table, i == 0 ? "warning" : "", json_string_value(json_array_get(warnings, i)));
     return nexus_table_finish(call, &table, out);
 }
 
-static int run(struct nexus_call *call)
+static int run_status(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *status = NULL;
     int rc = nexus_ask(call, "GET", NULL, &status, "/node");
 
-    return rc ? rc : nexus_show(call, status, table_status);
+    return rc ? rc : nexus_show(call, status, nexus_table_status);
 }
 
 const struct nexus_verb verb_status = {
-    .name = "status", .summary = "How the node is and where its chain stands", .run = run};
+    .name = "status", .summary = "What the node says of itself", .run = run_status};

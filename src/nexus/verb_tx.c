@@ -50,8 +50,7 @@ static int table_tx(struct nexus_call *call, const json_t *tx, struct hm_buf *ou
 static int run_show(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *tx = NULL;
-    int rc =
-        nexus_ask(call, "GET", NULL, &tx, "/txs/%s", nexus_part(call, nexus_operand(call, 0)));
+    int rc = nexus_ask(call, "GET", NULL, &tx, "/txs/%s", nexus_part(call, nexus_operand(call, 0)));
 
     return rc ? rc : nexus_show(call, tx, table_tx);
 }
@@ -142,8 +141,8 @@ const struct nexus_verb verb_tx_validate = {
 static int run_prove(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *reply = NULL;
-    int rc =
-        nexus_ask(call, "GET", NULL, &reply, "/state/%s", nexus_part(call, nexus_operand(call, 0)));
+    int rc = nexus_ask(call, "GET", NULL, &reply, "/state/%s",
+                       nexus_part(call, nexus_operand(call, 0)));
 
     return rc ? rc : nexus_show(call, reply, nexus_table_object);
 }
@@ -155,5 +154,5 @@ const struct nexus_verb verb_state_prove = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "A value of the ledger, or its absence, with the proof of it",
-    .text = "KEY is in hexadecimal, as docs/formats say. The proof is shown, not checked.",
+    .text = "KEY is in hexadecimal (docs/formats-ledger.md). The proof is shown, not checked.",
     .run = run_prove};

@@ -1,152 +1,268 @@
-/* Starts the daemon and waits until it is ready, telling what it is doing meanwhile. */
+/* up: hypermeshd started, watched until it is ready. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "nexus_daemon.h"
+#include "nexus_interrupt.h"
+#include "nexus_status.h"
+#include "nexus_text.h"
 #include "nexus_verbs.h"
 
-#define READY_POLL_MS      100
-#define READY_WAIT_MS      300000
-#define LOG_LINES          12
-#define ARGUMENTS_MAX      24
+#define WAIT_DEFAULT_MS   300000
+#define POLL_MS           50
+#define PROBE_TIMEOUT_MS  2000
+#define LOG_LINES_SHOWN   12
+#define PROGRESS_EVERY_MS 1000 /* where there is no terminal to write over */
+#define STOP_GRACE_MS     10000
+#define ARGV_MAX          24
 
-static const struct nexus_option options[] = {
-    {.name = "listen",
-     .value = "ADDR:PORT",
-     .help = "HTTP address, loopback only; port 0 picks a free one, 'none' is the unix socket alone "
-             "(127.0.0.1:7470)"},
-    {.name = "plot", .value = "SIZE", .help = "space a new node commits (64M)"},
-    {.name = "passphrase-file",
-     .value = "FILE",
-     .help = "seals the keys of a new node; needed to open sealed ones",
-     .words = "@file"},
-    {.name = "genesis", .value = "FILE", .help = "packed genesis of a new chain", .words = "@file"},
-    {.name = "runtime", .value = "NAME", .help = "container runtime", .words = "crun runc"},
-    {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready (5m)"},
-    {.name = "foreground", .help = "become the daemon instead of starting it"},
+struct start {
+    struct nexus_call *call;
+    struct nexus_daemon daemon; /* pidfd -1: it was there before */
+    const char *log_path;
+    const char *listen; /* as given */
+    uint64_t deadline_ms;
+    uint64_t said_ms;
+    char said[HM_ERROR_TEXT_BYTES]; /* progress last shown */
+    bool line_open; /* on a terminal: the progress line waits to be written over */
 };
 
-/* --- the command line of the daemon -------------------------------------------------------------- */
-
-struct arguments {
-    const char *list[ARGUMENTS_MAX + 1];
-    size_t count;
-};
-
-static void argument(struct arguments *arguments, const char *name, const char *value)
+static uint64_t now_ms(void)
 {
-    if (!value || arguments->count + 2 > ARGUMENTS_MAX)
-        return;
-    arguments->list[arguments->count++] = name;
-    arguments->list[arguments->count++] = value;
+    return hm_mono_ns(hm_clock_system()) / 1000000;
 }
 
-/* The daemon's working folder may be another: files are named whole. */
-static int argument_file(struct nexus_call *call, struct arguments *arguments, const char *name,
-                         const char *option)
+/* --- progress ------------------------------------------------------------------------------------ */
+
+static void progress_end(struct start *start)
+{
+    if (start->line_open)
+        (void)hm_write_all(2, "\n", 1, NULL);
+    start->line_open = false;
+}
+
+static void progress(struct start *start, const char *text)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf line = {0};
+    bool terminal = isatty(2);
+
+    if (strcmp(start->said, text) == 0 ||
+        (!terminal && start->said_ms && now_ms() - start->said_ms < PROGRESS_EVERY_MS))
+        return;
+    snprintf(start->said, sizeof(start->said), "%s", text);
+    start->said_ms = now_ms();
+    if (!terminal) {
+        nexus_say("%s", text);
+        return;
+    }
+    if (hm_buf_append_str(&line, "\r\033[Knexus: ") == 0 &&
+        nexus_text_append_safe(&line, text) == 0)
+        (void)hm_write_all(2, line.data, line.len, NULL);
+    start->line_open = true;
+}
+
+/* --- is it ready? -------------------------------------------------------------------------------- */
+
+/* 0: ready; HM_EBUSY: not yet, error->text says what it does; NEXUS_EUNREACHABLE: nobody there. */
+static int probe(struct nexus_call *call, struct hm_error *error)
+{
+    struct nexus_request request = {
+        .method = "GET", .path = "/readyz", .timeout_ms = PROBE_TIMEOUT_MS, .wake_fd = -1};
+    int rc = nexus_connect(call);
+
+    return rc ? rc : nexus_client_send(call->client, &request, NULL, error);
+}
+
+static bool port_taken(const char *listen)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    const char *colon = strrchr(listen, ':');
+    char host[64];
+    bool taken = false;
+    size_t len;
+
+    if (!colon || strcmp(colon, ":0") == 0)
+        return false;
+    len = (size_t)(colon - listen);
+    if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']') {
+        listen++;
+        len -= 2;
+    }
+    snprintf(host, sizeof(host), "%.*s", (int)len, listen);
+    if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+        return false;
+    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    taken = fd >= 0 &&
+            (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    freeaddrinfo(found);
+    return taken;
+}
+
+static int ended_early(struct start *start, int status)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf tail = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf safe = {0};
+    struct nexus_call *call = start->call;
+    char *rest = NULL;
+
+    progress_end(start);
+    if (nexus_log_tail(start->log_path, start->daemon.log_start, LOG_LINES_SHOWN, &tail, NULL) == 0)
+        for (char *line = strtok_r((char *)(uintptr_t)hm_buf_cstr(&tail), "\n", &rest); line;
+             line = strtok_r(NULL, "\n", &rest))
+            if (hm_buf_append_str(&safe, "  ") || nexus_text_append_safe(&safe, line) ||
+                hm_buf_append_str(&safe, "\n"))
+                break;
+    (void)hm_write_all(2, safe.data, safe.len, NULL);
+    if (port_taken(start->listen))
+        call->hint = hm_arena_printf(
+            call->arena,
+            "%s is in use by another program; --listen 127.0.0.1:0 takes any free port, "
+            "--listen none does without TCP",
+            start->listen);
+    else
+        call->hint = hm_arena_printf(call->arena, "the whole log is %s", start->log_path);
+    if (WIFSIGNALED(status))
+        return hm_fail(&call->error, HM_EIO, "%s was ended by signal %d while it started",
+                       NEXUS_DAEMON_NAME, WTERMSIG(status));
+    return hm_fail(&call->error, HM_EIO,
+                   "%s did not start (exit code %d); its last words are above", NEXUS_DAEMON_NAME,
+                   WEXITSTATUS(status));
+}
+
+/* Ctrl-C: what was begun is taken back. */
+static int interrupted(struct start *start)
+{
+    int status = 0;
+
+    progress_end(start);
+    if (start->daemon.pidfd >= 0) {
+        nexus_say("stopping %s", NEXUS_DAEMON_NAME);
+        (void)syscall(SYS_pidfd_send_signal, start->daemon.pidfd, SIGTERM, NULL, 0);
+        (void)nexus_daemon_ended(&start->daemon, STOP_GRACE_MS, &status);
+    }
+    return NEXUS_EXIT_INTERRUPTED;
+}
+
+static int wait_ready(struct start *start)
+{
+    struct nexus_call *call = start->call;
+
+    for (;;) {
+        struct hm_error error = {0};
+        int status = 0;
+        int rc = probe(call, &error);
+
+        if (rc == 0) {
+            progress_end(start);
+            return 0;
+        }
+        if (rc == HM_EBUSY)
+            progress(start, error.text);
+        else if (rc != NEXUS_EUNREACHABLE && rc != HM_ETIMEOUT) {
+            progress_end(start);
+            call->error = error;
+            return rc;
+        } else if (start->daemon.pidfd < 0) { /* another's node, and it went away */
+            call->error = error;
+            return rc;
+        }
+        if (start->daemon.pidfd < 0)
+            usleep(POLL_MS * 1000);
+        else if (nexus_daemon_ended(&start->daemon, POLL_MS, &status))
+            return ended_early(start, status);
+        if (nexus_interrupt_seen())
+            return interrupted(start);
+        if (now_ms() >= start->deadline_ms) {
+            progress_end(start);
+            call->hint = hm_arena_printf(
+                call->arena, "it goes on: see nexus status, and its log %s", start->log_path);
+            return hm_fail(&call->error, HM_ETIMEOUT, "the node is not ready yet: %s",
+                           error.text[0] ? error.text : "it does not answer");
+        }
+    }
+}
+
+/* --- starting it --------------------------------------------------------------------------------- */
+
+static int add_argument(struct nexus_call *call, const char **argv, size_t *argc,
+                        const char *option, const char *value)
+{
+    if (!value)
+        return 0;
+    if (*argc + 3 > ARGV_MAX)
+        return hm_fail(&call->error, HM_EINTERNAL, "too many options for %s", NEXUS_DAEMON_NAME);
+    argv[(*argc)++] = option;
+    argv[(*argc)++] = value;
+    argv[*argc] = NULL;
+    return 0;
+}
+
+/* Files are named from the user's folder; the daemon runs in another. */
+static int add_file(struct nexus_call *call, const char **argv, size_t *argc,
+                    const char *daemon_option, const char *option)
 {
     const char *path = nexus_value(call, option);
     int rc = path ? nexus_path_absolute(path, call->arena, &path, &call->error) : 0;
 
-    if (!rc)
-        argument(arguments, name, path);
-    return rc;
+    return rc ? rc : add_argument(call, argv, argc, daemon_option, path);
 }
 
-static int daemon_arguments(struct nexus_call *call, const char *program,
-                            struct arguments *arguments)
+static int daemon_argv(struct nexus_call *call, const char *path, const char *listen,
+                       const char **argv)
 {
-    const char *listen = nexus_value(call, "listen");
+    size_t argc = 1;
     int rc;
 
-    arguments->list[arguments->count++] = program;
-    argument(arguments, "--data", call->place.data_dir);
-    argument(arguments, "--listen", listen ? listen : NEXUS_LISTEN_DEFAULT);
-    argument(arguments, "--plot", nexus_value(call, "plot"));
-    argument(arguments, "--runtime", nexus_value(call, "runtime"));
-    rc = argument_file(call, arguments, "--passphrase-file", "passphrase-file");
-    return rc ? rc : argument_file(call, arguments, "--genesis", "genesis");
+    argv[0] = path;
+    argv[1] = NULL;
+    rc = add_argument(call, argv, &argc, "--data", call->place.data_dir);
+    if (!rc)
+        rc = add_argument(call, argv, &argc, "--listen", listen);
+    if (!rc)
+        rc = add_argument(call, argv, &argc, "--plot", nexus_value(call, "plot"));
+    if (!rc)
+        rc = add_file(call, argv, &argc, "--passphrase-file", "passphrase-file");
+    if (!rc)
+        rc = add_file(call, argv, &argc, "--genesis", "genesis");
+    if (!rc)
+        rc = add_argument(call, argv, &argc, "--runtime", nexus_value(call, "runtime"));
+    return rc ? rc : add_argument(call, argv, &argc, "--log-level", nexus_value(call, "log-level"));
 }
 
-/* --- waiting ------------------------------------------------------------------------------------- */
-
-/* What the node says it is doing, once each time it changes; percentages only on a terminal. */
-static void tell(const char *doing, char last[HM_ERROR_TEXT_BYTES])
+static int start_daemon(struct start *start)
 {
-    const char *colon = strchr(doing, ':');
-    size_t len = isatty(2) || !colon ? strlen(doing) : (size_t)(colon - doing);
+    struct nexus_call *call = start->call;
+    const char *argv[ARGV_MAX];
+    const char *path = NULL;
+    uint64_t bytes;
+    int rc = 0;
 
-    if (strncmp(last, doing, len) == 0 && last[len] == '\0')
-        return;
-    snprintf(last, HM_ERROR_TEXT_BYTES, "%.*s", (int)len, doing);
-    nexus_say("%s", last);
-}
-
-static int show_failure(struct nexus_call *call, const struct nexus_daemon *daemon, const char *log)
-{
-    HM_CLEANUP(hm_buf) struct hm_buf tail = {0};
-
-    if (nexus_log_tail(log, daemon->log_start, LOG_LINES, &tail, NULL) == 0)
-        (void)hm_write_all(2, tail.data, tail.len, NULL);
-    call->hint = hm_arena_printf(call->arena, "the whole log: %s", log);
-    return hm_fail(&call->error, HM_EUNAVAILABLE, "%s has ended; its last words are above",
-                   NEXUS_DAEMON_NAME);
-}
-
-/* 0: ready; HM_EBUSY: not yet. */
-static int look(struct nexus_call *call, char last[HM_ERROR_TEXT_BYTES])
-{
-    struct hm_error error = {0};
-    NEXUS_AUTOJSON json_t *status = NULL;
-    int rc = nexus_client_call(call->client, "GET", "/node", NULL, &status, &error);
-
-    if (rc || nexus_json_bool(status, "ready"))
-        return rc ? HM_EBUSY : 0;
-    tell(nexus_json_text(status, "not_ready"), last);
-    return HM_EBUSY;
-}
-
-static int wait_ready(struct nexus_call *call, struct nexus_daemon *daemon, const char *log)
-{
-    char last[HM_ERROR_TEXT_BYTES] = "";
-    uint64_t wait_ms = READY_WAIT_MS;
-    int rc = nexus_value_ms(call, "wait", &wait_ms);
-    uint64_t end_ns = hm_mono_ns(hm_clock_system()) + wait_ms * 1000000;
-
-    while (!rc && hm_mono_ns(hm_clock_system()) < end_ns) {
-        int status;
-
-        if (look(call, last) == 0)
-            return 0;
-        if (nexus_daemon_ended(daemon, READY_POLL_MS, &status))
-            return show_failure(call, daemon, log);
-    }
+    if (nexus_has(call, "plot") && hm_size_parse(nexus_value(call, "plot"), &bytes, &call->error))
+        return hm_error_prefix(&call->error, "--plot");
+    rc = nexus_daemon_find(call->arena, &path, &call->error);
+    if (!rc)
+        rc = daemon_argv(call, path, start->listen, argv);
+    if (!rc)
+        rc = hm_mkdir_all(call->place.data_dir, 0700, &call->error);
     if (rc)
         return rc;
-    call->hint = "it goes on starting; nexus status tells how far it is";
-    return hm_fail(&call->error, HM_ETIMEOUT, "the node is not ready yet: %s", last);
-}
-
-/* --- the verb ------------------------------------------------------------------------------------ */
-
-static int table_up(struct nexus_call *call, const json_t *status, struct hm_buf *out)
-{
-    struct nexus_table table;
-    const char *listen = nexus_json_text(status, "listen");
-    const json_t *warnings = nexus_json_list(status, "warnings");
-
-    nexus_table_init(&table, nexus_fact_columns, 2, call->arena);
-    nexus_fact(&table, "node", nexus_json_text(status, "node_account"));
-    nexus_fact(&table, "chain", nexus_json_text(status, "chain_id"));
-    nexus_fact(&table, "data", nexus_json_text(status, "data_dir"));
-    if (listen[0])
-        nexus_fact(&table, "http", hm_arena_printf(call->arena, "http://%s", listen));
-    nexus_fact(&table, "sandbox", nexus_json_text(status, "sandbox"));
-    for (size_t i = 0; i < json_array_size(warnings); i++)
-        nexus_fact(&table, i == 0 ? "warnings" : "",
-                   json_string_value(json_array_get(warnings, i)));
-    return nexus_table_finish(call, &table, out);
+    if (nexus_has(call, "foreground")) {
+        execv(path, (char *const *)(uintptr_t)argv);
+        return hm_fail_errno(&call->error, HM_EIO, "cannot start %s", path);
+    }
+    return nexus_daemon_spawn(path, (char *const *)(uintptr_t)argv, start->log_path, &start->daemon,
+                              &call->error);
 }
 
 static int show_node(struct nexus_call *call)
@@ -154,59 +270,86 @@ static int show_node(struct nexus_call *call)
     NEXUS_AUTOJSON json_t *status = NULL;
     int rc = nexus_ask(call, "GET", NULL, &status, "/node");
 
-    return rc ? rc : nexus_show(call, status, table_up);
+    return rc ? rc : nexus_show(call, status, nexus_table_status);
 }
 
-static int start(struct nexus_call *call, const struct arguments *arguments)
+static int bring_up(struct start *start)
 {
-    struct nexus_daemon daemon;
-    const char *log =
-        hm_arena_printf(call->arena, "%s/%s", call->place.data_dir, NEXUS_LOG_NAME);
-    int rc = log ? hm_mkdir_all(call->place.data_dir, 0700, &call->error) : nexus_no_memory(call);
+    struct nexus_call *call = start->call;
+    struct hm_error error = {0};
+    int rc = probe(call, &error);
 
-    if (!rc)
-        rc = nexus_daemon_spawn(arguments->list[0], (char *const *)(uintptr_t)arguments->list, log,
-                                &daemon, &call->error);
-    if (rc)
+    if (rc == 0 || rc == HM_EBUSY) {
+        nexus_say("a node is running already in %s", call->place.data_dir);
+    } else if (rc == NEXUS_EUNREACHABLE) {
+        rc = start_daemon(start);
+        if (rc)
+            return rc;
+        nexus_say("starting a node in %s", call->place.data_dir);
+    } else {
+        call->error = error;
         return rc;
-    rc = wait_ready(call, &daemon, log);
-    nexus_daemon_release(&daemon);
+    }
+    rc = nexus_interrupt_open("\nnexus: left; the node may be starting still\n", &call->error);
+    if (!rc)
+        rc = wait_ready(start);
+    nexus_interrupt_close();
     return rc ? rc : show_node(call);
 }
 
-static int run(struct nexus_call *call)
+static int run_up(struct nexus_call *call)
 {
-    struct arguments arguments = {0};
-    const char *program;
-    pid_t owner;
-    int rc;
+    struct start start = {.call = call, .daemon = {.pidfd = -1}, .listen = NEXUS_LISTEN_DEFAULT};
+    uint64_t wait_ms = WAIT_DEFAULT_MS;
+    int rc = nexus_value_ms(call, "wait", &wait_ms);
 
+    if (rc)
+        return rc;
     if (call->place.url)
         return hm_fail(&call->error, HM_EINVAL,
-                       "--url is for a node that runs; up starts one on this machine");
-    rc = nexus_connect(call);
-    if (rc)
-        return rc;
-    if (nexus_socket_owner(call->place.socket_path, &owner, NULL) == 0) {
-        nexus_say("a node runs there already (process %d)", (int)owner);
-        return show_node(call);
-    }
-    rc = nexus_daemon_find(call->arena, &program, &call->error);
-    if (!rc)
-        rc = daemon_arguments(call, program, &arguments);
-    if (rc)
-        return rc;
-    if (!nexus_has(call, "foreground"))
-        return start(call, &arguments);
-    execv(program, (char *const *)(uintptr_t)arguments.list);
-    return hm_fail_errno(&call->error, HM_EIO, "%s cannot be started", program);
+                       "up starts a node on this machine; leave --url out");
+    if (nexus_has(call, "listen"))
+        start.listen = nexus_value(call, "listen");
+    start.deadline_ms = now_ms() + wait_ms;
+    start.log_path = hm_arena_printf(call->arena, "%s/%s", call->place.data_dir, NEXUS_LOG_NAME);
+    if (!start.log_path)
+        return nexus_no_memory(call);
+    rc = bring_up(&start);
+    nexus_daemon_release(&start.daemon);
+    return rc;
 }
+
+static const struct nexus_option options[] = {
+    {.name = "listen",
+     .value = "ADDR:PORT",
+     .help = "HTTP address, on loopback; port 0: any free one; none: unix socket only; default: "
+             "127.0.0.1:7470"},
+    {.name = "plot", .value = "SIZE", .help = "space a new node commits; default: 64M"},
+    {.name = "passphrase-file",
+     .value = "FILE",
+     .help = "seals a new node's keys; opens sealed ones",
+     .words = "@file"},
+    {.name = "genesis",
+     .value = "FILE",
+     .help = "packed Genesis of a new chain; default: a chain of its own",
+     .words = "@file"},
+    {.name = "runtime",
+     .value = "NAME",
+     .help = "container runtime; default: whichever works",
+     .words = "crun runc"},
+    {.name = "log-level",
+     .value = "LEVEL",
+     .help = "how much the log says; default: info",
+     .words = "error warn info debug"},
+    {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 5m"},
+    {.name = "foreground", .help = "become the daemon instead of starting one beside"},
+};
 
 const struct nexus_verb verb_up = {
     .name = "up",
     .summary = "Start a node on this machine and wait until it is ready",
-    .text = "A new data folder gets keys, a chain of its own, a plot, and this machine's hardware as\n"
-            "assets. A node that runs already is left alone.",
+    .text = "The node runs on when nexus has ended; `nexus down` stops it. Its log is\n"
+            "DIR/hypermeshd.log.",
     .options = options,
     .option_count = HM_COUNT_OF(options),
-    .run = run};
+    .run = run_up};

@@ -1,110 +1,114 @@
-/* Has the node replay its chain from genesis; the answer is a stream of JSON lines, the last one the result. */
-#include <stdio.h>
+/* verify: the node replays its chain; nexus shows how far it is. */
 #include <unistd.h>
 
+#include "nexus_call.h"
 #include "nexus_verbs.h"
 
 #define LINE_MAX_BYTES 65536
 
-struct verify {
+/* JSON lines as they come: progress, and the last one is the result. */
+struct replay {
     struct nexus_call *call;
-    struct hm_buf line; /* under way */
-    json_t *last;       /* what the last whole line said */
-    bool told;          /* a line of progress stands on the terminal */
+    struct hm_buf line;
+    json_t *result;
+    bool shown; /* a progress line is on the terminal */
 };
 
-static void tell(struct verify *verify)
+static int take_line(struct replay *replay, struct hm_error *error)
 {
-    uint64_t total = nexus_json_u64(verify->last, "total");
+    json_t *value = json_loadb((const char *)replay->line.data, replay->line.len, 0, NULL);
 
-    if (total == 0 || !isatty(2))
-        return;
-    fprintf(stderr, "\rreplayed %llu of %llu blocks",
-            (unsigned long long)nexus_json_u64(verify->last, "done"), (unsigned long long)total);
-    verify->told = true;
-}
-
-static int take_line(struct verify *verify, struct hm_error *error)
-{
-    json_t *line = json_loadb((const char *)verify->line.data, verify->line.len,
-                              JSON_REJECT_DUPLICATES, NULL);
-
-    if (!json_is_object(line)) {
-        json_decref(line);
-        return hm_fail(error, HM_EPARSE, "the node's answer holds a line that is not JSON");
+    if (!value)
+        return hm_fail(error, HM_EPARSE, "the node's answer is not JSON");
+    if (!json_object_get(value, "done")) {
+        json_decref(replay->result);
+        replay->result = value;
+        return 0;
     }
-    json_decref(verify->last);
-    verify->last = line;
-    hm_buf_clear(&verify->line);
-    tell(verify);
+    if (isatty(2)) {
+        fprintf(stderr, "\r\033[Kverified %llu of %llu blocks",
+                (unsigned long long)nexus_json_u64(value, "done"),
+                (unsigned long long)nexus_json_u64(value, "total"));
+        replay->shown = true;
+    }
+    json_decref(value);
     return 0;
 }
 
-static int take(void *ctx, const uint8_t *data, size_t len, struct hm_error *error)
+static int take_bytes(void *ctx, const uint8_t *data, size_t len, struct hm_error *error)
 {
-    struct verify *verify = ctx;
+    struct replay *replay = ctx;
 
     for (size_t i = 0; i < len; i++) {
         int rc = 0;
 
-        if (data[i] == '\n')
-            rc = verify->line.len > 0 ? take_line(verify, error) : 0;
-        else if (verify->line.len >= LINE_MAX_BYTES)
-            rc = hm_fail(error, HM_ELIMIT, "the node's answer holds a line without an end");
-        else if (hm_buf_append(&verify->line, &data[i], 1) != 0)
-            rc = hm_fail(error, HM_ENOMEM, "out of memory");
+        if (data[i] == '\n') {
+            if (replay->line.len > 0)
+                rc = take_line(replay, error);
+            hm_buf_clear(&replay->line);
+        } else if (replay->line.len >= LINE_MAX_BYTES) {
+            rc = hm_fail(error, HM_ELIMIT, "the node's answer has a line of more than %d bytes",
+                         LINE_MAX_BYTES);
+        } else {
+            rc = hm_buf_append(&replay->line, &data[i], 1);
+        }
         if (rc)
             return rc;
     }
     return 0;
 }
 
-static int table_verify(struct nexus_call *call, const json_t *result, struct hm_buf *out)
+static int table_result(struct nexus_call *call, const json_t *result, struct hm_buf *out)
 {
-    int rc = hm_buf_printf(out,
-                           "the chain is as its blocks say: %llu blocks, %llu transactions "
-                           "replayed from genesis, every state root the same\nstate root %s\n",
-                           (unsigned long long)nexus_json_u64(result, "blocks"),
-                           (unsigned long long)nexus_json_u64(result, "txs"),
-                           nexus_json_text(result, "state_root"));
-
-    return rc ? nexus_no_memory(call) : 0;
+    if (hm_buf_printf(out,
+                      "the chain is good: %llu blocks and %llu transactions replayed from genesis, "
+                      "every state root the same\nstate root %s\n",
+                      (unsigned long long)nexus_json_u64(result, "blocks"),
+                      (unsigned long long)nexus_json_u64(result, "txs"),
+                      nexus_json_text(result, "state_root")) != 0)
+        return nexus_no_memory(call);
+    return 0;
 }
 
-static int result(struct verify *verify)
+static int judge(struct nexus_call *call, const json_t *result)
 {
-    struct nexus_call *call = verify->call;
-    HM_AUTOFREE char *text = NULL;
+    char *text;
+    int rc;
 
-    if (nexus_json_bool(verify->last, "ok"))
-        return nexus_show(call, verify->last, table_verify);
-    if (!verify->last || !json_object_get(verify->last, "detail"))
-        return hm_fail(&call->error, HM_EPARSE, "the node ended its answer without a result");
-    return hm_fail(&call->error, HM_ECORRUPT, "%s", nexus_json_text(verify->last, "detail"));
+    if (!result)
+        return hm_fail(&call->error, HM_EPARSE, "the node's answer breaks off before the result");
+    if (nexus_json_bool(result, "ok"))
+        return nexus_show(call, result, table_result);
+    text = json_dumps(result, 0);
+    rc = nexus_problem_read(500, hm_slice_str(text ? text : ""), &call->error);
+    free(text);
+    return rc;
 }
 
-static int run(struct nexus_call *call)
+static int run_verify(struct nexus_call *call)
 {
-    struct verify verify = {.call = call};
+    struct replay replay = {.call = call};
     struct nexus_request request = {.method = "POST",
                                     .path = "/chain/verify",
-                                    .take = take,
+                                    .take = take_bytes,
                                     .wake_fd = -1,
-                                    .ctx = &verify};
+                                    .ctx = &replay};
     int rc = nexus_connect(call);
 
     if (!rc)
         rc = nexus_client_send(call->client, &request, NULL, &call->error);
-    if (verify.told)
-        fputc('\n', stderr);
+    if (!rc && replay.line.len > 0)
+        rc = take_line(&replay, &call->error);
+    if (replay.shown)
+        fprintf(stderr, "\r\033[K");
     if (!rc)
-        rc = result(&verify);
-    hm_buf_release(&verify.line);
-    json_decref(verify.last);
+        rc = judge(call, replay.result);
+    hm_buf_release(&replay.line);
+    json_decref(replay.result);
     return rc;
 }
 
 const struct nexus_verb verb_verify = {
     .name = "verify",
     .summary = "Replay the chain from genesis and compare every state root",
-    .run = run};
+    .run = run_verify};

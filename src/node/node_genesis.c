@@ -6,6 +6,8 @@
 
 #define NODE_SUPPLY_HYPER UINT64_C(1000000000)
 #define NODE_BASE_UNITS   UINT64_C(1000000000)
+/* HYPER base units for a unit of weight: a lease's fee is then about what a core costs in half a minute. */
+#define NODE_BASE_FEE 100
 
 struct node_share {
     const char *name;
@@ -42,6 +44,7 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
     hm_hex_encode(unique, sizeof(unique), hex);
     snprintf(chain_id, sizeof(chain_id), "local-%s", hex);
     ledger_default_params(&params);
+    params.base_fee_initial = params.base_fee_minimum = NODE_BASE_FEE;
     params.plot_min_labels = node_plot_labels(node);
     if (params.plot_min_labels > PROOF_SEGMENT_LABELS_DEFAULT)
         params.plot_min_labels = PROOF_SEGMENT_LABELS_DEFAULT;

@@ -18,11 +18,11 @@ struct node_price {
 };
 
 static const struct node_price node_prices[] = {
-    {HYPERMESH__ASSET_KIND__CPU, 1000, 10000000}, /* a core: 0.01 HYPER */
-    {HYPERMESH__ASSET_KIND__MEMORY, UINT64_C(1) << 30, 2000000}, /* a GiB: 0.002 */
-    {HYPERMESH__ASSET_KIND__STORAGE, UINT64_C(1) << 30, 20000}, /* a GiB: 0.00002 */
-    {HYPERMESH__ASSET_KIND__GPU, 1000, 1000000000}, /* a device: 1 */
-    {HYPERMESH__ASSET_KIND__CONTAINER, 1, 100000}, /* a slot: 0.0001 */
+    {HYPERMESH__ASSET_KIND__CPU, 1000, 100000000}, /* a core: 0.1 HYPER */
+    {HYPERMESH__ASSET_KIND__MEMORY, UINT64_C(1) << 30, 20000000}, /* a GiB: 0.02 */
+    {HYPERMESH__ASSET_KIND__STORAGE, UINT64_C(1) << 30, 200000}, /* a GiB: 0.0002 */
+    {HYPERMESH__ASSET_KIND__GPU, 1000, 10000000000}, /* a device: 10 */
+    {HYPERMESH__ASSET_KIND__CONTAINER, 1, 1000000}, /* a slot: 0.001 */
 };
 
 static uint64_t node_price_of(Hypermesh__AssetKind kind, uint64_t capacity)

@@ -9,8 +9,9 @@
 
 #include "api_test.h"
 
-#define LINE_PATTERN \
-    "^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\\{[a-z]+=\"[^\"]*\"(,[a-z]+=\"[^\"]*\")*\\})? [0-9]+(\\.[0-9]+)?)$"
+#define LINE_PATTERN                                                                     \
+    "^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\\{[a-z]+=\"[^\"]*\"(,[a-z]+=\"[^\"]*\")*\\})? " \
+    "[0-9]+(\\.[0-9]+)?)$"
 
 static void check_lines(const char *text)
 {
@@ -71,8 +72,10 @@ static void test_histogram(void **state)
     assert_true(value_of(text, BOND("count", "")) == 4);
     assert_true(value_of(text, BOND("sum", "")) > 60.00104);
     assert_true(value_of(text, "requests_total{method=\"GET\",route=\"/x\",status=\"200\"} ") == 2);
-    assert_true(value_of(text, "requests_total{method=\"GET\",route=\"/x\",status=\"other\"} ") == 1);
-    assert_true(value_of(text, "requests_total{method=\"any\",route=\"none\",status=\"404\"} ") == 2);
+    assert_true(value_of(text, "requests_total{method=\"GET\",route=\"/x\",status=\"other\"} ") ==
+                1);
+    assert_true(value_of(text, "requests_total{method=\"any\",route=\"none\",status=\"404\"} ") ==
+                2);
     assert_null(strstr(text, "/y")); /* never asked: not shown */
     hm_free(metrics);
 }

@@ -313,6 +313,25 @@ static void test_kept_document_is_up_to_date(void **state)
     free(text);
 }
 
+/* The table in docs/api.md names every route. */
+static void test_routes_are_in_the_manual(void **state)
+{
+    const char *root = getenv("HM_SOURCE");
+    HM_AUTOFREE char *path = hm_asprintf("%s/docs/api.md", root ? root : ".");
+    HM_CLEANUP(hm_buf) struct hm_buf manual = {0};
+
+    (void)state;
+    assert_int_equal(hm_file_read(path, 1 << 20, &manual, NULL), 0);
+    for (size_t i = 0; i < api_route_count; i++) {
+        char row[160];
+
+        (void)snprintf(row, sizeof(row), "\n| `%s %s` |", api_routes[i].method,
+                       api_routes[i].pattern);
+        if (!strstr(hm_buf_cstr(&manual), row))
+            fail_msg("docs/api.md lacks %s", row + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
                                         api_test_teardown),
         cmocka_unit_test_setup_teardown(test_document_has_exactly_the_routes, api_test_setup,
                                         api_test_teardown),
+        cmocka_unit_test(test_routes_are_in_the_manual),
         cmocka_unit_test_setup_teardown(test_kept_document_is_up_to_date, api_test_setup,
                                         api_test_teardown),
     };
