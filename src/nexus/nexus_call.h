@@ -48,7 +48,7 @@ const char *nexus_part(struct nexus_call *call, const char *text);
 int nexus_query(struct nexus_call *call, const char **path, const char *key, const char *value);
 /* All items of a list, page after page, at most `most` (0: NEXUS_LIST_MAX, past which it says so). */
 #define NEXUS_LIST_MAX  10000
-#define NEXUS_PAGE_SIZE 1000
+#define NEXUS_PAGE_SIZE 500
 int nexus_list(struct nexus_call *call, const char *path, size_t most, json_t **items);
 /* Of a list that comes whole. */
 int nexus_items(struct nexus_call *call, const char *path, json_t **items);

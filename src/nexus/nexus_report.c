@@ -187,9 +187,10 @@ static int put_proofs(const struct report *report)
         const json_t *proof = json_array_get(proofs, i);
         bool valid = nexus_json_bool(proof, "valid");
 
-        NEXUS_TABLE_ROW(&table, nexus_json_text(proof, "name"), valid ? "holds" : "REFUSED",
-                        nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), report->arena),
-                        nexus_json_text(proof, valid ? "shows" : "fault"));
+        NEXUS_TABLE_WRAPPED(&table, NEXUS_SENTENCE_COLUMNS, nexus_json_text(proof, "name"),
+                            valid ? "holds" : "REFUSED",
+                            nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), report->arena),
+                            nexus_json_text(proof, valid ? "shows" : "fault"));
     }
     return put_table(report, "proofs", NULL, &table);
 }

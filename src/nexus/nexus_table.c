@@ -59,6 +59,49 @@ void nexus_table_add(struct nexus_table *table, const char *const *cells, size_t
     table->row_count++;
 }
 
+/* Bytes of the longest beginning that ends at a word and takes at most `width` columns; one word is never
+ * cut. */
+static size_t line_length(struct hm_arena *arena, const char *text, size_t width)
+{
+    size_t best = 0;
+
+    for (size_t at = 0; text[at];) {
+        size_t end = at + strspn(text + at, " ");
+        const char *piece;
+
+        end += strcspn(text + end, " ");
+        piece = hm_arena_printf(arena, "%.*s", (int)end, text);
+        if (best > 0 && (!piece || nexus_text_width(piece) > width))
+            return best;
+        best = end;
+        at = end;
+    }
+    return best;
+}
+
+void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells, size_t count,
+                             size_t width)
+{
+    const char *row[NEXUS_TABLE_COLUMNS_MAX] = {0};
+    const char *rest;
+
+    if (count == 0 || count > table->column_count || !cells[count - 1]) {
+        nexus_table_add(table, cells, count);
+        return;
+    }
+    memcpy(row, cells, count * sizeof(*row));
+    rest = cells[count - 1];
+    do {
+        size_t len = line_length(table->arena, rest, width);
+
+        row[count - 1] = hm_arena_printf(table->arena, "%.*s", (int)len, rest);
+        nexus_table_add(table, row, count);
+        memset(row, 0, sizeof(row));
+        rest += len;
+        rest += strspn(rest, " ");
+    } while (*rest);
+}
+
 static int put_spaces(struct hm_buf *out, size_t count)
 {
     int rc = hm_buf_reserve(out, count);

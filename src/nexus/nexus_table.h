@@ -25,6 +25,9 @@ void nexus_table_init(struct nexus_table *table, const struct nexus_column *colu
                       struct hm_arena *arena);
 /* count cells, copied; fewer than there are columns leaves the rest empty; NULL is an empty cell. */
 void nexus_table_add(struct nexus_table *table, const char *const *cells, size_t count);
+/* The same; a long text in the last cell goes on in further rows, at most `width` columns each. */
+void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells, size_t count,
+                             size_t width);
 /* Appends the table, each line behind `indent` spaces. HM_ENOMEM, HM_ELIMIT. */
 int nexus_table_render(const struct nexus_table *table, size_t indent, bool color,
                        struct hm_buf *out);
@@ -35,6 +38,12 @@ int nexus_table_render(const struct nexus_table *table, size_t indent, bool colo
 #define NEXUS_TABLE_ROW(table, ...)                                     \
     nexus_table_add((table), (const char *const[]){__VA_ARGS__},        \
                     sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+#define NEXUS_TABLE_WRAPPED(table, width, ...)                              \
+    nexus_table_add_wrapped((table), (const char *const[]){__VA_ARGS__},    \
+                            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), (width))
 /* clang-format on */
+
+/* Columns that a sentence at the end of a line may take. */
+#define NEXUS_SENTENCE_COLUMNS 84
 
 #endif

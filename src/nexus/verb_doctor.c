@@ -78,8 +78,9 @@ static int table_checks(struct nexus_call *call, const json_t *items, struct hm_
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
 
-        NEXUS_TABLE_ROW(&table, nexus_json_text(item, "name"), nexus_json_text(item, "level"),
-                        nexus_json_text(item, "text"), nexus_json_text(item, "advice"));
+        NEXUS_TABLE_WRAPPED(&table, NEXUS_SENTENCE_COLUMNS, nexus_json_text(item, "name"),
+                            nexus_json_text(item, "level"), nexus_json_text(item, "text"),
+                            nexus_json_text(item, "advice"));
     }
     return nexus_table_finish(call, &table, out);
 }

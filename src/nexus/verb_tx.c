@@ -107,9 +107,10 @@ static int table_validation(struct nexus_call *call, const json_t *reply, struct
         const json_t *proof = json_array_get(proofs, i);
         bool valid = nexus_json_bool(proof, "valid");
 
-        NEXUS_TABLE_ROW(&table, nexus_json_text(proof, "name"), valid ? "holds" : "REFUSED",
-                        nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), call->arena),
-                        nexus_json_text(proof, valid ? "shows" : "fault"));
+        NEXUS_TABLE_WRAPPED(&table, NEXUS_SENTENCE_COLUMNS, nexus_json_text(proof, "name"),
+                            valid ? "holds" : "REFUSED",
+                            nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), call->arena),
+                            nexus_json_text(proof, valid ? "shows" : "fault"));
     }
     return nexus_table_finish(call, &table, out);
 }

@@ -86,8 +86,8 @@ bool place_metrics_say(struct place *place, const char *line)
     for (unsigned i = 0; i < EVENTUALLY_MS / 10; i++) {
         HM_CLEANUP(hm_buf) struct hm_buf text = {0};
 
-        assert_int_equal(place_get(place, "/metrics", &text), 200);
-        if (strstr(hm_buf_cstr(&text), line))
+        /* 503: connections that were closed still count until their threads have seen it */
+        if (place_get(place, "/metrics", &text) == 200 && strstr(hm_buf_cstr(&text), line))
             return true;
         (void)nanosleep(&nap, NULL);
     }

@@ -54,11 +54,12 @@ static void idle_is_asleep(void **state)
     expect_asleep();
 }
 
-/* DAVE leases NODE's CPU; gives the lease's id. */
+/* DAVE leases NODE's CPU; gives the answer, which holds the lease's id. */
 static struct engine_answer *lease_for(uint64_t duration_ms)
 {
     Hypermesh__Operation *op = op_register(&fix.chain, "cpu-a", FIXTURE_HYPER,
                                            HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
+    struct engine_status status;
     uint8_t asset[1][32];
 
     engine_fixture_submit(&fix, fixture_tx(&fix.chain, NODE, &op, 1));
@@ -70,6 +71,8 @@ static struct engine_answer *lease_for(uint64_t duration_ms)
     engine_fixture_expect_good(&fix.answers[0]);
     engine_fixture_expect_good(answer);
     assert_int_equal(answer->receipt.created_count, 1);
+    engine_get_status(fix.engine, &status);
+    engine_fixture_wait_blocks(&fix, (unsigned)status.blocks); /* told of after the answers */
     return answer;
 }
 
