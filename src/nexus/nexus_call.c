@@ -54,7 +54,6 @@ int nexus_ask(struct nexus_call *call, const char *method, json_t *body, json_t 
               const char *path, ...)
 {
     NEXUS_AUTOJSON json_t *own = body;
-    HM_CLEANUP(hm_buf) struct hm_buf target = {0};
     char *text = NULL;
     va_list args;
     int len;

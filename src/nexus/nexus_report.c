@@ -15,7 +15,16 @@ struct report {
     struct hm_arena *arena;
     struct hm_buf *out;
     bool color;
+    int rc; /* HM_ENOMEM when a piece of text could not be made */
 };
+
+/* A piece of text that goes into another: never NULL, so that memory that was out is not written "(null)". */
+static const char *piece(struct report *report, const char *text)
+{
+    if (!text)
+        report->rc = HM_ENOMEM;
+    return text ? text : "";
+}
 
 const char *nexus_amount_add(const char *a, const char *b, struct hm_arena *arena)
 {
@@ -50,7 +59,7 @@ const char *nexus_report_outcome(const json_t *record, struct hm_arena *arena)
 }
 
 /* Text of one or more lines behind a label; nothing for an empty text. */
-static int put_section(const struct report *report, const char *label, const char *text)
+static int put_section(struct report *report, const char *label, const char *text)
 {
     bool first = true;
     int rc = 0;
@@ -74,16 +83,17 @@ static int put_section(const struct report *report, const char *label, const cha
 }
 
 /* One line made of texts from the node. */
-static int put_line(const struct report *report, const char *label, const char *text)
+static int put_line(struct report *report, const char *label, const char *text)
 {
     HM_CLEANUP(hm_buf) struct hm_buf safe = {0};
 
-    if (!text || nexus_text_append_safe(&safe, text) != 0)
+    /* Room for the end of the text: without it hm_buf_cstr would read as empty. */
+    if (!text || nexus_text_append_safe(&safe, text) != 0 || hm_buf_reserve(&safe, 1) != 0)
         return HM_ENOMEM;
     return put_section(report, label, hm_buf_cstr(&safe));
 }
 
-static int put_table(const struct report *report, const char *label, const char *headline,
+static int put_table(struct report *report, const char *label, const char *headline,
                      const struct nexus_table *table)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
@@ -95,10 +105,12 @@ static int put_table(const struct report *report, const char *label, const char 
         rc = hm_buf_append_str(&text, "\n");
     if (!rc)
         rc = nexus_table_render(table, 0, false, &text);
+    if (!rc)
+        rc = hm_buf_reserve(&text, 1);
     return rc ? rc : put_section(report, label, hm_buf_cstr(&text));
 }
 
-static int put_job(const struct report *report)
+static int put_job(struct report *report)
 {
     const json_t *record = report->record;
     const char *reason = nexus_json_text(record, "reason");
@@ -108,16 +120,18 @@ static int put_job(const struct report *report)
     int rc;
 
     if (started > 0 && ended >= started)
-        took = hm_arena_printf(report->arena, ", ran for %s",
-                               nexus_show_span_ms(ended - started, report->arena));
+        took = piece(report, hm_arena_printf(report->arena, ", ran for %s",
+                                             piece(report, nexus_show_span_ms(ended - started,
+                                                                              report->arena))));
     rc = put_line(report, "job",
                   hm_arena_printf(report->arena, "%s %s: %s%s", nexus_json_text(record, "id"),
                                   nexus_json_text(json_object_get(record, "spec"), "name"),
-                                  nexus_report_outcome(record, report->arena), took));
+                                  piece(report, nexus_report_outcome(record, report->arena)),
+                                  took));
     return rc || !reason[0] ? rc : put_line(report, "reason", reason);
 }
 
-static int put_outputs(const struct report *report)
+static int put_outputs(struct report *report)
 {
     const json_t *outputs = nexus_json_list(json_object_get(report->record, "spec"), "outputs");
     const char *result = nexus_json_text(report->record, "result");
@@ -138,23 +152,26 @@ static int put_outputs(const struct report *report)
                : put_line(report, "", hm_arena_printf(report->arena, "digest %s", result));
 }
 
-static const char *lease_headline(const struct report *report, const json_t *lease)
+static const char *lease_headline(struct report *report, const json_t *lease)
 {
     struct hm_arena *arena = report->arena;
     uint64_t start = nexus_json_u64(lease, "start_ms");
     uint64_t expires = nexus_json_u64(lease, "expires_ms");
     uint64_t ended = nexus_json_u64(lease, "ended_ms");
     const char *held = "";
-    const char *span = nexus_show_span_ms(expires > start ? expires - start : 0, arena);
+    const char *span = piece(report,
+                             nexus_show_span_ms(expires > start ? expires - start : 0, arena));
 
     if (ended >= start && ended > 0)
-        held = hm_arena_printf(arena, ", %s after %s", nexus_json_text(lease, "state"),
-                               nexus_show_span_ms(ended - start, arena));
+        held = piece(report,
+                     hm_arena_printf(arena, ", %s after %s", nexus_json_text(lease, "state"),
+                                     piece(report, nexus_show_span_ms(ended - start, arena))));
     return hm_arena_printf(arena, "%s for at most %s%s",
-                           nexus_show_short(nexus_json_text(lease, "id"), arena), span, held);
+                           piece(report, nexus_show_short(nexus_json_text(lease, "id"), arena)),
+                           span, held);
 }
 
-static int put_lease(const struct report *report, const json_t *lease)
+static int put_lease(struct report *report, const json_t *lease)
 {
     static const struct nexus_column columns[] = {
         {"ASSET", false}, {"KIND", false}, {"SHARE", true}, {"PRICE OF ALL OF IT", true}};
@@ -166,7 +183,7 @@ static int put_lease(const struct report *report, const json_t *lease)
         const json_t *item = json_array_get(items, i);
 
         NEXUS_TABLE_ROW(
-            &table, nexus_show_short(nexus_json_text(item, "asset"), report->arena),
+            &table, piece(report, nexus_show_short(nexus_json_text(item, "asset"), report->arena)),
             nexus_json_text(item, "kind"),
             nexus_show_share(nexus_json_u64(item, "share_ppm"), report->arena),
             hm_arena_printf(report->arena, "%s HYPER/h", nexus_json_text(item, "price_per_hour")));
@@ -174,7 +191,7 @@ static int put_lease(const struct report *report, const json_t *lease)
     return put_table(report, "lease", lease_headline(report, lease), &table);
 }
 
-static int put_proofs(const struct report *report)
+static int put_proofs(struct report *report)
 {
     static const struct nexus_column columns[] = {{0}, {0}, {NULL, true}, {0}};
     const json_t *proofs = nexus_json_list(report->record, "proofs");
@@ -187,15 +204,16 @@ static int put_proofs(const struct report *report)
         const json_t *proof = json_array_get(proofs, i);
         bool valid = nexus_json_bool(proof, "valid");
 
-        NEXUS_TABLE_WRAPPED(&table, NEXUS_SENTENCE_COLUMNS, nexus_json_text(proof, "name"),
-                            valid ? "holds" : "REFUSED",
-                            nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), report->arena),
-                            nexus_json_text(proof, valid ? "shows" : "fault"));
+        NEXUS_TABLE_WRAPPED(
+            &table, NEXUS_SENTENCE_COLUMNS, nexus_json_text(proof, "name"),
+            valid ? "holds" : "REFUSED",
+            piece(report, nexus_show_span_ns(nexus_json_u64(proof, "check_ns"), report->arena)),
+            nexus_json_text(proof, valid ? "shows" : "fault"));
     }
     return put_table(report, "proofs", NULL, &table);
 }
 
-static int put_usage(const struct report *report)
+static int put_usage(struct report *report)
 {
     const json_t *usage = json_object_get(report->record, "usage");
     struct hm_arena *arena = report->arena;
@@ -207,35 +225,38 @@ static int put_usage(const struct report *report)
         return 0;
     rc = put_line(
         report, "used",
-        hm_arena_printf(arena, "CPU %s (user %s, system %s)%s%s, memory %s at most",
-                        nexus_show_span_ns(nexus_json_u64(usage, "cpu_ns"), arena),
-                        nexus_show_span_ns(nexus_json_u64(usage, "cpu_user_ns"), arena),
-                        nexus_show_span_ns(nexus_json_u64(usage, "cpu_system_ns"), arena),
-                        gpu ? ", GPU " : "", gpu ? nexus_show_span_ns(gpu, arena) : "",
-                        nexus_show_size(nexus_json_u64(usage, "memory_peak_bytes"), arena)));
+        hm_arena_printf(
+            arena, "CPU %s (user %s, system %s)%s%s, memory %s at most",
+            piece(report, nexus_show_span_ns(nexus_json_u64(usage, "cpu_ns"), arena)),
+            piece(report, nexus_show_span_ns(nexus_json_u64(usage, "cpu_user_ns"), arena)),
+            piece(report, nexus_show_span_ns(nexus_json_u64(usage, "cpu_system_ns"), arena)),
+            gpu ? ", GPU " : "", gpu ? piece(report, nexus_show_span_ns(gpu, arena)) : "",
+            piece(report, nexus_show_size(nexus_json_u64(usage, "memory_peak_bytes"), arena))));
     if (rc)
         return rc;
-    return put_line(report, "",
-                    hm_arena_printf(arena, "disk: %s read, %s written; output %s%s%s%s",
-                                    nexus_show_size(nexus_json_u64(usage, "io_read_bytes"), arena),
-                                    nexus_show_size(nexus_json_u64(usage, "io_write_bytes"), arena),
-                                    nexus_show_size(nexus_json_u64(usage, "output_bytes"), arena),
-                                    source[0] ? " (measured by " : "", source,
-                                    source[0] ? ")" : ""));
+    return put_line(
+        report, "",
+        hm_arena_printf(
+            arena, "disk: %s read, %s written; output %s%s%s%s",
+            piece(report, nexus_show_size(nexus_json_u64(usage, "io_read_bytes"), arena)),
+            piece(report, nexus_show_size(nexus_json_u64(usage, "io_write_bytes"), arena)),
+            piece(report, nexus_show_size(nexus_json_u64(usage, "output_bytes"), arena)),
+            source[0] ? " (measured by " : "", source, source[0] ? ")" : ""));
 }
 
-static int put_payment(const struct report *report, const json_t *lease, const json_t *receipts)
+static int put_payment(struct report *report, const json_t *lease, const json_t *receipts)
 {
     struct hm_arena *arena = report->arena;
-    const char *consumer = nexus_account_name(report->accounts, nexus_json_text(lease, "consumer"),
-                                              arena);
-    const char *provider = nexus_account_name(report->accounts, nexus_json_text(lease, "provider"),
-                                              arena);
+    const char *consumer = piece(
+        report, nexus_account_name(report->accounts, nexus_json_text(lease, "consumer"), arena));
+    const char *provider = piece(
+        report, nexus_account_name(report->accounts, nexus_json_text(lease, "provider"), arena));
     const char *paid = nexus_json_text(lease, "paid");
     const char *refunded = nexus_json_text(lease, "refunded");
-    const char *fees = nexus_amount_add(
-        nexus_json_text(json_object_get(receipts, "allocate"), "fee"),
-        nexus_json_text(json_object_get(receipts, "settle"), "fee"), arena);
+    const char *fees = piece(
+        report,
+        nexus_amount_add(nexus_json_text(json_object_get(receipts, "allocate"), "fee"),
+                         nexus_json_text(json_object_get(receipts, "settle"), "fee"), arena));
     int rc;
 
     if (strcmp(nexus_json_text(lease, "state"), "active") == 0)
@@ -243,10 +264,11 @@ static int put_payment(const struct report *report, const json_t *lease, const j
                         hm_arena_printf(arena,
                                         "nothing yet: %s HYPER of %s held until the lease ends",
                                         nexus_json_text(lease, "escrow"), consumer));
-    rc = put_line(
-        report, "paid",
-        hm_arena_printf(arena, "%s HYPER from %s to %s; %s of the %s HYPER held went back", paid,
-                        consumer, provider, refunded, nexus_amount_add(paid, refunded, arena)));
+    rc = put_line(report, "paid",
+                  hm_arena_printf(arena,
+                                  "%s HYPER from %s to %s; %s of the %s HYPER held went back", paid,
+                                  consumer, provider, refunded,
+                                  piece(report, nexus_amount_add(paid, refunded, arena))));
     if (rc)
         return rc;
     return put_line(report, "",
@@ -255,7 +277,7 @@ static int put_payment(const struct report *report, const json_t *lease, const j
                                     fees[0] ? fees : "0"));
 }
 
-static int put_blocks(const struct report *report, const json_t *receipts)
+static int put_blocks(struct report *report, const json_t *receipts)
 {
     static const struct nexus_column columns[] = {{0}, {0}, {0}};
     static const char *const acts[] = {"allocate", "settle"};
@@ -276,7 +298,7 @@ static int put_blocks(const struct report *report, const json_t *receipts)
     return table.row_count ? put_table(report, "chain", NULL, &table) : table.rc;
 }
 
-static int put_notes(const struct report *report)
+static int put_notes(struct report *report)
 {
     const json_t *warnings = nexus_json_list(report->record, "warnings");
     const char *sandbox = nexus_json_text(report->record, "sandbox");
@@ -291,7 +313,7 @@ static int put_notes(const struct report *report)
 int nexus_report(const json_t *record, const json_t *accounts, bool color, struct hm_arena *arena,
                  struct hm_buf *out)
 {
-    struct report report = {record, accounts, arena, out, color};
+    struct report report = {record, accounts, arena, out, color, 0};
     const json_t *lease = json_object_get(record, "lease");
     const json_t *receipts = json_object_get(record, "receipts");
     int rc = put_job(&report);
@@ -308,5 +330,7 @@ int nexus_report(const json_t *record, const json_t *accounts, bool color, struc
         rc = put_payment(&report, lease, receipts);
     if (!rc)
         rc = put_blocks(&report, receipts);
-    return rc ? rc : put_notes(&report);
+    if (!rc)
+        rc = put_notes(&report);
+    return rc ? rc : report.rc;
 }

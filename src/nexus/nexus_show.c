@@ -59,6 +59,11 @@ const char *nexus_show_share(uint64_t share_ppm, struct hm_arena *arena)
     return hm_arena_printf(arena, "%s %%", text);
 }
 
+const char *nexus_show_share_limit(uint64_t share_ppm, struct hm_arena *arena)
+{
+    return share_ppm ? nexus_show_share(share_ppm, arena) : "any";
+}
+
 static const char *show_bits(uint64_t bits, struct hm_arena *arena)
 {
     static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};

@@ -1,5 +1,5 @@
 /* Figures as people read them. All return text of the arena, or static text; NULL only when memory is out,
- * which a table shows as an empty cell. */
+ * which fails the table they are put into. */
 #ifndef HM_NEXUS_SHOW_H
 #define HM_NEXUS_SHOW_H
 
@@ -14,6 +14,8 @@ const char *nexus_show_span_ms(uint64_t ms,
                                struct hm_arena *arena); /* "850 ms", "1.2 s", "3m20s" */
 const char *nexus_show_span_ns(uint64_t ns, struct hm_arena *arena); /* "41.3 µs", then as above */
 const char *nexus_show_share(uint64_t share_ppm, struct hm_arena *arena); /* "12.5 %" */
+/* The same for a limit, where 0 means that there is none: "any". */
+const char *nexus_show_share_limit(uint64_t share_ppm, struct hm_arena *arena);
 /* Capacity in the unit of its kind: "2 cores", "16.0 GiB", "1 device", "64 slots", "10 Gbit/s". */
 const char *nexus_show_capacity(const char *kind, uint64_t capacity, struct hm_arena *arena);
 /* The beginning of an id or digest, enough to tell things apart and to name them by: "asset1q2w3e4r5". */

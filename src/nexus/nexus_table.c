@@ -33,7 +33,7 @@ static char *safe_copy(struct nexus_table *table, const char *text)
 {
     HM_CLEANUP(hm_buf) struct hm_buf safe = {0};
 
-    if (nexus_text_append_safe(&safe, text ? text : "") != 0)
+    if (nexus_text_append_safe(&safe, text) != 0 || hm_buf_reserve(&safe, 1) != 0)
         return NULL;
     return hm_arena_strdup(table->arena, hm_buf_cstr(&safe));
 }
@@ -50,7 +50,7 @@ void nexus_table_add(struct nexus_table *table, const char *const *cells, size_t
         return;
     row = table->cells + table->row_count * table->column_count;
     for (size_t i = 0; i < table->column_count; i++) {
-        row[i] = safe_copy(table, i < count ? cells[i] : NULL);
+        row[i] = i < count && !cells[i] ? NULL : safe_copy(table, i < count ? cells[i] : "");
         if (!row[i]) {
             table->rc = HM_ENOMEM;
             return;
@@ -71,7 +71,7 @@ static size_t line_length(struct hm_arena *arena, const char *text, size_t width
 
         end += strcspn(text + end, " ");
         piece = hm_arena_printf(arena, "%.*s", (int)end, text);
-        if (best > 0 && (!piece || nexus_text_width(piece) > width))
+        if (!piece || (best > 0 && nexus_text_width(piece) > width))
             return best;
         best = end;
         at = end;
@@ -82,7 +82,7 @@ static size_t line_length(struct hm_arena *arena, const char *text, size_t width
 void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells, size_t count,
                              size_t width)
 {
-    const char *row[NEXUS_TABLE_COLUMNS_MAX] = {0};
+    const char *row[NEXUS_TABLE_COLUMNS_MAX];
     const char *rest;
 
     if (count == 0 || count > table->column_count || !cells[count - 1]) {
@@ -94,12 +94,14 @@ void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells
     do {
         size_t len = line_length(table->arena, rest, width);
 
-        row[count - 1] = hm_arena_printf(table->arena, "%.*s", (int)len, rest);
+        row[count - 1] = len > 0 || !*rest ? hm_arena_printf(table->arena, "%.*s", (int)len, rest)
+                                           : NULL;
         nexus_table_add(table, row, count);
-        memset(row, 0, sizeof(row));
+        for (size_t i = 0; i < count; i++)
+            row[i] = "";
         rest += len;
         rest += strspn(rest, " ");
-    } while (*rest);
+    } while (*rest && !table->rc);
 }
 
 static int put_spaces(struct hm_buf *out, size_t count)

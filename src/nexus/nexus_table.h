@@ -23,7 +23,8 @@ struct nexus_table {
 
 void nexus_table_init(struct nexus_table *table, const struct nexus_column *columns, size_t count,
                       struct hm_arena *arena);
-/* count cells, copied; fewer than there are columns leaves the rest empty; NULL is an empty cell. */
+/* count cells, copied; fewer than there are columns leaves the rest empty; a NULL cell is one that memory was
+ * out for, and fails the table. */
 void nexus_table_add(struct nexus_table *table, const char *const *cells, size_t count);
 /* The same; a long text in the last cell goes on in further rows, at most `width` columns each. */
 void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells, size_t count,

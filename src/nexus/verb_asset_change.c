@@ -331,7 +331,7 @@ static int table_privacy(struct nexus_call *call, const json_t *items, struct hm
         NEXUS_TABLE_ROW(
             &table, nexus_show_short(nexus_json_text(item, "asset"), call->arena),
             nexus_json_text(privacy, "level"),
-            nexus_show_share(nexus_json_u64(privacy, "max_share_ppm"), call->arena),
+            nexus_show_share_limit(nexus_json_u64(privacy, "max_share_ppm"), call->arena),
             leases ? nexus_json_cell(json_object_get(privacy, "max_leases"), call->arena) : "any",
             duration ? nexus_show_span_ms(duration, call->arena) : "any",
             json_array_size(accounts) ? nexus_json_cell(accounts, call->arena) : "");

@@ -71,8 +71,8 @@ static const char *show_privacy(const json_t *privacy, struct hm_arena *arena)
     size_t accounts = json_array_size(nexus_json_list(privacy, "accounts"));
 
     return hm_arena_printf(
-        arena, "%s, at most %s%s%s%s%s", nexus_json_text(privacy, "level"),
-        nexus_show_share(nexus_json_u64(privacy, "max_share_ppm"), arena),
+        arena, "%s; limits: share %s%s%s%s%s", nexus_json_text(privacy, "level"),
+        nexus_show_share_limit(nexus_json_u64(privacy, "max_share_ppm"), arena),
         leases ? hm_arena_printf(arena, ", %llu leases", (unsigned long long)leases) : "",
         duration ? ", " : "", duration ? nexus_show_span_ms(duration, arena) : "",
         accounts ? hm_arena_printf(arena, ", for %zu account%s", accounts, accounts == 1 ? "" : "s")
@@ -237,5 +237,5 @@ const struct nexus_verb verb_asset_scan = {
     .group = "asset",
     .name = "scan",
     .summary = "Look at the node's machine as it is now",
-    .text = "-o json also shows attributes and live figures.",
+    .text = "With -o json attributes and live figures, too.",
     .run = run_scan};

@@ -169,7 +169,8 @@ int main(int argc, char **argv)
             puts("hypermeshd " HM_VERSION);
         return EXIT_SUCCESS;
     }
-    umask(022); /* a job's root must be readable to its mapped users; what is private says so itself */
+    umask(
+        022); /* a job's root must be readable to its mapped users; what is private says so itself */
     hm_log_setup(STDERR_FILENO, options.log_level, options.log_json);
     main_raise_descriptors();
     HM_AUTOCLOSE int signal_fd = main_signals();

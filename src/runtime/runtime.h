@@ -50,8 +50,8 @@ struct runtime_image {
 #define RUNTIME_IMAGE_MAX_LAYERS 128
 int runtime_image_import(struct runtime_images *images, const char *path, const char *name,
                          struct runtime_image *out, struct hm_error *error);
-/* Makes image "busybox" from a static busybox binary (NULL: looked for on PATH and in /bin,
- * /usr/bin): an OCI image with /bin/busybox, its applets as links, /etc/passwd, /tmp. */
+/* Makes image "busybox" from a static busybox binary (NULL: $HYPERMESH_BUSYBOX, else looked for in the
+ * usual folders and on PATH): an OCI image with /bin/busybox, its applets as links, /etc/passwd, /tmp. */
 int runtime_image_build_base(struct runtime_images *images, const char *busybox,
                              struct runtime_image *out, struct hm_error *error);
 int runtime_image_get(struct runtime_images *images, const char *name, struct runtime_image *out,

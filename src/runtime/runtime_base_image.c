@@ -45,6 +45,10 @@ static int busybox_find(const char *wanted, char out[RUNTIME_PATH_MAX_BYTES], st
                                         "/usr/sbin/busybox", "/usr/local/bin/busybox"};
     const char *path = getenv("PATH");
 
+    if (wanted == NULL) {
+        wanted = getenv("HYPERMESH_BUSYBOX");
+        wanted = wanted != NULL && wanted[0] != 0 ? wanted : NULL;
+    }
     if (wanted != NULL) {
         if (hm_file_read(wanted, BUSYBOX_MAX_BYTES, binary, error) != 0)
             return HM_ENOTFOUND;
@@ -69,7 +73,7 @@ static int busybox_find(const char *wanted, char out[RUNTIME_PATH_MAX_BYTES], st
     }
     return hm_fail(error, HM_ENOTFOUND,
                    "there is no static busybox on this machine; install the package "
-                   "busybox-static");
+                   "busybox-static, or name one with HYPERMESH_BUSYBOX");
 }
 
 static int base_entry(struct archive *tar, const char *path, unsigned type, unsigned mode,

@@ -205,7 +205,7 @@ static void job_usage(struct job *job, struct runtime_job_result *result)
         usage->memory_peak_bytes = (uint64_t)rusage->ru_maxrss * 1024;
         usage->io_read_bytes = (uint64_t)rusage->ru_inblock * 512;
         usage->io_write_bytes = (uint64_t)rusage->ru_oublock * 512;
-        usage->source = (char *)(uintptr_t) "rusage";
+        usage->source = (char *)(uintptr_t)("rusage");
     } else {
         runtime_cgroup_usage(&job->sandbox.cgroup, usage);
     }

@@ -11,8 +11,8 @@
 
 /* The OCI runtimes need nothing from the caller's environment, so nothing of it reaches them. */
 static char *const child_environment[] = {
-    (char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    (char *)(uintptr_t) "LC_ALL=C", NULL};
+    (char *)(uintptr_t)("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    (char *)(uintptr_t)("LC_ALL=C"), NULL};
 
 void runtime_child_release(struct runtime_child *child)
 {

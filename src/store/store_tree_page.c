@@ -6,7 +6,7 @@ static const uint8_t root_key[] = {0xff};
 
 static bool bitmap_has(const uint8_t *bitmap, unsigned index)
 {
-    return bitmap[index / 8] >> (7 - index % 8) & 1u;
+    return (unsigned)bitmap[index / 8] >> (7 - index % 8) & 1u;
 }
 
 int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)

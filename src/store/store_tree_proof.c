@@ -132,7 +132,7 @@ static int decode_siblings(const uint8_t *bitmap, const uint8_t *next,
     if (!proof->siblings)
         return hm_fail(error, HM_ENOMEM, "no memory for a proof");
     for (size_t i = 0; i < proof->depth; i++) {
-        if (!(bitmap[i / 8] >> (7 - i % 8) & 1u))
+        if (!((unsigned)bitmap[i / 8] >> (7 - i % 8) & 1u))
             continue;
         if (store_tree_is_zero(next)) {
             store_tree_proof_release(proof);

@@ -21,8 +21,8 @@ struct trust_keystore;
  * 0600 files, which doctor points out. The passphrase is not kept, only the key derived from it; random
  * is borrowed. HM_EAUTH: wrong passphrase, or none for a sealed keystore. HM_EPERM: somebody else's
  * folder. HM_EINVAL: an empty passphrase. HM_EUNSUPPORTED: a passphrase for a keystore that holds
- * unsealed keys. A keystore and its identities are used by one thread at a time, and one process at a
- * time has it open. */
+ * unsealed keys. An open keystore does not change: threads may share it, each identity used by one at a
+ * time and accounts created by one at a time. One process at a time has the folder open. */
 int trust_keystore_open(const char *dir, const char *passphrase, const struct hm_random *random,
                         struct trust_keystore **out, struct hm_error *error);
 void trust_keystore_close(struct trust_keystore *keystore); /* wipes; NULL is fine */

@@ -84,7 +84,8 @@ class Daemon:
                 sent["Content-Type"] = kind
                 if not isinstance(body, (bytes, str)):
                     body = json.dumps(body)
-            connection.request(method, path, body, sent)
+            with contextlib.suppress(BrokenPipeError):  # refused before the body was read: the answer is there
+                connection.request(method, path, body, sent)
             answer = connection.getresponse()
             data = answer.read()
         finally:

@@ -17,12 +17,9 @@ static const char *const cgroup_folders[] = {"",        "cpu",     "cpuacct", "m
 
 static int fixture_image(struct fixture *fixture, struct hm_error *error)
 {
-    const char *busybox = getenv("HYPERMESH_BUSYBOX");
     struct runtime_image image;
 
-    if (busybox != NULL && busybox[0] == 0)
-        busybox = NULL;
-    return runtime_image_build_base(fixture->images, busybox, &image, error);
+    return runtime_image_build_base(fixture->images, NULL, &image, error);
 }
 
 int fixture_open(struct fixture *fixture, const char *dir)
@@ -68,10 +65,10 @@ void fixture_job(struct fixture *fixture, struct fixture_job *job, const char *s
     snprintf(job->id, sizeof(job->id), "t%dx%u", (int)getpid(),
              __atomic_add_fetch(&fixture->jobs, 1, __ATOMIC_RELAXED));
     snprintf(job->dir, sizeof(job->dir), "%s/jobs/%s", fixture->dir, job->id);
-    job->command[0] = (char *)(uintptr_t) "/bin/sh";
-    job->command[1] = (char *)(uintptr_t) "-c";
+    job->command[0] = (char *)(uintptr_t)("/bin/sh");
+    job->command[1] = (char *)(uintptr_t)("-c");
     job->command[2] = (char *)(uintptr_t)script;
-    job->spec.image = (char *)(uintptr_t) "busybox";
+    job->spec.image = (char *)(uintptr_t)("busybox");
     job->spec.n_command = 3;
     job->spec.command = job->command;
     job->spec.timeout_ms = 20000;
@@ -89,7 +86,7 @@ void fixture_job_input(struct fixture_job *job, const char *source)
 {
     hypermesh__job_input__init(&job->input);
     job->input.source = (char *)(uintptr_t)source;
-    job->input.target = (char *)(uintptr_t) "/in";
+    job->input.target = (char *)(uintptr_t)("/in");
     job->inputs[0] = &job->input;
     job->spec.n_inputs = 1;
     job->spec.inputs = job->inputs;
@@ -99,7 +96,7 @@ void fixture_job_output(struct fixture *fixture, struct fixture_job *job)
 {
     snprintf(job->output_dir, sizeof(job->output_dir), "%s/outputs/%s", fixture->dir, job->id);
     hypermesh__job_output__init(&job->output);
-    job->output.source = (char *)(uintptr_t) "/out";
+    job->output.source = (char *)(uintptr_t)("/out");
     job->output.target = job->output_dir;
     job->outputs[0] = &job->output;
     job->spec.n_outputs = 1;

@@ -81,15 +81,15 @@ void test_what_a_job_sees(void **state)
     struct fixture_job job;
 
     (void)state;
-    env.name = (char *)(uintptr_t) "COLOUR";
-    env.value = (char *)(uintptr_t) "green blue";
+    env.name = (char *)(uintptr_t)("COLOUR");
+    env.value = (char *)(uintptr_t)("green blue");
     fixture_job(&fixture, &job,
                 "echo $COLOUR; pwd; hostname; id -u; echo $PATH; echo $$; ls /proc | grep -c "
                 "'^[0-9]'; ls /sys | wc -l");
     job.spec.n_env = 1;
     job.spec.env = envs;
-    job.spec.workdir = (char *)(uintptr_t) "/etc";
-    job.spec.name = (char *)(uintptr_t) "seer";
+    job.spec.workdir = (char *)(uintptr_t)("/etc");
+    job.spec.name = (char *)(uintptr_t)("seer");
     run_ok(&job);
     assert_outcome(&job, FINISHED);
     assert_memory_equal(job.out, "green blue\n/etc\nseer\n0\n/bin:/usr/bin\n1\n", 38);
@@ -145,7 +145,7 @@ void test_never_started(void **state)
 
     (void)state;
     fixture_job(&fixture, &job, "");
-    job.command[0] = (char *)(uintptr_t) "/no/such/program";
+    job.command[0] = (char *)(uintptr_t)("/no/such/program");
     job.spec.n_command = 1;
     run_ok(&job);
     assert_outcome(&job, FAILED);
@@ -154,7 +154,7 @@ void test_never_started(void **state)
     fixture_job_release(&job);
 
     fixture_job(&fixture, &job, "true");
-    job.spec.image = (char *)(uintptr_t) "nowhere";
+    job.spec.image = (char *)(uintptr_t)("nowhere");
     assert_int_equal(fixture_run(&fixture, &job), HM_ENOTFOUND);
     assert_int_not_equal(access(job.dir, F_OK), 0);
     fixture_job(&fixture, &job, "true");

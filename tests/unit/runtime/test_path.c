@@ -146,14 +146,14 @@ static void test_limits(void **state)
     spec.cpu_milli = 500;
     spec.memory_bytes = UINT64_C(64) << 20;
     lease.memory_bytes = UINT64_C(32) << 20;
-    lease.cpuset = (char *)(uintptr_t) "0-1,3";
+    lease.cpuset = (char *)(uintptr_t)("0-1,3");
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), 0);
     assert_int_equal(limits.cpu_quota_us, 50000);
     assert_int_equal(limits.memory_bytes, UINT64_C(32) << 20); /* the lease's word counts */
     assert_string_equal(limits.cpuset, "0-1,3");
-    lease.cpuset = (char *)(uintptr_t) "0\n1";
+    lease.cpuset = (char *)(uintptr_t)("0\n1");
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
-    lease.cpuset = (char *)(uintptr_t) "";
+    lease.cpuset = (char *)(uintptr_t)("");
     lease.memory_bytes = 4096;
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
     lease.memory_bytes = UINT64_MAX;
