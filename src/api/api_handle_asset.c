@@ -128,8 +128,10 @@ static int asset_page(struct api_call *call, const char *owner, Hypermesh__Asset
     size_t limit = 0;
     int rc = api_query_limit(call, &limit, error);
 
-    if (rc == 0 && after && wire_asset_parse(after, cursor, error))
-        rc = hm_error_prefix(error, "after");
+    if (rc == 0 && after) {
+        rc = wire_asset_parse(after, cursor, error);
+        rc = rc ? hm_error_prefix(error, rc, "after") : 0;
+    }
     page.after = after ? cursor : NULL;
     page.limit = limit + 1;
     if (rc == 0)
@@ -192,8 +194,10 @@ int api_handle_asset_history(struct api_call *call, struct hm_error *error)
     size_t limit = 0;
     int rc = api_query_limit(call, &limit, error);
 
-    if (rc == 0 && after && hm_u64_parse(after, &from, error))
-        rc = hm_error_prefix(error, "after");
+    if (rc == 0 && after) {
+        rc = hm_u64_parse(after, &from, error);
+        rc = rc ? hm_error_prefix(error, rc, "after") : 0;
+    }
     if (rc == 0)
         rc = call->backend->asset_history(call->backend->ctx, call->param.id, from, limit + 1,
                                           &call->arena, &events, &count, error);

@@ -132,8 +132,10 @@ static int blocks_start(struct api_call *call, uint64_t *from, struct hm_error *
     uint64_t height = 0;
 
     if (after) {
-        if (hm_u64_parse(after, &height, error))
-            return hm_error_prefix(error, "after");
+        int rc = hm_u64_parse(after, &height, error);
+
+        if (rc)
+            return hm_error_prefix(error, rc, "after");
         *from = height > 0 ? height - 1 : 0;
         return 0;
     }
@@ -183,10 +185,8 @@ int api_handle_block(struct api_call *call, struct hm_error *error)
 
     if (strcmp(call->param.text, "latest") == 0)
         rc = latest_height(call, &height, error);
-    else if (hm_u64_parse(call->param.text, &height, error))
-        return hm_error_prefix(error, "height (a number, or latest)");
-    else
-        rc = 0;
+    else if ((rc = hm_u64_parse(call->param.text, &height, error)) != 0)
+        return hm_error_prefix(error, rc, "height (a number, or latest)");
     if (rc == 0)
         rc = call->backend->block(call->backend->ctx, height, &call->arena, &block, &digests,
                                   error);

@@ -116,8 +116,10 @@ static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *
     size_t limit = 0;
     int rc = api_query_limit(call, &limit, error);
 
-    if (rc == 0 && after && wire_lease_parse(after, cursor, error))
-        rc = hm_error_prefix(error, "after");
+    if (rc == 0 && after) {
+        rc = wire_lease_parse(after, cursor, error);
+        rc = rc ? hm_error_prefix(error, rc, "after") : 0;
+    }
     page.after = after ? cursor : NULL;
     page.limit = limit + 1;
     if (rc == 0)

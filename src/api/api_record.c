@@ -222,7 +222,7 @@ static int take_nested(const struct api_field *row, json_t *value, struct hm_are
         return wrong_type(row->name, "an object", error);
     rc = take_object(row->fields, value, arena, inner, error);
     if (rc)
-        return hm_error_prefix(error, "%s", row->name);
+        return hm_error_prefix(error, rc, "%s", row->name);
     *out = (struct api_value){.set = true, .object = inner};
     return 0;
 }

@@ -21,10 +21,18 @@
 #define CLOSE_POLL_NS      2000000
 #define STREAM_BLOCK_BYTES ((size_t)16 << 10)
 
+/* A way in. Each has connections of its own: those of one can't keep out who comes by the other. */
+struct door {
+    struct api_server *server;
+    enum api_transport transport;
+    struct MHD_Daemon *daemon;
+    atomic_uint connections;
+};
+
 struct api_server {
     struct api_core core;
-    struct MHD_Daemon *unix_daemon;
-    struct MHD_Daemon *tcp_daemon;
+    struct door unix_door;
+    struct door tcp_door;
     char *socket_path;
     dev_t socket_device; /* of the file we made: only that one is removed */
     ino_t socket_inode;
@@ -36,6 +44,7 @@ struct api_server {
 /* What is known of one request while it arrives. */
 struct visit {
     struct api_server *server;
+    struct door *door;
     char *target;
     struct hm_buf body;
     uint64_t received; /* bytes, kept or not */
@@ -88,13 +97,15 @@ static void connection_opened(struct MHD_Connection *connection, void **context)
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    struct api_server *server = ctx;
+    struct door *door = ctx;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        atomic_fetch_add(&server->core.metrics.connections, 1);
+        atomic_fetch_add(&door->connections, 1);
+        atomic_fetch_add(&door->server->core.metrics.connections, 1);
         connection_opened(connection, context);
     } else {
-        atomic_fetch_sub(&server->core.metrics.connections, 1);
+        atomic_fetch_sub(&door->connections, 1);
+        atomic_fetch_sub(&door->server->core.metrics.connections, 1);
         hm_free(*context);
         *context = NULL;
     }
@@ -215,10 +226,7 @@ static const char *header_of(struct MHD_Connection *connection, const char *name
 static void request_of(struct visit *visit, struct MHD_Connection *connection, const char *method,
                        struct api_request *out)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection,
-                                                                   MHD_CONNECTION_INFO_DAEMON);
     const struct peer *peer = connection_peer(connection);
-    bool tcp = info && info->daemon == visit->server->tcp_daemon;
 
     *out = (struct api_request){
         .method = method,
@@ -227,7 +235,7 @@ static void request_of(struct visit *visit, struct MHD_Connection *connection, c
         .origin = header_of(connection, "Origin"),
         .authorization = header_of(connection, "Authorization"),
         .content_type = header_of(connection, "Content-Type"),
-        .transport = tcp ? API_TRANSPORT_TCP : API_TRANSPORT_UNIX,
+        .transport = visit->door->transport,
         .peer_known = peer && peer->known,
         .peer_uid = peer ? peer->uid : (uid_t)-1,
         .body = hm_buf_slice(&visit->body),
@@ -277,15 +285,20 @@ static void refuse(struct api_server *server, unsigned status, int code, const c
     api_metrics_count(&server->core.metrics, API_METRIC_NO_ROUTE, status, 0);
 }
 
+/* More connections than there should be: only what watches the node is answered, and they close. */
+static bool door_is_full(const struct visit *visit)
+{
+    return atomic_load(&visit->door->connections) > visit->server->connections_max;
+}
+
 static void answer_request(struct visit *visit, const struct api_request *request,
                            struct api_response *answer)
 {
     struct api_server *server = visit->server;
-    bool spare_only = atomic_load(&server->core.metrics.connections) > server->connections_max;
 
     if (visit->received > API_BODY_MAX_BYTES)
         refuse(server, 413, HM_ELIMIT, "the body is longer than 1 MiB", answer);
-    else if (spare_only && strcmp(request->target, "/livez") != 0 &&
+    else if (door_is_full(visit) && strcmp(request->target, "/livez") != 0 &&
              strcmp(request->target, "/readyz") != 0)
         refuse(server, 503, HM_EBUSY,
                "too many connections are open; close some, or ask again later", answer);
@@ -313,8 +326,7 @@ static enum MHD_Result request_finish(struct visit *visit, struct MHD_Connection
     answer_request(visit, &request, &answer);
     if (!answer.stream)
         (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
-    last = atomic_load(&server->core.closing) ||
-           atomic_load(&server->core.metrics.connections) > server->connections_max;
+    last = atomic_load(&server->core.closing) || door_is_full(visit);
     queued = queue_answer(server, connection, &answer, last);
     api_response_release(&answer);
     return queued;
@@ -346,7 +358,8 @@ static void *on_target(void *ctx, const char *target, struct MHD_Connection *con
     (void)connection;
     if (!visit)
         return NULL;
-    visit->server = ctx;
+    visit->door = ctx;
+    visit->server = visit->door->server;
     visit->target = hm_strdup(target);
     return visit;
 }
@@ -355,14 +368,14 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **co
                          enum MHD_RequestTerminationCode how)
 {
     struct visit *visit = *context;
-    struct api_server *server = ctx;
 
+    (void)ctx;
     (void)how;
     if (!visit)
         return;
     (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_TIMEOUT_S);
     if (visit->busy)
-        atomic_fetch_sub(&server->busy, 1);
+        atomic_fetch_sub(&visit->server->busy, 1);
     hm_buf_release(&visit->body);
     hm_free(visit->target);
     hm_free(visit);
@@ -372,21 +385,25 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **co
 /* --- start and stop --------------------------------------------------------------------------- */
 
 /* fd is the library's from here on. */
-static struct MHD_Daemon *daemon_start(struct api_server *server, int fd)
+static bool door_open(struct api_server *server, struct door *door, enum api_transport transport,
+                      int fd)
 {
     const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                            MHD_USE_POLL | MHD_USE_ITC;
 
+    door->server = server;
+    door->transport = transport;
     /* When it does not start, the library has closed fd or not, depending on how far it got;
      * closing it again could hit another thread's file, so a failed start may leave one open. */
-    return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
+    door->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, door, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, server->connections_max + CONNECTION_SPARE,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         CONNECTION_MEMORY_BYTES, MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, door, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        door, MHD_OPTION_NOTIFY_CONNECTION, on_connection, door, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    return door->daemon != NULL;
 }
 
 static int open_unix(struct api_server *server, const char *path, struct hm_error *error)
@@ -405,8 +422,7 @@ static int open_unix(struct api_server *server, const char *path, struct hm_erro
     }
     server->socket_device = info.st_dev;
     server->socket_inode = info.st_ino;
-    server->unix_daemon = daemon_start(server, fd);
-    return server->unix_daemon
+    return door_open(server, &server->unix_door, API_TRANSPORT_UNIX, fd)
                ? 0
                : hm_fail(error, HM_EBUSY, "cannot start serving %s: no threads or memory", path);
 }
@@ -421,8 +437,7 @@ static int open_tcp(struct api_server *server, const struct api_options *options
         rc = api_listen_tcp(options->listen, &fd, server->bound, error);
     if (rc)
         return rc;
-    server->tcp_daemon = daemon_start(server, fd);
-    return server->tcp_daemon
+    return door_open(server, &server->tcp_door, API_TRANSPORT_TCP, fd)
                ? 0
                : hm_fail(error, HM_EBUSY, "cannot start serving %s: no threads or memory",
                          server->bound);
@@ -487,14 +502,14 @@ void api_server_close(struct api_server *server)
     if (!server)
         return;
     remove_socket(server);
-    daemon_quiesce(server->tcp_daemon);
-    daemon_quiesce(server->unix_daemon);
+    daemon_quiesce(server->tcp_door.daemon);
+    daemon_quiesce(server->unix_door.daemon);
     atomic_store(&server->core.closing, true);
     wait_for_requests(server);
-    if (server->tcp_daemon)
-        MHD_stop_daemon(server->tcp_daemon);
-    if (server->unix_daemon)
-        MHD_stop_daemon(server->unix_daemon);
+    if (server->tcp_door.daemon)
+        MHD_stop_daemon(server->tcp_door.daemon);
+    if (server->unix_door.daemon)
+        MHD_stop_daemon(server->unix_door.daemon);
     hm_free(server->socket_path);
     api_core_release(&server->core);
     hm_free(server);

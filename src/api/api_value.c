@@ -152,7 +152,7 @@ int api_value_parse_text(enum api_form form, const char *name, const char *text,
     int rc = parse_value(form, text, arena, &value, error);
 
     if (rc)
-        return hm_error_prefix(error, "%s", name);
+        return hm_error_prefix(error, rc, "%s", name);
     *out = value;
     return 0;
 }

@@ -49,8 +49,9 @@ static void memory_probe_nodes(struct asset_builder *build, struct asset_item *i
                               names[i]) != 0 ||
             !asset_text_meminfo(hm_buf_slice(&text), &info))
             continue;
+        /* Live: hypervisors move memory between nodes while the machine's total stays. */
         snprintf(name, sizeof(name), "numa%" PRIu64 "-bytes", number);
-        asset_build_attribute(build, item, name, "%" PRIu64, info.total);
+        asset_build_live(build, item, name, "%" PRIu64, info.total);
     }
     if (nodes > 0)
         asset_build_attribute(build, item, "numa-nodes", "%zu", nodes);

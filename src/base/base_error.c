@@ -112,7 +112,7 @@ int hm_fail_errno(struct hm_error *error, int code, const char *format, ...)
     return code;
 }
 
-int hm_error_prefix(struct hm_error *error, const char *format, ...)
+int hm_error_prefix(struct hm_error *error, int code, const char *format, ...)
 {
     int saved = errno;
     char text[HM_ERROR_TEXT_BYTES];
@@ -120,14 +120,14 @@ int hm_error_prefix(struct hm_error *error, const char *format, ...)
     va_list args;
 
     if (error == NULL)
-        return HM_EINTERNAL;
+        return code;
     va_start(args, format);
     error_format(text, format, args);
     va_end(args);
     (void)snprintf(suffix, sizeof(suffix), ": %s", error->text);
-    error_store(error, error->code, text, suffix);
+    error_store(error, code, text, suffix);
     errno = saved;
-    return error->code;
+    return code;
 }
 
 const char *hm_error_name(int code)

@@ -60,9 +60,10 @@ int hm_fail(struct hm_error *error, int code, const char *format, ...)
 int hm_fail_errno(struct hm_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the text that a callee left in *error; keeps its code and returns it. */
-int hm_error_prefix(struct hm_error *error, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Puts "prefix: " before the text that a callee left in *error (when not NULL). code is what the callee
+ * returned, and is returned, so that nothing hangs on whether the caller's caller wants the text. */
+int hm_error_prefix(struct hm_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 const char *hm_error_name(int code); /* "HM_EINVAL"; "HM_E?" for an unknown code */
 const char *hm_error_title(int code); /* "Invalid request" */

@@ -108,7 +108,7 @@ static int file_write_beside(const char *beside, const void *data, size_t len, m
         return hm_fail_errno(error, file_open_code(errno), "cannot create %s", beside);
     rc = hm_write_all(fd, data, len, error);
     if (rc != 0) {
-        (void)hm_error_prefix(error, "%s", beside);
+        (void)hm_error_prefix(error, rc, "%s", beside);
         return rc;
     }
     if (fchmod(fd, mode) != 0)

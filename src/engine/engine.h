@@ -32,8 +32,10 @@ struct engine_sealer {
 /* Called once per submitted transaction, on the engine's thread, after its block is durable (block not
  * NULL; result->code says whether the transaction did what it says), or when it was refused (block NULL,
  * result->code negative): then it will not be in a block, unless the disk failed while its block was
- * written, which the text says. result is borrowed for the call. Must not block and must not call
- * engine_submit_wait; engine_submit is fine. */
+ * written, which the text says. A transaction that the ledger refuses for nothing (ledger_result_charged is
+ * false) is not kept in the block either: block is then the newest one that it was judged after.
+ * result is borrowed for the call. Must not block and must not call engine_submit_wait; engine_submit is
+ * fine. */
 typedef void (*engine_done)(void *ctx, const Hypermesh__TxResult *result,
                             const struct engine_block *block);
 

@@ -200,48 +200,136 @@ static int engine_commit(struct engine *engine, const struct ledger_proposal *pr
     int rc = ledger_commit(engine->options.ledger, error);
 
     if (rc != 0)
-        (void)hm_error_prefix(error,
+        (void)hm_error_prefix(error, rc,
                               "block %llu may or may not be on the disk, a restart will tell",
                               (unsigned long long)proposal->height);
     return rc;
 }
 
+/* A block on its way. */
+struct engine_draft {
+    struct ledger_info previous;
+    uint64_t time_ms;
+    struct hm_buf batch;
+    struct hm_buf header;
+    struct hm_slice item; /* the batch */
+    struct ledger_proposal proposal;
+    struct ledger_outcome outcome;
+};
+
+static void engine_draft_release(struct engine_draft *draft)
+{
+    hm_buf_release(&draft->batch);
+    hm_buf_release(&draft->header);
+}
+
+static int engine_draft_begin(struct engine *engine, struct engine_draft *draft,
+                              struct hm_error *error)
+{
+    int rc = ledger_info(engine->options.ledger, &draft->previous, error);
+    uint64_t now_ms = hm_wall_ms(engine->options.clock);
+
+    if (rc == 0)
+        draft->time_ms = now_ms > draft->previous.time_ms ? now_ms : draft->previous.time_ms + 1;
+    return rc;
+}
+
+/* Seals the group and applies it; nothing of it is visible yet. */
+static int engine_draft_apply(struct engine *engine, struct engine_group *group,
+                              struct engine_draft *draft, struct hm_error *error)
+{
+    struct ledger_proposal *proposal = &draft->proposal;
+
+    hm_buf_clear(&draft->batch);
+    hm_buf_clear(&draft->header);
+    int rc = engine_seal(engine, group, &draft->batch, error);
+    if (rc != 0)
+        return rc;
+    draft->item = hm_buf_slice(&draft->batch);
+    proposal->height = draft->previous.height + 1;
+    proposal->time_ms = draft->time_ms;
+    if (engine_header(&draft->previous, draft->item, draft->time_ms, &draft->header,
+                      proposal->hash) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block header");
+    proposal->header = hm_buf_slice(&draft->header);
+    proposal->items = &draft->item;
+    proposal->count = group->count > 0;
+    return engine_finalize(engine, group, proposal, &draft->outcome, error);
+}
+
+static bool engine_all_charged(const struct engine_group *group,
+                               const Hypermesh__BlockRecord *record)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (!ledger_result_charged(record->results[i]))
+            return false;
+    return true;
+}
+
+/* Answers those that were refused for nothing and keeps the others. They left no trace in the state, so without
+ * them the same happens; and nobody fills the disk with what costs him nothing. */
+static void engine_drop_refused(struct engine *engine, struct engine_group *group,
+                                const struct engine_draft *draft)
+{
+    const Hypermesh__BlockRecord *record = draft->outcome.record;
+    struct engine_block newest = {.height = draft->previous.height,
+                                  .time_ms = draft->previous.time_ms};
+    size_t kept = 0;
+
+    memcpy(newest.hash, draft->previous.block_hash, sizeof(newest.hash));
+    memcpy(newest.state_root, draft->previous.state_root, sizeof(newest.state_root));
+    for (size_t i = 0; i < group->count; i++) {
+        struct engine_item *item = engine->items[i];
+
+        if (ledger_result_charged(record->results[i])) {
+            engine->txs[kept] = engine->txs[i];
+            engine->items[kept++] = item;
+            continue;
+        }
+        item->done(item->ctx, record->results[i], &newest);
+        hm_free(item);
+    }
+    group->count = kept;
+}
+
+/* Applies the group, at most twice: again without those that were refused for nothing. Nothing is under way
+ * (*idle) when nobody is left and no lease was due. */
+static int engine_draft_make(struct engine *engine, struct engine_group *group,
+                             struct engine_draft *draft, bool *idle, struct hm_error *error)
+{
+    int rc = engine_draft_apply(engine, group, draft, error);
+
+    *idle = false;
+    if (rc != 0 || engine_all_charged(group, draft->outcome.record))
+        return rc;
+    *idle = draft->outcome.record->n_expired == 0;
+    engine_drop_refused(engine, group, draft);
+    ledger_abandon(engine->options.ledger);
+    *idle = *idle && group->count == 0;
+    return *idle ? 0 : engine_draft_apply(engine, group, draft, error);
+}
+
 /* One block from seal to durable. On failure the group is still unanswered. */
 static int engine_block(struct engine *engine, struct engine_group *group, struct hm_error *error)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf batch = {0};
-    HM_CLEANUP(hm_buf) struct hm_buf header = {0};
-    struct ledger_proposal proposal = {0};
-    struct ledger_outcome outcome;
-    struct ledger_info previous;
+    HM_CLEANUP(engine_draft) struct engine_draft draft = {0};
     uint64_t began_ns = hm_mono_ns(engine->options.clock);
+    bool idle = false;
 
-    int rc = engine_seal(engine, group, &batch, error);
+    int rc = engine_draft_begin(engine, &draft, error);
     if (rc == 0)
-        rc = ledger_info(engine->options.ledger, &previous, error);
-    if (rc != 0)
-        return rc;
-    struct hm_slice item = hm_buf_slice(&batch);
-    uint64_t now_ms = hm_wall_ms(engine->options.clock);
-    proposal.height = previous.height + 1;
-    proposal.time_ms = now_ms > previous.time_ms ? now_ms : previous.time_ms + 1;
-    if (engine_header(&previous, item, proposal.time_ms, &header, proposal.hash) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory for a block header");
-    proposal.header = hm_buf_slice(&header);
-    proposal.items = &item;
-    proposal.count = group->count > 0;
-    rc = engine_finalize(engine, group, &proposal, &outcome, error);
-    if (rc != 0)
+        rc = engine_draft_make(engine, group, &draft, &idle, error);
+    if (rc != 0 || idle)
         return rc;
     struct engine_block block = {
-        .height = proposal.height, .time_ms = proposal.time_ms, .txs = group->count};
-    memcpy(block.hash, proposal.hash, sizeof(block.hash));
-    memcpy(block.state_root, outcome.state_root, sizeof(block.state_root));
-    rc = engine_commit(engine, &proposal, error);
+        .height = draft.proposal.height, .time_ms = draft.time_ms, .txs = group->count};
+    memcpy(block.hash, draft.proposal.hash, sizeof(block.hash));
+    memcpy(block.state_root, draft.outcome.state_root, sizeof(block.state_root));
+    rc = engine_commit(engine, &draft.proposal, error);
     if (rc != 0)
         return rc;
-    engine_count(engine, &block, outcome.next_due_ms, began_ns);
-    engine_answer(engine, group, &block, outcome.record);
+    engine_count(engine, &block, draft.outcome.next_due_ms, began_ns);
+    engine_answer(engine, group, &block, draft.outcome.record);
     return 0;
 }
 

@@ -18,7 +18,7 @@
 
 /* --- tables: the ledger's part of the store ------------------------------------------------------ */
 enum ledger_table {
-    LEDGER_TABLE_STATE, /* authenticated: prefix byte + id -> message (docs/formats.md) */
+    LEDGER_TABLE_STATE, /* authenticated: prefix byte + id -> message (docs/formats-ledger.md) */
     LEDGER_TABLE_LEAF, /* tree */
     LEDGER_TABLE_PAGE, /* tree */
     LEDGER_TABLE_META, /* chain state, genesis; written with the state, in the same transaction */
@@ -75,6 +75,9 @@ int ledger_check_tx(struct ledger *ledger, struct hm_slice tx, uint64_t now_ms, 
 #define LEDGER_BATCH_MAX_BYTES ((size_t)8 * 1024 * 1024)
 #define LEDGER_BLOCK_MAX_BYTES ((size_t)32 * 1024 * 1024)
 #define LEDGER_BLOCK_MAX_ITEMS ((size_t)4096)
+/* Transactions of all batches of a block together: each has a result, also one that cannot be read, and the
+ * results must fit the block's record. */
+#define LEDGER_BLOCK_MAX_TXS ((size_t)65536)
 
 /* How many of the waiting transactions (in order) fit one Batch and one block: number, bytes, weight. At
  * least 1 when there is one: a transaction that fits nowhere is for the block to refuse. Thread-safe. */
@@ -114,6 +117,9 @@ int ledger_finalize(struct ledger *ledger, const struct ledger_proposal *proposa
 /* Commit: state, tree, block, record, indexes durable in one transaction. */
 int ledger_commit(struct ledger *ledger, struct hm_error *error);
 void ledger_abandon(struct ledger *ledger); /* drops what finalize did */
+/* Did the transaction pay its fee (and so move its account's presence on), whatever its operations did?
+ * One that did not left nothing behind. */
+bool ledger_result_charged(const Hypermesh__TxResult *result);
 
 /* --- views: snapshots for readers ------------------------------------------------------------------
  * A view is one read transaction, used by one thread. Messages it gives live in the arena. */

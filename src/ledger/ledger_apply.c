@@ -58,14 +58,22 @@ static int account_advance(struct ledger_scope *scope, const struct ledger_tx *t
 }
 
 /* Most transactions of a batch name the same anchor: the last answer is kept. */
-static const uint8_t *anchor_of(struct ledger_block *block, uint64_t height)
+static int anchor_of(struct ledger_block *block, uint64_t height, const uint8_t **out,
+                     struct hm_error *error)
 {
+    const uint8_t *found;
+
     if (!block->anchor_known || block->anchor_height != height) {
-        block->anchor_known = ledger_anchor_find(block->txn, block->params, block->height - 1,
-                                                 height, block->anchor_hash) != NULL;
+        int rc = ledger_anchor_find(block->txn, block->params, block->height - 1, height,
+                                    block->anchor_hash, &found, error);
+
+        if (rc)
+            return rc;
+        block->anchor_known = found != NULL;
         block->anchor_height = height;
     }
-    return block->anchor_known ? block->anchor_hash : NULL;
+    *out = block->anchor_known ? block->anchor_hash : NULL;
+    return 0;
 }
 
 /* Proofs and fee. *why_code is the refusal, 0 when the transaction has paid. */
@@ -90,7 +98,9 @@ static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
     if (rc)
         return rc;
     facts.account = account;
-    facts.anchor_known = anchor_of(block, tx->body->anchor_height);
+    rc = anchor_of(block, tx->body->anchor_height, &facts.anchor_known, error);
+    if (rc)
+        return rc;
     *why_code = ledger_tx_judge(tx, &facts, &block->ledger->seen, result->facts, &fee, why);
     if (*why_code)
         return 0;
@@ -130,7 +140,7 @@ static int op_apply(struct ledger_scope *scope, const struct ledger_tx *tx, uint
     if (rc == 0)
         rc = op->apply(&act, operation, error);
     if (rc) {
-        hm_error_prefix(error, "%s", op->name);
+        hm_error_prefix(error, rc, "%s", op->name);
         return rc;
     }
     *created = act.created;
@@ -195,4 +205,10 @@ int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
     if (code)
         return result_set(block, result, code, &why, error);
     return tx_operate(block, tx, result, error);
+}
+
+bool ledger_result_charged(const Hypermesh__TxResult *result)
+{
+    /* The facts are filled in when the fee is taken. */
+    return result->facts && result->facts->presence.len == CRYPTO_HASH_BYTES;
 }

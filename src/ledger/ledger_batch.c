@@ -63,7 +63,7 @@ int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
                          error);
 
     if (rc) {
-        hm_error_prefix(error, "batch");
+        hm_error_prefix(error, rc, "batch");
         return rc;
     }
     if (batch.batch->n_txs == 0 || batch.batch->n_txs > params->max_batch_txs)
@@ -74,7 +74,7 @@ int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
     if (rc)
         batch.head = NULL;
     batch.txs = hm_arena_alloc(arena, batch.batch->n_txs * sizeof *batch.txs);
-    batch.weight = batch.batch->head.len;
+    batch.weight = batch.batch->head.len + batch.batch->signature.len;
     if (rc == HM_ENOMEM || !batch.txs || batch_read_txs(params, &batch) ||
         batch_root(&batch, arena))
         return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
@@ -83,7 +83,8 @@ int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
 }
 
 int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
-                       struct hm_arena *arena, uint64_t *weight, struct hm_error *error)
+                       struct hm_arena *arena, uint64_t *weight, size_t *txs,
+                       struct hm_error *error)
 {
     struct ledger_batch batch;
     int rc = ledger_batch_read(params, bytes, arena, &batch, error);
@@ -91,6 +92,7 @@ int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
     if (rc == HM_ENOMEM)
         return rc;
     *weight = rc ? bytes.len : batch.weight;
+    *txs = rc ? 0 : batch.batch->n_txs;
     return rc;
 }
 
@@ -98,14 +100,15 @@ int ledger_batch_shape(const struct ledger_batch *batch, const char *chain_id,
                        struct hm_error *error)
 {
     const Hypermesh__BatchHead *head = batch->head;
+    int rc;
 
     if (!head)
         return hm_fail(error, batch->head_error.code, "batch head: %s", batch->head_error.text);
     if (batch->tx_error.code)
         return hm_fail(error, batch->tx_error.code, "batch: %s", batch->tx_error.text);
-    if (strcmp(head->chain_id, chain_id) != 0)
-        return hm_fail(error, HM_EINVAL, "the batch is for chain \"%.32s\", this is \"%s\"",
-                       head->chain_id, chain_id);
+    rc = ledger_chain_check("batch", head->chain_id, chain_id, error);
+    if (rc)
+        return rc;
     if (!ledger_id_ok(head->node))
         return hm_fail(error, HM_EINVAL, "the batch's node has %zu bytes, must have %d",
                        head->node.len, LEDGER_ID_BYTES);
@@ -181,6 +184,8 @@ int ledger_batch_space(const struct ledger_batch *batch, const Hypermesh__Params
 }
 
 /* --- in a block --- */
+
+static const char block_full[] = "the block is full: send the transaction again";
 
 static int placed_add(struct ledger_block *block, const struct ledger_batch_tx *tx, uint32_t item,
                       uint32_t number, struct ledger_placed **out, struct hm_error *error)
@@ -269,8 +274,10 @@ static int batch_judge(struct ledger_block *block, const struct ledger_batch *ba
     if (rc)
         return rc;
     facts.node = node;
-    facts.anchor_known = ledger_anchor_find(block->txn, block->params, block->height - 1,
-                                            batch->head->anchor_height, anchor);
+    rc = ledger_anchor_find(block->txn, block->params, block->height - 1,
+                            batch->head->anchor_height, anchor, &facts.anchor_known, error);
+    if (rc)
+        return rc;
     *code = ledger_batch_time(batch, &facts, why);
     if (*code == 0)
         *code = ledger_batch_stake(batch, &facts, why);
@@ -287,6 +294,11 @@ static int batch_apply_tx(struct ledger_block *block, const struct ledger_batch_
     struct ledger_tx tx;
     int rc = placed_add(block, known, item, number, &placed, error);
 
+    if (rc == 0 && block->overlay.held >= LEDGER_BLOCK_HELD_MAX_BYTES) {
+        placed->result->code = HM_ELIMIT;
+        placed->result->text = (char *)(uintptr_t)block_full;
+        return 0;
+    }
     hm_arena_clear(&block->scratch);
     if (rc == 0)
         rc = ledger_tx_read(block->params, known->bytes, &block->scratch, &tx, error);
@@ -311,8 +323,10 @@ int ledger_batch_apply(struct ledger_block *block, struct hm_slice bytes, uint32
     }
     if (code)
         return 0; /* nothing in it can be named: no results */
+    if (batch.batch->n_txs > LEDGER_BLOCK_MAX_TXS - block->placed_count)
+        return 0; /* nor is there room to name it */
     if (batch.weight > block->params->block_weight_max - block->offered)
-        code = hm_fail(&why, HM_ELIMIT, "the block is full: send the batch again");
+        code = hm_fail(&why, HM_ELIMIT, "%s", block_full);
     block->offered += code ? 0 : batch.weight;
     rc = code ? 0 : batch_judge(block, &batch, &code, &plot, &why, error);
     if (rc)

@@ -36,9 +36,11 @@ struct ledger_batch_facts {
  * HM_EPARSE, HM_ELIMIT, HM_ENOMEM. */
 int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
                       struct hm_arena *arena, struct ledger_batch *out, struct hm_error *error);
-/* Weight without keeping anything; a batch that does not parse weighs its bytes. HM_ENOMEM. */
+/* Weight and number of transactions, without keeping anything; a batch that does not parse weighs its bytes and
+ * has none. HM_ENOMEM. */
 int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
-                       struct hm_arena *arena, uint64_t *weight, struct hm_error *error);
+                       struct hm_arena *arena, uint64_t *weight, size_t *txs,
+                       struct hm_error *error);
 
 /* The parts of judging. */
 int ledger_batch_shape(const struct ledger_batch *batch, const char *chain_id,

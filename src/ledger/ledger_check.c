@@ -28,9 +28,12 @@ static int check_against(struct ledger *ledger, struct store_txn *txn, struct le
     rc = ledger_read_account(txn, tx->body->account.data, arena, &account, error);
     if (rc)
         return rc;
+    ledger_account_mature(account, now_ms);
     facts.account = account;
-    facts.anchor_known = ledger_anchor_find(txn, ledger->params, info->height,
-                                            tx->body->anchor_height, anchor);
+    rc = ledger_anchor_find(txn, ledger->params, info->height, tx->body->anchor_height, anchor,
+                            &facts.anchor_known, error);
+    if (rc)
+        return rc;
     return ledger_tx_judge(tx, &facts, &ledger->seen, &record, &fee, error);
 }
 
@@ -95,6 +98,7 @@ size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_
     const Hypermesh__Params *params = params_of(ledger, &info, NULL);
     struct hm_arena arena;
     size_t bytes = 0;
+    size_t txs = 0;
     uint64_t total = 0;
     size_t fits = 0;
 
@@ -103,12 +107,15 @@ size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_
     hm_arena_init(&arena, LEDGER_TX_ARENA_BYTES);
     for (; fits < count && fits < LEDGER_BLOCK_MAX_ITEMS; fits++) {
         uint64_t weight = items[fits].len;
+        size_t count_txs = 0;
 
         hm_arena_clear(&arena);
-        (void)ledger_batch_weigh(params, items[fits], &arena, &weight, NULL);
+        (void)ledger_batch_weigh(params, items[fits], &arena, &weight, &count_txs, NULL);
+        txs += count_txs;
         bytes += items[fits].len;
         total += weight;
-        if (fits > 0 && (bytes > LEDGER_BLOCK_MAX_BYTES || total > params->block_weight_max))
+        if (fits > 0 && (bytes > LEDGER_BLOCK_MAX_BYTES || txs > LEDGER_BLOCK_MAX_TXS ||
+                         total > params->block_weight_max))
             break;
     }
     hm_arena_release(&arena);

@@ -49,16 +49,21 @@ int ledger_block_expire(struct ledger_block *block, struct hm_error *error)
 {
     ProtobufCBinaryData *ids = hm_arena_alloc(&block->arena, LEDGER_EXPIRE_MAX * sizeof *ids);
     size_t count = 0;
+    size_t done;
     int rc;
 
     if (!ids)
         return hm_fail(error, HM_ENOMEM, "no memory for the leases that are due");
     rc = due_collect(block, ids, &count, error);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = lease_expire(block, ids[i], error);
+    /* What does not fit any more waits for the next block, as those past LEDGER_EXPIRE_MAX do. */
+    for (done = 0; rc == 0 && done < count; done++) {
+        if (block->overlay.held >= LEDGER_BLOCK_HELD_MAX_BYTES)
+            break;
+        rc = lease_expire(block, ids[done], error);
+    }
     if (rc == HM_ENOTFOUND)
         return hm_fail(error, HM_ECORRUPT, "the index names a lease that is not there");
     block->expired = ids;
-    block->expired_count = count;
+    block->expired_count = done;
     return rc;
 }

@@ -66,7 +66,8 @@ int ledger_block_new(struct ledger *ledger, const struct ledger_proposal *propos
     hm_arena_init(&block->arena, LEDGER_BLOCK_ARENA_BYTES);
     hm_arena_init(&block->scratch, LEDGER_TX_ARENA_BYTES);
     hm_arena_init(&block->batch, LEDGER_TX_ARENA_BYTES);
-    ledger_overlay_init(&block->overlay, block->txn, &block->arena);
+    ledger_overlay_init(&block->overlay, block->txn, &block->arena, proposal->hash);
+    memcpy(block->seed, proposal->hash, sizeof block->seed);
     block->height = proposal->height;
     block->time_ms = proposal->time_ms;
     block->base_fee = ledger->info.base_fee;
@@ -97,11 +98,8 @@ static int fatal(int rc, struct hm_error *error)
 {
     if (rc == 0 || hm_error_is_fatal(rc))
         return rc;
-    if (error) {
-        hm_error_prefix(error, "a block could not be applied (%s)", hm_error_name(rc));
-        error->code = HM_EINTERNAL;
-    }
-    return HM_EINTERNAL;
+    return hm_error_prefix(error, HM_EINTERNAL, "a block could not be applied (%s)",
+                           hm_error_name(rc));
 }
 
 static int block_apply(struct ledger_block *block, const struct ledger_proposal *proposal,
@@ -175,6 +173,7 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
     struct ledger_info info;
     struct hm_arena arena;
     uint64_t total = 0;
+    size_t txs = 0;
     int rc = ledger_info(ledger, &info, error);
 
     if (rc == 0)
@@ -184,16 +183,23 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
     hm_arena_init(&arena, LEDGER_TX_ARENA_BYTES);
     for (size_t i = 0; rc == 0 && i < proposal->count; i++) {
         uint64_t weight;
+        size_t count_txs;
 
         hm_arena_clear(&arena);
-        rc = ledger_batch_weigh(ledger->params, proposal->items[i], &arena, &weight, error);
+        rc = ledger_batch_weigh(ledger->params, proposal->items[i], &arena, &weight, &count_txs,
+                                error);
         if (rc) {
-            hm_error_prefix(error, "item %zu", i);
+            hm_error_prefix(error, rc, "item %zu", i);
             break;
         }
         total += weight;
+        txs += count_txs;
+        if (txs > LEDGER_BLOCK_MAX_TXS)
+            rc = hm_fail(error, HM_ELIMIT,
+                         "item %zu does not fit: the block has more than %zu transactions", i,
+                         LEDGER_BLOCK_MAX_TXS);
         /* One item alone may be too heavy: the block then refuses its transactions. */
-        if (i > 0 && total > ledger->params->block_weight_max)
+        if (rc == 0 && i > 0 && total > ledger->params->block_weight_max)
             rc = hm_fail(error, HM_ELIMIT, "item %zu does not fit: the block weighs over %llu", i,
                          (unsigned long long)ledger->params->block_weight_max);
     }

@@ -89,7 +89,7 @@ int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
     return 0;
 }
 
-static bool chain_id_ok(const char *text)
+bool ledger_chain_id_ok(const char *text)
 {
     size_t len = strlen(text);
 
@@ -133,7 +133,7 @@ static int genesis_check(const Hypermesh__Genesis *genesis, struct hm_error *err
 {
     int rc;
 
-    if (!chain_id_ok(genesis->chain_id))
+    if (!ledger_chain_id_ok(genesis->chain_id))
         return hm_fail(error, HM_EINVAL, "genesis: chain_id must be 1-%d characters of a-z 0-9 -",
                        LEDGER_CHAIN_ID_MAX_BYTES);
     if (genesis->time_ms == 0 || genesis->time_ms > UINT64_MAX / 4)
@@ -271,7 +271,7 @@ int ledger_init_chain(struct ledger *ledger, struct hm_slice genesis, struct hm_
     if (rc)
         return rc;
     hm_arena_init(&founding.arena, LEDGER_TX_ARENA_BYTES);
-    ledger_overlay_init(&founding.overlay, founding.txn, &founding.arena);
+    ledger_overlay_init(&founding.overlay, founding.txn, &founding.arena, NULL);
     rc = founding_write(&founding, genesis, &info, error);
     if (rc)
         store_abort(founding.txn);

@@ -30,6 +30,14 @@
 #define LEDGER_STATE_MAX_BYTES  ((size_t)1024 * 1024) /* one value of the state table */
 #define LEDGER_EXPIRE_MAX       ((size_t)4096) /* leases ended by the time of one block */
 
+/* What a block keeps until it is written: values of the state as they were and as they are now, lines of
+ * history. Past it transactions are refused and leases that are due wait. The same on every machine, so it
+ * is counted in bytes of the state; the arena below is there for several times as much. */
+#define LEDGER_BLOCK_HELD_MAX_BYTES ((size_t)512 << 20)
+/* What one transaction may open of the state. A lease's end opens its assets: at most 1024 of 24 KiB, far less. */
+#define LEDGER_TX_OPENED_MAX_BYTES ((size_t)64 << 20)
+#define LEDGER_ENTRY_BYTES         ((size_t)256) /* counted for each beside its bytes */
+
 #define LEDGER_BLOCK_ARENA_BYTES ((size_t)4 << 30)
 #define LEDGER_TX_ARENA_BYTES    ((size_t)1 << 30)
 

@@ -2,23 +2,62 @@
 
 #define LEDGER_MAP_CAP_FIRST ((size_t)16)
 
-void ledger_map_init(struct ledger_map *map, struct hm_arena *arena)
+void ledger_map_init(struct ledger_map *map, struct hm_arena *arena, const uint8_t *seed)
 {
     *map = (struct ledger_map){.arena = arena};
+    if (seed) {
+        map->seed[0] = hm_get_be64(seed);
+        map->seed[1] = hm_get_be64(seed + 8);
+    }
 }
 
-/* Keys are mostly hashes already; the mixing only spreads those that are not. */
-static uint64_t key_hash(struct hm_slice key)
+static uint64_t rotate(uint64_t value, unsigned by)
 {
-    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ key.len;
+    return value << by | value >> (64 - by);
+}
 
-    for (size_t i = 0; i < key.len; i++) {
-        hash ^= key.data[i];
-        hash *= UINT64_C(0x100000001b3);
-    }
-    hash ^= hash >> 32;
-    hash *= UINT64_C(0xd6e8feb86659fd93);
-    return hash ^ hash >> 32;
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] = rotate(v[0], 32) + v[3];
+    v[2] += v[1];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[2] = rotate(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    v[0] ^= word;
+}
+
+/* SipHash-1-3 (Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012), words read big-endian. */
+static uint64_t key_hash(const struct ledger_map *map, struct hm_slice key)
+{
+    uint64_t v[4] = {
+        map->seed[0] ^ UINT64_C(0x736f6d6570736575),
+        map->seed[1] ^ UINT64_C(0x646f72616e646f6d),
+        map->seed[0] ^ UINT64_C(0x6c7967656e657261),
+        map->seed[1] ^ UINT64_C(0x7465646279746573),
+    };
+    uint8_t last[8] = {0};
+    size_t whole = key.len / 8 * 8;
+
+    for (size_t at = 0; at < whole; at += 8)
+        sip_word(v, hm_get_be64(key.data + at));
+    if (key.len > whole)
+        memcpy(last, key.data + whole, key.len - whole);
+    last[7] = (uint8_t)key.len;
+    sip_word(v, hm_get_be64(last));
+    v[2] ^= 0xff;
+    for (unsigned i = 0; i < 3; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 static struct hm_slice entry_key(const struct ledger_map_entry *entry)
@@ -30,7 +69,7 @@ static struct hm_slice entry_key(const struct ledger_map_entry *entry)
 static size_t slot_of(const struct ledger_map *map, struct hm_slice key)
 {
     size_t mask = map->slot_count - 1;
-    size_t slot = (size_t)key_hash(key) & mask;
+    size_t slot = (size_t)key_hash(map, key) & mask;
 
     while (map->slots[slot] && !hm_slice_equal(entry_key(&map->entries[map->slots[slot] - 1]), key))
         slot = (slot + 1) & mask;

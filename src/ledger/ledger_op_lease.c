@@ -125,7 +125,7 @@ int ledger_op_allocate(struct ledger_act *act, const Hypermesh__Operation *op,
     for (size_t i = 0; i < what->n_items; i++) {
         rc = item_take(act, lease, what->items[i], what->duration_ms, &lease->items[i], error);
         if (rc) {
-            hm_error_prefix(error, "item %zu", i);
+            hm_error_prefix(error, rc, "item %zu", i);
             return rc;
         }
         lease->n_items = i + 1;
@@ -135,7 +135,7 @@ int ledger_op_allocate(struct ledger_act *act, const Hypermesh__Operation *op,
         return rc;
     rc = ledger_money_escrow(act->scope, act->signer, lease, cost, error);
     if (rc) {
-        hm_error_prefix(error, "escrow");
+        hm_error_prefix(error, rc, "escrow");
         return rc;
     }
     act->created = lease->id;
@@ -226,7 +226,7 @@ int ledger_op_renew(struct ledger_act *act, const Hypermesh__Operation *op, stru
     /* Escrow always covers the whole lease; costs only grow with the duration. */
     rc = ledger_money_escrow(act->scope, act->signer, lease, cost - lease->escrow, error);
     if (rc) {
-        hm_error_prefix(error, "escrow");
+        hm_error_prefix(error, rc, "escrow");
         return rc;
     }
     lease->expires_ms += extra;

@@ -80,7 +80,7 @@ static int settle_check(const struct ledger_act *act, const Hypermesh__Lease *le
         int rc = usage_check(act, lease, what->usage[i], error);
 
         if (rc) {
-            hm_error_prefix(error, "usage %zu", i);
+            hm_error_prefix(error, rc, "usage %zu", i);
             return rc;
         }
     }

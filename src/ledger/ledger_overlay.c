@@ -1,12 +1,13 @@
 #include "ledger_overlay.h"
 
 #include "ledger.h"
+#include "ledger_limits.h"
 
 void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
-                         struct hm_arena *arena)
+                         struct hm_arena *arena, const uint8_t *seed)
 {
     *overlay = (struct ledger_overlay){.txn = txn, .arena = arena};
-    ledger_map_init(&overlay->map, arena);
+    ledger_map_init(&overlay->map, arena, seed);
 }
 
 static int no_memory(struct hm_error *error)
@@ -27,6 +28,7 @@ static int value_set(struct ledger_overlay *overlay, struct ledger_value *value,
             return no_memory(error);
         value->data = data;
         value->cap = cap;
+        overlay->held += cap;
     }
     if (bytes.len > 0)
         memcpy(value->data, bytes.data, bytes.len);
@@ -64,6 +66,7 @@ static int entry_of(struct ledger_overlay *overlay, struct hm_slice key,
     }
     if (!ledger_map_add(&overlay->map, key, entry))
         return no_memory(error);
+    overlay->held += LEDGER_ENTRY_BYTES;
     *out = entry;
     return 0;
 }

@@ -23,10 +23,11 @@ struct ledger_overlay {
     struct store_txn *txn; /* borrowed */
     struct hm_arena *arena;
     struct ledger_map map; /* key -> struct ledger_overlay_entry */
+    size_t held; /* bytes kept for values and keys; the same on every machine */
 };
 
 void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
-                         struct hm_arena *arena);
+                         struct hm_arena *arena, const uint8_t *seed); /* seed: ledger_map_init */
 /* HM_ENOTFOUND (error is not set) when absent. The slice is valid until the next put of the key. */
 int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
                        struct hm_error *error);

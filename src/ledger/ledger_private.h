@@ -66,6 +66,7 @@ struct ledger_block {
     struct ledger_overlay overlay;
     Hypermesh__Supply supply;
     Hypermesh__Supply supply_before;
+    uint8_t seed[LEDGER_MAP_SEED_BYTES]; /* of the block's maps: the start of its own hash */
     uint64_t height;
     uint64_t time_ms;
     uint64_t base_fee;
@@ -117,11 +118,13 @@ int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh_
                        struct hm_error *error);
 /* Expiry of the first lease that is due, 0 when none waits. */
 int ledger_read_next_due(struct store_txn *txn, uint64_t *due_ms, struct hm_error *error);
-/* Hash of the block at height: HM_ENOTFOUND (error is not set) when there is none. */
+/* Hash of the block at height: HM_ENOTFOUND (error is not set) when there is none, HM_ECORRUPT. */
 int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO_HASH_BYTES]);
 /* An account nobody touched is all zero. */
 int ledger_read_account(struct store_txn *txn, const uint8_t id[LEDGER_ID_BYTES],
                         struct hm_arena *arena, Hypermesh__Account **out, struct hm_error *error);
+/* What has finished unbonding by now_ms counts as free, as it will when a block touches the account. */
+void ledger_account_mature(Hypermesh__Account *account, uint64_t now_ms);
 /* Blank account with a presence of 32 zero bytes; NULL: memory. */
 Hypermesh__Account *ledger_account_blank(struct hm_arena *arena);
 /* Unpacks an account and gives it its presence when it has none yet. */
@@ -148,6 +151,7 @@ int ledger_block_expire(struct ledger_block *block, struct hm_error *error);
 uint64_t ledger_fee_next(const Hypermesh__Params *params, uint64_t base_fee, uint64_t weight);
 
 /* --- genesis --- */
+bool ledger_chain_id_ok(const char *text);
 int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error);
 
 #endif

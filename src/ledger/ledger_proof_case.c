@@ -25,14 +25,12 @@ static int no_memory(struct hm_error *error)
 }
 
 static int anchor_keep(struct ledger_proof_case *that, struct store_txn *txn, uint64_t last,
-                       uint64_t height, const uint8_t **out)
+                       uint64_t height, const uint8_t **out, struct hm_error *error)
 {
     uint8_t *buffer = hm_arena_alloc(that->arena, CRYPTO_HASH_BYTES);
 
-    if (!buffer)
-        return HM_ENOMEM;
-    *out = ledger_anchor_find(txn, that->params, last, height, buffer);
-    return 0;
+    return buffer ? ledger_anchor_find(txn, that->params, last, height, buffer, out, error)
+                  : no_memory(error);
 }
 
 /* Reads the batch and finds the anchors; last is the height before the block that judges. */
@@ -64,11 +62,13 @@ static int case_new(struct ledger_view *view, struct hm_slice bytes, size_t inde
         return rc;
     that->facts = (Hypermesh__TxFacts)HYPERMESH__TX_FACTS__INIT;
     that->account = (Hypermesh__Account)HYPERMESH__ACCOUNT__INIT;
-    if (anchor_keep(that, view->txn, last, that->tx.body->anchor_height, &that->tx_anchor) ||
-        anchor_keep(that, view->txn, last, that->batch.head->anchor_height, &that->head_anchor))
-        return no_memory(error);
-    *out = that;
-    return 0;
+    rc = anchor_keep(that, view->txn, last, that->tx.body->anchor_height, &that->tx_anchor, error);
+    if (rc == 0)
+        rc = anchor_keep(that, view->txn, last, that->batch.head->anchor_height, &that->head_anchor,
+                         error);
+    if (rc == 0)
+        *out = that;
+    return rc;
 }
 
 int ledger_proof_case_included(struct ledger_view *view, const uint8_t digest[32],
@@ -83,7 +83,7 @@ int ledger_proof_case_included(struct ledger_view *view, const uint8_t digest[32
     if (rc)
         return rc;
     facts = found.result->facts;
-    if (!facts || facts->presence.len != CRYPTO_HASH_BYTES)
+    if (!ledger_result_charged(found.result))
         return hm_fail(error, HM_ECONFLICT, "the transaction was refused: %s", found.result->text);
     rc = case_new(view, found.batch, found.location->tx, found.height - 1, arena, &that, error);
     if (rc)
@@ -162,7 +162,10 @@ static const char *space_shows(const struct ledger_proof_case *that)
     if (!that->tx.touches_assets && that->batch.head->n_openings == 0)
         return hm_arena_printf(that->arena,
                                "WHERE: it touches no asset, so it needs and carries no Space "
-                               "proof; it came in through node %s",
+                               "proof; it %s node %s",
+                               that->batch.batch->signature.len > 0
+                                   ? "came in through"
+                                   : "names, without its signature,",
                                node);
     if (!plot)
         return hm_arena_printf(that->arena,

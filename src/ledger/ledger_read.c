@@ -173,7 +173,7 @@ int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO
     if (rc)
         return rc;
     if (value.len != CRYPTO_HASH_BYTES)
-        return HM_ENOTFOUND;
+        return HM_ECORRUPT;
     memcpy(hash, value.data, CRYPTO_HASH_BYTES);
     return 0;
 }
@@ -203,6 +203,19 @@ int ledger_account_unpack(struct hm_slice bytes, struct hm_arena *arena, Hyperme
         return hm_fail(error, HM_ECORRUPT, "a stored account is damaged");
     *out = account;
     return 0;
+}
+
+void ledger_account_mature(Hypermesh__Account *account, uint64_t now_ms)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < account->n_unbonding; i++) {
+        Hypermesh__Unbonding *entry = account->unbonding[i];
+
+        if (entry->free_ms > now_ms || !hm_add_u64(account->hyper, entry->amount, &account->hyper))
+            account->unbonding[kept++] = entry;
+    }
+    account->n_unbonding = kept;
 }
 
 int ledger_read_account(struct store_txn *txn, const uint8_t id[LEDGER_ID_BYTES],

@@ -15,7 +15,7 @@ void ledger_scope_init(struct ledger_scope *scope, struct ledger_block *block,
 {
     *scope = (struct ledger_scope){
         .block = block, .arena = arena, .supply = block->supply, .tx_digest = tx_digest};
-    ledger_map_init(&scope->objects, arena);
+    ledger_map_init(&scope->objects, arena, block->seed);
 }
 
 static int no_memory(struct hm_error *error)
@@ -67,7 +67,12 @@ static int object_find(struct ledger_scope *scope, uint8_t prefix, ProtobufCBina
         *out = known->value;
         return 0;
     }
+    if (scope->opened >= LEDGER_TX_OPENED_MAX_BYTES)
+        return hm_fail(error, HM_ELIMIT,
+                       "the transaction opens too much of the state (%zu MiB); make two of it",
+                       LEDGER_TX_OPENED_MAX_BYTES >> 20);
     rc = ledger_overlay_get(&scope->block->overlay, key, bytes, error);
+    scope->opened += LEDGER_ENTRY_BYTES + bytes->len;
     return rc == HM_ENOTFOUND ? 0 : rc;
 }
 
@@ -290,6 +295,7 @@ int ledger_scope_event(struct ledger_scope *scope, Hypermesh__Asset *asset, uint
     memcpy(line.subject, asset->id.data, LEDGER_ID_BYTES);
     if (!line.value.data || ledger_lines_add(&scope->lines, scope->arena, &line))
         return no_memory(error);
+    block->overlay.held += LEDGER_ENTRY_BYTES + line.value.len;
     asset->events++;
     return 0;
 }
@@ -318,7 +324,7 @@ static int due_write(struct ledger_scope *scope, const struct object *object,
 static bool account_is_blank(const Hypermesh__Account *account)
 {
     return account->hyper == 0 && account->caes == 0 && account->bonded == 0 &&
-           account->n_unbonding == 0 && account->txs == 0;
+           account->n_unbonding == 0 && account->txs == 0 && account->assets == 0;
 }
 
 static int object_write(struct ledger_scope *scope, const struct ledger_map_entry *at,

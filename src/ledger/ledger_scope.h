@@ -15,6 +15,7 @@ struct ledger_scope {
     Hypermesh__Supply supply;
     struct ledger_lines lines;
     struct hm_slice tx_digest; /* empty when the ledger acts by itself */
+    size_t opened; /* bytes of the state; HM_ELIMIT past LEDGER_TX_OPENED_MAX_BYTES */
 };
 
 void ledger_scope_init(struct ledger_scope *scope, struct ledger_block *block,

@@ -241,7 +241,7 @@ int ledger_supply_audit(struct store_txn *txn, struct hm_error *error)
 
     hm_arena_init(&audit.arena, LEDGER_TX_ARENA_BYTES);
     hm_arena_init(&audit.held_arena, LEDGER_BLOCK_ARENA_BYTES);
-    ledger_map_init(&audit.held, &audit.held_arena);
+    ledger_map_init(&audit.held, &audit.held_arena, NULL); /* asset ids are hashes */
     rc = state_walk(txn, LEDGER_KEY_ACCOUNT, audit_value, &audit, error);
     if (rc == 0)
         rc = state_walk(txn, LEDGER_KEY_LEASE, audit_value, &audit, error);

@@ -7,7 +7,7 @@ int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struc
     int rc = WIRE_UNPACK(hypermesh__tx, bytes, params->max_tx_bytes, arena, &tx.tx, error);
 
     if (rc) {
-        hm_error_prefix(error, "transaction");
+        hm_error_prefix(error, rc, "transaction");
         return rc;
     }
     proof_body_digest(wire_slice(tx.tx->body), tx.body_digest);
@@ -29,16 +29,26 @@ int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struc
     return 0;
 }
 
+int ledger_chain_check(const char *what, const char *claimed, const char *chain_id,
+                       struct hm_error *error)
+{
+    if (strcmp(claimed, chain_id) == 0)
+        return 0;
+    return hm_fail(error, HM_EINVAL, "the %s is for chain \"%s\", this is \"%s\"", what,
+                   ledger_chain_id_ok(claimed) ? claimed : "?", chain_id);
+}
+
 int ledger_tx_shape(const struct ledger_tx *tx, const char *chain_id,
                     const Hypermesh__Params *params, struct hm_error *error)
 {
     const Hypermesh__TxBody *body = tx->body;
+    int rc;
 
     if (!body)
         return hm_fail(error, tx->body_error.code, "transaction: %s", tx->body_error.text);
-    if (strcmp(body->chain_id, chain_id) != 0)
-        return hm_fail(error, HM_EINVAL, "the transaction is for chain \"%.32s\", this is \"%s\"",
-                       body->chain_id, chain_id);
+    rc = ledger_chain_check("transaction", body->chain_id, chain_id, error);
+    if (rc)
+        return rc;
     if (!ledger_id_ok(body->account))
         return hm_fail(error, HM_EINVAL, "account has %zu bytes, must have %d", body->account.len,
                        LEDGER_ID_BYTES);
@@ -193,11 +203,19 @@ int ledger_tx_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *fa
     return fee_judge(tx, facts, fee, error);
 }
 
-const uint8_t *ledger_anchor_find(struct store_txn *txn, const Hypermesh__Params *params,
-                                  uint64_t last_height, uint64_t height,
-                                  uint8_t buffer[CRYPTO_HASH_BYTES])
+int ledger_anchor_find(struct store_txn *txn, const Hypermesh__Params *params, uint64_t last_height,
+                       uint64_t height, uint8_t buffer[CRYPTO_HASH_BYTES], const uint8_t **out,
+                       struct hm_error *error)
 {
+    int rc;
+
+    *out = NULL;
     if (height > last_height || last_height - height > params->anchor_max_blocks)
-        return NULL;
-    return ledger_read_hash(txn, height, buffer) == 0 ? buffer : NULL;
+        return 0;
+    rc = ledger_read_hash(txn, height, buffer);
+    if (rc && rc != HM_ENOTFOUND)
+        return hm_fail(error, rc, "the hash of block %llu could not be read",
+                       (unsigned long long)height);
+    *out = rc ? NULL : buffer;
+    return 0;
 }

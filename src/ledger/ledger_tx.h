@@ -32,6 +32,9 @@ struct ledger_tx_facts {
  * HM_ELIMIT, HM_ENOMEM. */
 int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struct hm_arena *arena,
                    struct ledger_tx *out, struct hm_error *error);
+/* 0, or HM_EINVAL: what is for another chain. The sentence repeats only what is a chain's id. */
+int ledger_chain_check(const char *what, const char *claimed, const char *chain_id,
+                       struct hm_error *error);
 /* Shape of the body: chain, ids, number of operations. */
 int ledger_tx_shape(const struct ledger_tx *tx, const char *chain_id,
                     const Hypermesh__Params *params, struct hm_error *error);
@@ -60,10 +63,10 @@ int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
                     const Hypermesh__PlotCommitment *plot, Hypermesh__TxResult *result,
                     struct ledger_placed *placed, struct hm_error *error);
 
-/* Hash of the block at height, when it is recent enough to be an anchor; NULL otherwise. The buffer
- * holds it. */
-const uint8_t *ledger_anchor_find(struct store_txn *txn, const Hypermesh__Params *params,
-                                  uint64_t last_height, uint64_t height,
-                                  uint8_t buffer[CRYPTO_HASH_BYTES]);
+/* *out: hash of the block at height, when it is recent enough to be an anchor, or NULL. The buffer holds it.
+ * An error is fatal: a machine that cannot read must not refuse what others take. */
+int ledger_anchor_find(struct store_txn *txn, const Hypermesh__Params *params, uint64_t last_height,
+                       uint64_t height, uint8_t buffer[CRYPTO_HASH_BYTES], const uint8_t **out,
+                       struct hm_error *error);
 
 #endif

@@ -10,6 +10,7 @@ struct page {
     void **messages;
     uint8_t *ids; /* accounts only */
     const void *filter;
+    struct hm_arena scratch; /* the value that a filter looks at */
 };
 
 static int page_init(struct page *page, struct ledger_view *view, size_t limit,
@@ -23,6 +24,7 @@ static int page_init(struct page *page, struct ledger_view *view, size_t limit,
     page->ids = hm_arena_alloc(arena, limit * LEDGER_ID_BYTES);
     if (!page->messages || !page->ids)
         return hm_fail(error, HM_ENOMEM, "no memory for a page");
+    hm_arena_init(&page->scratch, LEDGER_TX_ARENA_BYTES);
     return 0;
 }
 
@@ -61,7 +63,30 @@ static int page_walk(struct page *page, uint8_t prefix, const uint8_t *after, pa
         rc = store_cursor_next(cursor, &key, &value);
     }
     store_cursor_close(cursor);
+    hm_arena_release(&page->scratch);
     return rc == HM_ENOTFOUND ? 0 : rc;
+}
+
+/* Unpacks into the scratch arena for the filter to look at: what it leaves out must not fill the arena of the
+ * request, however much there is of it. */
+static int page_peek(struct page *page, const ProtobufCMessageDescriptor *descriptor,
+                     struct hm_slice value, ProtobufCMessage **out, struct hm_error *error)
+{
+    hm_arena_clear(&page->scratch);
+    return ledger_view_unpack(descriptor, value, LEDGER_STATE_MAX_BYTES, &page->scratch, out,
+                              error);
+}
+
+static int page_keep(struct page *page, const ProtobufCMessageDescriptor *descriptor,
+                     struct hm_slice value, struct hm_error *error)
+{
+    ProtobufCMessage *message;
+    int rc = ledger_view_unpack(descriptor, value, LEDGER_STATE_MAX_BYTES, page->arena, &message,
+                                error);
+
+    if (rc == 0)
+        page->messages[page->count++] = message;
+    return rc;
 }
 
 static bool filter_id(const uint8_t *wanted, ProtobufCBinaryData id)
@@ -75,8 +100,7 @@ static int take_asset(struct page *page, struct hm_slice id, struct hm_slice val
     const struct ledger_asset_filter *filter = page->filter;
     ProtobufCMessage *message;
     Hypermesh__Asset *asset;
-    int rc = ledger_view_unpack(&hypermesh__asset__descriptor, value, LEDGER_STATE_MAX_BYTES,
-                                page->arena, &message, error);
+    int rc = page_peek(page, &hypermesh__asset__descriptor, value, &message, error);
 
     (void)id;
     if (rc)
@@ -87,8 +111,7 @@ static int take_asset(struct page *page, struct hm_slice id, struct hm_slice val
         return 0;
     if ((!filter || !filter->with_retired) && asset->state == HYPERMESH__ASSET_STATE__RETIRED)
         return 0;
-    page->messages[page->count++] = asset;
-    return 0;
+    return page_keep(page, &hypermesh__asset__descriptor, value, error);
 }
 
 static bool lease_holds(const Hypermesh__Lease *lease, const uint8_t *asset)
@@ -106,8 +129,7 @@ static int take_lease(struct page *page, struct hm_slice id, struct hm_slice val
     const struct ledger_lease_filter *filter = page->filter;
     ProtobufCMessage *message;
     Hypermesh__Lease *lease;
-    int rc = ledger_view_unpack(&hypermesh__lease__descriptor, value, LEDGER_STATE_MAX_BYTES,
-                                page->arena, &message, error);
+    int rc = page_peek(page, &hypermesh__lease__descriptor, value, &message, error);
 
     (void)id;
     if (rc)
@@ -118,8 +140,7 @@ static int take_lease(struct page *page, struct hm_slice id, struct hm_slice val
                    (filter->asset && !lease_holds(lease, filter->asset)) ||
                    (filter->active_only && lease->state != HYPERMESH__LEASE_STATE__LEASE_ACTIVE)))
         return 0;
-    page->messages[page->count++] = lease;
-    return 0;
+    return page_keep(page, &hypermesh__lease__descriptor, value, error);
 }
 
 static int take_account(struct page *page, struct hm_slice id, struct hm_slice value,

@@ -35,7 +35,7 @@ int nexus_write(struct nexus_call *call, const struct hm_buf *text)
     /* Who reads only the beginning has what it wanted. */
     if (rc && errno == EPIPE)
         return 0;
-    return rc ? hm_error_prefix(&call->error, "standard output") : 0;
+    return rc ? hm_error_prefix(&call->error, rc, "standard output") : 0;
 }
 
 static int put_json(struct nexus_call *call, const json_t *value, struct hm_buf *out)

@@ -22,7 +22,7 @@ int nexus_value_u64(struct nexus_call *call, const char *option, uint64_t *out)
     const char *text = nexus_value(call, option);
     int rc = text ? hm_u64_parse(text, out, &call->error) : 0;
 
-    return rc ? hm_error_prefix(&call->error, "--%s", option) : 0;
+    return rc ? hm_error_prefix(&call->error, rc, "--%s", option) : 0;
 }
 
 int nexus_value_ms(struct nexus_call *call, const char *option, uint64_t *out)
@@ -30,7 +30,7 @@ int nexus_value_ms(struct nexus_call *call, const char *option, uint64_t *out)
     const char *text = nexus_value(call, option);
     int rc = text ? hm_duration_parse_ms(text, out, &call->error) : 0;
 
-    return rc ? hm_error_prefix(&call->error, "--%s", option) : 0;
+    return rc ? hm_error_prefix(&call->error, rc, "--%s", option) : 0;
 }
 
 int nexus_no_memory(struct nexus_call *call)

@@ -34,7 +34,7 @@ static int token_read(const struct nexus_place *place, struct nexus_client *clie
     int rc = hm_file_read(place->token_path, NEXUS_TOKEN_MAX_BYTES, &text, error);
 
     if (rc)
-        return hm_error_prefix(error, "the token for %s", place->url);
+        return hm_error_prefix(error, rc, "the token for %s", place->url);
     len = text.len;
     while (len > 0 && (text.data[len - 1] == '\n' || text.data[len - 1] == '\r'))
         len--;

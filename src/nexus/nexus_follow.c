@@ -27,13 +27,16 @@ static int cancel(struct nexus_follow *follow, struct hm_error *error)
     if (!nexus_interrupt_take() || !follow->cancels || follow->cancelled)
         return 0;
     follow->cancelled = true;
-    nexus_say("cancelling %s; Ctrl-C again leaves at once", follow->id);
     path = hm_arena_printf(call->arena, "/jobs/%s", nexus_part(call, follow->id));
     if (!path)
         return hm_fail(error, HM_ENOMEM, "out of memory");
     rc = nexus_client_call(call->client, "DELETE", path, NULL, NULL, error);
-    /* It may have ended by itself in between. */
-    return rc == HM_ECONFLICT ? 0 : rc;
+    if (rc == HM_ECONFLICT) /* it ended by itself in between */
+        return 0;
+    /* Said when it is done: who then leaves at once leaves no job behind. */
+    if (!rc)
+        nexus_say("cancelling %s; Ctrl-C again leaves at once", follow->id);
+    return rc;
 }
 
 static int on_wake(void *ctx, struct hm_error *error)

@@ -55,7 +55,7 @@ static int set_field(struct nexus_call *call, Hypermesh__JobSpec *spec, const ch
 {
     int rc = wire_job_spec_set(spec, field, text, call->arena, &call->error);
 
-    return rc ? hm_error_prefix(&call->error, "--%s %s", option, text) : 0;
+    return rc ? hm_error_prefix(&call->error, rc, "--%s %s", option, text) : 0;
 }
 
 static void drop_env(Hypermesh__JobSpec *spec, const char *setting)

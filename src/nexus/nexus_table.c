@@ -106,9 +106,9 @@ void nexus_table_add_wrapped(struct nexus_table *table, const char *const *cells
 
 static int put_spaces(struct hm_buf *out, size_t count)
 {
-    int rc = hm_buf_reserve(out, count);
+    int rc = count > 0 ? hm_buf_reserve(out, count) : 0;
 
-    if (rc)
+    if (rc || count == 0)
         return rc;
     memset(out->data + out->len, ' ', count);
     out->len += count;

@@ -36,7 +36,7 @@ static int body_capacity(struct nexus_call *call, json_t *body, const char *kind
     else
         rc = hm_u64_parse(text, &value, &call->error);
     if (rc)
-        return hm_error_prefix(&call->error, "--capacity");
+        return hm_error_prefix(&call->error, rc, "--capacity");
     if (value > INT64_MAX)
         return hm_fail(&call->error, HM_ERANGE, "--capacity %s: too large", text);
     return json_object_set_new(body, "capacity", json_integer((json_int_t)value)) == 0

@@ -233,9 +233,8 @@ static int run_scan(struct nexus_call *call)
     return rc ? rc : nexus_show(call, scan, table_scan);
 }
 
-const struct nexus_verb verb_asset_scan = {
-    .group = "asset",
-    .name = "scan",
-    .summary = "Look at the node's machine as it is now",
-    .text = "With -o json attributes and live figures, too.",
-    .run = run_scan};
+const struct nexus_verb verb_asset_scan = {.group = "asset",
+                                           .name = "scan",
+                                           .summary = "Look at the node's machine as it is now",
+                                           .text = "With -o json attributes and live figures, too.",
+                                           .run = run_scan};

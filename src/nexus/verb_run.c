@@ -125,7 +125,8 @@ static int follow(struct nexus_call *call, const char *id)
     int rc;
 
     snprintf(last_words, sizeof(last_words),
-             "\nnexus: left; see what became of it with: nexus job show %s\n", id);
+             "\nnexus: left; nexus job show %s tells what became of it, nexus job cancel ends it\n",
+             id);
     rc = nexus_interrupt_open(last_words, &call->error);
     if (!rc)
         rc = nexus_follow_output(&follow);

@@ -248,8 +248,10 @@ static int start_daemon(struct start *start)
     uint64_t bytes;
     int rc = 0;
 
-    if (nexus_has(call, "plot") && hm_size_parse(nexus_value(call, "plot"), &bytes, &call->error))
-        return hm_error_prefix(&call->error, "--plot");
+    if (nexus_has(call, "plot"))
+        rc = hm_size_parse(nexus_value(call, "plot"), &bytes, &call->error);
+    if (rc)
+        return hm_error_prefix(&call->error, rc, "--plot");
     rc = nexus_daemon_find(call->arena, &path, &call->error);
     if (!rc)
         rc = daemon_argv(call, path, start->listen, argv);

@@ -41,6 +41,8 @@ struct main_options {
 static int main_option(struct main_options *options, int name, const char *value,
                        struct hm_error *error)
 {
+    int rc;
+
     switch (name) {
     case 'd':
         options->node.data_dir = value;
@@ -49,8 +51,9 @@ static int main_option(struct main_options *options, int name, const char *value
         options->node.listen = strcmp(value, "none") == 0 ? "" : value;
         return 0;
     case 'p':
-        if (hm_size_parse(value, &options->node.plot_bytes, error) != 0)
-            return hm_error_prefix(error, "--plot");
+        rc = hm_size_parse(value, &options->node.plot_bytes, error);
+        if (rc != 0)
+            return hm_error_prefix(error, rc, "--plot");
         if (options->node.plot_bytes == 0 || options->node.plot_bytes > NODE_PLOT_BYTES_MAX)
             return hm_fail(error, HM_ERANGE, "--plot is 4K to 32T, not '%s'", value);
         return 0;

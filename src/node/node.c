@@ -24,6 +24,8 @@ static void node_init_locks(struct node *node)
     pthread_mutex_init(&node->state_lock, NULL);
     pthread_mutex_init(&node->jobs.lock, NULL);
     pthread_cond_init(&node->jobs.changed, &attr);
+    pthread_cond_init(&node->jobs.room, &attr);
+    pthread_mutex_init(&node->jobs.placing, NULL);
     pthread_mutex_init(&node->hardware.lock, NULL);
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
@@ -55,6 +57,10 @@ static int node_open_store(struct node *node, struct hm_error *error)
         rc = store_open_lmdb(path, &options, &node->store, error);
     if (rc == 0)
         rc = ledger_open(node->store, &node->ledger, error);
+    if (rc == 0)
+        rc = node_path(node, NODE_VERIFY_NAME, path, error);
+    if (rc == 0) /* a kill may have cut a replay, which leaves a whole copy of the chain */
+        rc = hm_remove_tree(path, error);
     return rc;
 }
 
@@ -184,9 +190,12 @@ int node_stop_fd(const struct node *node)
     return node->stop_fd;
 }
 
-const char *node_failure(const struct node *node)
+const char *node_failure(struct node *node)
 {
-    return node->failure[0] == '\0' ? NULL : node->failure;
+    pthread_mutex_lock(&node->state_lock);
+    bool failed = node->failure[0] != '\0';
+    pthread_mutex_unlock(&node->state_lock);
+    return failed ? node->failure : NULL; /* written once */
 }
 
 /* --- closing: the reverse, but jobs are settled while the chain still runs ------------------------------------ */
@@ -196,6 +205,8 @@ static void node_release(struct node *node)
     node_wallet_release(&node->wallet);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
+    pthread_mutex_destroy(&node->jobs.placing);
+    pthread_cond_destroy(&node->jobs.room);
     pthread_cond_destroy(&node->jobs.changed);
     pthread_mutex_destroy(&node->jobs.lock);
     pthread_mutex_destroy(&node->state_lock);

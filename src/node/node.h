@@ -34,7 +34,7 @@ int node_start(const struct node_options *options, struct node **out, struct hm_
 /* Readable when the node wants to end: POST /node/stop, or a failure it can't survive. */
 int node_stop_fd(const struct node *node);
 /* The failure, or NULL when the end was asked for. Valid until node_stop. */
-const char *node_failure(const struct node *node);
+const char *node_failure(struct node *node);
 
 /* Cancels and settles running jobs, stops threads, closes files. NULL is fine. */
 void node_stop(struct node *node);

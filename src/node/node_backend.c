@@ -98,6 +98,19 @@ static int node_ask_stop(void *ctx, struct hm_error *error)
 
 /* --- accounts -------------------------------------------------------------------------------------------------- */
 
+static int node_account_read(struct ledger_view *view, const char *name,
+                             const uint8_t id[WIRE_ID_BYTES], struct hm_arena *arena,
+                             struct api_account *out, struct hm_error *error)
+{
+    int rc = ledger_view_account(view, id, arena, &out->state, error);
+
+    if (rc != 0)
+        return rc;
+    out->name = name;
+    memcpy(out->id, id, WIRE_ID_BYTES);
+    return 0;
+}
+
 static int node_account_state(struct node *node, const char *name, const uint8_t id[WIRE_ID_BYTES],
                               struct hm_arena *arena, struct api_account *out,
                               struct hm_error *error)
@@ -107,33 +120,29 @@ static int node_account_state(struct node *node, const char *name, const uint8_t
 
     if (rc != 0)
         return rc;
-    rc = ledger_view_account(view, id, arena, &out->state, error);
+    rc = node_account_read(view, name, id, arena, out, error);
     ledger_view_close(view);
-    if (rc != 0)
-        return rc;
-    out->name = name;
-    memcpy(out->id, id, WIRE_ID_BYTES);
-    return 0;
+    return rc;
 }
 
 static int node_accounts(void *ctx, struct hm_arena *arena, struct api_account **out, size_t *count,
                          struct hm_error *error)
 {
-    struct node *node = ctx;
     struct trust_entry *entries;
     struct api_account *list;
+    struct ledger_view *view;
     size_t found;
-    int rc = trust_keystore_list(node->keystore, &entries, &found, error);
+    int rc = node_view(ctx, &view, error);
 
     if (rc != 0)
         return rc;
-    list = hm_arena_alloc(arena, (found + 1) * sizeof(*list));
-    if (list == NULL)
+    rc = node_wallet_names(ctx, arena, &entries, &found, error);
+    list = rc == 0 ? hm_arena_alloc(arena, (found + 1) * sizeof(*list)) : NULL;
+    if (rc == 0 && list == NULL)
         rc = hm_fail(error, HM_ENOMEM, "no memory for %zu accounts", found);
     for (size_t i = 0; rc == 0 && i < found; i++)
-        rc = node_account_state(node, hm_arena_strdup(arena, entries[i].name), entries[i].account,
-                                arena, &list[i], error);
-    hm_free(entries);
+        rc = node_account_read(view, entries[i].name, entries[i].account, arena, &list[i], error);
+    ledger_view_close(view);
     if (rc != 0)
         return rc;
     *out = list;
@@ -145,17 +154,9 @@ static int node_accounts(void *ctx, struct hm_arena *arena, struct api_account *
 static const char *node_account_name(struct node *node, const uint8_t id[WIRE_ID_BYTES],
                                      struct hm_arena *arena)
 {
-    struct trust_entry *entries;
-    const char *name = NULL;
-    size_t count;
+    char name[TRUST_NAME_MAX + 1];
 
-    if (trust_keystore_list(node->keystore, &entries, &count, NULL) != 0)
-        return NULL;
-    for (size_t i = 0; i < count && name == NULL; i++)
-        if (memcmp(entries[i].account, id, WIRE_ID_BYTES) == 0)
-            name = hm_arena_strdup(arena, entries[i].name);
-    hm_free(entries);
-    return name;
+    return node_wallet_name_of(node, id, name, NULL) == 0 ? hm_arena_strdup(arena, name) : NULL;
 }
 
 static int node_account(void *ctx, const char *name_or_id, struct hm_arena *arena,
@@ -163,8 +164,10 @@ static int node_account(void *ctx, const char *name_or_id, struct hm_arena *aren
 {
     struct node *node = ctx;
     uint8_t id[WIRE_ID_BYTES];
-    int rc = node_wallet_resolve(node, name_or_id, id, error);
+    int rc = node_need_ready(node, error);
 
+    if (rc == 0)
+        rc = node_wallet_resolve(node, name_or_id, id, error);
     return rc != 0 ? rc
                    : node_account_state(node, node_account_name(node, id, arena), id, arena, out,
                                         error);
@@ -178,7 +181,7 @@ static int node_account_create(void *ctx, const char *name, struct hm_arena *are
     int rc = node_need_ready(node, error);
 
     if (rc == 0)
-        rc = trust_identity_create(node->keystore, name, &entry, error);
+        rc = node_wallet_create(node, name, &entry, error);
     return rc != 0 ? rc
                    : node_account_state(node, hm_arena_strdup(arena, entry.name), entry.account,
                                         arena, out, error);
@@ -201,26 +204,17 @@ static int node_receipt(const struct engine_receipt *from, struct hm_arena *aren
     return 0;
 }
 
-/* The name under which the keystore holds the keys of "user" or "hm1...". */
-static int node_signer(struct node *node, const char *name_or_id, struct hm_arena *arena,
-                       const char **name, struct hm_error *error)
+int node_signer(struct node *node, const char *name_or_id, char name[TRUST_NAME_MAX + 1],
+                struct hm_error *error)
 {
     uint8_t id[WIRE_ID_BYTES];
-    int rc;
+    int rc = node_wallet_resolve(node, name_or_id, id, error);
 
-    if (strncmp(name_or_id, "hm1", 3) != 0) {
-        *name = name_or_id;
-        return 0;
-    }
-    rc = wire_account_parse(name_or_id, id, error);
-    if (rc != 0)
-        return rc;
-    *name = node_account_name(node, id, arena);
-    if (*name == NULL)
-        return hm_fail(error, HM_EPERM,
-                       "this node has no keys of %s: sign by yourself and send it to /txs",
-                       name_or_id);
-    return 0;
+    if (rc == 0 && node_wallet_name_of(node, id, name, NULL) != 0)
+        rc = hm_fail(error, HM_EPERM,
+                     "this node has no keys of %.80s: sign by yourself and send it to /txs",
+                     name_or_id);
+    return rc;
 }
 
 static int node_submit(void *ctx, const char *account, Hypermesh__Operation *const *ops,
@@ -228,14 +222,14 @@ static int node_submit(void *ctx, const char *account, Hypermesh__Operation *con
                        struct hm_error *error)
 {
     struct node *node = ctx;
-    const char *name;
+    char name[TRUST_NAME_MAX + 1];
     struct engine_receipt *receipt = hm_arena_alloc(arena, sizeof(*receipt) + WIRE_ID_BYTES);
 
     if (receipt == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     int rc = node_need_ready(node, error);
     if (rc == 0)
-        rc = node_signer(node, account, arena, &name, error);
+        rc = node_signer(node, account, name, error);
     if (rc == 0)
         rc = node_wallet_submit(node, name, ops, count, receipt, error);
     return rc != 0 ? rc : node_receipt(receipt, arena, out, error);
@@ -250,6 +244,8 @@ static int node_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *ar
     if (receipt == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     int rc = node_need_ready(node, error);
+    if (rc == 0)
+        rc = node_wallet_ready(node, error);
     if (rc == 0)
         rc = engine_submit_wait(node->engine, tx, receipt, error);
     if (rc == 0 && receipt->code != 0)

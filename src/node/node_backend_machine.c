@@ -51,13 +51,16 @@ static int node_scan(void *ctx, struct hm_arena *arena, struct api_scan_item **o
     struct asset_inventory inventory;
     struct api_scan_item *items;
     struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    int rc = node_need_ready(ctx, error);
 
+    if (rc == 0) /* scans wait for each other: no snapshot is held meanwhile */
+        rc = node_hardware_scan(ctx, arena, &inventory, error);
+    if (rc == 0)
+        rc = node_view(ctx, &view, error);
     if (rc != 0)
         return rc;
-    rc = node_hardware_scan(ctx, arena, &inventory, error);
-    items = rc == 0 ? hm_arena_alloc(arena, (inventory.count + 1) * sizeof(*items)) : NULL;
-    if (rc == 0 && items == NULL)
+    items = hm_arena_alloc(arena, (inventory.count + 1) * sizeof(*items));
+    if (items == NULL)
         rc = HM_ENOMEM;
     for (size_t i = 0; rc == 0 && i < inventory.count; i++)
         rc = node_scan_item(ctx, view, &inventory.items[i], arena, &items[i]);
@@ -90,11 +93,14 @@ static int node_backend_job_create(void *ctx, const Hypermesh__JobSpec *spec, co
 {
     struct node *node = ctx;
     struct runtime_image image;
+    char name[TRUST_NAME_MAX + 1];
     int rc = node_need_sandbox(node, error);
 
+    if (rc == 0)
+        rc = node_signer(node, account == NULL ? NODE_USER : account, name, error);
     if (rc == 0) /* before a lease is paid for */
         rc = runtime_image_get(node->images, spec->image, &image, error);
-    return rc != 0 ? rc : node_job_create(node, spec, account, arena, out, error);
+    return rc != 0 ? rc : node_job_create(node, spec, name, arena, out, error);
 }
 
 static int node_backend_jobs(void *ctx, const char *after, size_t limit, struct hm_arena *arena,
@@ -118,7 +124,9 @@ static int node_backend_job_wait(void *ctx, const char *id, Hypermesh__JobState 
                                  uint64_t seen_log_bytes, unsigned timeout_ms,
                                  struct hm_error *error)
 {
-    return node_job_wait(ctx, id, seen_state, seen_log_bytes, timeout_ms, error);
+    (void)error;
+    node_job_wait(ctx, id, seen_state, seen_log_bytes, timeout_ms);
+    return 0;
 }
 
 static int node_backend_job_log(void *ctx, const char *id, struct hm_arena *arena,

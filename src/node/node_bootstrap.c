@@ -9,7 +9,7 @@
 static int node_ensure_identity(struct node *node, const char *name, struct hm_error *error)
 {
     struct trust_entry entry;
-    int rc = trust_identity_create(node->keystore, name, &entry, error);
+    int rc = node_wallet_create(node, name, &entry, error);
 
     if (rc == 0)
         hm_log(HM_LOG_INFO, "node", "new account '%s'", name);
@@ -209,7 +209,7 @@ static int node_boot_account(struct node *node, const char *name, struct hm_erro
     struct ledger_view *view;
     Hypermesh__Account *account;
     Hypermesh__Params *params;
-    uint8_t id[WIRE_ID_BYTES], session_key[CRYPTO_ED25519_PUBLIC_BYTES];
+    uint8_t id[WIRE_ID_BYTES];
 
     hm_arena_init(&arena, 0);
     int rc = node_wallet_resolve(node, name, id, error);
@@ -229,11 +229,7 @@ static int node_boot_account(struct node *node, const char *name, struct hm_erro
         rc = node_lacks_plot(node, &lacks, account, params->plot_commit_openings, &arena, error);
     if (rc != 0)
         return rc;
-    bool had_session = node_wallet_session_key(node, name, session_key) == 0;
-    rc = node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
-    if (rc == 0 && had_session && lacks.count > 0)
-        rc = node_wallet_submit(node, name, lacks.ops, lacks.count, NULL, error);
-    return rc;
+    return node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
 }
 
 static int node_boot_accounts(struct node *node, struct hm_error *error)
@@ -241,10 +237,10 @@ static int node_boot_accounts(struct node *node, struct hm_error *error)
     int rc = node_boot_account(node, NODE_OPERATOR, error);
 
     if (rc != 0)
-        return hm_error_prefix(error, "account '%s'", NODE_OPERATOR);
+        return hm_error_prefix(error, rc, "account '%s'", NODE_OPERATOR);
     rc = node_boot_account(node, NODE_USER, error);
     if (rc != 0)
-        return hm_error_prefix(error, "account '%s'", NODE_USER);
+        return hm_error_prefix(error, rc, "account '%s'", NODE_USER);
     return 0;
 }
 
@@ -304,7 +300,7 @@ void *node_bootstrap_main(void *arg)
             return NULL;
         }
     }
-    atomic_store(&node->ready, true);
-    hm_log(HM_LOG_INFO, "node", "ready: %s", api_server_listen(node->api));
+    if (node_say_ready(node))
+        hm_log(HM_LOG_INFO, "node", "ready: %s", api_server_listen(node->api));
     return NULL;
 }

@@ -7,7 +7,11 @@
 #include "node_private.h"
 
 #define NODE_SCAN_EVERY_MS 4000
-#define NODE_OPS_PER_TX    32
+/* What the ledger refuses costs a fee each time: after a refusal the next try waits, twice as long each time, unless
+ * the hardware changes. */
+#define NODE_RETRY_FIRST_MS UINT64_C(8000)
+#define NODE_RETRY_MOST_MS  (UINT64_C(3600) * 1000)
+#define NODE_OPS_PER_TX     32
 
 /* Price of one unit of scale for an hour, in HYPER base units; the owner changes it with
  * `nexus asset update`. */
@@ -163,6 +167,12 @@ static const struct asset_found *node_find(const struct asset_inventory *invento
     return NULL;
 }
 
+/* Once it was transferred, the new owner speaks for it. */
+static bool node_is_operators(const struct node *node, const Hypermesh__Asset *asset)
+{
+    return hm_slice_equal(wire_slice(asset->owner), hm_slice_of(node->operator_id, WIRE_ID_BYTES));
+}
+
 /* New and changed hardware, of what this node has to offer. */
 static int node_todo_present(struct node *node, struct ledger_view *view, struct node_todo *todo,
                              const struct asset_inventory *inventory, struct hm_error *error)
@@ -179,7 +189,8 @@ static int node_todo_present(struct node *node, struct ledger_view *view, struct
         rc = ledger_view_asset(view, id, todo->arena, &asset, error);
         if (rc == HM_ENOTFOUND || (rc == 0 && asset->state == HYPERMESH__ASSET_STATE__RETIRED))
             rc = node_todo_register(todo, found);
-        else if (rc == 0 && !node_same_facts(found, asset) && !node_todo_postpone(todo, asset))
+        else if (rc == 0 && node_is_operators(node, asset) && !node_same_facts(found, asset) &&
+                 !node_todo_postpone(todo, asset))
             rc = node_todo_update(todo, found, asset);
         if (rc != 0)
             return rc == HM_ENOMEM ? hm_fail(error, rc, "no memory to compare hardware") : rc;
@@ -301,21 +312,44 @@ static int node_hardware_refresh(struct node *node, bool *changed, struct hm_err
     return 0;
 }
 
+/* When to look at the ledger again after a refusal. */
+struct node_retry {
+    uint64_t wait_ms; /* 0: nothing was refused */
+    uint64_t due_ns;
+};
+
+static void node_retry_set(struct node_retry *retry, bool refused, uint64_t now_ns)
+{
+    if (!refused) {
+        retry->wait_ms = 0;
+        return;
+    }
+    retry->wait_ms = retry->wait_ms == 0 ? NODE_RETRY_FIRST_MS : retry->wait_ms * 2;
+    if (retry->wait_ms > NODE_RETRY_MOST_MS)
+        retry->wait_ms = NODE_RETRY_MOST_MS;
+    retry->due_ns = now_ns + retry->wait_ms * 1000000;
+}
+
 static void *node_hardware_main(void *arg)
 {
     struct node *node = arg;
     struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
+    struct node_retry retry = {0};
     bool pending = true, failing = false;
 
     while (poll(&quit, 1, NODE_SCAN_EVERY_MS) == 0) {
         struct hm_error error = {0};
         bool changed = false;
         int rc = node_hardware_refresh(node, &changed, &error);
+        uint64_t now_ns = hm_mono_ns(node->options.clock);
 
+        if (rc == 0 && !changed && retry.wait_ms > 0 && now_ns < retry.due_ns)
+            continue;
+        if (rc == 0) /* this node's batches must not run out of a session key */
+            rc = node_wallet_ready(node, &error);
         if (rc == 0 && (changed || pending))
             rc = node_reconcile(node, &node->hardware.inventory, &pending, &error);
-        if (rc == 0) /* this node's batches must not run out of a session key */
-            rc = node_wallet_open_session(node, NODE_OPERATOR, NULL, 0, &error);
+        node_retry_set(&retry, rc != 0, now_ns);
         if (rc != 0 && !failing)
             hm_log(HM_LOG_WARN, "node", "hardware on the ledger is behind: %s", error.text);
         failing = rc != 0;

@@ -1,6 +1,9 @@
 /* The main flow: place, lease, run, settle. One thread a job; every step leaves a record that a restart can
  * finish from. */
+#include <poll.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include "node_job.h"
@@ -8,8 +11,10 @@
 
 /* The lease outlasts the job's own timeout by this much, so that its settlement reaches the ledger. Time not
  * used is not paid. */
-#define NODE_LEASE_GRACE_MS UINT64_C(10000)
-#define NODE_PLACE_RETRY_MS 1000
+#define NODE_LEASE_GRACE_MS  UINT64_C(10000)
+#define NODE_PLACE_RETRY_MS  1000
+#define NODE_SETTLE_TRIES    5
+#define NODE_SETTLE_RETRY_MS 1000
 
 /* --- place and lease --------------------------------------------------------------------------------------- */
 
@@ -27,7 +32,6 @@ static int node_share_for(const Hypermesh__Asset *asset, uint64_t amount, uint32
 static int node_place(struct node_job *job, struct hm_arena *arena, struct sched_placement *out,
                       struct hm_error *error)
 {
-    const struct ledger_asset_filter filter = {0};
     struct sched_snapshot snapshot = {.consumer = job->record.consumer.data,
                                       .share_for = node_share_for,
                                       .grace_ms = NODE_LEASE_GRACE_MS,
@@ -41,8 +45,8 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
         return rc;
     rc = ledger_view_params(view, arena, &params, error);
     if (rc == 0)
-        rc = ledger_view_assets(view, &filter, NULL, LEDGER_PAGE_MAX, arena, &assets,
-                                &snapshot.count, error);
+        rc = node_assets_read(view, &(const struct ledger_asset_filter){0}, NULL,
+                              SCHED_ASSETS_MAX + 1, arena, &assets, &snapshot.count, error);
     ledger_view_close(view);
     if (rc != 0)
         return rc;
@@ -52,7 +56,7 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
     return sched_place(&snapshot, job->record.spec, out, error);
 }
 
-static void node_job_digest(const Hypermesh__JobSpec *spec, uint8_t out[CRYPTO_HASH_BYTES])
+void node_job_digest(const Hypermesh__JobSpec *spec, uint8_t out[CRYPTO_HASH_BYTES])
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
 
@@ -88,7 +92,7 @@ static int node_allocate(struct node_job *job, const struct sched_placement *pla
     return node_wallet_submit(job->node, job->account, ops, HM_COUNT_OF(ops), receipt, error);
 }
 
-/* Waits until another job ends; false: cancelled, or none is there that could make room. */
+/* Waits until another job's lease ends; false: none is there that could make room. */
 static bool node_wait_for_room(struct node_job *job)
 {
     struct node_jobs *jobs = &job->node->jobs;
@@ -99,17 +103,17 @@ static bool node_wait_for_room(struct node_job *job)
     until.tv_sec += NODE_PLACE_RETRY_MS / 1000;
     pthread_mutex_lock(&jobs->lock);
     others = jobs->leased > 0 && !jobs->stopping;
-    if (others)
-        pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until);
+    if (others && !node_job_cancelled(job))
+        pthread_cond_timedwait(&jobs->room, &jobs->lock, &until);
     pthread_mutex_unlock(&jobs->lock);
-    return others && !node_job_cancelled(job);
+    return others;
 }
 
 static void node_count_leased(struct node *node, int change)
 {
     pthread_mutex_lock(&node->jobs.lock);
     node->jobs.leased = change > 0 ? node->jobs.leased + 1 : node->jobs.leased - 1;
-    pthread_cond_broadcast(&node->jobs.changed);
+    pthread_cond_broadcast(&node->jobs.room);
     pthread_mutex_unlock(&node->jobs.lock);
 }
 
@@ -124,34 +128,45 @@ static int node_remember(struct node_job *job, ProtobufCBinaryData *field, const
     return 0;
 }
 
-/* The lease, waiting for room while other jobs of this node hold what is needed. */
+static int node_try_lease(struct node_job *job, struct engine_receipt *receipt,
+                          struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct sched_placement placement;
+
+    hm_arena_init(&arena, 0);
+    if (node_job_cancelled(job))
+        return hm_fail(error, HM_ECANCELLED, "cancelled before it started");
+    int rc = node_place(job, &arena, &placement, error);
+    return rc != 0 ? rc : node_allocate(job, &placement, receipt, error);
+}
+
+/* The lease, waiting for room while other jobs of this node hold what is needed. Those that wait try one after the
+ * other: at once, all but one would pay the fee of a refused transaction. */
 static int node_job_lease(struct node_job *job, struct hm_error *error)
 {
     struct engine_receipt *receipt = hm_arena_alloc(&job->arena, sizeof(*receipt));
+    pthread_mutex_t *placing = &job->node->jobs.placing;
     int rc;
 
     if (receipt == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
-    for (;;) {
-        HM_CLEANUP(hm_arena) struct hm_arena arena;
-        struct sched_placement placement;
-
-        hm_arena_init(&arena, 0);
-        rc = node_place(job, &arena, &placement, error);
-        if (rc == 0)
-            rc = node_allocate(job, &placement, receipt, error);
-        /* HM_ECONFLICT: another took the share between the choice and the block. */
-        if ((rc != HM_EUNAVAILABLE && rc != HM_ECONFLICT) || !node_wait_for_room(job))
-            break;
+    rc = node_try_lease(job, receipt, error);
+    /* HM_ECONFLICT: another took the share between the choice and the block. */
+    while ((rc == HM_EUNAVAILABLE || rc == HM_ECONFLICT) && node_wait_for_room(job)) {
+        pthread_mutex_lock(placing);
+        rc = node_try_lease(job, receipt, error);
+        pthread_mutex_unlock(placing);
     }
     if (rc != 0)
         return rc;
     if (receipt->created_count != 1)
         return hm_fail(error, HM_EINTERNAL, "an allocation made %zu leases",
                        receipt->created_count);
+    if (node_remember(job, &job->record.lease, receipt->created[0], WIRE_ID_BYTES) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     node_count_leased(job->node, 1);
-    if (node_remember(job, &job->record.lease, receipt->created[0], WIRE_ID_BYTES) != 0 ||
-        node_remember(job, &job->record.allocate_tx, receipt->digest, CRYPTO_HASH_BYTES) != 0)
+    if (node_remember(job, &job->record.allocate_tx, receipt->digest, CRYPTO_HASH_BYTES) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     job->record.state = HYPERMESH__JOB_STATE__JOB_LEASED;
     return 0;
@@ -220,8 +235,27 @@ static void node_job_report(struct node_job *job, const struct runtime_job_resul
     record->warnings = warnings;
 }
 
+/* Readable when the job is cancelled, and when its lease is about to end: what a slow start took of it is not the
+ * job's any more. -1: none could be made. */
+static int node_job_stop_fd(const struct node_job *job, const Hypermesh__Lease *lease, int *timer)
+{
+    const uint64_t at_ms = lease->expires_ms - NODE_LEASE_GRACE_MS / 2;
+    const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = 1}};
+    HM_AUTOCLOSE int both = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+
+    *timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (both < 0 || *timer < 0 || timerfd_settime(*timer, TFD_TIMER_ABSTIME, &at, NULL) != 0 ||
+        epoll_ctl(both, EPOLL_CTL_ADD, job->cancel_fd, &event) != 0 ||
+        epoll_ctl(both, EPOLL_CTL_ADD, *timer, &event) != 0)
+        return -1;
+    return HM_TAKE_FD(both);
+}
+
 static int node_job_execute(struct node_job *job, struct hm_error *error)
 {
+    HM_AUTOCLOSE int stop_fd = -1;
+    HM_AUTOCLOSE int timer = -1;
     struct node *node = job->node;
     Hypermesh__SandboxLimits limits;
     struct runtime_job_result *result = hm_arena_alloc(&job->arena, sizeof(*result));
@@ -238,17 +272,26 @@ static int node_job_execute(struct node_job *job, struct hm_error *error)
         rc = node_lease_limits(node, lease, &job->arena, &limits, error);
     if (rc != 0)
         return rc;
+    stop_fd = node_job_stop_fd(job, lease, &timer);
+    if (stop_fd < 0)
+        return hm_fail_errno(error, HM_EIO, "no descriptors for a job");
     const struct runtime_job_request request = {.id = job->id,
                                                 .spec = job->record.spec,
                                                 .limits = &limits,
                                                 .dir = folder,
-                                                .cancel_fd = job->cancel_fd,
+                                                .cancel_fd = stop_fd,
                                                 .started = node_job_started,
                                                 .output = node_job_output,
                                                 .ctx = job};
     struct node_gpu_watch *watch = node_gpu_watch_start(node, lease);
     rc = runtime_job_run(node->images, &node->machine, &request, result, error);
     result->usage.gpu_ns = node_gpu_watch_stop(watch);
+    if (rc == 0 && result->outcome == HYPERMESH__JOB_OUTCOME__CANCELLED &&
+        !node_job_cancelled(job)) {
+        result->outcome = HYPERMESH__JOB_OUTCOME__TIMED_OUT;
+        snprintf(result->reason, sizeof(result->reason),
+                 "its lease ended: the job took too long to start");
+    }
     if (rc == 0)
         node_job_report(job, result);
     return rc;
@@ -321,21 +364,42 @@ static void node_job_fail(struct node_job *job, int code, const struct hm_error 
         job->record.reason = (char *)(uintptr_t) "";
 }
 
-static void node_job_close_lease(struct node_job *job)
+/* Tries again while that may help: a lease that is not settled is paid whole. */
+static int node_job_settle_surely(struct node_job *job, struct hm_error *error)
 {
     Hypermesh__JobUsage nothing = HYPERMESH__JOB_USAGE__INIT;
+    struct pollfd quit = {.fd = job->node->quit_fd, .events = POLLIN};
+    struct engine_status engine;
+    int rc;
+
+    for (unsigned attempt = 1;; attempt++) {
+        rc = node_job_settle(job->node, &job->record,
+                             job->record.usage != NULL ? job->record.usage : &nothing, &job->arena,
+                             error);
+        engine_get_status(job->node->engine, &engine);
+        if (rc == 0 || rc == HM_ECONFLICT || engine.failed || attempt == NODE_SETTLE_TRIES)
+            return rc;
+        poll(&quit, 1, NODE_SETTLE_RETRY_MS);
+    }
+}
+
+/* False: the ledger has stopped, and the next start of the node must settle. */
+static bool node_job_close_lease(struct node_job *job)
+{
+    struct engine_status engine;
     struct hm_error error = {0};
 
     job->record.state = HYPERMESH__JOB_STATE__JOB_SETTLING;
     node_job_save(job);
-    if (node_job_settle(job->node, &job->record,
-                        job->record.usage != NULL ? job->record.usage : &nothing, &job->arena,
-                        &error) != 0) {
+    int rc = node_job_settle_surely(job, &error);
+    if (rc != 0) {
         hm_log(HM_LOG_WARN, "node", "job %s: its lease is not settled: %s", job->id, error.text);
         if (job->record.reason[0] == '\0')
             job->record.reason = hm_arena_printf(&job->arena, "not settled: %s", error.text);
     }
     node_count_leased(job->node, -1);
+    engine_get_status(job->node->engine, &engine);
+    return rc == 0 || rc == HM_ECONFLICT || !engine.failed;
 }
 
 void *node_job_main(void *arg)
@@ -354,12 +418,12 @@ void *node_job_main(void *arg)
     if (rc != 0)
         node_job_fail(job, rc, &error);
     job->record.ended_ms = hm_wall_ms(job->node->options.clock);
-    if (job->record.lease.len == WIRE_ID_BYTES)
-        node_job_close_lease(job);
-    job->record.state = HYPERMESH__JOB_STATE__JOB_DONE;
-    if (job->record.reason == NULL)
-        job->record.reason = (char *)(uintptr_t) "";
-    node_job_save(job);
+    if (job->record.lease.len != WIRE_ID_BYTES || node_job_close_lease(job)) {
+        job->record.state = HYPERMESH__JOB_STATE__JOB_DONE;
+        if (job->record.reason == NULL)
+            job->record.reason = (char *)(uintptr_t) "";
+        node_job_save(job);
+    }
     hm_log(HM_LOG_INFO, "node", "job %s ended: %s, exit code %d", job->id,
            wire_outcome_name(job->record.outcome), job->record.exit_code);
     node_job_end(job);

@@ -16,6 +16,41 @@ void node_job_folder(const struct node *node, const char *id, char out[NODE_PATH
     snprintf(out, NODE_PATH_MAX_BYTES, "%.4000s/jobs/%.32s", node->data_dir, id);
 }
 
+/* A cursor over the records. Both are to be ended by the caller when 0. */
+static int node_jobs_cursor(struct node *node, struct store_txn **txn, struct store_cursor **cursor,
+                            struct hm_error *error)
+{
+    int rc = store_begin_read(node->jobs.store, txn, error);
+
+    if (rc != 0)
+        return rc;
+    rc = store_cursor_open(*txn, NODE_JOB_STORE_TABLE, cursor, error);
+    if (rc != 0)
+        store_abort(*txn);
+    return rc;
+}
+
+/* New ids go on after the newest that is there, also when the clock went back. */
+static int node_jobs_count_on(struct node *node, struct hm_error *error)
+{
+    struct store_cursor *cursor;
+    struct store_txn *txn;
+    struct hm_slice key, value;
+    uint64_t number = 0;
+    int rc = node_jobs_cursor(node, &txn, &cursor, error);
+
+    if (rc != 0)
+        return rc;
+    if (store_cursor_seek_last(cursor, &key, &value) == 0)
+        for (size_t i = 1; i < key.len; i++)
+            number = number << 4 |
+                     (uint64_t)(key.data[i] <= '9' ? key.data[i] - '0' : key.data[i] - 'a' + 10);
+    node->jobs.last_number = number;
+    store_cursor_close(cursor);
+    store_abort(txn);
+    return 0;
+}
+
 int node_jobs_open(struct node *node, struct hm_error *error)
 {
     const struct store_options options = {.tables = node_job_tables,
@@ -29,13 +64,12 @@ int node_jobs_open(struct node *node, struct hm_error *error)
         rc = node_path(node, "jobs.store", path, error);
     if (rc == 0)
         rc = store_open_lmdb(path, &options, &node->jobs.store, error);
-    return rc;
+    return rc != 0 ? rc : node_jobs_count_on(node, error);
 }
 
 /* --- records ------------------------------------------------------------------------------------------- */
 
-static int node_job_write(struct node *node, const Hypermesh__JobRecord *record,
-                          struct hm_error *error)
+int node_job_write(struct node *node, const Hypermesh__JobRecord *record, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     struct store_txn *txn;
@@ -57,10 +91,13 @@ static int node_job_write(struct node *node, const Hypermesh__JobRecord *record,
 void node_job_save(struct node_job *job)
 {
     struct hm_error error = {0};
+    int rc = node_job_write(job->node, &job->record, &error);
 
-    if (node_job_write(job->node, &job->record, &error) != 0)
+    if (rc != 0)
         hm_log(HM_LOG_ERROR, "node", "job %s: its record is not stored: %s", job->id, error.text);
     pthread_mutex_lock(&job->node->jobs.lock);
+    if (rc == 0)
+        job->stored = job->record.state;
     pthread_cond_broadcast(&job->node->jobs.changed);
     pthread_mutex_unlock(&job->node->jobs.lock);
 }
@@ -71,27 +108,13 @@ static int node_job_unpack(struct hm_slice bytes, struct hm_arena *arena,
     return WIRE_UNPACK(hypermesh__job_record, bytes, NODE_JOB_RECORD_MAX_BYTES, arena, out, error);
 }
 
-/* Opens a cursor at the newest record. Both are to be ended by the caller when 0. */
-static int node_jobs_newest(struct node *node, struct store_txn **txn, struct store_cursor **cursor,
-                            struct hm_error *error)
-{
-    int rc = store_begin_read(node->jobs.store, txn, error);
-
-    if (rc != 0)
-        return rc;
-    rc = store_cursor_open(*txn, NODE_JOB_STORE_TABLE, cursor, error);
-    if (rc != 0)
-        store_abort(*txn);
-    return rc;
-}
-
 static int node_job_latest(struct node *node, struct hm_arena *arena, Hypermesh__JobRecord **out,
                            struct hm_error *error)
 {
     struct store_cursor *cursor;
     struct store_txn *txn;
     struct hm_slice key, value;
-    int rc = node_jobs_newest(node, &txn, &cursor, error);
+    int rc = node_jobs_cursor(node, &txn, &cursor, error);
 
     if (rc != 0)
         return rc;
@@ -136,7 +159,7 @@ int node_job_list(struct node *node, const char *after, size_t limit, struct hm_
 
     if (list == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a list of jobs");
-    int rc = node_jobs_newest(node, &txn, &cursor, error);
+    int rc = node_jobs_cursor(node, &txn, &cursor, error);
     if (rc != 0)
         return rc;
     int at = after == NULL ? store_cursor_seek_last(cursor, &key, &value)
@@ -145,8 +168,10 @@ int node_job_list(struct node *node, const char *after, size_t limit, struct hm_
         at = at == 0 ? store_cursor_prev(cursor, &key, &value)
                      : store_cursor_seek_last(cursor, &key, &value);
     while (rc == 0 && at == 0 && found < limit) {
-        rc = node_job_unpack(value, arena, &list[found], error);
-        found += rc == 0;
+        int read = node_job_unpack(value, arena, &list[found], error);
+
+        found += read == 0;
+        rc = read == HM_ENOMEM ? read : 0; /* one that can't be read must not hide the others */
         at = store_cursor_prev(cursor, &key, &value);
     }
     store_cursor_close(cursor);
@@ -179,28 +204,52 @@ static int node_job_delete(struct node *node, const char *id, struct hm_error *e
     return store_commit(txn, error);
 }
 
-/* Removes the oldest ended job while more than NODE_JOBS_KEPT_MAX are kept. */
-static void node_jobs_trim(struct node *node)
+/* A record that can't be read is left where it is: it must not hold up the others. */
+int node_job_after(struct node *node, const char *id, struct hm_arena *arena,
+                   Hypermesh__JobRecord **out, struct hm_error *error)
 {
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct store_stats stats;
     struct store_cursor *cursor;
     struct store_txn *txn;
     struct hm_slice key, value;
-    Hypermesh__JobRecord *oldest = NULL;
+    int rc = node_jobs_cursor(node, &txn, &cursor, error);
 
-    hm_arena_init(&arena, 0);
-    if (store_stats(node->jobs.store, &stats, NULL) != 0 ||
-        stats.entries[NODE_JOB_STORE_TABLE] < NODE_JOBS_KEPT_MAX ||
-        node_jobs_newest(node, &txn, &cursor, NULL) != 0)
-        return;
-    if (store_cursor_seek(cursor, hm_slice_str("j"), &key, &value) != 0 ||
-        node_job_unpack(value, &arena, &oldest, NULL) != 0)
-        oldest = NULL;
+    if (rc != 0)
+        return rc;
+    rc = store_cursor_seek(cursor, hm_slice_str(id), &key, &value);
+    if (rc == 0 && hm_slice_equal(key, hm_slice_str(id)))
+        rc = store_cursor_next(cursor, &key, &value);
+    while (rc == 0 && node_job_unpack(value, arena, out, error) != 0) {
+        hm_log(HM_LOG_ERROR, "node", "the record of job %.*s cannot be read", (int)key.len,
+               (const char *)key.data);
+        rc = store_cursor_next(cursor, &key, &value);
+    }
     store_cursor_close(cursor);
     store_abort(txn);
-    if (oldest != NULL && oldest->state == HYPERMESH__JOB_STATE__JOB_DONE)
-        node_job_delete(node, oldest->id, NULL);
+    return rc;
+}
+
+static bool node_jobs_are_many(struct node *node)
+{
+    struct store_stats stats;
+
+    return store_stats(node->jobs.store, &stats, NULL) == 0 &&
+           stats.entries[NODE_JOB_STORE_TABLE] >= NODE_JOBS_KEPT_MAX;
+}
+
+/* Removes the oldest ended jobs while more than NODE_JOBS_KEPT_MAX are kept. */
+static void node_jobs_trim(struct node *node)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    char id[NODE_JOB_ID_CHARS + 1] = "";
+    Hypermesh__JobRecord *record;
+
+    hm_arena_init(&arena, 0);
+    while (node_jobs_are_many(node) && node_job_after(node, id, &arena, &record, NULL) == 0) {
+        snprintf(id, sizeof(id), "%s", record->id);
+        if (record->state == HYPERMESH__JOB_STATE__JOB_DONE && node_job_delete(node, id, NULL) != 0)
+            return;
+        hm_arena_clear(&arena);
+    }
 }
 
 /* --- life ---------------------------------------------------------------------------------------------------- */
@@ -260,8 +309,12 @@ static int node_job_new(struct node *node, const Hypermesh__JobSpec *spec, const
     if (rc == 0) {
         uint8_t *copy = hm_arena_dup(&job->arena, consumer, sizeof(consumer));
 
-        job->record.consumer = wire_bytes(copy, copy == NULL ? 0 : WIRE_ID_BYTES);
-        job->record.state = HYPERMESH__JOB_STATE__JOB_QUEUED;
+        if (copy == NULL)
+            rc = hm_fail(error, HM_ENOMEM, "no memory for a job");
+        job->record.consumer = wire_bytes(copy, WIRE_ID_BYTES);
+    }
+    if (rc == 0) {
+        job->record.state = job->stored = HYPERMESH__JOB_STATE__JOB_QUEUED;
         job->record.created_ms = hm_wall_ms(node->options.clock);
         job->record.id = job->id;
         *out = job;
@@ -302,10 +355,12 @@ void node_job_end(struct node_job *job)
             *at = job->next;
             break;
         }
-    jobs->running--;
-    pthread_cond_broadcast(&jobs->changed);
     pthread_mutex_unlock(&jobs->lock);
     node_job_free(job);
+    pthread_mutex_lock(&jobs->lock);
+    jobs->running--; /* last: who stops the node waits for it, and then frees what lies under it */
+    pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
 }
 
 int node_job_create(struct node *node, const Hypermesh__JobSpec *spec, const char *account,
@@ -316,7 +371,7 @@ int node_job_create(struct node *node, const Hypermesh__JobSpec *spec, const cha
     pthread_attr_t detached;
 
     node_jobs_trim(node);
-    int rc = node_job_new(node, spec, account == NULL ? NODE_USER : account, &job, error);
+    int rc = node_job_new(node, spec, account, &job, error);
     if (rc != 0)
         return rc;
     rc = node_job_admit(node, job, error);
@@ -377,20 +432,17 @@ int node_job_cancel(struct node *node, const char *id, struct hm_error *error)
         rc = hm_fail(error, HM_ECONFLICT, "job %s has ended already", record->id);
     else
         rc = hm_write_all(job->cancel_fd, &one, sizeof(one), error);
-    pthread_cond_broadcast(&node->jobs.changed);
+    pthread_cond_broadcast(&node->jobs.room);
     pthread_mutex_unlock(&node->jobs.lock);
     return rc;
 }
 
-int node_job_wait(struct node *node, const char *id, Hypermesh__JobState seen_state,
-                  uint64_t seen_log_bytes, unsigned timeout_ms, struct hm_error *error)
+void node_job_wait(struct node *node, const char *id, Hypermesh__JobState seen_state,
+                   uint64_t seen_log_bytes, unsigned timeout_ms)
 {
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    Hypermesh__JobRecord *record;
     struct timespec until;
-    int rc, timed_out = 0;
+    int timed_out = 0;
 
-    hm_arena_init(&arena, 0);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(timeout_ms / 1000);
     until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
@@ -399,19 +451,14 @@ int node_job_wait(struct node *node, const char *id, Hypermesh__JobState seen_st
         until.tv_nsec -= 1000000000L;
     }
     pthread_mutex_lock(&node->jobs.lock);
-    for (;;) {
-        hm_arena_clear(&arena);
-        rc = node_job_get(node, id, &arena, &record, error);
-        if (rc != 0 || timed_out != 0 || record->state != seen_state ||
-            record->state == HYPERMESH__JOB_STATE__JOB_DONE || node->jobs.stopping)
-            break;
-        const struct node_job *job = node_job_find(node, record->id);
-        if (job == NULL || job->log_bytes > seen_log_bytes)
+    while (timed_out == 0 && !node->jobs.stopping) {
+        const struct node_job *job = node_job_find(node, id);
+
+        if (job == NULL || job->stored != seen_state || job->log_bytes > seen_log_bytes)
             break;
         timed_out = pthread_cond_timedwait(&node->jobs.changed, &node->jobs.lock, &until);
     }
     pthread_mutex_unlock(&node->jobs.lock);
-    return rc;
 }
 
 void node_jobs_stop(struct node *node)
@@ -424,6 +471,7 @@ void node_jobs_stop(struct node *node)
     for (struct node_job *job = jobs->live; job != NULL; job = job->next)
         hm_write_all(job->cancel_fd, &one, sizeof(one), NULL);
     pthread_cond_broadcast(&jobs->changed);
+    pthread_cond_broadcast(&jobs->room);
     while (jobs->running > 0)
         pthread_cond_wait(&jobs->changed, &jobs->lock);
     pthread_mutex_unlock(&jobs->lock);
@@ -433,47 +481,4 @@ void node_jobs_close(struct node *node)
 {
     store_close(node->jobs.store);
     node->jobs.store = NULL;
-}
-
-/* --- after a crash ---------------------------------------------------------------------------------------------- */
-
-static void node_job_recover(struct node *node, Hypermesh__JobRecord *record,
-                             struct hm_arena *arena)
-{
-    Hypermesh__JobUsage nothing = HYPERMESH__JOB_USAGE__INIT;
-    char folder[NODE_PATH_MAX_BYTES];
-    struct hm_error error = {0};
-
-    node_job_folder(node, record->id, folder);
-    if (node->machine_known && runtime_job_reap(&node->machine, record->id, folder, &error) != 0)
-        hm_log(HM_LOG_WARN, "node", "job %s: not everything it left could be removed: %s",
-               record->id, error.text);
-    record->outcome = HYPERMESH__JOB_OUTCOME__FAILED;
-    record->exit_code = -1;
-    record->reason = (char *)(uintptr_t) "the node stopped while the job was on its way";
-    record->ended_ms = hm_wall_ms(node->options.clock);
-    if (record->lease.len == WIRE_ID_BYTES &&
-        node_job_settle(node, record, &nothing, arena, &error) != 0)
-        hm_log(HM_LOG_WARN, "node", "job %s: its lease is not settled: %s", record->id, error.text);
-    record->state = HYPERMESH__JOB_STATE__JOB_DONE;
-    if (node_job_write(node, record, &error) != 0)
-        hm_log(HM_LOG_ERROR, "node", "job %s: its record is not stored: %s", record->id,
-               error.text);
-}
-
-int node_jobs_recover(struct node *node, struct hm_error *error)
-{
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    Hypermesh__JobRecord **records;
-    size_t count;
-
-    hm_arena_init(&arena, 0);
-    int rc = node_job_list(node, NULL, NODE_JOBS_KEPT_MAX + NODE_JOBS_LIVE_MAX, &arena, &records,
-                           &count, error);
-    if (rc != 0)
-        return rc;
-    for (size_t i = 0; i < count; i++)
-        if (records[i]->state != HYPERMESH__JOB_STATE__JOB_DONE)
-            node_job_recover(node, records[i], &arena);
-    return 0;
 }

@@ -21,6 +21,8 @@
 #define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
 #define NODE_USER     "user" /* whose jobs they are unless another account is named */
 
+#define NODE_VERIFY_NAME "verify" /* scratch folder of a replay */
+
 #define NODE_PATH_MAX_BYTES 4096
 #define NODE_TEXT_MAX_BYTES 512
 
@@ -31,11 +33,16 @@ struct node_job;
 struct node_wallet {
     pthread_mutex_t lock; /* guards the list, not the accounts */
     struct node_account *accounts;
+    pthread_mutex_t names_lock; /* guards the keystore's names, and its growth */
+    struct trust_entry *names; /* sorted; NULL: not read yet */
+    size_t name_count;
 };
 
 struct node_jobs {
     pthread_mutex_t lock; /* guards everything below and every job's record */
-    pthread_cond_t changed;
+    pthread_cond_t changed; /* a record, a log, the number of jobs */
+    pthread_cond_t room; /* a lease ended, or a job that waits for one is to look up */
+    pthread_mutex_t placing; /* held by the one job that tries again to get a lease */
     struct store *store; /* durable records, apart from the ledger's writer */
     struct node_job *live;
     size_t running; /* live jobs */
@@ -92,6 +99,8 @@ struct node {
 /* --- node_state.c: what the node says of itself ---------------------------------------------------- */
 void node_say_not_ready(struct node *node, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* From here on the API serves; false when the node has failed meanwhile. */
+bool node_say_ready(struct node *node);
 /* Remembers why and asks for the end. */
 void node_fail(struct node *node, const char *why);
 int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_BYTES],
@@ -120,11 +129,22 @@ void node_wallet_release(struct node_wallet *wallet);
  * function's failure; receipt may be NULL. */
 int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
                        size_t count, struct engine_receipt *receipt, struct hm_error *error);
-/* Grants a session key when there is none that lasts; extra operations ride along in the same
- * root-signed transaction and are left out when a session is there already. */
+/* Grants a session key when there is none that lasts and that the ledger knows. Extra operations ride along in
+ * the same root-signed transaction, or are submitted by the session that is there. */
 int node_wallet_open_session(struct node *node, const char *name,
                              Hypermesh__Operation *const *extra, size_t extra_count,
                              struct hm_error *error);
+/* As open_session for the operator, without which nobody's transaction can be forwarded. */
+int node_wallet_ready(struct node *node, struct hm_error *error);
+/* New keys in the keystore; one at a time. */
+int node_wallet_create(struct node *node, const char *name, struct trust_entry *out,
+                       struct hm_error *error);
+/* The keystore's accounts, sorted by name, in the arena. */
+int node_wallet_names(struct node *node, struct hm_arena *arena, struct trust_entry **out,
+                      size_t *count, struct hm_error *error);
+/* HM_ENOTFOUND: not ours. */
+int node_wallet_name_of(struct node *node, const uint8_t id[WIRE_ID_BYTES],
+                        char name[TRUST_NAME_MAX + 1], struct hm_error *error);
 /* Account id of a name, or of "hm1..." text. */
 int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WIRE_ID_BYTES],
                         struct hm_error *error);
@@ -134,7 +154,7 @@ int node_wallet_sign_batch(struct node *node, const char *name, struct hm_slice 
                            const uint8_t session_key[CRYPTO_ED25519_PUBLIC_BYTES],
                            uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES],
                            struct hm_error *error);
-/* HM_ENOTFOUND without a session. */
+/* HM_ENOTFOUND without a session that the ledger knows. */
 int node_wallet_session_key(struct node *node, const char *name,
                             uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES]);
 
@@ -172,7 +192,7 @@ struct node_gpu_watch;
 struct node_gpu_watch *node_gpu_watch_start(struct node *node, const Hypermesh__Lease *lease);
 uint64_t node_gpu_watch_stop(struct node_gpu_watch *watch);
 
-/* --- node_jobs.c, node_job_run.c ------------------------------------------------------------------------------ */
+/* --- node_jobs.c, node_job_run.c, node_recover.c ------------------------------------------------------------------------------ */
 int node_jobs_open(struct node *node, struct hm_error *error);
 /* Settles what a killed daemon left running. Call when the chain is ready. */
 int node_jobs_recover(struct node *node, struct hm_error *error);
@@ -187,6 +207,13 @@ void node_backend_machine_init(
 int node_metrics(void *node, struct hm_buf *out, struct hm_error *error); /* node_metrics.c */
 int node_doctor(void *node, struct hm_arena *arena, struct api_check **out, size_t *count,
                 struct hm_error *error); /* node_doctor.c */
+/* The name under which the keystore holds the keys of "user" or "hm1...". HM_EPERM: it holds none. */
+int node_signer(struct node *node, const char *name_or_id, char name[TRUST_NAME_MAX + 1],
+                struct hm_error *error);
+/* As ledger_view_assets, without a limit on the limit. */
+int node_assets_read(struct ledger_view *view, const struct ledger_asset_filter *filter,
+                     const uint8_t *after, size_t limit, struct hm_arena *arena,
+                     Hypermesh__Asset ***out, size_t *count, struct hm_error *error);
 /* A snapshot for one request; HM_EBUSY while the node is not ready. */
 int node_view(struct node *node, struct ledger_view **out, struct hm_error *error);
 

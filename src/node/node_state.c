@@ -16,6 +16,16 @@ void node_say_not_ready(struct node *node, const char *format, ...)
     pthread_mutex_unlock(&node->state_lock);
 }
 
+bool node_say_ready(struct node *node)
+{
+    pthread_mutex_lock(&node->state_lock);
+    bool well = node->failure[0] == '\0';
+    if (well)
+        atomic_store(&node->ready, true);
+    pthread_mutex_unlock(&node->state_lock);
+    return well;
+}
+
 void node_fail(struct node *node, const char *why)
 {
     const uint64_t one = 1;
@@ -25,8 +35,8 @@ void node_fail(struct node *node, const char *why)
     if (node->failure[0] == '\0')
         snprintf(node->failure, sizeof(node->failure), "%s", why);
     snprintf(node->not_ready, sizeof(node->not_ready), "the node has failed: %s", why);
-    pthread_mutex_unlock(&node->state_lock);
     atomic_store(&node->ready, false);
+    pthread_mutex_unlock(&node->state_lock);
     hm_write_all(node->stop_fd, &one, sizeof(one), NULL);
 }
 

@@ -1,30 +1,14 @@
-/* Acts of the keystore's accounts: build, prove, sign, order. An account's transactions follow each other by
- * presence; while some are on their way, the next one builds on the presence that they will leave, so one
- * account can fill a block. */
-#include <stdio.h>
-
-#include "node_private.h"
+/* Acts of the keystore's accounts: their names, those in use, and the sessions that sign for them. */
+#include "node_wallet.h"
 
 #define NODE_SESSION_MS          (UINT64_C(12) * 3600 * 1000)
 #define NODE_SESSION_MARGIN_MS   (UINT64_C(10) * 60 * 1000)
-#define NODE_SUBMIT_TRIES        4
 #define NODE_WALLET_ACCOUNTS_MAX 1024
-/* Room for a base fee that rises by 1/8 a block while a transaction waits. */
-#define NODE_FEE_HEADROOM 4
-
-struct node_account {
-    struct node_account *next;
-    pthread_mutex_t lock; /* guards everything below */
-    pthread_cond_t idle; /* in_flight fell to 0 */
-    struct trust_identity *identity;
-    size_t in_flight;
-    bool broken; /* one on its way was refused: those after it will be, too */
-    uint8_t presence[CRYPTO_HASH_BYTES]; /* after those on their way */
-};
 
 void node_wallet_init(struct node_wallet *wallet)
 {
     pthread_mutex_init(&wallet->lock, NULL);
+    pthread_mutex_init(&wallet->names_lock, NULL);
     wallet->accounts = NULL;
 }
 
@@ -42,8 +26,99 @@ void node_wallet_release(struct node_wallet *wallet)
         account = next;
     }
     wallet->accounts = NULL;
+    hm_free(wallet->names);
+    wallet->names = NULL;
+    pthread_mutex_destroy(&wallet->names_lock);
     pthread_mutex_destroy(&wallet->lock);
 }
+
+/* --- names ------------------------------------------------------------------------------------------------ */
+
+/* Reads the keystore's names once; only this node writes it. Under the names' lock. */
+static int node_names_load(struct node *node, struct hm_error *error)
+{
+    struct node_wallet *wallet = &node->wallet;
+
+    return wallet->names != NULL
+               ? 0
+               : trust_keystore_list(node->keystore, &wallet->names, &wallet->name_count, error);
+}
+
+/* Under the names' lock; where memory is short they are read again next time. */
+static void node_names_add(struct node_wallet *wallet, const struct trust_entry *entry)
+{
+    size_t at = 0, count = wallet->name_count;
+    struct trust_entry *names;
+
+    if (wallet->names == NULL)
+        return;
+    names = hm_realloc(wallet->names, (count + 1) * sizeof(*names));
+    if (names == NULL) {
+        hm_free(wallet->names);
+        wallet->names = NULL;
+        return;
+    }
+    while (at < count && strcmp(names[at].name, entry->name) < 0)
+        at++;
+    memmove(names + at + 1, names + at, (count - at) * sizeof(*names));
+    names[at] = *entry;
+    wallet->names = names;
+    wallet->name_count = count + 1;
+}
+
+int node_wallet_create(struct node *node, const char *name, struct trust_entry *out,
+                       struct hm_error *error)
+{
+    pthread_mutex_lock(&node->wallet.names_lock);
+    int rc = trust_identity_create(node->keystore, name, out, error);
+    if (rc == 0)
+        node_names_add(&node->wallet, out);
+    pthread_mutex_unlock(&node->wallet.names_lock);
+    return rc;
+}
+
+int node_wallet_names(struct node *node, struct hm_arena *arena, struct trust_entry **out,
+                      size_t *count, struct hm_error *error)
+{
+    struct node_wallet *wallet = &node->wallet;
+
+    pthread_mutex_lock(&wallet->names_lock);
+    int rc = node_names_load(node, error);
+    if (rc == 0) {
+        struct trust_entry *copy = hm_arena_alloc(arena, (wallet->name_count + 1) * sizeof(*copy));
+
+        if (copy == NULL) {
+            rc = hm_fail(error, HM_ENOMEM, "no memory for %zu accounts", wallet->name_count);
+        } else {
+            memcpy(copy, wallet->names, wallet->name_count * sizeof(*copy));
+            *out = copy;
+            *count = wallet->name_count;
+        }
+    }
+    pthread_mutex_unlock(&wallet->names_lock);
+    return rc;
+}
+
+int node_wallet_name_of(struct node *node, const uint8_t id[WIRE_ID_BYTES],
+                        char name[TRUST_NAME_MAX + 1], struct hm_error *error)
+{
+    struct node_wallet *wallet = &node->wallet;
+    size_t at = 0;
+
+    pthread_mutex_lock(&wallet->names_lock);
+    int rc = node_names_load(node, error);
+    while (rc == 0 && at < wallet->name_count &&
+           memcmp(wallet->names[at].account, id, WIRE_ID_BYTES) != 0)
+        at++;
+    if (rc == 0 && at == wallet->name_count)
+        rc = hm_fail(error, HM_ENOTFOUND, "this node's keystore has no keys of that account");
+    if (rc == 0)
+        memcpy(name, wallet->names[at].name, TRUST_NAME_MAX + 1);
+    pthread_mutex_unlock(&wallet->names_lock);
+    return rc;
+}
+
+/* --- accounts in use ---------------------------------------------------------------------------------------- */
 
 /* Under the wallet's lock. */
 static int node_account_load(struct node *node, const char *name, struct node_account **out,
@@ -100,6 +175,45 @@ int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WI
     return rc;
 }
 
+/* --- sessions ----------------------------------------------------------------------------------------------- */
+
+#define NODE_EXTRA_OPS_MAX 8
+/* Everything a session key may sign: all but the grant of another. */
+#define NODE_SESSION_SCOPE \
+    (LEDGER_SCOPE_ALL & ~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
+
+/* Does the ledger know the key? It may have been revoked there. */
+static bool node_session_known(struct node *node, const struct trust_identity *identity,
+                               const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct ledger_view *view;
+    Hypermesh__Account *account;
+    bool known = false;
+
+    hm_arena_init(&arena, 0);
+    if (ledger_view_open(node->ledger, &view, NULL) != 0)
+        return true; /* not known to be gone */
+    if (ledger_view_account(view, trust_identity_account(identity), &arena, &account, NULL) != 0)
+        known = true;
+    for (size_t i = 0; !known && i < account->n_sessions; i++)
+        known = hm_slice_equal(wire_slice(account->sessions[i]->key),
+                               hm_slice_of(key, CRYPTO_ED25519_PUBLIC_BYTES));
+    ledger_view_close(view);
+    return known;
+}
+
+/* A session that lasts margin_ms from now at least. Under the account's lock. */
+static bool node_session_lasts(struct node *node, const struct node_account *account,
+                               uint64_t margin_ms)
+{
+    struct trust_session session;
+
+    return trust_session_current(account->identity, hm_wall_ms(node->options.clock), margin_ms,
+                                 &session) == 0 &&
+           node_session_known(node, account->identity, session.public_key);
+}
+
 int node_wallet_session_key(struct node *node, const char *name,
                             uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES])
 {
@@ -110,7 +224,9 @@ int node_wallet_session_key(struct node *node, const char *name,
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&account->lock);
-    rc = trust_session_current(account->identity, hm_wall_ms(node->options.clock), 0, &session);
+    if (!node_session_lasts(node, account, 0) ||
+        trust_session_current(account->identity, 0, 0, &session) != 0)
+        rc = HM_ENOTFOUND;
     pthread_mutex_unlock(&account->lock);
     if (rc == 0)
         memcpy(public_key, session.public_key, sizeof(session.public_key));
@@ -140,196 +256,15 @@ int node_wallet_sign_batch(struct node *node, const char *name, struct hm_slice 
     return rc;
 }
 
-/* --- building ------------------------------------------------------------------------------------------ */
-
-/* What goes into one transaction besides its operations. */
-struct node_draft {
-    const struct node_account *account;
-    const struct ledger_signing *signing;
-    const uint8_t *session_key; /* NULL: root keys sign */
-    uint64_t now_ms;
-    Hypermesh__Operation *const *ops;
-    size_t count;
-};
-
-static int node_draft_body(const struct node_draft *draft, struct hm_buf *out,
-                           struct hm_error *error)
+/* Puts the session that is on the ledger to use. */
+static int node_session_adopt(struct node_account *account, struct hm_error *error)
 {
-    Hypermesh__TxBody body = HYPERMESH__TX_BODY__INIT;
-    const struct ledger_info *info = &draft->signing->info;
-    uint64_t weight;
-
-    body.chain_id = (char *)(uintptr_t)info->chain_id;
-    body.account = wire_bytes(trust_identity_account(draft->account->identity), WIRE_ID_BYTES);
-    if (draft->session_key != NULL)
-        body.session_key = wire_bytes(draft->session_key, CRYPTO_ED25519_PUBLIC_BYTES);
-    body.presence = wire_bytes(draft->account->presence, CRYPTO_HASH_BYTES);
-    body.anchor_height = info->height;
-    body.anchor_hash = wire_bytes(info->block_hash, CRYPTO_HASH_BYTES);
-    body.timestamp_ms = draft->now_ms;
-    body.n_ops = draft->count;
-    body.ops = (Hypermesh__Operation **)(uintptr_t)draft->ops;
-    body.fee_limit = UINT64_MAX; /* as long as it can be, for the weight of the bytes */
-    weight = ledger_tx_weight(&body, protobuf_c_message_get_packed_size(&body.base) +
-                                         sizeof(struct crypto_root_signature) +
-                                         sizeof(struct crypto_root_public));
-    if (!hm_mul_u64(weight, info->base_fee, &body.fee_limit) ||
-        !hm_mul_u64(body.fee_limit, NODE_FEE_HEADROOM, &body.fee_limit))
-        return hm_fail(error, HM_ERANGE, "the fee of this transaction is more than money can be");
-    if (wire_pack(&body.base, out) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory for a transaction");
-    return 0;
-}
-
-/* Packs the whole transaction and gives its digest. Under the account's lock. */
-static int node_draft_sign(const struct node_draft *draft, struct hm_buf *out,
-                           uint8_t digest[CRYPTO_HASH_BYTES], struct hm_error *error)
-{
-    Hypermesh__Tx tx = HYPERMESH__TX__INIT;
-    Hypermesh__RootAuth root = HYPERMESH__ROOT_AUTH__INIT;
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    HM_CLEANUP(hm_buf) struct hm_buf body = {0};
-    uint8_t body_digest[CRYPTO_HASH_BYTES];
-    uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES];
-
-    hm_arena_init(&arena, 0);
-    int rc = node_draft_body(draft, &body, error);
-    if (rc != 0)
-        return rc;
-    proof_body_digest(hm_buf_slice(&body), body_digest);
-    rc = proof_work_solve(body_digest, draft->signing->work_bits, &tx.work_nonce, digest, error);
-    if (rc != 0)
-        return rc;
-    if (draft->session_key == NULL) {
-        rc = trust_identity_sign_root(draft->account->identity, digest, &arena, &root, error);
-        tx.root = &root;
-    } else {
-        rc = trust_session_sign(draft->account->identity, digest, signature, error);
-        tx.signature = wire_bytes(signature, sizeof(signature));
-    }
-    if (rc != 0)
-        return rc;
-    tx.body = wire_bytes(body.data, body.len);
-    if (wire_pack(&tx.base, out) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory for a transaction");
-    return 0;
-}
-
-/* --- ordering --------------------------------------------------------------------------------------------- */
-
-/* A submission on its way; lives in the submitter's frame. */
-struct node_pending {
-    struct node_account *account;
-    bool ended;
-    bool in_block;
-    struct engine_receipt receipt;
-};
-
-static bool node_presence_refused(int code)
-{
-    return code == HM_EPROOF_TIME;
-}
-
-static void node_pending_done(void *ctx, const Hypermesh__TxResult *result,
-                              const struct engine_block *block)
-{
-    struct node_pending *pending = ctx;
-    struct node_account *account = pending->account;
-
     pthread_mutex_lock(&account->lock);
-    engine_receipt_fill(&pending->receipt, result, block);
-    pending->in_block = block != NULL;
-    pending->ended = true;
-    /* Refused before it was applied: presence stands where it was. */
-    if (block == NULL || result->fee == 0)
-        account->broken = true;
-    account->in_flight--;
-    pthread_cond_broadcast(&account->idle);
+    int rc = trust_session_adopt(account->identity, error);
+    account->granted = rc != 0;
     pthread_mutex_unlock(&account->lock);
-}
-
-/* Builds on what is on its way, or on the ledger when nothing is. Under the account's lock. */
-static int node_account_send(struct node *node, struct node_account *account, bool by_root,
-                             Hypermesh__Operation *const *ops, size_t count,
-                             struct node_pending *pending, struct hm_error *error)
-{
-    HM_CLEANUP(hm_buf) struct hm_buf tx = {0};
-    struct ledger_signing signing;
-    struct trust_session session;
-    struct ledger_view *view;
-    uint8_t digest[CRYPTO_HASH_BYTES];
-    uint64_t now_ms = hm_wall_ms(node->options.clock);
-
-    while (account->broken && account->in_flight > 0)
-        pthread_cond_wait(&account->idle, &account->lock);
-    int rc = ledger_view_open(node->ledger, &view, error);
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_signing(view, trust_identity_account(account->identity), now_ms, &signing,
-                             error);
-    ledger_view_close(view);
-    if (rc == 0 && !by_root)
-        rc = trust_session_current(account->identity, now_ms, 0, &session) == 0
-                 ? 0
-                 : hm_fail(error, HM_EAUTH, "the session of '%s' has ended",
-                           trust_identity_name(account->identity));
-    if (rc != 0)
-        return rc;
-    if (account->in_flight == 0) {
-        memcpy(account->presence, signing.presence, sizeof(account->presence));
-        account->broken = false;
-    }
-    const struct node_draft draft = {.account = account,
-                                     .signing = &signing,
-                                     .session_key = by_root ? NULL : session.public_key,
-                                     .now_ms = now_ms,
-                                     .ops = ops,
-                                     .count = count};
-    rc = node_draft_sign(&draft, &tx, digest, error);
-    if (rc == 0)
-        rc = engine_submit(node->engine, hm_buf_slice(&tx), node_pending_done, pending, error);
-    if (rc != 0)
-        return rc;
-    proof_presence_next(account->presence, digest, account->presence);
-    account->in_flight++;
-    return 0;
-}
-
-static int node_account_submit(struct node *node, struct node_account *account, bool by_root,
-                               Hypermesh__Operation *const *ops, size_t count,
-                               struct engine_receipt *receipt, struct hm_error *error)
-{
-    int rc = 0;
-
-    for (unsigned attempt = 0; attempt < NODE_SUBMIT_TRIES; attempt++) {
-        struct node_pending pending = {.account = account};
-
-        pthread_mutex_lock(&account->lock);
-        rc = node_account_send(node, account, by_root, ops, count, &pending, error);
-        while (rc == 0 && !pending.ended)
-            pthread_cond_wait(&account->idle, &account->lock);
-        pthread_mutex_unlock(&account->lock);
-        if (rc != 0)
-            return rc;
-        if (pending.receipt.code == 0) {
-            if (receipt != NULL)
-                *receipt = pending.receipt;
-            return 0;
-        }
-        rc = hm_fail(error, pending.receipt.code, "%s", pending.receipt.text);
-        /* Another of the account's was refused before this one: build anew on what is. */
-        if (!pending.in_block || !node_presence_refused(rc))
-            return rc;
-    }
     return rc;
 }
-
-/* --- sessions ----------------------------------------------------------------------------------------------- */
-
-#define NODE_EXTRA_OPS_MAX 8
-/* Everything a session key may sign: all but the grant of another. */
-#define NODE_SESSION_SCOPE \
-    (LEDGER_SCOPE_ALL & ~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
 
 static int node_session_grant(struct node *node, struct node_account *account,
                               Hypermesh__Operation *const *extra, size_t extra_count,
@@ -356,12 +291,48 @@ static int node_session_grant(struct node *node, struct node_account *account,
     ops[0] = &op;
     for (size_t i = 0; i < extra_count; i++)
         ops[i + 1] = extra[i];
-    rc = node_account_submit(node, account, true, ops, extra_count + 1, NULL, error);
+    return node_account_submit(node, account, true, ops, extra_count + 1, NULL, error);
+}
+
+/* One thread at a time, outside the lock. *done: the extra operations went along. */
+static int node_session_open(struct node *node, struct node_account *account,
+                             Hypermesh__Operation *const *extra, size_t extra_count, bool *done,
+                             struct hm_error *error)
+{
+    int rc;
+
+    if (account->granted) /* what a full disk kept from being stored is paid already */
+        return node_session_adopt(account, error);
+    rc = node_session_grant(node, account, extra, extra_count, error);
     if (rc != 0)
         return rc;
+    *done = true;
+    return node_session_adopt(account, error);
+}
+
+static int node_account_session(struct node *node, struct node_account *account,
+                                Hypermesh__Operation *const *extra, size_t extra_count,
+                                struct hm_error *error)
+{
+    bool done = false;
+    int rc = 0;
+
     pthread_mutex_lock(&account->lock);
-    rc = trust_session_adopt(account->identity, error);
+    while (account->opening)
+        pthread_cond_wait(&account->idle, &account->lock);
+    if (!node_session_lasts(node, account, NODE_SESSION_MARGIN_MS)) {
+        account->opening = true;
+        pthread_mutex_unlock(&account->lock);
+        rc = node_session_open(node, account, extra, extra_count, &done, error);
+        pthread_mutex_lock(&account->lock);
+        account->opening = false;
+        pthread_cond_broadcast(&account->idle);
+        if (rc != 0 && node_session_lasts(node, account, 0))
+            rc = 0; /* the old one will do for now */
+    }
     pthread_mutex_unlock(&account->lock);
+    if (rc == 0 && !done && extra_count > 0)
+        rc = node_account_submit(node, account, false, extra, extra_count, NULL, error);
     return rc;
 }
 
@@ -370,28 +341,28 @@ int node_wallet_open_session(struct node *node, const char *name,
                              struct hm_error *error)
 {
     struct node_account *account;
-    struct trust_session session;
     int rc = node_account_get(node, name, &account, error);
 
-    if (rc != 0)
-        return rc;
-    pthread_mutex_lock(&account->lock);
-    int there = trust_session_current(account->identity, hm_wall_ms(node->options.clock),
-                                      NODE_SESSION_MARGIN_MS, &session);
-    pthread_mutex_unlock(&account->lock);
-    if (there == 0)
-        return 0;
-    return node_session_grant(node, account, extra, extra_count, error);
+    return rc != 0 ? rc : node_account_session(node, account, extra, extra_count, error);
+}
+
+int node_wallet_ready(struct node *node, struct hm_error *error)
+{
+    int rc = node_wallet_open_session(node, NODE_OPERATOR, NULL, 0, error);
+
+    return rc != 0 ? hm_error_prefix(error, rc, "account '%s'", NODE_OPERATOR) : 0;
 }
 
 int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
                        size_t count, struct engine_receipt *receipt, struct hm_error *error)
 {
     struct node_account *account;
-    int rc = node_wallet_open_session(node, name, NULL, 0, error);
+    int rc = node_wallet_ready(node, error);
 
     if (rc == 0)
         rc = node_account_get(node, name, &account, error);
+    if (rc == 0 && strcmp(name, NODE_OPERATOR) != 0)
+        rc = node_account_session(node, account, NULL, 0, error);
     if (rc == 0)
         rc = node_account_submit(node, account, false, ops, count, receipt, error);
     return rc;

@@ -75,6 +75,8 @@ struct runtime_job_request {
     const Hypermesh__SandboxLimits *limits;
     const char *dir; /* job's own folder, made here: log, bundle, upper layer */
     int cancel_fd; /* eventfd or pipe: readable means stop; -1: never */
+    /* CDI specifications of the lease's GPUs, "A:B", the later wins; NULL: /etc/cdi and /var/run/cdi. */
+    const char *cdi_folders;
     /* Called from the running thread as soon as the first process runs. May be NULL. */
     void (*started)(void *ctx, int pid);
     /* Called after frames were added to the log file. May be NULL. */

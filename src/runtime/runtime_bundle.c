@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "runtime_cdi.h"
 #include "runtime_json.h"
 #include "runtime_layer.h"
 #include "runtime_seccomp.h"
@@ -204,7 +205,9 @@ int runtime_bundle_write(const struct runtime_bundle *bundle, const char *dir,
         return hm_fail(error, HM_EINVAL,
                        "the command, an environment variable or a path is not UTF-8, or "
                        "memory is out");
-    rc = runtime_json_write(json, &text, error);
+    rc = bundle->cdi != NULL ? runtime_cdi_apply(bundle->cdi, json, error) : 0;
+    if (rc == 0)
+        rc = runtime_json_write(json, &text, error);
     if (rc == 0)
         rc = runtime_path_join(path, sizeof(path), dir, "config.json", error);
     if (rc != 0)

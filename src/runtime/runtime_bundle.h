@@ -11,6 +11,8 @@
     (UINT64_C(64) << 20) /* /tmp and /dev/shm, or the storage limit if less */
 #define RUNTIME_OPEN_FILES 65536
 
+struct runtime_cdi_edits;
+
 struct runtime_bundle_mount {
     const char *source; /* folder or file on this machine */
     const char *target; /* in the container */
@@ -38,6 +40,7 @@ struct runtime_bundle {
     uint64_t timeout_ms; /* for rlimit_cpu */
     const struct runtime_bundle_mount *mounts;
     size_t mount_count;
+    const struct runtime_cdi_edits *cdi; /* prepared; NULL: none */
 };
 
 /* Pure but for getrlimit and the caller's ids. New reference; NULL when memory is out or a text is not

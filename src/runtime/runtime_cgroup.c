@@ -15,6 +15,7 @@
 #define CGROUP_MOUNTINFO_BYTES ((size_t)4 << 20)
 #define CGROUP_REMOVE_TRIES    200 /* of 10 ms */
 #define CGROUP_DEPTH_MAX       16
+#define CGROUP_ENABLE_TRIES    3
 
 static const char *const v1_names[RUNTIME_CONTROLLER_COUNT] = {"cpu",  "cpuacct", "memory",
                                                                "pids", "blkio",   "cpuset"};
@@ -90,16 +91,22 @@ static void host_line(struct runtime_cgroup_host *host, char *line)
         host_add(host, type, fields[4], options != NULL ? options : "");
 }
 
+/* v2 writes "cpu memory\n". */
+static void cgroup_words(struct hm_buf *text)
+{
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->data[i] == ' ' || text->data[i] == '\n')
+            text->data[i] = ',';
+    }
+}
+
 static void host_v2_controllers(struct runtime_cgroup_host *host)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
 
     if (hm_file_read("/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL) != 0)
         return;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == ' ' || text.data[i] == '\n')
-            text.data[i] = ',';
-    }
+    cgroup_words(&text);
     for (size_t i = 0; i < RUNTIME_CONTROLLER_COUNT; i++) {
         if (word_in(hm_buf_cstr(&text), v2_names[i]))
             snprintf(host->controllers[i], sizeof(host->controllers[i]), "/sys/fs/cgroup");
@@ -168,15 +175,39 @@ static void cgroup_v2_enable(const char *folder, const struct runtime_cgroup_hos
     }
 }
 
+/* Has the job's group every controller that the root has? */
+static bool cgroup_v2_complete(const struct runtime_cgroup_job *job)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    char path[256];
+
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.controllers", job->path);
+    if (hm_file_read(path, 4096, &text, NULL) != 0)
+        return false;
+    cgroup_words(&text);
+    for (size_t i = 0; i < RUNTIME_CONTROLLER_COUNT; i++) {
+        if (job->host->controllers[i][0] != 0 && !word_in(hm_buf_cstr(&text), v2_names[i]))
+            return false;
+    }
+    return true;
+}
+
+/* systemd switches controllers off at the root that no unit of its wants, whenever it reads its units
+ * anew. It cannot once a child of the root has them on for its own children, so only the moment between
+ * the two steps is open, and the steps are repeated. */
 static int cgroup_open_v2(const struct runtime_cgroup_job *job, struct hm_error *error)
 {
     static const char parent[] = "/sys/fs/cgroup" CGROUP_PARENT;
 
-    cgroup_v2_enable("/sys/fs/cgroup", job->host);
-    if (cgroup_make("/sys/fs/cgroup", job->path) != 0)
-        return hm_fail_errno(error, HM_EPERM, "cannot make the cgroup %s", job->path);
-    /* From here on the parent is not empty and stays; its children get their files now. */
-    cgroup_v2_enable(parent, job->host);
+    for (int i = 0; i < CGROUP_ENABLE_TRIES; i++) {
+        cgroup_v2_enable("/sys/fs/cgroup", job->host);
+        if (cgroup_make("/sys/fs/cgroup", job->path) != 0)
+            return hm_fail_errno(error, HM_EPERM, "cannot make the cgroup %s", job->path);
+        /* From here on the parent is not empty and stays; its children get their files now. */
+        cgroup_v2_enable(parent, job->host);
+        if (cgroup_v2_complete(job))
+            break; /* else some are out of reach, and the limits say so */
+    }
     return 0;
 }
 

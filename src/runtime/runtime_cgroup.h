@@ -13,6 +13,7 @@
 #include "runtime_path.h"
 
 #define RUNTIME_CGROUP_MAX_MOUNTS 24
+#define RUNTIME_CGROUP_CONTAINER  "c" /* the container's group, below the job's */
 
 enum runtime_controller {
     RUNTIME_CONTROLLER_CPU,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -156,12 +157,27 @@ bool runtime_cgroup_limit_pids(const struct runtime_cgroup_job *job, uint64_t pi
     return runtime_cgroup_set(job, RUNTIME_CONTROLLER_PIDS, "pids.max", value);
 }
 
+/* v1's throttling knows no hierarchy (admin-guide/cgroup-v1/blkio-controller.rst): a limit counts only
+ * in the group that the processes are in, so the container's own is made before the runtime does. */
+static bool throttle_v1(const struct runtime_cgroup_job *job, const char *file, dev_t device,
+                        unsigned long long bps)
+{
+    char path[256], value[64];
+
+    if (bps == 0)
+        return true;
+    if (!runtime_cgroup_path(job, RUNTIME_CONTROLLER_BLKIO, RUNTIME_CGROUP_CONTAINER, path) ||
+        (mkdir(path, 0755) != 0 && errno != EEXIST))
+        return false;
+    snprintf(value, sizeof(value), "%u:%u %llu", major(device), minor(device), bps);
+    return runtime_cgroup_set(job, RUNTIME_CONTROLLER_BLKIO, file, value);
+}
+
 bool runtime_cgroup_limit_io(const struct runtime_cgroup_job *job, dev_t device, uint64_t read_bps,
                              uint64_t write_bps)
 {
     unsigned long long r = read_bps, w = write_bps;
     char value[128];
-    bool held = true;
 
     if (cgroup_is_v2(job)) {
         int len = snprintf(value, sizeof(value), "%u:%u", major(device), minor(device));
@@ -172,17 +188,9 @@ bool runtime_cgroup_limit_io(const struct runtime_cgroup_job *job, dev_t device,
             snprintf(value + len, sizeof(value) - (size_t)len, " wbps=%llu", w);
         return runtime_cgroup_set(job, RUNTIME_CONTROLLER_BLKIO, "io.max", value);
     }
-    if (r > 0) {
-        snprintf(value, sizeof(value), "%u:%u %llu", major(device), minor(device), r);
-        held = runtime_cgroup_set(job, RUNTIME_CONTROLLER_BLKIO, "blkio.throttle.read_bps_device",
-                                  value);
-    }
-    if (w > 0) {
-        snprintf(value, sizeof(value), "%u:%u %llu", major(device), minor(device), w);
-        held &= runtime_cgroup_set(job, RUNTIME_CONTROLLER_BLKIO, "blkio.throttle.write_bps_device",
-                                   value);
-    }
-    return held;
+    return throttle_v1(job, RUNTIME_CGROUP_CONTAINER "/blkio.throttle.read_bps_device", device,
+                       r) &&
+           throttle_v1(job, RUNTIME_CGROUP_CONTAINER "/blkio.throttle.write_bps_device", device, w);
 }
 
 void runtime_cgroup_sample(struct runtime_cgroup_job *job)

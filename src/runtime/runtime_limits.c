@@ -7,6 +7,12 @@ static uint64_t limit_first(uint64_t a, uint64_t b, uint64_t fallback)
     return a != 0 ? a : b != 0 ? b : fallback;
 }
 
+/* A lease comes in whole slots and shares: a job that asks for less than it holds gets what it asked. */
+static uint64_t limit_smaller(uint64_t lease, uint64_t asked, uint64_t fallback)
+{
+    return lease != 0 && asked != 0 && asked < lease ? asked : limit_first(lease, asked, fallback);
+}
+
 static int limits_check(const struct runtime_limits *limits, struct hm_error *error)
 {
     if (limits->cpu_period_us < 1000 || limits->cpu_period_us > 1000000)
@@ -33,8 +39,6 @@ int runtime_limits_of(const Hypermesh__JobSpec *spec, const Hypermesh__SandboxLi
 
     if (lease == NULL)
         lease = &silent;
-    if (lease->n_gpu_devices > 0 || (lease->gpu_milli > 0))
-        return hm_fail(error, HM_EUNSUPPORTED, "GPUs inside a sandbox are not supported yet");
     limits.cpu_period_us = limit_first(lease->cpu_period_us, 0, RUNTIME_CPU_PERIOD_DEFAULT_US);
     limits.cpu_quota_us = lease->cpu_quota_us;
     if (limits.cpu_quota_us == 0) {
@@ -44,13 +48,20 @@ int runtime_limits_of(const Hypermesh__JobSpec *spec, const Hypermesh__SandboxLi
         if (limits.cpu_quota_us < RUNTIME_CPU_QUOTA_MIN_US)
             limits.cpu_quota_us = RUNTIME_CPU_QUOTA_MIN_US;
     }
-    limits.memory_bytes = limit_first(lease->memory_bytes, spec->memory_bytes,
-                                      RUNTIME_MEMORY_DEFAULT_BYTES);
-    limits.storage_bytes = limit_first(lease->storage_bytes, spec->storage_bytes,
-                                       RUNTIME_STORAGE_DEFAULT_BYTES);
-    limits.pids = limit_first(lease->pids, spec->pids, RUNTIME_PIDS_DEFAULT);
+    limits.memory_bytes = limit_smaller(lease->memory_bytes, spec->memory_bytes,
+                                        RUNTIME_MEMORY_DEFAULT_BYTES);
+    limits.storage_bytes = limit_smaller(lease->storage_bytes, spec->storage_bytes,
+                                         RUNTIME_STORAGE_DEFAULT_BYTES);
+    limits.pids = limit_smaller(lease->pids, spec->pids, RUNTIME_PIDS_DEFAULT);
     limits.io_read_bps = lease->io_read_bps;
     limits.io_write_bps = lease->io_write_bps;
+    if (lease->n_gpu_devices == 0 && lease->gpu_milli > 0)
+        return hm_fail(error, HM_EINVAL, "the lease holds a share of GPUs but names no GPU");
+    if (lease->gpu_milli > 1000)
+        return hm_fail(error, HM_EINVAL, "a GPU has 1000 thousandths, the lease says %u",
+                       lease->gpu_milli);
+    if (lease->n_gpu_devices > 0)
+        limits.gpu_milli = (uint32_t)limit_first(lease->gpu_milli, 0, 1000);
     if (lease->cpuset != NULL) {
         if (strlen(lease->cpuset) >= sizeof(limits.cpuset))
             return hm_fail(error, HM_EINVAL, "the CPU set has more than %zu characters",

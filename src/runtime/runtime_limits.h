@@ -13,6 +13,7 @@ struct runtime_limits {
     uint64_t pids;
     uint64_t io_read_bps; /* 0: no limit */
     uint64_t io_write_bps;
+    uint32_t gpu_milli; /* of each GPU; 0 without GPUs */
 };
 
 #define RUNTIME_CPU_PERIOD_DEFAULT_US 100000

@@ -55,13 +55,13 @@ int runtime_manifest_parse(struct hm_slice bytes, struct runtime_manifest *out,
     for (size_t i = 0; i < json_array_size(layers); i++) {
         rc = manifest_ref(json_array_get(layers, i), &ref, error);
         if (rc != 0) {
-            (void)hm_error_prefix(error, "layer %zu", i);
+            (void)hm_error_prefix(error, rc, "layer %zu", i);
             return rc;
         }
     }
     rc = manifest_ref(json_object_get(json, "config"), &ref, error);
     if (rc != 0) {
-        (void)hm_error_prefix(error, "config");
+        (void)hm_error_prefix(error, rc, "config");
         return rc;
     }
     out->config = ref;
@@ -131,7 +131,7 @@ static int config_diff_ids(const json_t *json, struct runtime_image_config *out,
                                       error);
 
         if (rc != 0) {
-            (void)hm_error_prefix(error, "rootfs.diff_ids[%zu]", i);
+            (void)hm_error_prefix(error, rc, "rootfs.diff_ids[%zu]", i);
             return rc;
         }
     }

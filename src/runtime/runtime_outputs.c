@@ -223,6 +223,6 @@ int runtime_outputs_copy(struct runtime_outputs *outputs, const char *source, co
     hash_text(outputs, 'O', source);
     rc = output_folder(outputs, in, out, "", 0, error);
     if (rc != 0)
-        (void)hm_error_prefix(error, "output %s", source);
+        (void)hm_error_prefix(error, rc, "output %s", source);
     return rc;
 }

@@ -185,7 +185,7 @@ static int probe_try(struct probe *probe, struct hm_error *error)
         return rc;
     hm_fd_release(&job.oom_event);
     snprintf(lower, sizeof(lower), "%s/lower", probe->dir);
-    snprintf(cgroup, sizeof(cgroup), "%s/c", job.path);
+    snprintf(cgroup, sizeof(cgroup), "%s/" RUNTIME_CGROUP_CONTAINER, job.path);
     bundle.cgroup = job.path[0] != 0 ? cgroup : NULL;
     bundle.deny_devices = machine->cgroup == RUNTIME_CGROUP_V1 ||
                           (!machine->mapped && !machine->rootless);

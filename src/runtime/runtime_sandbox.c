@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "runtime_gpu.h"
 #include "runtime_rootfs.h"
 
 void runtime_warn(struct runtime_job_result *result, const char *format, ...)
@@ -186,7 +187,11 @@ static int sandbox_cgroup(struct runtime_sandbox *sandbox, struct hm_error *erro
         return hm_fail_errno(error, HM_EIO, "the kernel refuses the memory limit");
     if (sandbox->machine->limit_pids && !runtime_cgroup_limit_pids(job, limits->pids))
         return hm_fail_errno(error, HM_EIO, "the kernel refuses the process limit");
-    if (limits->cpuset[0] != 0 && !runtime_cgroup_limit_cpuset(job, limits->cpuset))
+    if (limits->cpuset[0] != 0 &&
+        sandbox->cgroup_host.controllers[RUNTIME_CONTROLLER_CPUSET][0] == 0)
+        runtime_warn(sandbox->result, "the CPU set does not hold: the kernel offers no controller "
+                                      "for it");
+    else if (limits->cpuset[0] != 0 && !runtime_cgroup_limit_cpuset(job, limits->cpuset))
         return hm_fail_errno(error, HM_EINVAL, "the kernel refuses the CPU set %s", limits->cpuset);
     return 0;
 }
@@ -378,7 +383,8 @@ static int sandbox_bundle(struct runtime_sandbox *sandbox, struct hm_error *erro
     int rc;
 
     if (sandbox->cgroup.path[0] != 0)
-        bundle.cgroup = hm_arena_printf(&sandbox->arena, "%s/c", sandbox->cgroup.path);
+        bundle.cgroup = hm_arena_printf(&sandbox->arena, "%s/" RUNTIME_CGROUP_CONTAINER,
+                                        sandbox->cgroup.path);
     rc = sandbox_command(sandbox, &bundle, error);
     if (rc == 0)
         rc = sandbox_env(sandbox, &bundle, error);
@@ -388,6 +394,9 @@ static int sandbox_bundle(struct runtime_sandbox *sandbox, struct hm_error *erro
         rc = hm_mkdir_all(sandbox->oci.bundle, 0700, error);
     if (rc == 0)
         rc = hm_mkdir_all(sandbox->oci.root, 0700, error);
+    if (rc == 0)
+        rc = runtime_gpu_prepare(sandbox, error);
+    bundle.cdi = sandbox->cdi;
     return rc != 0 ? rc : runtime_bundle_write(&bundle, sandbox->oci.bundle, error);
 }
 
@@ -400,8 +409,10 @@ int runtime_sandbox_make(struct runtime_sandbox *sandbox, struct runtime_images 
     sandbox->loaded = hm_arena_alloc(&sandbox->arena, sizeof(*sandbox->loaded));
     if (sandbox->loaded == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a sandbox");
-    rc = runtime_image_load(images, sandbox->request->spec->image, &sandbox->arena, sandbox->loaded,
-                            error);
+    rc = runtime_gpu_find(sandbox, error);
+    if (rc == 0)
+        rc = runtime_image_load(images, sandbox->request->spec->image, &sandbox->arena,
+                                sandbox->loaded, error);
     if (rc == 0)
         rc = sandbox_root(sandbox, images, error);
     if (rc == 0)

@@ -27,6 +27,7 @@ struct runtime_sandbox {
     struct runtime_oci oci;
     char rootfs[RUNTIME_PATH_MAX_BYTES];
     uint32_t uid, gid; /* in the container */
+    struct runtime_cdi_edits *cdi; /* in the arena; NULL: a lease without GPUs */
 };
 
 /* Adds a sentence to the result's warnings; dropped silently past their number. */

@@ -241,7 +241,7 @@ static int staging_check(struct runtime_staging *staging, const struct runtime_d
         rc = runtime_staging_layer(staging, &loaded->manifest.layers[i].digest,
                                    &loaded->config.diff_ids[i], error);
         if (rc != 0)
-            (void)hm_error_prefix(error, "layer %zu", i);
+            (void)hm_error_prefix(error, rc, "layer %zu", i);
     }
     if (rc == 0)
         *layers = loaded->manifest.layer_count;

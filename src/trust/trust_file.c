@@ -121,7 +121,7 @@ static int trust_secret_parse(struct hm_slice plain, const char *file, enum trus
     int rc = WIRE_UNPACK(hypermesh__keystore_secret, plain, TRUST_FILE_MAX_BYTES, &arena, &secret,
                          error);
     if (rc != 0) {
-        (void)hm_error_prefix(error, "key file %s", file);
+        (void)hm_error_prefix(error, rc, "key file %s", file);
         return rc;
     }
     if (secret->ed25519_seed.len != CRYPTO_SEED_BYTES || secret->mldsa65_seed.len != second_len)
@@ -182,7 +182,7 @@ int trust_file_parse(struct hm_slice bytes, const char *name, enum trust_kind ki
     int rc = WIRE_UNPACK(hypermesh__keystore_file, bytes, TRUST_FILE_MAX_BYTES, &arena, &message,
                          error);
     if (rc != 0) {
-        (void)hm_error_prefix(error, "key file %s", file);
+        (void)hm_error_prefix(error, rc, "key file %s", file);
         return rc;
     }
     rc = trust_file_judge(message, file, key, error);

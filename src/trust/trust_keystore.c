@@ -25,7 +25,7 @@ static int trust_seal_check(struct trust_keystore *keystore, struct hm_slice byt
     int rc = WIRE_UNPACK(hypermesh__keystore_seal, bytes, TRUST_FILE_MAX_BYTES, &arena, &seal,
                          error);
     if (rc != 0) {
-        (void)hm_error_prefix(error, "%s/SEAL", keystore->dir);
+        (void)hm_error_prefix(error, rc, "%s/SEAL", keystore->dir);
         return rc;
     }
     if (seal->version != TRUST_KEYSTORE_VERSION || seal->salt.len != TRUST_SEAL_SALT_BYTES)

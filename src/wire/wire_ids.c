@@ -19,7 +19,7 @@ static int id_parse(const char *hrp, const char *what, const char *text, uint8_t
     int rc = hm_bech32_decode(hrp, text, bytes, sizeof(bytes), error);
 
     if (rc) {
-        hm_error_prefix(error, "%s", what);
+        hm_error_prefix(error, rc, "%s", what);
         return rc;
     }
     memcpy(id, bytes, sizeof(bytes));

@@ -8,7 +8,8 @@
 void wire_job_locate(struct wire_job_reader *reader, const struct wire_yaml *node)
 {
     if (reader->name && reader->error)
-        hm_error_prefix(reader->error, "%s:%u:%u", reader->name, node->line, node->column);
+        hm_error_prefix(reader->error, reader->error->code, "%s:%u:%u", reader->name, node->line,
+                        node->column);
 }
 
 int wire_job_refuse(struct wire_job_reader *reader, const struct wire_yaml *node, int code,
@@ -105,8 +106,8 @@ static int number_read(struct wire_job_reader *reader, const struct wire_job_fie
         return wire_job_refuse(reader, node, HM_EPARSE, "%s: must be a %s", field->name,
                                field->kind->form);
     rc = field->kind->parse(text, field->digits, &value, reader->error);
-    if (rc && reader->error)
-        hm_error_prefix(reader->error, "%s", field->name);
+    if (rc)
+        hm_error_prefix(reader->error, rc, "%s", field->name);
     if (!rc)
         rc = number_in_range(field, value, reader->error);
     if (rc) {

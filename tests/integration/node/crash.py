@@ -87,9 +87,27 @@ def killed_daemon_settles_its_job():
     return None
 
 
+def killed_at_any_moment_leaves_no_lease():
+    """Kills spread over the first moments of a job: also between a block and the record that names it."""
+    if not node.can_run_jobs():
+        return "no container runtime works here"
+    for turn in range(ROUNDS * 2):
+        job = node.call("POST", "/jobs", {"image": "busybox", "command": "sleep 300", "timeout": "10m",
+                                          "memory": "32M", "storage": "16M"})["id"]
+        time.sleep(0.004 * turn)
+        node.kill()
+        node.start()
+        record = node.finish(job)
+        assert record["outcome"] == "failed", record
+        leases = node.call("GET", "/leases?active=true")["items"]
+        assert not leases, (turn, record, leases)
+    return None
+
+
 if __name__ == "__main__":
     try:
-        run_cases([acknowledged_operations_survive, chain_replays_after_the_crashes, killed_daemon_settles_its_job])
+        run_cases([acknowledged_operations_survive, chain_replays_after_the_crashes, killed_daemon_settles_its_job,
+                   killed_at_any_moment_leaves_no_lease])
     finally:
         try:
             node.stop()

@@ -64,6 +64,38 @@ def cancel_ends_the_job_and_settles():
     assert units(job["lease"]["paid"]) * 2 < held, "a job that ran a moment paid for more than half of its lease"
 
 
+def cancel_while_it_waits_costs_nothing():
+    holder = node.call("POST", "/jobs", {"image": "busybox", "command": "sleep 60", "cpus": 0.1, "memory": "32M",
+                                         "storage": "16M", "timeout": "90s"})["id"]
+    lease = None
+    while not lease:
+        lease = node.call("GET", f"/jobs/{holder}")["lease"]
+    cpu = [item["asset"] for item in lease["items"] if item["kind"] == "cpu"][0]
+    left = 1_000_000 - node.call("GET", f"/assets/{cpu}")["leased_ppm"]
+    rest = node.call("PUT", f"/assets/{cpu}/allocate", {"share_ppm": left, "duration": "60s"})["lease"]
+    try:
+        before = node.call("GET", "/accounts/user")["hyper"]
+        waiting = node.call("POST", "/jobs", {"image": "busybox", "command": "true", "timeout": "30s"})["id"]
+        time.sleep(0.5)
+        assert node.call("GET", f"/jobs/{waiting}")["state"] == "queued"
+        begun = time.monotonic()
+        node.call("DELETE", f"/jobs/{waiting}")
+        job = node.finish(waiting)
+        assert job["outcome"] == "cancelled" and time.monotonic() - begun < 2, job
+        assert node.call("GET", "/accounts/user")["hyper"] == before
+    finally:
+        node.call("DELETE", f"/assets/{cpu}/release?lease={rest}")
+        node.call("DELETE", f"/jobs/{holder}")
+        node.finish(holder)
+
+
+def jobs_are_paid_by_accounts_named_by_id():
+    user = node.call("GET", "/accounts/user")["id"]
+    job = node.call("POST", f"/jobs?account={user}", {"image": "busybox", "command": "true", "timeout": "30s"})
+    assert node.finish(job["id"])["consumer"] == user
+    refused("HM_EINVAL", node.call, "POST", "/jobs?account=" + "u" * 33, {"image": "busybox", "command": "true"})
+
+
 def output_streams_while_it_runs():
     job = node.call("POST", "/jobs", {"image": "busybox", "command": "echo first; sleep 3; echo last", "timeout": "30s"})
     begun = time.monotonic()
@@ -163,7 +195,8 @@ if __name__ == "__main__":
             print(f"skip job: {reason}")
             raise SystemExit(0)
         run_cases([finished_job_is_settled_and_paid, exit_code_is_the_commands, command_not_found_is_said,
-                   timeout_ends_the_job_and_settles, cancel_ends_the_job_and_settles, output_streams_while_it_runs,
+                   timeout_ends_the_job_and_settles, cancel_ends_the_job_and_settles, cancel_while_it_waits_costs_nothing,
+                   jobs_are_paid_by_accounts_named_by_id, output_streams_while_it_runs,
                    inputs_and_outputs, same_bytes_same_result, many_at_once_never_oversubscribe,
                    too_large_is_refused_with_the_reason, unknown_image_is_refused_before_a_lease, price_limit_holds,
                    supply_is_conserved_and_the_chain_replays, nothing_is_left_behind])

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 """Document 004's REST over the real daemon: assets, leases, consensus, privacy, accounts, state proofs."""
+import contextlib
+import os
+import threading
 import time
 
 from daemon import Daemon, Refused, refused, run_cases, units
@@ -104,6 +107,110 @@ def blocks_and_transactions():
     refused("HM_ENOTFOUND", node.call, "GET", "/txs/" + "00" * 32)
 
 
+def many_at_once(count, call):
+    """Runs call(n) on threads of their own, all at once; gives what each returned, or its failure."""
+    results = [None] * count
+    gate = threading.Barrier(count)
+
+    def one(n):
+        gate.wait()
+        try:
+            results[n] = call(n)
+        except Exception as error:  # for the test to judge
+            results[n] = error
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def one_name_is_made_once():
+    made = many_at_once(8, lambda n: node.call("POST", "/accounts", {"name": "twin"}))
+    good = [answer for answer in made if isinstance(answer, dict)]
+    assert len(good) == 1, made
+    assert all(answer.problem["code"] == "HM_EEXIST" for answer in made if isinstance(answer, Refused)), made
+    assert node.call("GET", "/accounts/twin")["id"] == good[0]["id"]
+
+
+def first_acts_at_once_share_a_session():
+    account = node.call("POST", "/accounts", {"name": "hasty"})
+    node.call("POST", "/accounts/user/transfer", {"to": account["id"], "amount": "10"})
+    acts = many_at_once(12, lambda n: node.call("POST", "/accounts/hasty/transfer", {"to": "user", "amount": "0.1"}))
+    assert all(isinstance(act, dict) for act in acts), acts
+    assert len(node.call("GET", "/accounts/hasty")["sessions"]) == 1
+
+
+def revoked_sessions_are_replaced():
+    for name in ("user", "operator"):
+        key = node.call("GET", f"/accounts/{name}")["sessions"][-1]["key"]
+        node.call("POST", f"/accounts/{name}/sessions/revoke", {"session_key": key})
+        node.call("POST", f"/accounts/{name}/transfer", {"to": "user", "amount": "0.000000001"})
+        node.call("POST", "/accounts/user/transfer", {"to": "operator", "amount": "0.000000001"})
+        assert key not in [session["key"] for session in node.call("GET", f"/accounts/{name}")["sessions"]]
+
+
+def acts_name_accounts_by_id_too():
+    user = node.call("GET", "/accounts/user")["id"]
+    node.call("POST", f"/accounts/{user}/transfer", {"to": "operator", "amount": "0.000000001"})
+    stranger = "hm1" + "q" * 58
+    refused("HM_EPARSE", node.call, "POST", f"/accounts/{stranger}/transfer", {"to": "user", "amount": "1"})
+
+
+def longest_pages_are_given():
+    for path in ("/assets", "/leases", "/blocks", "/jobs", "/privacy/settings"):
+        assert "items" in node.call("GET", f"{path}?limit=1000"), path
+        refused("HM_ERANGE", node.call, "GET", f"{path}?limit=1001")
+    asset = node.call("GET", "/assets")["items"][0]["id"]
+    assert node.call("GET", f"/assets/{asset}/history?limit=1000")["items"]
+
+
+def cpu_capacity():
+    return sum(asset["capacity"] for asset in node.call("GET", "/assets?kind=cpu")["items"]
+               if not asset["hardware_id"].startswith("test-"))
+
+
+def hardware_changes_are_noticed():
+    cores = os.sched_getaffinity(node.process.pid)
+    if len(cores) < 2:
+        return "one core: its number cannot shrink"
+    full = cpu_capacity()
+
+    def narrow(to):
+        for thread in os.listdir(f"/proc/{node.process.pid}/task"):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), to)
+
+    def wait_for(right, seconds=6):
+        end = time.monotonic() + seconds
+        while not right(cpu_capacity()):
+            assert time.monotonic() < end, f"{cpu_capacity()} of {full} after {seconds} s"
+            time.sleep(0.1)
+
+    narrow({min(cores)})
+    try:
+        wait_for(lambda now: now < full)
+    finally:
+        narrow(cores)
+    wait_for(lambda now: now == full)
+    return None
+
+
+def hardware_given_away_costs_nothing():
+    node.call("POST", "/accounts", {"name": "heir"})
+    node.call("POST", "/accounts/user/transfer", {"to": "heir", "amount": "200"})
+    node.call("POST", "/accounts/heir/bond", {"amount": "100"})
+    mine = [asset for asset in node.call("GET", "/assets?kind=container")["items"]
+            if not asset["hardware_id"].startswith("test-")][0]["id"]
+    node.call("POST", f"/assets/{mine}/transfer", {"to": "heir"})
+    node.call("PUT", f"/assets/{mine}", {"capacity": 1})  # its new owner says otherwise than the machine
+    before = node.call("GET", "/consensus/status")["height"]
+    time.sleep(9)  # two looks at the hardware
+    assert node.call("GET", "/consensus/status")["height"] == before, "the node tries to change what is not its own"
+
+
 def hostile_bodies_are_refused():
     for body in ('{"kind":', '{"kind": "cpu", "kind": "cpu"}', "[" * 100_000, '{"capacity": 1e999}', '{"surprise": 1}'):
         try:
@@ -131,7 +238,10 @@ if __name__ == "__main__":
         run_cases([machine_is_registered, asset_life, shares_are_never_oversubscribed, lease_expires_by_itself,
                    ownership_is_the_owners, privacy_is_decided_in_the_ledger, proofs_are_checked_and_explained,
                    transfer_and_burn, state_proof_of_presence_and_absence, blocks_and_transactions,
-                   hostile_bodies_are_refused, metrics_and_contract_are_there, idle_makes_no_blocks])
+                   hostile_bodies_are_refused, metrics_and_contract_are_there, one_name_is_made_once,
+                   first_acts_at_once_share_a_session, revoked_sessions_are_replaced, acts_name_accounts_by_id_too,
+                   longest_pages_are_given, hardware_changes_are_noticed, hardware_given_away_costs_nothing,
+                   idle_makes_no_blocks])
     finally:
         try:
             node.stop()

@@ -24,7 +24,10 @@ def restart_keeps_the_chain():
         after = node.call("GET", "/node")
         for field in ("chain_id", "node_account"):
             assert before[field] == after[field], field
-        assert after["height"] == before["height"] and after["state_root"] == before["state_root"]
+        # hardware that changes meanwhile makes a block of its own; those that were there stay
+        assert after["height"] >= before["height"]
+        if before["height"] > 0:
+            assert node.call("GET", f"/blocks/{before['height']}")["hash"] == before["block_hash"]
         assert len(node.call("GET", "/accounts")["items"]) == 2
         assert node.stop() == 0
     finally:

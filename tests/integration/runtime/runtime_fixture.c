@@ -35,8 +35,10 @@ int fixture_open(struct fixture *fixture, const char *dir)
     } else {
         snprintf(fixture->dir, sizeof(fixture->dir), "%s/hm-runtime-XXXXXX",
                  base != NULL && base[0] == '/' ? base : "/tmp");
-        if (mkdtemp(fixture->dir) == NULL)
+        if (mkdtemp(fixture->dir) == NULL) {
+            printf("cannot make a folder %s\n", fixture->dir);
             return HM_EIO;
+        }
     }
     rc = crypto_setup(&error);
     snprintf(state, sizeof(state), "%s/state", fixture->dir);

@@ -35,5 +35,10 @@ void test_outputs(void **state);
 void test_outputs_never_escape(void **state);
 void test_never_started(void **state);
 void test_hostile_requests(void **state);
+void test_gpu_is_handed_over(void **state);
+void test_gpu_without_user_namespace(void **state);
+void test_gpu_other_devices_stay_shut(void **state);
+void test_gpu_hooks(void **state);
+void test_gpu_refusals(void **state);
 
 #endif

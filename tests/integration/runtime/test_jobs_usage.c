@@ -21,6 +21,13 @@ static bool has_disk(void)
     return fixture.machine.limit_io && stat(fixture.dir, &info) == 0 && major(info.st_dev) != 0;
 }
 
+/* Direct, so that v1 throttles it too; not every tmpfs can. */
+static const char *write_script(void)
+{
+    return has_disk() ? "dd if=/dev/zero of=/var/data bs=1M count=12 oflag=direct"
+                      : "dd if=/dev/zero of=/var/data bs=1M count=12";
+}
+
 static bool has_warning(const struct fixture_job *job, const char *words)
 {
     for (size_t i = 0; i < job->result.warning_count; i++) {
@@ -34,11 +41,13 @@ void test_usage(void **state)
 {
     const Hypermesh__JobUsage *usage;
     struct fixture_job job;
+    char script[160];
 
     (void)state;
-    fixture_job(&fixture, &job,
-                "head -c 30000000 /dev/zero | tail -c 30000000 | wc -c; "
-                "dd if=/dev/zero of=/var/data bs=1M count=12 oflag=direct 2>/dev/null");
+    snprintf(script, sizeof(script),
+             "head -c 30000000 /dev/zero | tail -c 30000000 | wc -c; %s 2>/dev/null",
+             write_script());
+    fixture_job(&fixture, &job, script);
     run_ok(&job);
     assert_outcome(&job, FINISHED);
     usage = &job.result.usage;
@@ -69,8 +78,7 @@ void test_io_limit(void **state)
     struct fixture_job job;
 
     (void)state;
-    fixture_job(&fixture, &job,
-                "dd if=/dev/zero of=/var/data bs=1M count=12 oflag=direct 2>/dev/null");
+    fixture_job(&fixture, &job, write_script());
     job.limits.io_write_bps = 4 * MIB;
     run_ok(&job);
     assert_outcome(&job, FINISHED);
@@ -98,6 +106,6 @@ void test_cpu_set(void **state)
     if (!has_warning(&job, "CPU set does not hold"))
         assert_string_equal(value, "0");
     else
-        assert_int_equal(fixture.machine.cgroup, RUNTIME_CGROUP_NONE);
+        assert_false(fixture.machine.limit_cpu);
     fixture_job_release(&job);
 }

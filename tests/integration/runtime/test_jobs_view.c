@@ -191,5 +191,5 @@ void test_hostile_requests(void **state)
     assert_int_equal(fixture_run(&fixture, &job), HM_EINVAL);
     fixture_job(&fixture, &job, "true");
     job.limits.gpu_milli = 500;
-    assert_int_equal(fixture_run(&fixture, &job), HM_EUNSUPPORTED);
+    assert_int_equal(fixture_run(&fixture, &job), HM_EINVAL);
 }

@@ -187,6 +187,25 @@ static void test_too_many_connections(void **state)
     assert_int_equal(place_get(place, "/node", NULL), 200);
 }
 
+/* Anybody on this machine may connect to the TCP port; it must not keep the owner out. */
+static void test_strangers_do_not_keep_the_owner_out(void **state)
+{
+    struct place *place = *state;
+    struct http strangers[12];
+
+    api_server_close(place->server);
+    place->options.connections = 8;
+    assert_int_equal(api_server_open(&place->options, &place->server, NULL), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(strangers); i++) {
+        assert_true(http_open_tcp(&strangers[i], place_listening(place)));
+        assert_true(http_send(&strangers[i], "GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"));
+    }
+    assert_true(place_metrics_say(place, "hypermesh_http_connections 13\n"));
+    assert_int_equal(place_get(place, "/node", NULL), 200);
+    for (size_t i = 0; i < HM_COUNT_OF(strangers); i++)
+        http_close(&strangers[i]);
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 static void test_announced_body_too_long(void **state)
@@ -418,6 +437,7 @@ int main(void)
         TEST(test_many_at_once),
         TEST(test_blocked_acts_do_not_block_others),
         TEST(test_too_many_connections),
+        TEST(test_strangers_do_not_keep_the_owner_out),
         TEST(test_announced_body_too_long),
         TEST(test_chunked_bodies),
         TEST(test_long_heads),

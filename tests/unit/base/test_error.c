@@ -21,9 +21,11 @@ static void test_fail_fills(void **state)
     assert_int_equal(hm_fail_errno(&error, HM_EIO, "cannot write %s", "f"), HM_EIO);
     assert_string_equal(error.text, "cannot write f: No space left on device");
     assert_int_equal(errno, ENOSPC);
-    assert_int_equal(hm_error_prefix(&error, "file %d", 3), HM_EIO);
+    assert_int_equal(hm_error_prefix(&error, HM_EIO, "file %d", 3), HM_EIO);
     assert_string_equal(error.text, "file 3: cannot write f: No space left on device");
+    assert_int_equal(error.code, HM_EIO);
     assert_int_equal(hm_fail(NULL, HM_EPERM, "nobody listens"), HM_EPERM);
+    assert_int_equal(hm_error_prefix(NULL, HM_EPERM, "nobody listens"), HM_EPERM);
     assert_int_equal(hm_fail(&error, HM_EBUSY, "again: %s", error.text), HM_EBUSY);
     assert_string_equal(error.text, "again: file 3: cannot write f: No space left on device");
     (void)hm_fail(&error, HM_EINVAL, "two\nlines\x1b[31m");
@@ -43,7 +45,7 @@ static void test_long_text_is_cut_between_characters(void **state)
         (void)hm_fail(&error, HM_EINVAL, "%s", text);
         assert_true(strlen(error.text) >= HM_ERROR_TEXT_BYTES - 4);
         assert_true(hm_utf8_valid(error.text, strlen(error.text)));
-        (void)hm_error_prefix(&error, "%s", text);
+        (void)hm_error_prefix(&error, HM_EINVAL, "%s", text);
         assert_true(hm_utf8_valid(error.text, strlen(error.text)));
     }
 }

@@ -164,6 +164,63 @@ static void a_failed_transaction_is_an_answer_in_a_block(void **state)
     assert_true(bad->receipt.text[0] != '\0');
 }
 
+/* Whoever signs may send any number that do not follow his presence: they cost nothing, so they get nothing,
+ * neither room in a block nor a block of their own. The others of the batch do not suffer. */
+static void what_is_refused_for_nothing_is_not_kept(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__BlockRecord *record;
+    struct engine_answer *stale[3];
+    struct engine_answer *good[2];
+    struct engine_status status;
+    struct ledger_info before;
+    struct ledger_info after;
+    struct ledger_view *view;
+    struct hm_slice bytes;
+
+    (void)state;
+    engine_fixture_start(&fix);
+    assert_int_equal(ledger_info(fix.chain.ledger, &before, NULL), 0);
+    engine_fixture_gate(&fix, true);
+    engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ERIN));
+    engine_fixture_wait_at_gate(&fix);
+    fix.chain.people[ALICE].presence[0] ^= 1;
+    stale[0] = engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE));
+    good[0] = engine_fixture_submit(&fix, engine_fixture_transfer(&fix, BOB));
+    stale[1] = engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE));
+    good[1] = engine_fixture_submit(&fix, engine_fixture_transfer(&fix, BOB));
+    engine_fixture_gate(&fix, false);
+    engine_fixture_wait_answers(&fix, 5);
+    engine_fixture_wait_blocks(&fix, 2);
+    stale[2] = engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE)); /* alone */
+    engine_fixture_wait_answers(&fix, 6);
+
+    for (size_t i = 0; i < HM_COUNT_OF(good); i++) {
+        engine_fixture_expect_good(good[i]);
+        assert_int_equal(good[i]->receipt.block.height, before.height + 2);
+        assert_int_equal(good[i]->receipt.block.txs, 2);
+    }
+    for (size_t i = 0; i < HM_COUNT_OF(stale); i++) {
+        assert_int_equal(stale[i]->calls, 1);
+        assert_int_equal(stale[i]->receipt.code, HM_EPROOF_TIME);
+        assert_int_equal(stale[i]->receipt.fee, 0);
+        assert_int_equal(stale[i]->receipt.block.height, before.height + (i < 2 ? 1 : 2));
+    }
+    assert_int_equal(ledger_info(fix.chain.ledger, &after, NULL), 0);
+    assert_int_equal(after.height, before.height + 2);
+    engine_get_status(fix.engine, &status);
+    assert_int_equal(status.blocks, 2);
+    assert_int_equal(status.txs, 3);
+    assert_false(status.failed);
+    hm_arena_init(&arena, 0);
+    assert_int_equal(ledger_view_open(fix.chain.ledger, &view, NULL), 0);
+    assert_int_equal(ledger_view_block(view, after.height, &arena, &bytes, &record, NULL), 0);
+    assert_int_equal(record->n_results, 2);
+    assert_int_equal(ledger_view_tx(view, stale[0]->receipt.digest, &arena, NULL, NULL, NULL, NULL),
+                     HM_ENOTFOUND);
+    ledger_view_close(view);
+}
+
 static void receipts_hold_what_was_created(void **state)
 {
     uint8_t id[32];
@@ -280,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_a_batch_waits_for_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_transaction_is_an_answer_in_a_block, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_refused_for_nothing_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(receipts_hold_what_was_created, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_is_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(the_queue_has_a_limit_in_bytes, setup, teardown),

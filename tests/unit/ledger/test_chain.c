@@ -279,12 +279,42 @@ static void damage(unsigned table, struct hm_slice key, size_t at, const char *w
     assert_int_equal(store_commit(txn, NULL), 0);
 }
 
+/* Says that the signer of a block's first transaction had another bond than he had; gives its digest. */
+static struct hm_slice facts_damage(uint64_t height)
+{
+    Hypermesh__BlockRecord *record;
+    struct ledger_view *view;
+    struct store_txn *txn;
+    struct hm_slice packed;
+    struct hm_slice block;
+    uint8_t key[8];
+
+    hm_put_be64(key, height);
+    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    assert_int_equal(ledger_view_block(view, height, &fix.arena, &block, &record, NULL), 0);
+    ledger_view_close(view);
+    for (int turn = 0; turn < 2; turn++) {
+        record->results[0]->facts->bonded ^= 1;
+        packed = fixture_pack(&fix, &record->base);
+        assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
+        assert_int_equal(store_put(txn, LEDGER_TABLE_RECORD, hm_slice_of(key, 8), packed, NULL), 0);
+        assert_int_equal(store_commit(txn, NULL), 0);
+        assert_int_equal(replay(NULL, NULL), turn == 0 ? HM_ECORRUPT : 0);
+        if (turn == 0 && !strstr(fix.error.text, "block 3: applying it again gives other results"))
+            fail_msg("%s", fix.error.text);
+    }
+    return wire_slice(record->results[0]->digest);
+}
+
 static void test_replay_damage(void **state)
 {
     uint8_t height[8];
     uint8_t account[33] = {LEDGER_KEY_ACCOUNT};
+    uint8_t history[40] = {0}; /* the account's first transaction */
+    uint8_t hash[9] = {0}; /* of block 0 */
     const uint8_t supply = LEDGER_KEY_SUPPLY;
     struct ledger_view *view;
+    struct hm_slice digest;
     struct hm_slice block;
     struct hm_slice key;
 
@@ -300,6 +330,13 @@ static void test_replay_damage(void **state)
     /* In a record: hash (bytes 2..33), then the root. */
     damage(LEDGER_TABLE_RECORD, key, 10, "block 3: its hash");
     damage(LEDGER_TABLE_RECORD, key, 40, "block 3: applying it again gives another state root");
+    /* What a result's proofs are shown from, and the indexes that lead to it. */
+    digest = facts_damage(3);
+    memcpy(history, fix.people[CAROL].id, 32);
+    damage(LEDGER_TABLE_HISTORY, hm_slice_of(history, sizeof history), 1, "history table");
+    damage(LEDGER_TABLE_TX, digest, 1, "tx table");
+    hash[0] = 'h';
+    damage(LEDGER_TABLE_META, hm_slice_of(hash, sizeof hash), 3, "meta table");
     memcpy(account + 1, fix.people[CAROL].id, 32);
     damage(LEDGER_TABLE_STATE, hm_slice_of(account, sizeof account), 3, "state table");
     damage(LEDGER_TABLE_STATE, hm_slice_of(&supply, 1), 3, "state table");

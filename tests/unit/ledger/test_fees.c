@@ -149,7 +149,7 @@ static void test_map(void **state)
 
     (void)state;
     hm_arena_init(&arena, 0);
-    ledger_map_init(&map, &arena);
+    ledger_map_init(&map, &arena, NULL);
     assert_null(ledger_map_find(&map, hm_slice_str("none")));
     for (size_t i = 0; i < 5000; i++) {
         (void)snprintf(key, sizeof key, "key %zu", i);

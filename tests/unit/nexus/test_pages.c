@@ -40,7 +40,7 @@ static char *section(struct hm_buf *pages, const char *title, struct hm_arena *a
         return NULL;
     begin += strlen(heading);
     end = strstr(begin, "\n#");
-    return hm_arena_dup(arena, begin, end ? (size_t)(end - begin) + 1 : strlen(begin) + 1);
+    return hm_arena_printf(arena, "%.*s", end ? (int)(end - begin) + 1 : (int)strlen(begin), begin);
 }
 
 static void check_options(char *text, const char *title, const struct nexus_option *options,

@@ -151,16 +151,27 @@ static void test_limits(void **state)
     assert_int_equal(limits.cpu_quota_us, 50000);
     assert_int_equal(limits.memory_bytes, UINT64_C(32) << 20); /* the lease's word counts */
     assert_string_equal(limits.cpuset, "0-1,3");
+    spec.pids = 20;
+    lease.pids = 512;
+    lease.memory_bytes = UINT64_C(96) << 20;
+    assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), 0);
+    assert_int_equal(limits.pids,
+                     20); /* less than the lease allows, because the job asks for less */
+    assert_int_equal(limits.memory_bytes, UINT64_C(64) << 20);
+    spec.pids = 1000;
+    assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), 0);
+    assert_int_equal(limits.pids, 512);
     lease.cpuset = (char *)(uintptr_t)("0\n1");
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
     lease.cpuset = (char *)(uintptr_t)("");
     lease.memory_bytes = 4096;
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
+    spec.memory_bytes = 0;
     lease.memory_bytes = UINT64_MAX;
     assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
     lease.memory_bytes = 0;
-    lease.gpu_milli = 100;
-    assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EUNSUPPORTED);
+    lease.gpu_milli = 100; /* of no GPU */
+    assert_int_equal(runtime_limits_of(&spec, &lease, &limits, NULL), HM_EINVAL);
 }
 
 int main(void)

@@ -1,0 +1,111 @@
+#include "node_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define READY_SECONDS 60
+
+static uint64_t moved_wall_ms(void *ctx)
+{
+    struct node_fixture *fixture = ctx;
+
+    return hm_wall_ms(hm_clock_system()) + atomic_load(&fixture->ahead_ms);
+}
+
+static uint64_t real_mono_ns(void *ctx)
+{
+    (void)ctx;
+    return hm_mono_ns(hm_clock_system());
+}
+
+void node_fixture_wait_ready(struct node *node)
+{
+    const struct timespec nap = {.tv_nsec = 5000000};
+
+    for (int i = 0; i < READY_SECONDS * 200 && !atomic_load(&node->ready); i++) {
+        assert_null(node_failure(node));
+        nanosleep(&nap, NULL);
+    }
+    assert_true(atomic_load(&node->ready));
+}
+
+static void start(struct node_fixture *fixture)
+{
+    struct hm_error error = {0};
+
+    if (node_start(&fixture->options, &fixture->node, &error) != 0)
+        fail_msg("%s", error.text);
+    node_fixture_wait_ready(fixture->node);
+}
+
+int node_fixture_setup(void **state)
+{
+    struct node_fixture *fixture = hm_calloc(1, sizeof(*fixture));
+
+    if (fixture == NULL)
+        return -1;
+    memcpy(fixture->folder, "/tmp/hm-node-XXXXXX", sizeof("/tmp/hm-node-XXXXXX"));
+    if (mkdtemp(fixture->folder) == NULL)
+        return -1;
+    hm_log_setup(-1, HM_LOG_ERROR, false);
+    fixture->clock = (struct hm_clock){moved_wall_ms, real_mono_ns, fixture};
+    fixture->options = (struct node_options){.data_dir = fixture->folder,
+                                             .listen = "",
+                                             .plot_bytes = UINT64_C(64) << 10,
+                                             .clock = &fixture->clock,
+                                             .random = hm_random_system()};
+    *state = fixture;
+    start(fixture);
+    return 0;
+}
+
+int node_fixture_teardown(void **state)
+{
+    struct node_fixture *fixture = *state;
+
+    node_stop(fixture->node);
+    (void)hm_remove_tree(fixture->folder, NULL);
+    hm_free(fixture);
+    return 0;
+}
+
+void node_fixture_restart(struct node_fixture *fixture)
+{
+    node_stop(fixture->node);
+    fixture->node = NULL;
+    start(fixture);
+}
+
+int node_fixture_transfer(struct node *node, const char *from, const char *to,
+                          struct hm_error *error)
+{
+    Hypermesh__Transfer transfer = HYPERMESH__TRANSFER__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    Hypermesh__Operation *ops[] = {&op};
+    uint8_t id[WIRE_ID_BYTES];
+    int rc = node_wallet_resolve(node, to, id, error);
+
+    if (rc != 0)
+        return rc;
+    transfer.to = wire_bytes(id, sizeof(id));
+    transfer.amount = 1;
+    transfer.token = HYPERMESH__TOKEN__HYPER;
+    op.op_case = HYPERMESH__OPERATION__OP_TRANSFER;
+    op.transfer = &transfer;
+    return node_wallet_submit(node, from, ops, 1, NULL, error);
+}
+
+Hypermesh__Account *node_fixture_account(struct node *node, const char *name,
+                                         struct hm_arena *arena)
+{
+    Hypermesh__Account *account = NULL;
+    struct ledger_view *view;
+    uint8_t id[WIRE_ID_BYTES];
+
+    assert_int_equal(node_wallet_resolve(node, name, id, NULL), 0);
+    assert_int_equal(ledger_view_open(node->ledger, &view, NULL), 0);
+    assert_int_equal(ledger_view_account(view, id, arena, &account, NULL), 0);
+    ledger_view_close(view);
+    return account;
+}

@@ -1,0 +1,149 @@
+/* The table of jobs: ids, how many are kept, waiting, what a restart makes of those that did not end. */
+#include "node_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node_job.h"
+
+#define HOUR_MS UINT64_C(3600000)
+
+/* Asks for more than any machine has, so it ends without a lease. */
+static void create_hopeless(struct node *node, char id[NODE_JOB_ID_CHARS + 1])
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
+    char *command[] = {(char *)(uintptr_t) "true"};
+    Hypermesh__JobRecord *record;
+    struct hm_error error = {0};
+
+    hm_arena_init(&arena, 0);
+    spec.image = (char *)(uintptr_t) "none";
+    spec.n_command = 1;
+    spec.command = command;
+    spec.cpu_milli = 4000000000;
+    spec.memory_bytes = spec.storage_bytes = 1 << 20;
+    spec.pids = 1;
+    spec.timeout_ms = 1000;
+    if (node_job_create(node, &spec, NODE_USER, &arena, &record, &error) != 0)
+        fail_msg("%s", error.text);
+    memcpy(id, record->id, NODE_JOB_ID_CHARS + 1);
+}
+
+static void wait_done(struct node *node, const char *id, struct hm_arena *arena,
+                      Hypermesh__JobRecord **record)
+{
+    for (int i = 0; i < 600; i++) {
+        hm_arena_clear(arena);
+        assert_int_equal(node_job_get(node, id, arena, record, NULL), 0);
+        if ((*record)->state == HYPERMESH__JOB_STATE__JOB_DONE)
+            return;
+        node_job_wait(node, id, (*record)->state, UINT64_MAX, 100);
+    }
+    fail_msg("job %s does not end", id);
+}
+
+static void test_ids_rise_though_the_clock_goes_back(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    char first[NODE_JOB_ID_CHARS + 1], second[NODE_JOB_ID_CHARS + 1];
+    Hypermesh__JobRecord *record;
+
+    hm_arena_init(&arena, 0);
+    fixture->ahead_ms = HOUR_MS;
+    create_hopeless(fixture->node, first);
+    wait_done(fixture->node, first, &arena, &record);
+    assert_int_equal(record->outcome, HYPERMESH__JOB_OUTCOME__FAILED);
+    assert_non_null(strstr(record->reason, "cpu"));
+    fixture->ahead_ms = 0;
+    node_fixture_restart(fixture);
+    create_hopeless(fixture->node, second);
+    assert_true(strcmp(second, first) > 0);
+    wait_done(fixture->node, second, &arena, &record);
+    wait_done(fixture->node, first, &arena, &record);
+}
+
+/* NODE_JOBS_KEPT_MAX records; the oldest are of jobs that have not ended. */
+static void write_records(struct node *node, size_t live)
+{
+    for (size_t i = 0; i < NODE_JOBS_KEPT_MAX; i++) {
+        Hypermesh__JobRecord record = HYPERMESH__JOB_RECORD__INIT;
+        char id[NODE_JOB_ID_CHARS + 1];
+
+        (void)snprintf(id, sizeof(id), "j%012zx", i + 1);
+        record.id = id;
+        record.state = i < live ? HYPERMESH__JOB_STATE__JOB_RUNNING
+                                : HYPERMESH__JOB_STATE__JOB_DONE;
+        assert_int_equal(node_job_write(node, &record, NULL), 0);
+    }
+}
+
+static Hypermesh__JobState state_of(struct node *node, const char *id)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__JobRecord *record;
+
+    hm_arena_init(&arena, 0);
+    return node_job_get(node, id, &arena, &record, NULL) == 0 ? record->state
+                                                              : HYPERMESH__JOB_STATE__JOB_NONE;
+}
+
+static void test_old_jobs_go_but_not_those_that_live(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__JobRecord *record;
+    char id[NODE_JOB_ID_CHARS + 1];
+    struct store_stats stats;
+
+    hm_arena_init(&arena, 0);
+    write_records(fixture->node, 2);
+    for (int i = 0; i < 3; i++) {
+        create_hopeless(fixture->node, id);
+        wait_done(fixture->node, id, &arena, &record);
+    }
+    assert_int_equal(store_stats(fixture->node->jobs.store, &stats, NULL), 0);
+    assert_int_equal(stats.entries[NODE_JOB_STORE_TABLE], NODE_JOBS_KEPT_MAX);
+    assert_int_equal(state_of(fixture->node, "j000000000001"), HYPERMESH__JOB_STATE__JOB_RUNNING);
+    assert_int_equal(state_of(fixture->node, "j000000000003"), HYPERMESH__JOB_STATE__JOB_NONE);
+    node_fixture_restart(fixture);
+    assert_int_equal(state_of(fixture->node, "j000000000001"), HYPERMESH__JOB_STATE__JOB_DONE);
+    assert_int_equal(state_of(fixture->node, "j000000000002"), HYPERMESH__JOB_STATE__JOB_DONE);
+}
+
+/* One damaged record hides neither the others nor keeps the node from starting. */
+static void test_a_damaged_record_stands_alone(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__JobRecord **records;
+    struct store_txn *txn;
+    char id[NODE_JOB_ID_CHARS + 1];
+    size_t count;
+
+    hm_arena_init(&arena, 0);
+    create_hopeless(fixture->node, id);
+    assert_int_equal(store_begin_write(fixture->node->jobs.store, &txn, NULL), 0);
+    assert_int_equal(store_put(txn, NODE_JOB_STORE_TABLE, hm_slice_str("j000000000001"),
+                               hm_slice_str("\xff\xff\xff"), NULL),
+                     0);
+    assert_int_equal(store_commit(txn, NULL), 0);
+    node_fixture_restart(fixture);
+    assert_int_equal(node_job_list(fixture->node, NULL, 10, &arena, &records, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_string_equal(records[0]->id, id);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, node_fixture_setup, node_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_ids_rise_though_the_clock_goes_back),
+        TEST(test_old_jobs_go_but_not_those_that_live),
+        TEST(test_a_damaged_record_stands_alone),
+    };
+
+    return cmocka_run_group_tests_name("node_jobs", tests, NULL, NULL);
+}
