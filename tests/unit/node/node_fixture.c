@@ -39,7 +39,7 @@ static void start(struct node_fixture *fixture)
     node_fixture_wait_ready(fixture->node);
 }
 
-int node_fixture_setup(void **state)
+static int setup(void **state, uint64_t ahead_ms)
 {
     struct node_fixture *fixture = hm_calloc(1, sizeof(*fixture));
 
@@ -49,6 +49,7 @@ int node_fixture_setup(void **state)
     if (mkdtemp(fixture->folder) == NULL)
         return -1;
     hm_log_setup(-1, HM_LOG_ERROR, false);
+    fixture->ahead_ms = ahead_ms;
     fixture->clock = (struct hm_clock){moved_wall_ms, real_mono_ns, fixture};
     fixture->options = (struct node_options){.data_dir = fixture->folder,
                                              .listen = "",
@@ -58,6 +59,16 @@ int node_fixture_setup(void **state)
     *state = fixture;
     start(fixture);
     return 0;
+}
+
+int node_fixture_setup(void **state)
+{
+    return setup(state, 0);
+}
+
+int node_fixture_setup_behind(void **state)
+{
+    return setup(state, (uint64_t)0 - NODE_FIXTURE_BEHIND_MS);
 }
 
 int node_fixture_teardown(void **state)

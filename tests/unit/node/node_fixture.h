@@ -23,6 +23,9 @@ struct node_fixture {
 
 /* cmocka fixtures: *state is a struct node_fixture whose node is ready. */
 int node_fixture_setup(void **state);
+/* As setup; the node's clock is behind the machine's from the start. */
+#define NODE_FIXTURE_BEHIND_MS UINT64_C(30000)
+int node_fixture_setup_behind(void **state);
 int node_fixture_teardown(void **state);
 /* Stops the node and starts it again. */
 void node_fixture_restart(struct node_fixture *fixture);

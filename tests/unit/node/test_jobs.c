@@ -67,7 +67,11 @@ static void test_ids_rise_though_the_clock_goes_back(void **state)
 /* NODE_JOBS_KEPT_MAX records; the oldest are of jobs that have not ended. */
 static void write_records(struct node *node, size_t live)
 {
+    struct store_txn *txn;
+
+    assert_int_equal(store_begin_write(node->jobs.store, &txn, NULL), 0);
     for (size_t i = 0; i < NODE_JOBS_KEPT_MAX; i++) {
+        HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
         Hypermesh__JobRecord record = HYPERMESH__JOB_RECORD__INIT;
         char id[NODE_JOB_ID_CHARS + 1];
 
@@ -75,8 +79,11 @@ static void write_records(struct node *node, size_t live)
         record.id = id;
         record.state = i < live ? HYPERMESH__JOB_STATE__JOB_RUNNING
                                 : HYPERMESH__JOB_STATE__JOB_DONE;
-        assert_int_equal(node_job_write(node, &record, NULL), 0);
+        assert_int_equal(wire_pack(&record.base, &bytes), 0);
+        assert_int_equal(
+            store_put(txn, NODE_JOB_STORE_TABLE, hm_slice_str(id), hm_buf_slice(&bytes), NULL), 0);
     }
+    assert_int_equal(store_commit(txn, NULL), 0);
 }
 
 static Hypermesh__JobState state_of(struct node *node, const char *id)
@@ -135,6 +142,45 @@ static void test_a_damaged_record_stands_alone(void **state)
     assert_string_equal(records[0]->id, id);
 }
 
+/* The machine's clock says that the lease is over, as it would after a start that took that long. */
+static void test_a_job_ends_with_its_lease(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
+    char *command[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "60"};
+    Hypermesh__JobRecord *record;
+    struct runtime_image image;
+    struct hm_error error = {0};
+    Hypermesh__Lease *lease;
+    struct ledger_view *view;
+
+    hm_arena_init(&arena, 0);
+    if (!fixture->node->machine_known ||
+        runtime_image_build_base(fixture->node->images, NULL, &image, &error) != 0) {
+        print_message("no container runtime or busybox here %s\n", error.text);
+        skip();
+    }
+    spec.image = (char *)(uintptr_t) "busybox";
+    spec.n_command = 2;
+    spec.command = command;
+    spec.cpu_milli = 100;
+    spec.memory_bytes = 32 << 20;
+    spec.storage_bytes = 1 << 20;
+    spec.pids = 16;
+    spec.timeout_ms = NODE_FIXTURE_BEHIND_MS - 20000;
+    assert_int_equal(node_job_create(fixture->node, &spec, NODE_USER, &arena, &record, &error), 0);
+    char id[NODE_JOB_ID_CHARS + 1];
+    memcpy(id, record->id, sizeof(id));
+    wait_done(fixture->node, id, &arena, &record);
+    assert_int_equal(record->outcome, HYPERMESH__JOB_OUTCOME__TIMED_OUT);
+    assert_non_null(strstr(record->reason, "lease"));
+    assert_int_equal(ledger_view_open(fixture->node->ledger, &view, NULL), 0);
+    assert_int_equal(ledger_view_lease(view, record->lease.data, &arena, &lease, NULL), 0);
+    ledger_view_close(view);
+    assert_int_equal(lease->state, HYPERMESH__LEASE_STATE__LEASE_SETTLED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, node_fixture_setup, node_fixture_teardown)
 
 int main(void)
@@ -143,6 +189,8 @@ int main(void)
         TEST(test_ids_rise_though_the_clock_goes_back),
         TEST(test_old_jobs_go_but_not_those_that_live),
         TEST(test_a_damaged_record_stands_alone),
+        cmocka_unit_test_setup_teardown(test_a_job_ends_with_its_lease, node_fixture_setup_behind,
+                                        node_fixture_teardown),
     };
 
     return cmocka_run_group_tests_name("node_jobs", tests, NULL, NULL);
