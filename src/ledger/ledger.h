@@ -142,7 +142,7 @@ int ledger_view_supply(struct ledger_view *view, struct hm_arena *arena, Hyperme
 
 /* Pages in id order: up to limit messages after `after` (32 bytes, or NULL for the first); HM_ELIMIT
  * when limit is over LEDGER_PAGE_MAX. Filters: NULL or 0 means any. */
-#define LEDGER_PAGE_MAX 1000
+#define LEDGER_PAGE_MAX 1024
 struct ledger_asset_filter {
     const uint8_t *owner; /* 32 bytes or NULL */
     Hypermesh__AssetKind kind;

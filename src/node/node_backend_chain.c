@@ -3,102 +3,6 @@
 
 #include "node_private.h"
 
-/* --- pages that are longer than the ledger's --------------------------------------------------------------------- */
-
-/* Grows by doubling, in the arena: most lists are short. */
-static int node_page_join(struct hm_arena *arena, void ***list, size_t *room, size_t count,
-                          void *const *more, size_t more_count, struct hm_error *error)
-{
-    if (count + more_count > *room) {
-        size_t size = (count + more_count) * 2;
-        void **longer = hm_arena_alloc(arena, size * sizeof(*longer));
-
-        if (longer == NULL)
-            return hm_fail(error, HM_ENOMEM, "no memory for a list of %zu", count + more_count);
-        if (count > 0)
-            memcpy(longer, *list, count * sizeof(*longer));
-        *list = longer;
-        *room = size;
-    }
-    if (more_count > 0)
-        memcpy(*list + count, more, more_count * sizeof(*more));
-    return 0;
-}
-
-static size_t node_page_size(size_t limit, size_t found)
-{
-    return limit - found < LEDGER_PAGE_MAX ? limit - found : LEDGER_PAGE_MAX;
-}
-
-int node_assets_read(struct ledger_view *view, const struct ledger_asset_filter *filter,
-                     const uint8_t *after, size_t limit, struct hm_arena *arena,
-                     Hypermesh__Asset ***out, size_t *count, struct hm_error *error)
-{
-    size_t found = 0, room = 0, got, wanted;
-    Hypermesh__Asset **page;
-    void **list = NULL;
-
-    do {
-        wanted = node_page_size(limit, found);
-        int rc = ledger_view_assets(view, filter, after, wanted, arena, &page, &got, error);
-        if (rc == 0)
-            rc = node_page_join(arena, &list, &room, found, (void **)page, got, error);
-        if (rc != 0)
-            return rc;
-        found += got;
-        after = got > 0 ? page[got - 1]->id.data : NULL;
-    } while (got == wanted && found < limit);
-    *out = (Hypermesh__Asset **)list;
-    *count = found;
-    return 0;
-}
-
-static int node_leases_read(struct ledger_view *view, const struct ledger_lease_filter *filter,
-                            const uint8_t *after, size_t limit, struct hm_arena *arena,
-                            Hypermesh__Lease ***out, size_t *count, struct hm_error *error)
-{
-    size_t found = 0, room = 0, got, wanted;
-    Hypermesh__Lease **page;
-    void **list = NULL;
-
-    do {
-        wanted = node_page_size(limit, found);
-        int rc = ledger_view_leases(view, filter, after, wanted, arena, &page, &got, error);
-        if (rc == 0)
-            rc = node_page_join(arena, &list, &room, found, (void **)page, got, error);
-        if (rc != 0)
-            return rc;
-        found += got;
-        after = got > 0 ? page[got - 1]->id.data : NULL;
-    } while (got == wanted && found < limit);
-    *out = (Hypermesh__Lease **)list;
-    *count = found;
-    return 0;
-}
-
-static int node_events_read(struct ledger_view *view, const uint8_t id[WIRE_ID_BYTES],
-                            uint64_t from, size_t limit, struct hm_arena *arena,
-                            Hypermesh__AssetEvent ***out, size_t *count, struct hm_error *error)
-{
-    size_t found = 0, room = 0, got, wanted;
-    Hypermesh__AssetEvent **page;
-    void **list = NULL;
-
-    do {
-        wanted = node_page_size(limit, found);
-        int rc = ledger_view_asset_history(view, id, from + found, wanted, arena, &page, &got,
-                                           error);
-        if (rc == 0)
-            rc = node_page_join(arena, &list, &room, found, (void **)page, got, error);
-        if (rc != 0)
-            return rc;
-        found += got;
-    } while (got == wanted && found < limit);
-    *out = (Hypermesh__AssetEvent **)list;
-    *count = found;
-    return 0;
-}
-
 /* --- assets and leases ------------------------------------------------------------------------------------------- */
 
 static int node_assets(void *ctx, const char *owner, Hypermesh__AssetKind kind, bool with_retired,
@@ -118,7 +22,7 @@ static int node_assets(void *ctx, const char *owner, Hypermesh__AssetKind kind, 
         filter.owner = id;
     }
     if (rc == 0)
-        rc = node_assets_read(view, &filter, page->after, page->limit, arena, out, count, error);
+        rc = ledger_view_assets(view, &filter, page->after, page->limit, arena, out, count, error);
     ledger_view_close(view);
     return rc;
 }
@@ -150,7 +54,7 @@ static int node_asset_history(void *ctx, const uint8_t id[32], uint64_t from, si
 
     if (rc != 0)
         return rc;
-    rc = node_events_read(view, id, from, limit, arena, out, count, error);
+    rc = ledger_view_asset_history(view, id, from, limit, arena, out, count, error);
     ledger_view_close(view);
     return rc;
 }
@@ -171,7 +75,7 @@ static int node_leases(void *ctx, const char *party, const uint8_t *asset, bool 
         filter.party = id;
     }
     if (rc == 0)
-        rc = node_leases_read(view, &filter, page->after, page->limit, arena, out, count, error);
+        rc = ledger_view_leases(view, &filter, page->after, page->limit, arena, out, count, error);
     ledger_view_close(view);
     return rc;
 }

@@ -29,6 +29,41 @@ static int node_share_for(const Hypermesh__Asset *asset, uint64_t amount, uint32
     return adapter->share_for(asset, amount, share_ppm, error);
 }
 
+/* Every active asset, page by page; one more than placement takes is enough for it to refuse. */
+static int node_assets_all(struct ledger_view *view, struct hm_arena *arena,
+                           Hypermesh__Asset ***out, size_t *count, struct hm_error *error)
+{
+    const struct ledger_asset_filter filter = {0};
+    Hypermesh__Asset **list = NULL, **page;
+    const uint8_t *after = NULL;
+    size_t found = 0, room = 0, got;
+
+    do {
+        int rc = ledger_view_assets(view, &filter, after, LEDGER_PAGE_MAX, arena, &page, &got,
+                                    error);
+        if (rc != 0)
+            return rc;
+        if (found + got > room) { /* in the arena: doubling keeps what is left behind small */
+            Hypermesh__Asset **longer;
+
+            room = (found + got) * 2;
+            longer = hm_arena_alloc(arena, room * sizeof(*longer) + 1);
+            if (longer == NULL)
+                return hm_fail(error, HM_ENOMEM, "no memory for a list of %zu assets", found + got);
+            if (found > 0)
+                memcpy(longer, list, found * sizeof(*longer));
+            list = longer;
+        }
+        if (got > 0)
+            memcpy(list + found, page, got * sizeof(*page));
+        found += got;
+        after = got > 0 ? page[got - 1]->id.data : NULL;
+    } while (got == LEDGER_PAGE_MAX && found <= SCHED_ASSETS_MAX);
+    *out = list;
+    *count = found;
+    return 0;
+}
+
 static int node_place(struct node_job *job, struct hm_arena *arena, struct sched_placement *out,
                       struct hm_error *error)
 {
@@ -38,15 +73,14 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
                                       .pids_per_slot = ASSET_SLOT_PIDS};
     struct ledger_view *view;
     Hypermesh__Params *params;
-    Hypermesh__Asset **assets;
+    Hypermesh__Asset **assets = NULL;
 
     int rc = ledger_view_open(job->node->ledger, &view, error);
     if (rc != 0)
         return rc;
     rc = ledger_view_params(view, arena, &params, error);
     if (rc == 0)
-        rc = node_assets_read(view, &(const struct ledger_asset_filter){0}, NULL,
-                              SCHED_ASSETS_MAX + 1, arena, &assets, &snapshot.count, error);
+        rc = node_assets_all(view, arena, &assets, &snapshot.count, error);
     ledger_view_close(view);
     if (rc != 0)
         return rc;

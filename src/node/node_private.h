@@ -210,10 +210,6 @@ int node_doctor(void *node, struct hm_arena *arena, struct api_check **out, size
 /* The name under which the keystore holds the keys of "user" or "hm1...". HM_EPERM: it holds none. */
 int node_signer(struct node *node, const char *name_or_id, char name[TRUST_NAME_MAX + 1],
                 struct hm_error *error);
-/* As ledger_view_assets, without a limit on the limit. */
-int node_assets_read(struct ledger_view *view, const struct ledger_asset_filter *filter,
-                     const uint8_t *after, size_t limit, struct hm_arena *arena,
-                     Hypermesh__Asset ***out, size_t *count, struct hm_error *error);
 /* A snapshot for one request; HM_EBUSY while the node is not ready. */
 int node_view(struct node *node, struct ledger_view **out, struct hm_error *error);
 
