@@ -121,30 +121,16 @@ static int asset_page(struct api_call *call, const char *owner, Hypermesh__Asset
                       bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
                       struct hm_error *error)
 {
-    const char *after = api_text_or(&call->query, "after", NULL);
-    char text[WIRE_ID_TEXT_MAX];
-    uint8_t cursor[WIRE_ID_BYTES];
-    struct api_page page = {0};
-    size_t limit = 0;
-    int rc = api_query_limit(call, &limit, error);
+    struct api_id_page at = {0};
+    int rc = api_page_open(call, &api_id_asset, &at, error);
 
-    if (rc == 0 && after) {
-        rc = wire_asset_parse(after, cursor, error);
-        rc = rc ? hm_error_prefix(error, rc, "after") : 0;
-    }
-    page.after = after ? cursor : NULL;
-    page.limit = limit + 1;
     if (rc == 0)
-        rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &page, &call->arena,
+        rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &at.page, &call->arena,
                                    items, count, error);
-    if (rc || *count <= limit)
+    if (rc || *count <= at.limit)
         return rc;
-    *count = limit;
-    if ((*items)[limit - 1]->id.len != WIRE_ID_BYTES)
-        return hm_fail(error, HM_ECORRUPT, "an asset has no id");
-    wire_asset_text((*items)[limit - 1]->id.data, text);
-    *next = hm_arena_strdup(&call->arena, text);
-    return *next ? 0 : api_no_memory(error);
+    *count = at.limit;
+    return api_page_next(call, &api_id_asset, (*items)[at.limit - 1]->id, next, error);
 }
 
 int api_handle_assets(struct api_call *call, struct hm_error *error)

@@ -109,32 +109,18 @@ static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *
                       const char **next, struct hm_error *error)
 {
     const struct api_value *asset = api_record_get(&call->query, "asset");
-    const char *after = api_text_or(&call->query, "after", NULL);
-    char text[WIRE_ID_TEXT_MAX];
-    uint8_t cursor[WIRE_ID_BYTES];
-    struct api_page page = {0};
-    size_t limit = 0;
-    int rc = api_query_limit(call, &limit, error);
+    struct api_id_page at = {0};
+    int rc = api_page_open(call, &api_id_lease, &at, error);
 
-    if (rc == 0 && after) {
-        rc = wire_lease_parse(after, cursor, error);
-        rc = rc ? hm_error_prefix(error, rc, "after") : 0;
-    }
-    page.after = after ? cursor : NULL;
-    page.limit = limit + 1;
     if (rc == 0)
         rc = call->backend->leases(call->backend->ctx, api_text_or(&call->query, "party", NULL),
                                    asset->set ? asset->id : NULL,
-                                   api_number_or(&call->query, "active", 0) != 0, &page,
+                                   api_number_or(&call->query, "active", 0) != 0, &at.page,
                                    &call->arena, items, count, error);
-    if (rc || *count <= limit)
+    if (rc || *count <= at.limit)
         return rc;
-    *count = limit;
-    if ((*items)[limit - 1]->id.len != WIRE_ID_BYTES)
-        return hm_fail(error, HM_ECORRUPT, "a lease has no id");
-    wire_lease_text((*items)[limit - 1]->id.data, text);
-    *next = hm_arena_strdup(&call->arena, text);
-    return *next ? 0 : api_no_memory(error);
+    *count = at.limit;
+    return api_page_next(call, &api_id_lease, (*items)[at.limit - 1]->id, next, error);
 }
 
 int api_handle_leases(struct api_call *call, struct hm_error *error)

@@ -79,4 +79,24 @@ int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinar
 const char *api_account_text(struct api_call *call, ProtobufCBinaryData id);
 int api_no_memory(struct hm_error *error);
 
+/* --- api_page.c: pages of things that have 32-byte ids ------------------------------------------- */
+struct api_id_kind {
+    int (*parse)(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+    void (*text)(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+};
+extern const struct api_id_kind api_id_asset, api_id_lease;
+
+struct api_id_page {
+    struct api_page
+        page; /* for the backend: one more than limit, which shows whether more follow */
+    size_t limit;
+    uint8_t cursor[WIRE_ID_BYTES];
+};
+/* Reads ?after= and ?limit=. */
+int api_page_open(struct api_call *call, const struct api_id_kind *kind, struct api_id_page *out,
+                  struct hm_error *error);
+/* Cursor of the page after the entry `last`, into the arena. */
+int api_page_next(struct api_call *call, const struct api_id_kind *kind, ProtobufCBinaryData last,
+                  const char **next, struct hm_error *error);
+
 #endif
