@@ -53,7 +53,7 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static char *command[] = {(char *)(uintptr_t) "/bin/true"};
+static char *command[] = {(char *)(uintptr_t)("/bin/true")};
 
 /* The bundle that stays: root mounted, config written as for a job. */
 static void make_bare(struct bench *bench)
@@ -128,7 +128,7 @@ static double run_job(struct bench *bench, unsigned round)
 
     snprintf(id, sizeof(id), "bench%u", round);
     snprintf(dir, sizeof(dir), "%s/jobs/%s", bench->dir, id);
-    spec.image = (char *)(uintptr_t) "busybox";
+    spec.image = (char *)(uintptr_t)("busybox");
     spec.command = command;
     spec.n_command = 1;
     spec.memory_bytes = UINT64_C(64) << 20;

@@ -6,11 +6,13 @@
 #define MUST          .flags = API_REQUIRED
 #define MUST_NULL     .flags = API_REQUIRED | API_NULLABLE
 #define MUST_LIST     .flags = API_REQUIRED | API_LIST
+/* clang-format off */
 #define NEXT_ROW                                                  \
     {                                                             \
         .name = "next", .form = API_TEXT, MUST_NULL,              \
         .about = "Cursor for ?after=, or null: there is no more." \
     }
+/* clang-format on */
 #define LIST_OF_FIELDS(list, schema, of)                                              \
     static const struct api_field list[] = {                                          \
         {.name = "items", .form = API_OBJECT, MUST_LIST, .fields = &(of)}, NEXT_ROW}; \

@@ -54,7 +54,7 @@ static int record_pack(const Hypermesh__BlockRecord *record, struct hm_arena *ar
         return HM_ENOMEM;
     for (size_t i = 0; i < record->n_results; i++) {
         results[i] = *record->results[i];
-        results[i].text = (char *)(uintptr_t) "";
+        results[i].text = (char *)(uintptr_t)("");
         copy.results[i] = &results[i];
     }
     return wire_pack(&copy.base, out);

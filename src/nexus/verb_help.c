@@ -4,7 +4,7 @@
 /* `nexus help asset ls` is `nexus asset ls --help`: read again as a command line of its own. */
 static int run_help(struct nexus_call *call)
 {
-    char *argv[4] = {(char *)(uintptr_t) "nexus", NULL, NULL, NULL};
+    char *argv[4] = {(char *)(uintptr_t)("nexus"), NULL, NULL, NULL};
     struct nexus_line line = {0};
     struct nexus_call about = *call;
     int argc = 1;
@@ -13,7 +13,7 @@ static int run_help(struct nexus_call *call)
     for (size_t i = 0; i < call->line->operand_count && i < 2; i++)
         argv[argc++] = (char *)(uintptr_t)call->line->operands[i];
     /* With --help among them, operands are not counted. */
-    argv[argc++] = (char *)(uintptr_t) "--help";
+    argv[argc++] = (char *)(uintptr_t)("--help");
     rc = nexus_line_parse(call->grammar, argc, argv, call->arena, &line, &call->error);
     if (!rc && line.operand_count > 0)
         rc = hm_fail(&call->error, HM_EINVAL, "%s is no group of verbs", line.verb->name);

@@ -126,29 +126,48 @@ static int node_allocate(struct node_job *job, const struct sched_placement *pla
     return node_wallet_submit(job->node, job->account, ops, HM_COUNT_OF(ops), receipt, error);
 }
 
-/* Waits until another job's lease ends; false: none is there that could make room. */
-static bool node_wait_for_room(struct node_job *job)
+/* Room is counted from the attempt on: a rival's lease may be on the ledger before its job knows. *ended tells
+ * node_wait_for_room whether a lease ended since. */
+static void node_lease_attempt(struct node *node, uint64_t *ended)
+{
+    pthread_mutex_lock(&node->jobs.lock);
+    node->jobs.leased++;
+    *ended = node->jobs.leases_ended;
+    pthread_mutex_unlock(&node->jobs.lock);
+}
+
+static void node_lease_missed(struct node *node)
+{
+    pthread_mutex_lock(&node->jobs.lock);
+    node->jobs.leased--;
+    pthread_mutex_unlock(&node->jobs.lock);
+}
+
+static void node_lease_ended(struct node *node)
+{
+    pthread_mutex_lock(&node->jobs.lock);
+    node->jobs.leased--;
+    node->jobs.leases_ended++;
+    pthread_cond_broadcast(&node->jobs.room);
+    pthread_mutex_unlock(&node->jobs.lock);
+}
+
+/* Waits until another job's lease ends, unless one has since the attempt; false: none is there that could make
+ * room. */
+static bool node_wait_for_room(struct node_job *job, uint64_t ended)
 {
     struct node_jobs *jobs = &job->node->jobs;
     struct timespec until;
-    bool others;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += NODE_PLACE_RETRY_MS / 1000;
     pthread_mutex_lock(&jobs->lock);
-    others = jobs->leased > 0 && !jobs->stopping;
-    if (others && !node_job_cancelled(job))
+    bool made = jobs->leases_ended != ended;
+    bool others = (jobs->leased > 0 || made) && !jobs->stopping;
+    if (others && !made && !node_job_cancelled(job))
         pthread_cond_timedwait(&jobs->room, &jobs->lock, &until);
     pthread_mutex_unlock(&jobs->lock);
     return others;
-}
-
-static void node_count_leased(struct node *node, int change)
-{
-    pthread_mutex_lock(&node->jobs.lock);
-    node->jobs.leased = change > 0 ? node->jobs.leased + 1 : node->jobs.leased - 1;
-    pthread_cond_broadcast(&node->jobs.room);
-    pthread_mutex_unlock(&node->jobs.lock);
 }
 
 static int node_remember(struct node_job *job, ProtobufCBinaryData *field, const void *data,
@@ -175,31 +194,49 @@ static int node_try_lease(struct node_job *job, struct engine_receipt *receipt,
     return rc != 0 ? rc : node_allocate(job, &placement, receipt, error);
 }
 
-/* The lease, waiting for room while other jobs of this node hold what is needed. Those that wait try one after the
+/* Tries until there is room, while other jobs of this node hold what is needed. Those that wait try one after the
  * other: at once, all but one would pay the fee of a refused transaction. */
-static int node_job_lease(struct node_job *job, struct hm_error *error)
+static int node_job_find_room(struct node_job *job, struct engine_receipt *receipt,
+                              struct hm_error *error)
 {
-    struct engine_receipt *receipt = hm_arena_alloc(&job->arena, sizeof(*receipt));
     pthread_mutex_t *placing = &job->node->jobs.placing;
+    uint64_t ended;
     int rc;
 
-    if (receipt == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
+    node_lease_attempt(job->node, &ended);
     rc = node_try_lease(job, receipt, error);
     /* HM_ECONFLICT: another took the share between the choice and the block. */
-    while ((rc == HM_EUNAVAILABLE || rc == HM_ECONFLICT) && node_wait_for_room(job)) {
+    while (rc == HM_EUNAVAILABLE || rc == HM_ECONFLICT) {
+        node_lease_missed(job->node);
+        if (!node_wait_for_room(job, ended))
+            return rc;
         pthread_mutex_lock(placing);
+        node_lease_attempt(job->node, &ended);
         rc = node_try_lease(job, receipt, error);
         pthread_mutex_unlock(placing);
     }
     if (rc != 0)
+        node_lease_missed(job->node);
+    return rc;
+}
+
+static int node_job_lease(struct node_job *job, struct hm_error *error)
+{
+    struct engine_receipt *receipt = hm_arena_alloc(&job->arena, sizeof(*receipt));
+
+    if (receipt == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
+    int rc = node_job_find_room(job, receipt, error);
+    if (rc != 0)
         return rc;
     if (receipt->created_count != 1)
-        return hm_fail(error, HM_EINTERNAL, "an allocation made %zu leases",
-                       receipt->created_count);
-    if (node_remember(job, &job->record.lease, receipt->created[0], WIRE_ID_BYTES) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
-    node_count_leased(job->node, 1);
+        rc = hm_fail(error, HM_EINTERNAL, "an allocation made %zu leases", receipt->created_count);
+    else if (node_remember(job, &job->record.lease, receipt->created[0], WIRE_ID_BYTES) != 0)
+        rc = hm_fail(error, HM_ENOMEM, "no memory for a receipt");
+    if (rc != 0) {
+        node_lease_missed(job->node);
+        return rc;
+    }
     if (node_remember(job, &job->record.allocate_tx, receipt->digest, CRYPTO_HASH_BYTES) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     job->record.state = HYPERMESH__JOB_STATE__JOB_LEASED;
@@ -254,7 +291,7 @@ static void node_job_report(struct node_job *job, const struct runtime_job_resul
     record->reason = hm_arena_strdup(&job->arena, result->reason);
     record->sandbox = hm_arena_strdup(&job->arena, result->sandbox);
     if (record->reason == NULL || record->sandbox == NULL || usage == NULL || warnings == NULL) {
-        record->reason = record->sandbox = (char *)(uintptr_t) "";
+        record->reason = record->sandbox = (char *)(uintptr_t)("");
         return;
     }
     record->usage = usage;
@@ -395,7 +432,7 @@ static void node_job_fail(struct node_job *job, int code, const struct hm_error 
     job->record.exit_code = -1;
     job->record.reason = hm_arena_strdup(&job->arena, error->text);
     if (job->record.reason == NULL)
-        job->record.reason = (char *)(uintptr_t) "";
+        job->record.reason = (char *)(uintptr_t)("");
 }
 
 /* Tries again while that may help: a lease that is not settled is paid whole. */
@@ -431,7 +468,7 @@ static bool node_job_close_lease(struct node_job *job)
         if (job->record.reason[0] == '\0')
             job->record.reason = hm_arena_printf(&job->arena, "not settled: %s", error.text);
     }
-    node_count_leased(job->node, -1);
+    node_lease_ended(job->node);
     engine_get_status(job->node->engine, &engine);
     return rc == 0 || rc == HM_ECONFLICT || !engine.failed;
 }
@@ -455,7 +492,7 @@ void *node_job_main(void *arg)
     if (job->record.lease.len != WIRE_ID_BYTES || node_job_close_lease(job)) {
         job->record.state = HYPERMESH__JOB_STATE__JOB_DONE;
         if (job->record.reason == NULL)
-            job->record.reason = (char *)(uintptr_t) "";
+            job->record.reason = (char *)(uintptr_t)("");
         node_job_save(job);
     }
     hm_log(HM_LOG_INFO, "node", "job %s ended: %s, exit code %d", job->id,

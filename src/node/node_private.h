@@ -46,7 +46,8 @@ struct node_jobs {
     struct store *store; /* durable records, apart from the ledger's writer */
     struct node_job *live;
     size_t running; /* live jobs */
-    size_t leased; /* of them, holding a lease */
+    size_t leased; /* jobs that hold a lease or try to get one */
+    uint64_t leases_ended;
     uint64_t last_number;
     bool stopping;
 };

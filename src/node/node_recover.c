@@ -72,7 +72,7 @@ static void node_recover_job(struct node *node, Hypermesh__JobRecord *record,
     if (!ended) {
         record->outcome = HYPERMESH__JOB_OUTCOME__FAILED;
         record->exit_code = -1;
-        record->reason = (char *)(uintptr_t) "the node stopped while the job was on its way";
+        record->reason = (char *)(uintptr_t)("the node stopped while the job was on its way");
         record->ended_ms = hm_wall_ms(node->options.clock);
     }
     node_recover_settle(node, record, ended, arena);

@@ -192,11 +192,13 @@ static void decimal_format(uint64_t value, unsigned digits, char out[40])
     hm_decimal_format(value, digits, out);
 }
 
+/* clang-format off */
 #define NUMBER_KIND(form_, parse_, format_, quoted_)                                        \
     {                                                                                       \
         .form = (form_), .read = number_read, .check = number_check, .write = number_write, \
         .parse = (parse_), .format = (format_), .quoted = (quoted_)                         \
     }
+/* clang-format on */
 
 const struct wire_job_kind wire_job_kind_decimal = NUMBER_KIND("decimal number", decimal_parse,
                                                                decimal_format, false);

@@ -43,6 +43,9 @@ def acknowledged_operations_survive():
         before = len(acknowledged)
         for thread in threads:
             thread.start()
+        end = time.monotonic() + 60
+        while len(acknowledged) == before and time.monotonic() < end:  # slow machines need a moment
+            time.sleep(0.01)
         time.sleep(0.3 + 0.17 * (turn % 5))
         node.kill()
         stop.set()

@@ -233,8 +233,10 @@ static void test_as_ordinary_user(void **state)
     int code;
 
     (void)state;
-    if (geteuid() != 0 || access("/usr/bin/setpriv", X_OK) != 0)
+    if (geteuid() != 0 || access("/usr/bin/setpriv", X_OK) != 0) {
+        print_message("needs root and setpriv to become another user\n");
         skip();
+    }
     assert_non_null(mkdtemp(dir));
     snprintf(program, sizeof(program), "%s/test", dir);
     snprintf(data, sizeof(data), "%s/data", dir);
@@ -244,8 +246,10 @@ static void test_as_ordinary_user(void **state)
     assert_int_equal(chmod(dir, 0755), 0);
     code = run_self(argv);
     assert_int_equal(hm_remove_tree(dir, NULL), 0);
-    if (code == 77)
+    if (code == 77) {
+        print_message("no container runtime works in those surroundings\n");
         skip();
+    }
     assert_int_equal(code, 0);
 }
 
@@ -267,15 +271,19 @@ static void test_with_cgroup_v2_alone(void **state)
     int code;
 
     (void)state;
-    if (geteuid() != 0 || fixture.machine.cgroup == RUNTIME_CGROUP_V2 || len <= 0)
+    if (geteuid() != 0 || fixture.machine.cgroup == RUNTIME_CGROUP_V2 || len <= 0) {
+        print_message("needs root, and a machine that is not on cgroup v2 anyway\n");
         skip();
+    }
     self[len] = 0;
     argv[5] = self;
     snprintf(data, sizeof(data), "%s/v2", fixture.dir);
     assert_int_equal(mkdir(data, 0700), 0);
     code = run_self(argv);
-    if (code == 77)
+    if (code == 77) {
+        print_message("no container runtime works in those surroundings\n");
         skip();
+    }
     assert_int_equal(code, 0);
 }
 

@@ -149,8 +149,11 @@ void test_kernel_holds_limits(void **state)
     struct fixture_job job;
 
     (void)state;
-    if (!fixture.machine.limit_cpu || !fixture.machine.limit_memory || !fixture.machine.limit_pids)
+    if (!fixture.machine.limit_cpu || !fixture.machine.limit_memory ||
+        !fixture.machine.limit_pids) {
+        print_message("no cgroup controllers hold limits here\n");
         skip();
+    }
     fixture_job(&fixture, &job, "echo; (while :; do :; done) & sleep 2; kill $!; exit 0");
     seen.job = &job;
     job.limits.cpu_quota_us = 25000;

@@ -11,12 +11,14 @@ static struct asset_attribute package1[] = {{"cpus", "8-15"}};
 static struct asset_attribute gpu0[] = {{"cdi", "nvidia.com/gpu=GPU-0"}};
 static struct asset_attribute gpu1[] = {{"cdi", "nvidia.com/gpu=GPU-1"}};
 
+/* clang-format off */
 #define FOUND(kind_, id_, capacity_, list_, count_)                                             \
     {                                                                                           \
         .kind = HYPERMESH__ASSET_KIND__##kind_, .hardware_id = id_, .title = id_,               \
         .capacity = capacity_, .attributes = list_, .attribute_count = count_, .healthy = true, \
         .offered = true                                                                         \
     }
+/* clang-format on */
 
 static struct asset_found here[] = {
     FOUND(CPU, "cpu-package-0", 8000, package0, 1),

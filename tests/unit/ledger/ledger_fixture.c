@@ -72,7 +72,7 @@ struct hm_slice fixture_genesis(struct fixture *fixture)
     for (size_t i = 0; i < count; i++) {
         shares[i] = take(fixture, sizeof *shares[i]);
         *shares[i] = (Hypermesh__GenesisShare)HYPERMESH__GENESIS_SHARE__INIT;
-        shares[i]->name = (char *)(uintptr_t) "person";
+        shares[i]->name = (char *)(uintptr_t)("person");
         shares[i]->percent = i == 0 ? 40 : 10;
         shares[i]->account = wire_bytes(fixture->people[i].id, 32);
     }

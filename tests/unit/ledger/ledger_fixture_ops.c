@@ -106,7 +106,7 @@ Hypermesh__Operation *op_space(struct fixture *f)
                            &commit->openings, &f->error))
         abort();
     commit->n_openings = f->params.plot_commit_openings;
-    commit->endpoint = (char *)(uintptr_t) "node.example:7470";
+    commit->endpoint = (char *)(uintptr_t)("node.example:7470");
     op->space_commit = commit;
     return op;
 }
@@ -224,7 +224,7 @@ static Hypermesh__ResourceTransaction *usage(struct fixture *f, const Hypermesh_
     used->node = keep_id(f, f->people[NODE].id);
     used->resource_type = lease->items[item]->kind;
     used->amount = 123456;
-    used->unit = (char *)(uintptr_t) "cpu-ns";
+    used->unit = (char *)(uintptr_t)("cpu-ns");
     used->duration_ms = 1;
     used->price_per_unit = lease->items[item]->price_per_hour;
     used->consumer = lease->consumer;

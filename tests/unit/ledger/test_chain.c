@@ -74,7 +74,7 @@ static void test_genesis(void **state)
     assert_int_equal( \
         WIRE_UNPACK(hypermesh__genesis, bytes, bytes.len, &fix.arena, &genesis, NULL), 0)
     GENESIS();
-    genesis->chain_id = (char *)(uintptr_t) "Test";
+    genesis->chain_id = (char *)(uintptr_t)("Test");
     genesis_refused(genesis, "chain_id");
     GENESIS();
     genesis->time_ms = 0;

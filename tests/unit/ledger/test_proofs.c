@@ -537,7 +537,7 @@ static void test_batch_head(void **state)
     refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EPROOF_TIME, "anchor");
     tx = register_tx();
     head = fixture_head(&fix, NODE, &tx, 1, true);
-    head->chain_id = (char *)(uintptr_t) "other";
+    head->chain_id = (char *)(uintptr_t)("other");
     refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EINVAL, "is for chain \"other\"");
     /* Signed by somebody else with the node's name on it. */
     tx = register_tx();

@@ -95,7 +95,7 @@ static void test_transfer(void **state)
     op->transfer->memo = memo;
     refused(ALICE, op, HM_ELIMIT, "memo has 129 bytes");
     op = op_transfer(&fix, BOB, 1);
-    op->transfer->memo = (char *)(uintptr_t) "a\nb";
+    op->transfer->memo = (char *)(uintptr_t)("a\nb");
     refused(ALICE, op, HM_EINVAL, "control character");
 }
 
@@ -193,7 +193,7 @@ static void test_register(void **state)
     refused(ALICE, op, HM_EINVAL, "kind");
     FRESH()->asset_register->kind = (Hypermesh__AssetKind)99;
     refused(ALICE, op, HM_EINVAL, "kind");
-    FRESH()->asset_register->hardware_id = (char *)(uintptr_t) "";
+    FRESH()->asset_register->hardware_id = (char *)(uintptr_t)("");
     refused(ALICE, op, HM_EINVAL, "hardware_id");
     FRESH()->asset_register->capacity = 0;
     refused(ALICE, op, HM_EINVAL, "capacity");
@@ -205,12 +205,12 @@ static void test_register(void **state)
     refused(ALICE, op, HM_EINVAL, "max_duration_ms");
     FRESH()->asset_register->privacy->max_leases = UINT32_MAX;
     refused(ALICE, op, HM_EINVAL, "max_leases");
-    first.name = (char *)(uintptr_t) "b";
-    second.name = (char *)(uintptr_t) "a";
+    first.name = (char *)(uintptr_t)("b");
+    second.name = (char *)(uintptr_t)("a");
     FRESH()->asset_register->attributes = list;
     op->asset_register->n_attributes = 2;
     refused(ALICE, op, HM_EINVAL, "sorted by name");
-    first.name = (char *)(uintptr_t) "A b";
+    first.name = (char *)(uintptr_t)("A b");
     FRESH()->asset_register->attributes = list;
     op->asset_register->n_attributes = 2;
     refused(ALICE, op, HM_EINVAL, "attribute 0");
@@ -391,7 +391,7 @@ static void test_settle(void **state)
     refused(ALICE, op, HM_EINVAL, "not within the lease");
     SETTLE()->settle->usage[0]->timestamp_ms = UINT64_MAX;
     refused(ALICE, op, HM_EINVAL, "not within the lease");
-    SETTLE()->settle->usage[0]->unit = (char *)(uintptr_t) "";
+    SETTLE()->settle->usage[0]->unit = (char *)(uintptr_t)("");
     refused(ALICE, op, HM_EINVAL, "unit is empty");
     SETTLE()->settle->usage[0]->node.len = 0;
     refused(ALICE, op, HM_EINVAL, "node has 0 bytes");
@@ -469,7 +469,7 @@ static void test_before_the_fee(void **state)
     body->fee_limit = 1000;
     free_refusal(body, ALICE, HM_EFUNDS, "fee_limit");
     body = fixture_body(&fix, ALICE, &op, 1);
-    body->chain_id = (char *)(uintptr_t) "test-2";
+    body->chain_id = (char *)(uintptr_t)("test-2");
     free_refusal(body, ALICE, HM_EINVAL, "is for chain \"test-2\"");
     body = fixture_body(&fix, ALICE, &op, 0);
     free_refusal(body, ALICE, HM_ELIMIT, "1 to 64 operations");

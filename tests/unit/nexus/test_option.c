@@ -49,7 +49,7 @@ struct fixture {
 /* Words are separated by one space each. */
 static int parse(struct fixture *f, const char *text)
 {
-    char *argv[ARGS_MAX] = {(char *)(uintptr_t) "nexus"};
+    char *argv[ARGS_MAX] = {(char *)(uintptr_t)("nexus")};
     char *rest = NULL;
     char *copy;
     int argc = 1;

@@ -13,12 +13,12 @@ static void create_hopeless(struct node *node, char id[NODE_JOB_ID_CHARS + 1])
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
-    char *command[] = {(char *)(uintptr_t) "true"};
+    char *command[] = {(char *)(uintptr_t)("true")};
     Hypermesh__JobRecord *record;
     struct hm_error error = {0};
 
     hm_arena_init(&arena, 0);
-    spec.image = (char *)(uintptr_t) "none";
+    spec.image = (char *)(uintptr_t)("none");
     spec.n_command = 1;
     spec.command = command;
     spec.cpu_milli = 4000000000;
@@ -148,7 +148,7 @@ static void test_a_job_ends_with_its_lease(void **state)
     struct node_fixture *fixture = *state;
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
-    char *command[] = {(char *)(uintptr_t) "sleep", (char *)(uintptr_t) "60"};
+    char *command[] = {(char *)(uintptr_t)("sleep"), (char *)(uintptr_t)("60")};
     Hypermesh__JobRecord *record;
     struct runtime_image image;
     struct hm_error error = {0};
@@ -161,7 +161,7 @@ static void test_a_job_ends_with_its_lease(void **state)
         print_message("no container runtime or busybox here %s\n", error.text);
         skip();
     }
-    spec.image = (char *)(uintptr_t) "busybox";
+    spec.image = (char *)(uintptr_t)("busybox");
     spec.n_command = 2;
     spec.command = command;
     spec.cpu_milli = 100;

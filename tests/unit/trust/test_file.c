@@ -98,7 +98,7 @@ static void a_huge_file_is_not_read(void **state)
 static void file_bytes(const uint8_t *key, const char *name, enum trust_kind kind,
                        struct hm_buf *out)
 {
-    struct trust_keystore keystore = {.dir = (char *)(uintptr_t) "", .random = hm_random_system()};
+    struct trust_keystore keystore = {.dir = (char *)(uintptr_t)(""), .random = hm_random_system()};
     struct trust_secret secret = {.expires_ms = kind == TRUST_SESSION ? 77 : 0};
     char folder[] = "/tmp/trust-file-XXXXXX";
 
