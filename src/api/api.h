@@ -34,6 +34,54 @@ struct api_receipt {
     uint64_t fee;
     uint8_t (*created)[32];
     size_t created_count;
+    Hypermesh__KvAnswer **kv; /* of its key-value operations, in their order */
+    size_t kv_count;
+};
+
+/* What happened on the ledger; (height, index) is its id. Ids of things are 32 bytes or NULL. */
+struct api_event {
+    uint64_t height, time_ms;
+    uint32_t index;
+    const char *type; /* "allocate", ..., "lease_expired", "challenge_silent", "kv" */
+    const uint8_t *tx, *account, *asset, *lease, *network, *challenge;
+    const Hypermesh__Operation *op; /* NULL for what is not an operation */
+    const Hypermesh__KvEvent *kv; /* type "kv" */
+};
+
+/* Which news a subscriber wants to be woken for. */
+struct api_interest {
+    bool blocks; /* every block */
+    struct hm_slice kv_key,
+        kv_range_end; /* changes of these keys (key empty: none), as etcd's ranges */
+};
+struct api_subscription; /* the node's */
+
+struct api_kv_query {
+    struct hm_slice key, range_end;
+    uint64_t revision; /* 0: now */
+    size_t limit; /* 0: all, as far as one answer may hold */
+    bool keys_only, count_only;
+};
+struct api_kv_pairs {
+    Hypermesh__KvPair **pairs;
+    size_t count;
+    uint64_t total; /* keys in the range */
+    bool more;
+    uint64_t revision; /* of the store when it was read */
+};
+struct api_kv_changes {
+    Hypermesh__KvEvent **events;
+    Hypermesh__KvEntry **previous; /* one an event; NULL entries: none */
+    size_t count;
+    uint64_t next; /* where to go on: revision and sub */
+    uint32_t next_sub;
+    uint64_t revision; /* of the store when it was read */
+};
+
+struct api_backup {
+    const char *path;
+    uint64_t bytes, height;
+    uint8_t state_root[32];
 };
 
 struct api_page {
@@ -158,6 +206,55 @@ struct api_backend {
     /* Replays the chain; may take long. progress as text lines is the api's affair. */
     int (*verify_chain)(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total),
                         void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error);
+
+    /* networks, challenges */
+    int (*network)(void *ctx, const uint8_t id[32], struct hm_arena *arena,
+                   Hypermesh__Network **out, struct hm_error *error);
+    int (*networks)(void *ctx, const char *member, const struct api_page *page,
+                    struct hm_arena *arena, Hypermesh__Network ***out, size_t *count,
+                    struct hm_error *error); /* member NULL: all */
+    int (*members)(void *ctx, const uint8_t network[32], const struct api_page *page,
+                   struct hm_arena *arena, Hypermesh__Member ***out, size_t *count,
+                   struct hm_error *error);
+    int (*challenge)(void *ctx, const uint8_t id[32], struct hm_arena *arena,
+                     Hypermesh__Challenge **out, struct hm_error *error);
+    int (*challenges)(void *ctx, const char *party, bool open_only, const struct api_page *page,
+                      struct hm_arena *arena, Hypermesh__Challenge ***out, size_t *count,
+                      struct hm_error *error);
+
+    /* key-value store. account: who asks (keystore name or "hm1..."); its right to read is checked. */
+    int (*kv_state)(void *ctx, struct hm_arena *arena, Hypermesh__KvState **out,
+                    struct hm_error *error);
+    int (*kv_range)(void *ctx, const char *account, const struct api_kv_query *query,
+                    struct hm_arena *arena, struct api_kv_pairs *out, struct hm_error *error);
+    int (*kv_changes)(void *ctx, const char *account, struct hm_slice key,
+                      struct hm_slice range_end, uint64_t from, uint32_t sub, size_t limit,
+                      bool with_previous, struct hm_arena *arena, struct api_kv_changes *out,
+                      struct hm_error *error);
+    int (*kv_lease)(void *ctx, uint64_t id, struct hm_arena *arena, Hypermesh__KvLease **out,
+                    struct hm_slice **keys, size_t *key_count, struct hm_error *error);
+    int (*kv_leases)(void *ctx, uint64_t after, size_t limit, struct hm_arena *arena,
+                     Hypermesh__KvLease ***out, size_t *count, struct hm_error *error);
+    int (*kv_rules)(void *ctx, struct hm_slice after, size_t limit, struct hm_arena *arena,
+                    Hypermesh__KvRule ***out, size_t *count, struct hm_error *error);
+
+    /* news */
+    int (*events)(void *ctx, uint64_t height, uint32_t index, size_t limit, struct hm_arena *arena,
+                  struct api_event **out, size_t *count, uint32_t *total, struct hm_error *error);
+    /* wake may be called from any thread until unsubscribe has returned; it must not block, nor call back.
+     * It is called after what it tells of can be read. */
+    int (*subscribe)(void *ctx, const struct api_interest *interest, void (*wake)(void *wake_ctx),
+                     void *wake_ctx, struct api_subscription **out, struct hm_error *error);
+    void (*unsubscribe)(void *ctx, struct api_subscription *subscription); /* NULL is fine */
+
+    /* audit and backup */
+    int (*genesis_bytes)(void *ctx, struct hm_arena *arena, struct hm_slice *out,
+                         struct hm_error *error);
+    int (*block_bytes)(void *ctx, uint64_t height, struct hm_arena *arena, struct hm_slice *block,
+                       Hypermesh__BlockRecord **record, struct hm_error *error);
+    /* Writes an encrypted backup to path (absolute, must not exist) and returns when it is durable. */
+    int (*backup_create)(void *ctx, const char *path, struct hm_slice passphrase,
+                         struct hm_arena *arena, struct api_backup *out, struct hm_error *error);
 
     /* this machine */
     int (*scan)(void *ctx, struct hm_arena *arena, struct api_scan_item **out, size_t *count,

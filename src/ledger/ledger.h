@@ -26,17 +26,41 @@ enum ledger_table {
     LEDGER_TABLE_RECORD, /* be64 height -> BlockRecord */
     LEDGER_TABLE_TX, /* tx digest -> TxLocation */
     LEDGER_TABLE_HISTORY, /* asset id or account id + be64 number -> AssetEvent / TxLocation */
+    LEDGER_TABLE_INDEX, /* 1 byte kind + party id + thing id -> empty: who owns or is party to what */
+    LEDGER_TABLE_KV_LOG, /* be64 revision + be32 sub -> KvEvent: what watches read */
+    LEDGER_TABLE_KV_PAST, /* escaped key + be64 revision + be32 sub -> empty: history by key */
     LEDGER_TABLE_COUNT,
 };
 extern const char *const ledger_table_names[LEDGER_TABLE_COUNT];
 
 /* Prefix bytes of keys in LEDGER_TABLE_STATE. */
-#define LEDGER_KEY_ACCOUNT 'a' /* + account id -> Account */
-#define LEDGER_KEY_ASSET   's' /* + asset id -> Asset */
-#define LEDGER_KEY_LEASE   'l' /* + lease id -> Lease */
-#define LEDGER_KEY_DUE     'x' /* + be64 expires_ms + lease id -> empty: leases to end */
-#define LEDGER_KEY_PARAMS  'P' /* -> Params */
-#define LEDGER_KEY_SUPPLY  'S' /* -> Supply */
+#define LEDGER_KEY_ACCOUNT   'a' /* + account id -> Account */
+#define LEDGER_KEY_ASSET     's' /* + asset id -> Asset */
+#define LEDGER_KEY_LEASE     'l' /* + lease id -> Lease */
+#define LEDGER_KEY_DUE       'x' /* + be64 due_ms + prefix + id of what its time ends -> empty */
+#define LEDGER_KEY_PARAMS    'P' /* -> Params */
+#define LEDGER_KEY_SUPPLY    'S' /* -> Supply */
+#define LEDGER_KEY_NETWORK   'n' /* + network id -> Network */
+#define LEDGER_KEY_MEMBER    'm' /* + network id + account id -> Member */
+#define LEDGER_KEY_CHALLENGE 'c' /* + challenge id -> Challenge */
+#define LEDGER_KEY_KV        'k' /* + key -> KvEntry */
+#define LEDGER_KEY_KV_LEASE  'e' /* + be64 lease -> KvLease */
+#define LEDGER_KEY_KV_HELD   'h' /* + be64 lease + key -> empty: keys that go with the lease */
+#define LEDGER_KEY_KV_RULE   'r' /* + prefix -> KvRule */
+#define LEDGER_KEY_KV_STATE  'K' /* -> KvState */
+
+/* Limits of the key-value store. STORE_KEY_MAX_BYTES bounds keys: in the history's key every zero byte of it
+ * counts twice, and 16 bytes are the index's own. */
+#define LEDGER_KV_KEY_MAX_BYTES    440
+#define LEDGER_KV_VALUE_MAX_BYTES  ((size_t)1024 * 1024)
+#define LEDGER_KV_RANGE_MAX        10000 /* pairs in one answer; more: paged by the caller */
+#define LEDGER_KV_ANSWER_MAX_BYTES ((size_t)4 * 1024 * 1024) /* of ranges inside one transaction */
+#define LEDGER_KV_TXN_OPS_MAX \
+    128 /* of a KvTxn, compares and operations each, nested ones counted */
+#define LEDGER_KV_TXN_DEPTH_MAX   4
+#define LEDGER_KV_DELETE_MAX      100000 /* keys that one operation may delete */
+#define LEDGER_KV_TTL_MAX_MS      (UINT64_C(365) * 24 * 3600 * 1000)
+#define LEDGER_KV_SWEEP_PER_BLOCK 10000 /* history lines that a block erases after a compaction */
 
 struct ledger;
 
@@ -70,6 +94,12 @@ int ledger_info(struct ledger *ledger, struct ledger_info *out, struct hm_error 
  * signature is remembered, so finalize does not verify it again. digest (32 bytes) may be NULL. */
 int ledger_check_tx(struct ledger *ledger, struct hm_slice tx, uint64_t now_ms, uint8_t *digest,
                     struct hm_error *error);
+
+/* What this process has just signed itself, with a key whose public half the transaction or batch names: its
+ * signature is taken as good. Everything else is judged as ever. The bytes are those that will be handed in.
+ * Thread-safe. */
+void ledger_note_tx(struct ledger *ledger, struct hm_slice tx);
+void ledger_note_batch(struct ledger *ledger, struct hm_slice head, struct hm_slice signature);
 
 /* Limits on what is handed in: one Batch, all items of a block, their number. */
 #define LEDGER_BATCH_MAX_BYTES ((size_t)8 * 1024 * 1024)
@@ -183,6 +213,104 @@ int ledger_view_tx(struct ledger_view *view, const uint8_t digest[32], struct hm
                    struct hm_error *error);
 int ledger_view_genesis(struct ledger_view *view, struct hm_slice *genesis, struct hm_error *error);
 
+/* --- networks, challenges -------------------------------------------------------------------------- */
+int ledger_view_network(struct ledger_view *view, const uint8_t id[32], struct hm_arena *arena,
+                        Hypermesh__Network **out, struct hm_error *error);
+/* member: only networks that this account has joined, was invited to or owns; NULL: all. */
+int ledger_view_networks(struct ledger_view *view, const uint8_t *member, const uint8_t *after,
+                         size_t limit, struct hm_arena *arena, Hypermesh__Network ***out,
+                         size_t *count, struct hm_error *error);
+/* Members, invited and expelled accounts in account id order. */
+int ledger_view_members(struct ledger_view *view, const uint8_t network[32], const uint8_t *after,
+                        size_t limit, struct hm_arena *arena, Hypermesh__Member ***out,
+                        size_t *count, struct hm_error *error);
+int ledger_view_challenge(struct ledger_view *view, const uint8_t id[32], struct hm_arena *arena,
+                          Hypermesh__Challenge **out, struct hm_error *error);
+struct ledger_challenge_filter {
+    const uint8_t *party; /* challenger or node, 32 bytes or NULL */
+    bool open_only;
+};
+int ledger_view_challenges(struct ledger_view *view, const struct ledger_challenge_filter *filter,
+                           const uint8_t *after, size_t limit, struct hm_arena *arena,
+                           Hypermesh__Challenge ***out, size_t *count, struct hm_error *error);
+/* The positions of the plot that a space challenge asks for; indices in the arena. */
+int ledger_challenge_indices(const Hypermesh__Challenge *challenge, const Hypermesh__Params *params,
+                             struct hm_arena *arena, uint64_t **indices, size_t *count,
+                             struct hm_error *error);
+
+/* --- key-value store ---------------------------------------------------------------------------------
+ * Ranges as etcd's: range_end empty is the one key, a single zero byte is "all from key on", else
+ * [key, range_end). */
+int ledger_view_kv_state(struct ledger_view *view, struct hm_arena *arena, Hypermesh__KvState **out,
+                         struct hm_error *error);
+struct ledger_kv_query {
+    struct hm_slice key, range_end;
+    uint64_t revision; /* 0: now */
+    size_t limit; /* 0: LEDGER_KV_RANGE_MAX */
+    bool keys_only, count_only;
+};
+/* Pairs in key order. *total: keys in the whole range (etcd's count); *more: the limit (or
+ * LEDGER_KV_ANSWER_MAX_BYTES) cut it. Pairs lie in the arena. HM_ERANGE: revision compacted (says from which on
+ * there is history) or in the future. */
+int ledger_view_kv_range(struct ledger_view *view, const struct ledger_kv_query *query,
+                         struct hm_arena *arena, Hypermesh__KvPair ***out, size_t *count,
+                         uint64_t *total, bool *more, struct hm_error *error);
+/* Changes from revision `from` on (and within it from `sub`) that touch the range, in order, up to limit and
+ * LEDGER_KV_ANSWER_MAX_BYTES, never a part of a revision unless that alone is over the limit. *next and
+ * *next_sub: where to go on. HM_ERANGE when compacted. with_previous also gives each key's entry
+ * before the change (previous[i] NULL: none, or compacted); previous may be NULL. */
+int ledger_view_kv_changes(struct ledger_view *view, struct hm_slice key, struct hm_slice range_end,
+                           uint64_t from, uint32_t sub, size_t limit, struct hm_arena *arena,
+                           Hypermesh__KvEvent ***out, Hypermesh__KvEntry ***previous, size_t *count,
+                           uint64_t *next, uint32_t *next_sub, struct hm_error *error);
+int ledger_view_kv_lease(struct ledger_view *view, uint64_t id, struct hm_arena *arena,
+                         Hypermesh__KvLease **out, struct hm_error *error); /* HM_ENOTFOUND */
+/* Keys attached to a lease, in order; after NULL: from the first. */
+int ledger_view_kv_lease_keys(struct ledger_view *view, uint64_t id, struct hm_slice after,
+                              size_t limit, struct hm_arena *arena, struct hm_slice **keys,
+                              size_t *count, struct hm_error *error);
+int ledger_view_kv_leases(struct ledger_view *view, uint64_t after, size_t limit,
+                          struct hm_arena *arena, Hypermesh__KvLease ***out, size_t *count,
+                          struct hm_error *error);
+int ledger_view_kv_rules(struct ledger_view *view, struct hm_slice after, size_t limit,
+                         struct hm_arena *arena, Hypermesh__KvRule ***out, size_t *count,
+                         struct hm_error *error);
+/* May the account read (write) every key of the range? 0, or HM_EPERM naming the prefix whose rule
+ * refuses. Readers are not kept off the blocks: SECURITY.md says so. */
+int ledger_view_kv_allowed(struct ledger_view *view, const uint8_t account[32], struct hm_slice key,
+                           struct hm_slice range_end, bool write, struct hm_error *error);
+
+/* --- events ------------------------------------------------------------------------------------------
+ * What happened, block by block: one event an operation that took effect, one a thing that the block's time
+ * ended, one a changed key. Made from the blocks, so that any height can be read again. */
+struct ledger_event {
+    uint64_t height;
+    uint32_t index; /* within the block; (height, index) is the event's id */
+    uint64_t time_ms;
+    const char
+        *type; /* "allocate", ... (ledger_op_name), "lease_expired", "challenge_silent", "kv" */
+    const uint8_t *tx; /* 32 bytes; NULL: the block's time did it */
+    const uint8_t *account; /* that acted, 32 bytes; NULL */
+    const uint8_t *asset, *lease, *network, *challenge; /* 32 bytes or NULL: what it is about */
+    const Hypermesh__Operation *op; /* NULL for what is not an operation */
+    const Hypermesh__KvEvent *kv; /* type "kv" */
+};
+/* Events of the block at height, from index on, up to limit; in the arena. *total: events of the block. */
+int ledger_view_events(struct ledger_view *view, uint64_t height, uint32_t index, size_t limit,
+                       struct hm_arena *arena, struct ledger_event **out, size_t *count,
+                       uint32_t *total, struct hm_error *error);
+/* Name of operation `number` as in the schema ("kv_put"); NULL when there is none. */
+const char *ledger_op_name(unsigned number);
+
+/* Every rule by which an operation can be refused: TxResult.rule holds the name, and the refusal's sentence ends
+ * with " (rule NAME)". In the order of docs/ledger.md. */
+struct ledger_rule_info {
+    const char *name;
+    int code; /* HM_E* */
+    const char *says; /* what holds */
+};
+const struct ledger_rule_info *ledger_rule_list(size_t *count);
+
 /* Authenticated read of a raw state key (prefix byte + id). value.data is NULL when absent; valid until
  * the view closes. Verify with store_tree_verify(root, key, value, proof). */
 int ledger_view_prove(struct ledger_view *view, struct hm_slice key, struct hm_slice *value,
@@ -200,7 +328,7 @@ int ledger_view_signing(struct ledger_view *view, const uint8_t account[32], uin
 /* Fee of a body at base_fee; deterministic from the bytes and operation kinds. */
 uint64_t ledger_tx_weight(const Hypermesh__TxBody *body, size_t tx_bytes);
 /* Operations are numbered 1..LEDGER_OP_COUNT (field in Operation); a session's scope holds their bits. */
-#define LEDGER_OP_COUNT  15
+#define LEDGER_OP_COUNT  33
 #define LEDGER_SCOPE_ALL ((UINT64_C(1) << (LEDGER_OP_COUNT + 1)) - 2)
 /* True for operations that carry all four proofs: the batch must open its node's plot. */
 bool ledger_op_touches_assets(unsigned op);

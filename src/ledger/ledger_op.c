@@ -17,6 +17,13 @@ static size_t items_used(const Hypermesh__Operation *op)
     return op->settle->n_usage;
 }
 
+static int not_built(struct ledger_act *act, const Hypermesh__Operation *op, struct hm_error *error)
+{
+    (void)act;
+    (void)op;
+    return hm_fail(error, HM_EUNSUPPORTED, "this operation is not supported yet");
+}
+
 #define ASSETS .touches_assets = true
 static const struct ledger_op ops[] = {
     [HYPERMESH__OPERATION__OP_TRANSFER] = {"transfer", 400, .apply = ledger_op_transfer},
@@ -45,12 +52,38 @@ static const struct ledger_op ops[] = {
     [HYPERMESH__OPERATION__OP_RELEASE] = {"release", 1000, ASSETS, .apply = ledger_op_release},
     [HYPERMESH__OPERATION__OP_SETTLE] = {"settle", 1000, 100, items_used, ASSETS,
                                          .apply = ledger_op_settle},
+    [HYPERMESH__OPERATION__OP_NETWORK_CREATE] = {"network_create", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_NETWORK_JOIN] = {"network_join", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_NETWORK_LEAVE] = {"network_leave", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_NETWORK_INVITE] = {"network_invite", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_NETWORK_EXPEL] = {"network_expel", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_NETWORK_DISSOLVE] = {"network_dissolve", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_PEERS_SET] = {"peers_set", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_PROXY_SET] = {"proxy_set", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_CHALLENGE_OPEN] = {"challenge_open", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_CHALLENGE_ANSWER] = {"challenge_answer", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_PUT] = {"kv_put", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_DELETE] = {"kv_delete", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_TXN] = {"kv_txn", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_LEASE_GRANT] = {"kv_lease_grant", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_LEASE_REVOKE] = {"kv_lease_revoke", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_LEASE_KEEP_ALIVE] = {"kv_lease_keep_alive", 500,
+                                                      .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_COMPACT] = {"kv_compact", 500, .apply = not_built},
+    [HYPERMESH__OPERATION__OP_KV_RULE_SET] = {"kv_rule_set", 500, .apply = not_built},
 };
 _Static_assert(HM_COUNT_OF(ops) == LEDGER_OP_COUNT + 1, "an operation has no row");
 
 const struct ledger_op *ledger_op_find(unsigned number)
 {
     return number > 0 && number < HM_COUNT_OF(ops) ? &ops[number] : NULL;
+}
+
+const char *ledger_op_name(unsigned number)
+{
+    const struct ledger_op *op = ledger_op_find(number);
+
+    return op ? op->name : NULL;
 }
 
 bool ledger_op_touches_assets(unsigned number)

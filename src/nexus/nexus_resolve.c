@@ -2,6 +2,7 @@
 
 #include "wire.h"
 
+#define NETWORK_PREFIX   "net1"
 #define PREFIX_CHARS_MIN 3 /* of an id, behind "asset1" */
 
 static bool item_fits(const json_t *item, const char *text, const char *prefix)
@@ -9,7 +10,8 @@ static bool item_fits(const json_t *item, const char *text, const char *prefix)
     const char *id = nexus_json_text(item, "id");
     size_t len = strlen(text);
 
-    if (strcmp(nexus_json_text(item, "hardware_id"), text) == 0)
+    if (strcmp(nexus_json_text(item, "hardware_id"), text) == 0 ||
+        (strcmp(prefix, NETWORK_PREFIX) == 0 && strcmp(nexus_json_text(item, "name"), text) == 0))
         return true;
     return len >= strlen(prefix) + PREFIX_CHARS_MIN && strncmp(id, text, len) == 0;
 }
@@ -61,6 +63,28 @@ int nexus_resolve_lease(struct nexus_call *call, const char *text, const char **
         return 0;
     }
     return resolve(call, text, "lease", "/leases", "lease1", id);
+}
+
+int nexus_resolve_network(struct nexus_call *call, const char *text, const char **id)
+{
+    uint8_t bytes[WIRE_ID_BYTES];
+
+    if (wire_network_parse(text, bytes, NULL) == 0) {
+        *id = text;
+        return 0;
+    }
+    return resolve(call, text, "network", "/networks", NETWORK_PREFIX, id);
+}
+
+int nexus_resolve_challenge(struct nexus_call *call, const char *text, const char **id)
+{
+    uint8_t bytes[WIRE_ID_BYTES];
+
+    if (wire_challenge_parse(text, bytes, NULL) == 0) {
+        *id = text;
+        return 0;
+    }
+    return resolve(call, text, "challenge", "/consensus/challenges", "chal1", id);
 }
 
 json_t *nexus_accounts(struct nexus_call *call)

@@ -8,6 +8,9 @@
  * also its hardware name ("cpu-package-0"). In the arena. HM_ENOTFOUND, HM_EINVAL when several fit. */
 int nexus_resolve_asset(struct nexus_call *call, const char *text, const char **id);
 int nexus_resolve_lease(struct nexus_call *call, const char *text, const char **id);
+int nexus_resolve_network(struct nexus_call *call, const char *text,
+                          const char **id); /* also by name */
+int nexus_resolve_challenge(struct nexus_call *call, const char *text, const char **id);
 
 /* "user" for an account of this node, else the id's beginning. `accounts` from nexus_accounts. */
 const char *nexus_account_name(const json_t *accounts, const char *id, struct hm_arena *arena);

@@ -20,5 +20,18 @@ extern const struct nexus_verb verb_account_ls, verb_account_show, verb_account_
 extern const struct nexus_verb verb_block_ls, verb_block_show;
 extern const struct nexus_verb verb_tx_show, verb_tx_send, verb_tx_validate;
 extern const struct nexus_verb verb_state_prove;
+extern const struct nexus_verb verb_events, verb_top;
+extern const struct nexus_verb verb_account_peers, verb_account_relays;
+extern const struct nexus_verb verb_network_ls, verb_network_create, verb_network_show,
+    verb_network_members, verb_network_join, verb_network_leave, verb_network_invite,
+    verb_network_expel, verb_network_dissolve;
+extern const struct nexus_verb verb_challenge_node, verb_challenge_result, verb_challenge_ls,
+    verb_challenge_show;
+extern const struct nexus_verb verb_kv_get, verb_kv_put, verb_kv_del, verb_kv_ls, verb_kv_watch,
+    verb_kv_txn, verb_kv_compact, verb_kv_state;
+extern const struct nexus_verb verb_kv_lease_grant, verb_kv_lease_keep, verb_kv_lease_revoke,
+    verb_kv_lease_ls, verb_kv_lease_show;
+extern const struct nexus_verb verb_kv_rule_ls, verb_kv_rule_set, verb_kv_rule_rm;
+extern const struct nexus_verb verb_backup_create, verb_backup_verify, verb_backup_restore;
 
 #endif

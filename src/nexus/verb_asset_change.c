@@ -84,10 +84,67 @@ static int body_limit_leases(struct nexus_call *call, json_t *body)
                : nexus_no_memory(call);
 }
 
-static int body_privacy(struct nexus_call *call, json_t *body, const char *level)
+/* Every value of an option that may be given more than once, as a list. */
+static int body_many(struct nexus_call *call, json_t *body, const char *member, const char *option)
 {
+    json_t *list = NULL;
     size_t at = 0;
     const char *text;
+
+    while ((text = nexus_line_next(call->line, option, &at))) {
+        if (!list) {
+            list = json_array();
+            if (json_object_set_new(body, member, list) != 0)
+                return nexus_no_memory(call);
+        }
+        if (strcmp(option, "network") == 0) {
+            int rc = nexus_resolve_network(call, text, &text);
+
+            if (rc)
+                return rc;
+        }
+        if (json_array_append_new(list, json_string(text)) != 0)
+            return hm_fail(&call->error, HM_EINVAL, "--%s %s: is not UTF-8", option, text);
+    }
+    return 0;
+}
+
+/* What a consumer must bring beyond the rules of the chain. */
+static int body_demand(struct nexus_call *call, json_t *body)
+{
+    static const struct {
+        const char *member, *option;
+        bool number;
+    } rows[] = {{"min_bond", "demand-bond", false},
+                {"min_work_bits", "demand-work", true},
+                {"max_anchor_age", "demand-fresh", true},
+                {"min_plot_labels", "demand-plot", true}};
+    json_t *demand = NULL;
+
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        uint64_t number = 0;
+        int rc;
+
+        if (!nexus_has(call, rows[i].option))
+            continue;
+        if (!demand) {
+            demand = json_object();
+            if (json_object_set_new(body, "demand", demand) != 0)
+                return nexus_no_memory(call);
+        }
+        rc = rows[i].number ? nexus_value_u64(call, rows[i].option, &number)
+                            : nexus_body_option(call, demand, rows[i].member, rows[i].option);
+        if (!rc && rows[i].number &&
+            json_object_set_new(demand, rows[i].member, json_integer((json_int_t)number)) != 0)
+            rc = nexus_no_memory(call);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int body_privacy(struct nexus_call *call, json_t *body, const char *level)
+{
     int rc = nexus_body_text(call, body, "level", level);
 
     if (!rc)
@@ -96,17 +153,14 @@ static int body_privacy(struct nexus_call *call, json_t *body, const char *level
         rc = nexus_body_option(call, body, "max_duration", "max-duration");
     if (!rc)
         rc = body_limit_leases(call, body);
-    while (!rc && (text = nexus_line_next(call->line, "for", &at))) {
-        json_t *list = json_object_get(body, "accounts");
-
-        if (!list) {
-            list = json_array();
-            if (json_object_set_new(body, "accounts", list) != 0)
-                return nexus_no_memory(call);
-        }
-        if (json_array_append_new(list, json_string(text)) != 0)
-            rc = hm_fail(&call->error, HM_EINVAL, "--for %s: is not UTF-8", text);
-    }
+    if (!rc)
+        rc = nexus_body_option(call, body, "reward", "reward");
+    if (!rc)
+        rc = body_many(call, body, "accounts", "for");
+    if (!rc)
+        rc = body_many(call, body, "networks", "network");
+    if (!rc)
+        rc = body_demand(call, body);
     return rc;
 }
 
@@ -162,8 +216,14 @@ static int run_register(struct nexus_call *call)
     {.name = "max-share", .value = "SHARE", .help = "of the asset, over all leases, such as 50%"}, \
         {.name = "max-leases", .value = "N", .help = "leases at once"},                            \
         {.name = "max-duration", .value = "TIME", .help = "longest lease, such as 2h"},            \
+        {.name = "reward", .value = "SHARE", .help = "of the CAES reward that is taken"},          \
+        {.name = "for", .value = "ACCOUNT", .help = "with P2P: who may lease", .many = true},      \
+        {.name = "network", .value = "NETWORK", .help = "whose members may lease", .many = true},  \
+        {.name = "demand-bond", .value = "HYPER", .help = "a consumer must have bonded"},          \
+        {.name = "demand-work", .value = "BITS", .help = "Work of the leasing transaction"},       \
+        {.name = "demand-fresh", .value = "BLOCKS", .help = "between its anchor and its block"},   \
     {                                                                                              \
-        .name = "for", .value = "ACCOUNT", .help = "with P2P: who may lease", .many = true         \
+        .name = "demand-plot", .value = "LABELS", .help = "a consumer must have committed"         \
     }
 
 static const struct nexus_option register_options[] = {

@@ -8,6 +8,7 @@
 #include "base.h"
 #include "job.pb-c.h"
 #include "ledger.pb-c.h"
+#include "wire_yaml.h"
 
 /* Packs any message and appends the bytes to out. HM_ENOMEM. */
 int wire_pack(const ProtobufCMessage *message, struct hm_buf *out);
@@ -40,13 +41,18 @@ static inline ProtobufCBinaryData wire_bytes(const void *data, size_t len)
 /* --- text forms of ids ---------------------------------------------------------------------- */
 #define WIRE_ID_BYTES    32
 #define WIRE_ID_TEXT_MAX 72 /* with NUL */
-/* Accounts "hm1…", assets "asset1…", leases "lease1…": bech32m over the 32 bytes. */
+/* Accounts "hm1…", assets "asset1…", leases "lease1…", networks "net1…", challenges "chal1…": bech32m over the 32
+ * bytes. */
 void wire_account_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
 void wire_asset_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
 void wire_lease_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+void wire_network_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+void wire_challenge_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
 int wire_account_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
 int wire_asset_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
 int wire_lease_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+int wire_network_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
+int wire_challenge_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
 /* Global address: fd + 40 bits of the chain id's hash (passed in) + 16 bits kind + 64 bits of the id. */
 void wire_asset_address(const uint8_t chain_hash[WIRE_ID_BYTES], Hypermesh__AssetKind kind,
                         const uint8_t id[WIRE_ID_BYTES], uint8_t out[16]);
@@ -65,6 +71,8 @@ const char *wire_op_name(unsigned op); /* field number in Operation -> "allocate
  * reads "FILE:LINE:COLUMN: field: what is wrong". Flags, files and HTTP bodies all come through here.
  * Defaults are filled in, relative paths are left as they are. The result lives in the arena. */
 #define WIRE_JOB_SPEC_MAX_BYTES ((size_t)256 * 1024)
+#define WIRE_JOB_SPEC_MAX_DEPTH 8
+#define WIRE_JOB_SPEC_MAX_NODES 2048
 int wire_job_spec_parse(struct hm_slice text, const char *name, struct hm_arena *arena,
                         Hypermesh__JobSpec **out, struct hm_error *error);
 /* Canonical JSON of a spec, appended to out: parses back to an equal spec. HM_EINVAL when a text is

@@ -41,6 +41,16 @@ void wire_lease_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]
     id_text("lease", id, out);
 }
 
+void wire_network_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX])
+{
+    id_text("net", id, out);
+}
+
+void wire_challenge_text(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX])
+{
+    id_text("chal", id, out);
+}
+
 int wire_account_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error)
 {
     return id_parse("hm", "account", text, id, error);
@@ -54,6 +64,16 @@ int wire_asset_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_erro
 int wire_lease_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error)
 {
     return id_parse("lease", "lease", text, id, error);
+}
+
+int wire_network_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error)
+{
+    return id_parse("net", "network", text, id, error);
+}
+
+int wire_challenge_parse(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error)
+{
+    return id_parse("chal", "challenge", text, id, error);
 }
 
 void wire_asset_address(const uint8_t chain_hash[WIRE_ID_BYTES], Hypermesh__AssetKind kind,

@@ -1,0 +1,115 @@
+#include "nexus_kv.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "nexus_text.h"
+
+#define BRIEF_CHARS 48
+
+const char *nexus_kv_path(struct nexus_call *call, const char *key)
+{
+    return hm_arena_printf(call->arena, "/kv/%s", nexus_part(call, key));
+}
+
+int nexus_kv_bytes(struct nexus_call *call, const json_t *item, const char *member,
+                   struct hm_slice *out)
+{
+    const json_t *value = json_object_get(item, member);
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+    uint8_t *copy;
+
+    if (!json_is_string(value)) {
+        *out = hm_slice_of("", 0);
+        return 0;
+    }
+    if (strcmp(nexus_json_text(item, "encoding"), "base64") != 0) {
+        *out = hm_slice_of(json_string_value(value), json_string_length(value));
+        return 0;
+    }
+    if (hm_base64_decode(json_string_value(value), json_string_length(value), &bytes, &call->error))
+        return hm_error_prefix(&call->error, HM_EPARSE, "the node's answer");
+    copy = hm_arena_dup(call->arena, bytes.len ? (const void *)bytes.data : "", bytes.len + 1);
+    if (!copy)
+        return nexus_no_memory(call);
+    *out = hm_slice_of(copy, bytes.len);
+    return 0;
+}
+
+int nexus_kv_body_bytes(struct nexus_call *call, json_t *body, const char *member,
+                        struct hm_slice bytes)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    json_t *value = json_stringn((const char *)bytes.data, bytes.len);
+
+    if (!value) {
+        if (hm_base64_encode(bytes.data, bytes.len, &text) ||
+            json_object_set_new(body, "encoding", json_string("base64")) != 0)
+            return nexus_no_memory(call);
+        value = json_stringn((const char *)text.data, text.len);
+    }
+    return json_object_set_new(body, member, value) == 0 ? 0 : nexus_no_memory(call);
+}
+
+int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out)
+{
+    uint8_t step[16384];
+
+    for (;;) {
+        ssize_t got = read(0, step, sizeof(step));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return hm_fail_errno(&call->error, HM_EIO, "cannot read standard input");
+        if (got == 0)
+            return 0;
+        if (out->len + (size_t)got > NEXUS_KV_INPUT_MAX_BYTES)
+            return hm_fail(&call->error, HM_ELIMIT, "standard input is longer than 1 MiB");
+        if (hm_buf_append(out, step, (size_t)got))
+            return nexus_no_memory(call);
+    }
+}
+
+const char *nexus_kv_brief(const char *value, struct hm_arena *arena)
+{
+    size_t len = 0;
+
+    while (value[len] && value[len] != '\n' && len < BRIEF_CHARS)
+        len++;
+    while (len > 0 && ((unsigned char)value[len] & 0xc0) == 0x80)
+        len--; /* not in the middle of a character */
+    return hm_arena_printf(arena, "%.*s%s", (int)len, value, value[len] ? "…" : "");
+}
+
+int nexus_kv_table_revision(struct nexus_call *call, const json_t *reply, struct hm_buf *out)
+{
+    if (hm_buf_printf(out, "revision %llu\n",
+                      (unsigned long long)nexus_json_u64(reply, "revision")) != 0)
+        return nexus_no_memory(call);
+    return nexus_table_receipt(call, reply, out);
+}
+
+int nexus_kv_table_txn(struct nexus_call *call, const json_t *reply, struct hm_buf *out)
+{
+    const json_t *answers = nexus_json_list(reply, "answers");
+
+    if (hm_buf_printf(out, "%s\n",
+                      nexus_json_bool(reply, "succeeded") ? "the compares held"
+                                                          : "a compare did not hold") != 0)
+        return nexus_no_memory(call);
+    for (size_t i = 0; i < json_array_size(answers); i++) {
+        const json_t *pairs = nexus_json_list(json_array_get(answers, i), "items");
+
+        for (size_t k = 0; k < json_array_size(pairs); k++) {
+            const json_t *pair = json_array_get(pairs, k);
+
+            if (nexus_text_append_safe(out, nexus_json_text(pair, "key")) ||
+                hm_buf_append_str(out, " = ") ||
+                nexus_text_append_safe(out, nexus_json_text(pair, "value")) ||
+                hm_buf_append_str(out, "\n"))
+                return nexus_no_memory(call);
+        }
+    }
+    return nexus_kv_table_revision(call, reply, out);
+}

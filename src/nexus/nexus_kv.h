@@ -1,0 +1,34 @@
+/* What the verbs of the key-value store share. */
+#ifndef HM_NEXUS_KV_H
+#define HM_NEXUS_KV_H
+
+#include "nexus_call.h"
+
+/* Of a value or a transaction that is read from a file or standard input. */
+#define NEXUS_KV_INPUT_MAX_BYTES ((size_t)1 << 20)
+
+/* Programs get text where it is text; what is printed as it is comes as base64. */
+#define NEXUS_KV_ENCODING(call) ((call)->format == NEXUS_FORMAT_TABLE ? "base64" : NULL)
+
+/* clang-format off */
+#define NEXUS_KV_ACCOUNT {.name = "account", .value = "NAME", .help = "who acts; default: user"}
+/* clang-format on */
+
+/* "/kv/KEY", escaped; NULL when memory is out. */
+const char *nexus_kv_path(struct nexus_call *call, const char *key);
+/* The bytes of a member, in the arena: base64 when the object says so in its "encoding". */
+int nexus_kv_bytes(struct nexus_call *call, const json_t *item, const char *member,
+                   struct hm_slice *out);
+/* Sets a member from bytes: as text, or as base64 with "encoding" when they are not. */
+int nexus_kv_body_bytes(struct nexus_call *call, json_t *body, const char *member,
+                        struct hm_slice bytes);
+/* All of standard input. HM_ELIMIT past NEXUS_KV_INPUT_MAX_BYTES. */
+int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out);
+/* The beginning of a value on one line. */
+const char *nexus_kv_brief(const char *value, struct hm_arena *arena);
+/* "revision 12", and what became of the transaction. */
+int nexus_kv_table_revision(struct nexus_call *call, const json_t *reply, struct hm_buf *out);
+/* Which branch, and what its operations answered. */
+int nexus_kv_table_txn(struct nexus_call *call, const json_t *reply, struct hm_buf *out);
+
+#endif
