@@ -32,6 +32,7 @@ extern const struct nexus_verb verb_kv_get, verb_kv_put, verb_kv_del, verb_kv_ls
 extern const struct nexus_verb verb_kv_lease_grant, verb_kv_lease_keep, verb_kv_lease_revoke,
     verb_kv_lease_ls, verb_kv_lease_show;
 extern const struct nexus_verb verb_kv_rule_ls, verb_kv_rule_set, verb_kv_rule_rm;
+extern const struct nexus_verb verb_audit_export, verb_audit_verify;
 extern const struct nexus_verb verb_backup_create, verb_backup_verify, verb_backup_restore;
 
 #endif
