@@ -57,8 +57,14 @@ char *hm_strdup(const char *text);
 char *hm_strndup(const char *text, size_t len);
 char *hm_asprintf(const char *format, ...) __attribute__((format(printf, 1, 2))); /* NULL: memory */
 void hm_free(void *ptr);
-/* Tests only: the nth allocation from now on this thread fails, counted from 1; 0 switches off. */
+/* Tests only: the nth of the allocations above (and of what stands on them: buffers, arenas) made by this thread
+ * from now on fails, counted from 1; 0 switches off. _at: that one alone; _from: that one and all after it. */
 void hm_alloc_fail_at(unsigned long nth);
+void hm_alloc_fail_from(unsigned long nth);
+/* The same for all threads together, beside what the thread itself asked for; nth 0 switches off. */
+void hm_alloc_fail_any_thread(unsigned long nth, bool lasting);
+unsigned long hm_alloc_count(void); /* allocations this thread has asked for, failed ones too */
+unsigned long hm_alloc_failures(void); /* allocations of all threads that failed on purpose */
 
 /* Scope-bound cleanup: `HM_CLEANUP(hm_buf) struct hm_buf b = {0};` calls hm_buf_release(&b). */
 #define HM_CLEANUP(type) __attribute__((cleanup(type##_release)))

@@ -1,8 +1,12 @@
 #include "base_error.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base_encode.h"
 
 struct error_row {
     int code;
@@ -27,39 +31,55 @@ static const struct error_row *error_find(int code)
     return NULL;
 }
 
-/* A text cut inside a multi-byte character would make the JSON around it invalid. */
-static void error_trim_utf8(char *text, size_t len)
+/* How many of the bytes at the end of a text open a character that is not complete; 0: none. */
+static size_t error_cut(const char *text, size_t len)
 {
-    size_t start = len;
-    size_t need = 1;
+    for (size_t tail = 1; tail <= 3 && tail <= len; tail++) {
+        unsigned char c = (unsigned char)text[len - tail];
 
-    while (start > 0 && len - start < 3 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    start--;
-    if (((unsigned char)text[start] & 0xE0) == 0xC0)
-        need = 2;
-    else if (((unsigned char)text[start] & 0xF0) == 0xE0)
-        need = 3;
-    else if (((unsigned char)text[start] & 0xF8) == 0xF0)
-        need = 4;
-    if (len - start < need)
-        text[start] = '\0';
+        if ((c & 0xC0) == 0x80)
+            continue;
+        if ((c >= 0xC2 && tail == 1) || (c >= 0xE0 && tail == 2) || (c >= 0xF0 && tail == 3))
+            return c < 0xF5 ? tail : 0;
+        return 0;
+    }
+    return 0;
+}
+
+static bool error_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029;
+}
+
+void hm_text_clean(char *text)
+{
+    size_t len = strlen(text);
+    size_t kept = 0, at = 0;
+
+    len -= error_cut(text, len);
+    while (at < len) {
+        uint32_t code = 0;
+        size_t size = hm_utf8_step(text + at, len - at, &code);
+
+        if (size == 0 || error_is_control(code)) {
+            text[kept++] = size == 0 ? '?' : ' ';
+        } else {
+            memmove(text + kept, text + at, size);
+            kept += size;
+        }
+        at += size != 0 ? size : 1;
+    }
+    text[kept] = '\0';
 }
 
 /* Stores through a local copy: arguments may point into error->text itself. */
 static void error_store(struct hm_error *error, int code, const char *text, const char *suffix)
 {
-    char joined[HM_ERROR_TEXT_BYTES];
-    int length = snprintf(joined, sizeof(joined), "%s%s", text, suffix);
+    char joined[HM_ERROR_TEXT_BYTES * 2 + 2];
 
-    if (length >= (int)sizeof(joined))
-        error_trim_utf8(joined, sizeof(joined) - 1);
-    for (char *c = joined; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F)
-            *c = ' ';
-    }
+    (void)snprintf(joined, sizeof(joined), "%s%s", text, suffix);
+    joined[HM_ERROR_TEXT_BYTES - 1] = '\0';
+    hm_text_clean(joined);
     error->code = code;
     memcpy(error->text, joined, strlen(joined) + 1);
 }
@@ -67,12 +87,8 @@ static void error_store(struct hm_error *error, int code, const char *text, cons
 __attribute__((format(printf, 2, 0))) static void error_format(char text[HM_ERROR_TEXT_BYTES],
                                                                const char *format, va_list args)
 {
-    int length = vsnprintf(text, HM_ERROR_TEXT_BYTES, format, args);
-
-    if (length < 0)
+    if (vsnprintf(text, HM_ERROR_TEXT_BYTES, format, args) < 0)
         text[0] = '\0';
-    else if (length >= HM_ERROR_TEXT_BYTES)
-        error_trim_utf8(text, HM_ERROR_TEXT_BYTES - 1);
 }
 
 int hm_fail(struct hm_error *error, int code, const char *format, ...)
@@ -100,6 +116,8 @@ int hm_fail_errno(struct hm_error *error, int code, const char *format, ...)
     const char *reason;
     va_list args;
 
+    if (code == HM_EIO && saved == ENOMEM)
+        code = HM_ENOMEM;
     if (error == NULL)
         return code;
     va_start(args, format);

@@ -47,8 +47,13 @@ enum hm_error_code {
 
 struct hm_error {
     int code; /* 0 or HM_E*; the same value the function returned */
-    char text[HM_ERROR_TEXT_BYTES]; /* one sentence, NUL-terminated, no newline */
+    char text[HM_ERROR_TEXT_BYTES]; /* one sentence, NUL-terminated, cleaned by hm_text_clean */
 };
+
+/* What may have come from outside (a file's name, another program's message), made fit for a terminal, for JSON
+ * and for a message of the schema: control characters become blanks, bytes that are not UTF-8 "?", and a
+ * character that was cut at the end is dropped. In place, never longer. */
+void hm_text_clean(char *text);
 
 /* Sets *error (when not NULL) and returns code, so that callers write
  * `return hm_fail(error, HM_EINVAL, "share is %u %%, must be 0-100", share);`
@@ -56,7 +61,8 @@ struct hm_error {
 int hm_fail(struct hm_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As hm_fail, and appends ": " and strerror of errno (saved at entry). */
+/* As hm_fail, and appends ": " and strerror of errno (saved at entry). Where errno says ENOMEM, HM_EIO becomes
+ * HM_ENOMEM: opendir and the like have no memory of ours. */
 int hm_fail_errno(struct hm_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

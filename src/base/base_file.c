@@ -75,11 +75,11 @@ int hm_write_all(int fd, const void *data, size_t len, struct hm_error *error)
     return 0;
 }
 
-static int file_sync_folder(const char *path, struct hm_error *error)
+static int file_open_folder(const char *path, int *out, struct hm_error *error)
 {
     const char *slash = strrchr(path, '/');
     HM_AUTOFREE char *folder = NULL;
-    HM_AUTOCLOSE int fd = -1;
+    int fd;
 
     if (slash == NULL)
         folder = hm_strdup(".");
@@ -88,8 +88,9 @@ static int file_sync_folder(const char *path, struct hm_error *error)
     if (folder == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to sync the folder of %s", path);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        return hm_fail_errno(error, HM_EIO, "cannot sync folder %s", folder);
+    if (fd < 0)
+        return hm_fail_errno(error, file_open_code(errno), "cannot open folder %s", folder);
+    *out = fd;
     return 0;
 }
 
@@ -118,14 +119,19 @@ static int file_write_beside(const char *beside, const void *data, size_t len, m
     return 0;
 }
 
+/* The folder is opened first: what may fail for want of memory or descriptors does so before anything changes. */
 int hm_file_replace(const char *path, const void *data, size_t len, mode_t mode,
                     struct hm_error *error)
 {
     HM_AUTOFREE char *beside = hm_asprintf("%s.tmp", path);
+    HM_AUTOCLOSE int folder = -1;
     int rc;
 
     if (beside == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to write %s", path);
+    rc = file_open_folder(path, &folder, error);
+    if (rc != 0)
+        return rc;
     rc = file_write_beside(beside, data, len, mode, error);
     if (rc == 0 && rename(beside, path) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot move %s into place", beside);
@@ -133,7 +139,8 @@ int hm_file_replace(const char *path, const void *data, size_t len, mode_t mode,
         (void)unlink(beside);
         return rc;
     }
-    return file_sync_folder(path, error);
+    return fsync(folder) == 0 ? 0
+                              : hm_fail_errno(error, HM_EIO, "cannot sync the folder of %s", path);
 }
 
 static int folder_make(const char *path, mode_t mode, struct hm_error *error)

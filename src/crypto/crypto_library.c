@@ -1,5 +1,6 @@
 #include "crypto_library.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sodium/core.h>
 
@@ -8,8 +9,53 @@
 static struct crypto_library library_state;
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 
+static _Thread_local bool library_is_starved;
+
+static void *library_noted(void *ptr)
+{
+    if (ptr == NULL)
+        library_is_starved = true;
+    return ptr;
+}
+
+/* Zero bytes as OpenSSL's own functions have it. */
+static void *library_malloc(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return size != 0 ? library_noted(hm_malloc(size)) : NULL;
+}
+
+static void *library_realloc(void *ptr, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    if (size != 0)
+        return library_noted(hm_realloc(ptr, size));
+    hm_free(ptr);
+    return NULL;
+}
+
+static void library_free(void *ptr, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    hm_free(ptr);
+}
+
+void crypto_library_begin(void)
+{
+    library_is_starved = false;
+}
+
+bool crypto_library_starved(void)
+{
+    return library_is_starved;
+}
+
 static void library_setup(void)
 {
+    (void)CRYPTO_set_mem_functions(library_malloc, library_realloc, library_free);
     if (sodium_init() < 0) {
         library_state.missing = "libsodium cannot start";
         return;

@@ -29,7 +29,15 @@ static void pkey_release(EVP_PKEY **pkey)
 static int mldsa_fail(struct hm_error *error, int code, const char *what)
 {
     ERR_clear_error();
+    if (crypto_library_starved())
+        return hm_fail(error, HM_ENOMEM, "no memory for " MLDSA65_NAME);
     return hm_fail(error, code, "%s", what);
+}
+
+/* The answer to something that went well as far as OpenSSL says. */
+static int mldsa_done(struct hm_error *error)
+{
+    return crypto_library_starved() ? mldsa_fail(error, HM_ENOMEM, "") : 0;
 }
 
 static int mldsa_from_seed(const uint8_t seed[CRYPTO_SEED_BYTES], EVP_PKEY **out,
@@ -69,11 +77,14 @@ int crypto_root_key_new(const uint8_t ed25519_seed[CRYPTO_SEED_BYTES],
     if (key == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a root key");
     crypto_ed25519_from_seed(&key->ed25519, ed25519_seed);
+    crypto_library_begin();
     rc = mldsa_from_seed(mldsa65_seed, &key->mldsa65, error);
     if (rc == 0 && (EVP_PKEY_get_raw_public_key(key->mldsa65, NULL, &size) != 1 ||
                     size != sizeof(key->mldsa65_public) ||
                     EVP_PKEY_get_raw_public_key(key->mldsa65, key->mldsa65_public, &size) != 1))
         rc = mldsa_fail(error, HM_EINTERNAL, "OpenSSL gave no " MLDSA65_NAME " public key");
+    if (rc == 0)
+        rc = mldsa_done(error);
     if (rc != 0) {
         crypto_root_key_free(key);
         return rc;
@@ -124,15 +135,17 @@ static int mldsa_sign(EVP_PKEY *pkey, const void *message, size_t len,
         EVP_PKEY_sign(context, signature, &size, crypto_bytes(message), len) != 1 ||
         size != CRYPTO_MLDSA65_SIGNATURE_BYTES)
         return mldsa_fail(error, HM_EINTERNAL, "OpenSSL cannot sign with " MLDSA65_NAME);
-    return 0;
+    return mldsa_done(error);
 }
 
 int crypto_root_sign(const struct crypto_root_key *key, const void *message, size_t len,
                      struct crypto_root_signature *out, struct hm_error *error)
 {
     struct crypto_root_signature signature;
-    int rc = mldsa_sign(key->mldsa65, message, len, signature.mldsa65, error);
+    int rc;
 
+    crypto_library_begin();
+    rc = mldsa_sign(key->mldsa65, message, len, signature.mldsa65, error);
     if (rc != 0)
         return rc;
     crypto_ed25519_sign(&key->ed25519, message, len, signature.ed25519);
@@ -157,7 +170,7 @@ static int mldsa_verify(const uint8_t public_key[CRYPTO_MLDSA65_PUBLIC_BYTES], c
     if (EVP_PKEY_verify(context, signature, CRYPTO_MLDSA65_SIGNATURE_BYTES, crypto_bytes(message),
                         len) != 1)
         return mldsa_fail(error, HM_EAUTH, "the root signature's " MLDSA65_NAME " half is wrong");
-    return 0;
+    return mldsa_done(error);
 }
 
 int crypto_root_verify(const struct crypto_root_public *public_key, const void *message, size_t len,
@@ -169,5 +182,6 @@ int crypto_root_verify(const struct crypto_root_public *public_key, const void *
         return rc;
     if (crypto_ed25519_verify(public_key->ed25519, message, len, signature->ed25519) != 0)
         return hm_fail(error, HM_EAUTH, "the root signature's Ed25519 half is wrong");
+    crypto_library_begin();
     return mldsa_verify(public_key->mldsa65, message, len, signature->mldsa65, error);
 }

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base.h"
 
@@ -48,6 +49,55 @@ static void test_long_text_is_cut_between_characters(void **state)
         (void)hm_error_prefix(&error, HM_EINVAL, "%s", text);
         assert_true(hm_utf8_valid(error.text, strlen(error.text)));
     }
+}
+
+/* Names that a hostile job or archive chose end up in sentences, and those in JSON and in messages. */
+static void test_text_from_outside(void **state)
+{
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"", ""},
+        {"plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"a\xff\xfe"
+         "b",
+         "a??b"},
+        {"\xe2\x82\xe2\x82\xac", "??\xe2\x82\xac"}, /* half a character inside */
+        {"cut \xe2\x82", "cut "}, /* and at the end */
+        {"cut \xf0\x9f\x98", "cut "},
+        {"\xc3", ""},
+        {"\xed\xa0\x80.", "???."}, /* a surrogate */
+        {"\xc0\xaf.", "??."}, /* longer than needed */
+        {"a\tb\x7f"
+         "c\xc2\x9b"
+         "31m\xe2\x80\xa8",
+         "a b c 31m "}, /* ESC [ of one byte, a line's end */
+    };
+    struct hm_error error = {0};
+
+    (void)state;
+    for (size_t i = 0; i < HM_COUNT_OF(cases); i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "%s", cases[i].text);
+        hm_text_clean(text);
+        assert_string_equal(text, cases[i].clean);
+    }
+    (void)hm_fail(&error, HM_EPARSE, "the output \"%s\" is odd", "x\xff");
+    assert_string_equal(error.text, "the output \"x?\" is odd");
+}
+
+static void test_errno_of_memory(void **state)
+{
+    struct hm_error error = {0};
+
+    (void)state;
+    errno = ENOMEM;
+    assert_int_equal(hm_fail_errno(&error, HM_EIO, "cannot list"), HM_ENOMEM);
+    assert_int_equal(error.code, HM_ENOMEM);
+    assert_int_equal(hm_fail_errno(NULL, HM_EIO, "cannot list"), HM_ENOMEM);
+    assert_int_equal(hm_fail_errno(NULL, HM_EPARSE, "cannot list"), HM_EPARSE);
 }
 
 static void test_table(void **state)
@@ -125,6 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fail_fills),
         cmocka_unit_test(test_long_text_is_cut_between_characters),
+        cmocka_unit_test(test_text_from_outside),
+        cmocka_unit_test(test_errno_of_memory),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_checked_arithmetic),
         cmocka_unit_test(test_sources),

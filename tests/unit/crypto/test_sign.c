@@ -175,17 +175,51 @@ static void test_root_needs_both_halves(void **state)
     crypto_root_key_free(other);
 }
 
+/* At every allocation, OpenSSL's own too: no memory, or the right answer. Never that a good signature is wrong, which
+ * in a ledger would be an answer that other nodes do not give. */
 static void test_root_key_without_memory(void **state)
 {
-    struct crypto_root_key *key = NULL;
+    struct crypto_root_key *whole = NULL;
+    struct crypto_root_signature signature, again;
+    struct crypto_root_public public_key;
     uint8_t seed[32] = {0};
+    unsigned long losses = 0;
 
     (void)state;
     assert_int_equal(crypto_setup(NULL), 0);
-    hm_alloc_fail_at(1);
-    assert_int_equal(crypto_root_key_new(seed, seed, &key, NULL), HM_ENOMEM);
-    hm_alloc_fail_at(0);
-    assert_null(key);
+    assert_int_equal(crypto_root_key_new(seed, seed, &whole, NULL), 0);
+    assert_int_equal(crypto_root_sign(whole, "m", 1, &signature, NULL), 0);
+    crypto_root_key_public(whole, &public_key);
+    for (int lasting = 0; lasting < 2; lasting++) {
+        void (*arm)(unsigned long) = lasting ? hm_alloc_fail_from : hm_alloc_fail_at;
+        bool hit = true;
+
+        for (unsigned long nth = 1; hit; nth++) {
+            unsigned long before = hm_alloc_failures();
+            struct crypto_root_key *key = NULL;
+            int made, signed_, verified;
+
+            arm(nth);
+            made = crypto_root_key_new(seed, seed, &key, NULL);
+            arm(nth);
+            signed_ = crypto_root_sign(whole, "m", 1, &again, NULL);
+            arm(nth);
+            verified = crypto_root_verify(&public_key, "m", 1, &signature, NULL);
+            hm_alloc_fail_at(0);
+            hit = hm_alloc_failures() != before;
+            if ((made != 0 && made != HM_ENOMEM) || (signed_ != 0 && signed_ != HM_ENOMEM) ||
+                (verified != 0 && verified != HM_ENOMEM))
+                fail_msg("allocation %lu lost: %s, %s, %s", nth, hm_error_name(made),
+                         hm_error_name(signed_), hm_error_name(verified));
+            assert_int_equal(made == 0, key != NULL);
+            if (signed_ == 0)
+                assert_memory_equal(&again, &signature, sizeof(signature));
+            losses += (unsigned long)((made != 0) + (signed_ != 0) + (verified != 0));
+            crypto_root_key_free(key);
+        }
+    }
+    assert_true(losses > 20);
+    crypto_root_key_free(whole);
 }
 
 int main(void)
