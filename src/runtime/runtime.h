@@ -69,12 +69,19 @@ int runtime_image_remove(struct runtime_images *images, const char *name, struct
 
 #define RUNTIME_LOG_NAME "log" /* in the job's folder; all that stays there */
 
+/* A result is crypto_hash_parts(RUNTIME_RESULT_CONTEXT, {manifest}); the manifest lists what the job left
+ * (docs/runtime.md has its form). */
+#define RUNTIME_RESULT_CONTEXT     "hypermesh 1 job result"
+#define RUNTIME_MANIFEST_MAX_BYTES ((size_t)64 << 10)
+
 struct runtime_job_request {
     const char *id; /* [a-z0-9]{1,32}, unique */
     const Hypermesh__JobSpec *spec; /* absolute paths */
     const Hypermesh__SandboxLimits *limits;
     const char *dir; /* job's own folder, made here: log, bundle, upper layer */
     int cancel_fd; /* eventfd or pipe: readable means stop; -1: never */
+    /* How long the OCI runtime may take until the first process runs, CDI hooks apart; 0: RUNTIME_START_LIMIT_MS. */
+    uint32_t start_limit_ms;
     /* CDI specifications of the lease's GPUs, "A:B", the later wins; NULL: /etc/cdi and /var/run/cdi. */
     const char *cdi_folders;
     /* Called from the running thread as soon as the first process runs. May be NULL. */
@@ -84,13 +91,17 @@ struct runtime_job_request {
     void *ctx;
 };
 
+/* Plain memory, nothing to release; too large for a small stack. */
 struct runtime_job_result {
     Hypermesh__JobOutcome outcome; /* FINISHED, FAILED, CANCELLED, TIMED_OUT */
     int exit_code; /* 0-255; 128+signal when killed; -1 never started */
     char reason[256]; /* sentence when the outcome is not FINISHED */
     Hypermesh__JobUsage usage; /* usage.source points to static text */
-    uint8_t result[CRYPTO_HASH_BYTES]; /* digest over outputs: sorted path, mode, size, content */
-    bool has_result;
+    bool has_result; /* the command ended by itself and its outputs were copied */
+    uint8_t result[CRYPTO_HASH_BYTES];
+    size_t manifest_len;
+    uint8_t
+        manifest[RUNTIME_MANIFEST_MAX_BYTES]; /* preimage of result: keep it to answer challenges */
     char sandbox[128]; /* "runc 1.1.5, cgroup v1, rootful" */
     char warnings[8][160];
     size_t warning_count;
@@ -98,9 +109,12 @@ struct runtime_job_result {
 
 /* Runs the job from bundle to clean-up in the calling thread; returns when the sandbox, its mounts, its
  * cgroup and its processes are gone. SIGTERM, then SIGKILL after RUNTIME_STOP_GRACE_MS, on cancel and
- * timeout. 0 even when the command failed (see result); negative when the sandbox could not be set up, in
- * which case nothing was left behind either. Outputs are copied only when the command ended by itself. */
-#define RUNTIME_STOP_GRACE_MS 2000
+ * timeout. 0 even when the command failed (see result); negative when the sandbox could not be set up
+ * (HM_EUNAVAILABLE: by a fault of the OCI runtime, or not in time), in which case nothing was left behind
+ * either. Outputs are copied only when the command ended by itself: not when the OCI runtime was killed
+ * under it, which is an outcome of FAILED. */
+#define RUNTIME_STOP_GRACE_MS  2000
+#define RUNTIME_START_LIMIT_MS 60000
 int runtime_job_run(struct runtime_images *images, const struct runtime_machine *machine,
                     const struct runtime_job_request *request, struct runtime_job_result *result,
                     struct hm_error *error);

@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "runtime_digest.h"
@@ -71,6 +72,8 @@ static int archive_fault(const struct archive_chain *chain, struct archive *whic
                        "the archive unpacks to too many bytes, or to more than %d "
                        "times its size",
                        RUNTIME_ARCHIVE_RATIO_MAX);
+    if (archive_errno(which) == ENOMEM)
+        return hm_fail(error, HM_ENOMEM, "no memory to read an archive");
     return hm_fail(error, HM_EPARSE, "the archive is damaged or of an unknown kind (%s)",
                    text != NULL ? text : "no details");
 }

@@ -104,6 +104,8 @@ static int find_file(struct cdi_files *files, int dir, const char *folder, const
         rc = find_read(dir, name, file->path, format, &file->spec, &why);
     if (rc != 0) {
         hm_free(file);
+        if (rc == HM_ENOMEM)
+            return hm_fail(error, rc, "%s", why.text);
         find_note(files, &why);
         return 0;
     }

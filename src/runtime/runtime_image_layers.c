@@ -13,7 +13,7 @@ static int layer_unpack_blob(const struct runtime_images *images, const struct r
                              const struct runtime_digest *diff_id, bool mapped, const char *path,
                              struct hm_error *error)
 {
-    const struct runtime_owner owner = {mapped, RUNTIME_UID_BASE};
+    const struct runtime_owner owner = {.set = mapped, .base = RUNTIME_UID_BASE};
     struct runtime_archive_budget budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES};
     struct runtime_archive_source source = {.fd = -1};
     struct runtime_digest found;
@@ -70,8 +70,9 @@ int runtime_image_layer(struct runtime_images *images, const struct runtime_imag
     return rc;
 }
 
-/* Marks what the image needs: file names below blobs/sha256 and layers, as keys of an object. */
-static int gc_mark(struct runtime_images *images, const char *name, json_t *keep,
+/* Marks what the image needs: file names below blobs/sha256 and (without the letter of their form) below layers, as
+ * keys of an object each. A layer that came plain has its diff id for a digest, so one object would not do. */
+static int gc_mark(struct runtime_images *images, const char *name, json_t *blobs, json_t *layers,
                    struct hm_error *error)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
@@ -88,13 +89,13 @@ static int gc_mark(struct runtime_images *images, const char *name, json_t *keep
         rc = runtime_digest_parse(loaded->image.digest, &digest, error);
     if (rc != 0)
         return rc;
-    bad |= json_object_set_new(keep, runtime_digest_hex(&digest), json_true());
-    bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->manifest.config.digest),
+    bad |= json_object_set_new(blobs, runtime_digest_hex(&digest), json_true());
+    bad |= json_object_set_new(blobs, runtime_digest_hex(&loaded->manifest.config.digest),
                                json_true());
     for (size_t i = 0; i < loaded->manifest.layer_count; i++) {
-        bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->manifest.layers[i].digest),
+        bad |= json_object_set_new(blobs, runtime_digest_hex(&loaded->manifest.layers[i].digest),
                                    json_true());
-        bad |= json_object_set_new(keep, runtime_digest_hex(&loaded->config.diff_ids[i]),
+        bad |= json_object_set_new(layers, runtime_digest_hex(&loaded->config.diff_ids[i]),
                                    json_true());
     }
     return bad == 0 ? 0 : hm_fail(error, HM_ENOMEM, "no memory to clean the image store");
@@ -127,7 +128,8 @@ static int gc_sweep(const struct runtime_images *images, const char *what, size_
 static int images_collect(struct runtime_images *images, const json_t *index,
                           struct hm_error *error)
 {
-    RUNTIME_JSON *keep = json_object();
+    RUNTIME_JSON *blobs = json_object();
+    RUNTIME_JSON *layers = json_object();
     HM_AUTOCLOSE int use = -1;
     const char *name;
     json_t *entry;
@@ -135,14 +137,16 @@ static int images_collect(struct runtime_images *images, const json_t *index,
 
     if (rc == HM_EBUSY)
         return 0;
+    if (blobs == NULL || layers == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to clean the image store");
     json_object_foreach(json_object_get(index, "images"), name, entry)
     {
-        rc = gc_mark(images, name, keep, error);
+        rc = gc_mark(images, name, blobs, layers, error);
         if (rc != 0)
             return rc;
     }
-    rc = gc_sweep(images, "blobs/sha256", 0, keep, error);
-    return rc != 0 ? rc : gc_sweep(images, "layers", 2, keep, error);
+    rc = gc_sweep(images, "blobs/sha256", 0, blobs, error);
+    return rc != 0 ? rc : gc_sweep(images, "layers", 2, layers, error);
 }
 
 int runtime_image_remove(struct runtime_images *images, const char *name, struct hm_error *error)

@@ -27,26 +27,31 @@ int runtime_images_lock(const struct runtime_images *images, const char *name, i
     return 0;
 }
 
-/* What an import left when its process died; nobody imports while we hold the lock alone... an import
- * holds it only at its end, so only folders older than a day are taken for left behind. */
-#define IMAGES_STALE_SECONDS 86400
+/* An import under way holds a lock on its folder; a layer that is being unpacked again ("lock" is held then) has its
+ * whole digest for a name. Whatever else lies in tmp was left by a process that died. */
+static bool images_is_left(int tmp, const char *name, bool alone)
+{
+    HM_AUTOCLOSE int dir = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-static void images_sweep(const struct runtime_images *images)
+    if (strlen(name) != RUNTIME_STAGING_NAME_CHARS)
+        return alone;
+    return dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) == 0;
+}
+
+void runtime_images_sweep(const struct runtime_images *images)
 {
     HM_CLEANUP(runtime_names) struct runtime_names names = {0};
+    HM_AUTOCLOSE int lock = -1;
     char path[RUNTIME_PATH_MAX_BYTES];
-    uint64_t now_s = hm_wall_ms(hm_clock_system()) / 1000;
     HM_AUTOCLOSE int dir = -1;
+    bool alone = runtime_images_lock(images, "lock", LOCK_EX | LOCK_NB, &lock, NULL) == 0;
 
     snprintf(path, sizeof(path), "%s/tmp", images->root);
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0 || runtime_names_read(dir, &names, NULL) != 0)
         return;
     for (size_t i = 0; i < names.count; i++) {
-        struct stat info;
-
-        if (fstatat(dir, names.names[i], &info, AT_SYMLINK_NOFOLLOW) != 0 ||
-            (uint64_t)info.st_mtime + IMAGES_STALE_SECONDS > now_s)
+        if (!images_is_left(dir, names.names[i], alone))
             continue;
         snprintf(path, sizeof(path), "%s/tmp/%s", images->root, names.names[i]);
         (void)hm_remove_tree(path, NULL);
@@ -58,6 +63,7 @@ int runtime_images_open(const char *dir, struct runtime_images **out, struct hm_
     static const char *const parts[] = {"blobs/sha256", "layers", "tmp"};
     HM_AUTOFREE struct runtime_images *images = hm_calloc(1, sizeof(*images));
     char path[RUNTIME_PATH_MAX_BYTES];
+    HM_AUTOCLOSE int lock = -1;
 
     if (images == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the image store");
@@ -75,7 +81,8 @@ int runtime_images_open(const char *dir, struct runtime_images **out, struct hm_
         if (rc != 0)
             return rc;
     }
-    images_sweep(images);
+    if (runtime_images_lock(images, "staging", LOCK_EX, &lock, NULL) == 0)
+        runtime_images_sweep(images);
     *out = HM_TAKE(images);
     return 0;
 }

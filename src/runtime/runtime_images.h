@@ -30,6 +30,9 @@ struct runtime_image_loaded {
 /* Blocks until held; released by closing. operation: LOCK_SH or LOCK_EX, | LOCK_NB for HM_EBUSY. */
 int runtime_images_lock(const struct runtime_images *images, const char *name, int operation,
                         int *fd, struct hm_error *error);
+/* Removes what imports left that did not come to their end. Under lock "staging", which also covers the moment
+ * between a staging folder's making and its being locked. */
+void runtime_images_sweep(const struct runtime_images *images);
 int runtime_index_load(const struct runtime_images *images, json_t **out, struct hm_error *error);
 int runtime_index_save(const struct runtime_images *images, const json_t *index,
                        struct hm_error *error);
@@ -49,9 +52,11 @@ int runtime_image_layer(struct runtime_images *images, const struct runtime_imag
 bool runtime_can_map_users(void);
 
 /* --- an import under way ------------------------------------------------------------------------ */
+#define RUNTIME_STAGING_NAME_CHARS 16
 struct runtime_staging {
     struct runtime_images *images;
     char dir[RUNTIME_PATH_MAX_BYTES / 2];
+    int lock; /* on dir: says that somebody is at work in it */
     uint64_t blob_bytes;
     struct runtime_archive_budget budget;
 };

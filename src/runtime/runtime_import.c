@@ -61,20 +61,25 @@ static int import_read(const struct import *import, const char *path, struct hm_
     return hm_file_read(self, RUNTIME_JSON_MAX_BYTES, out, error);
 }
 
-static int import_blob(struct import *import, const struct runtime_digest *digest,
+static int import_blob(struct import *import, const struct runtime_digest *digest, uint64_t size,
                        struct hm_error *error)
 {
     char path[128];
     HM_AUTOCLOSE int file = -1;
+    uint64_t bytes = 0;
     int rc;
 
     snprintf(path, sizeof(path), "blobs/sha256/%s", runtime_digest_hex(digest));
     rc = import_open_file(import, path, &file, error);
-    return rc != 0 ? rc
-                   : runtime_staging_blob_fd(&import->staging, file, digest, NULL, NULL, error);
+    if (rc == 0)
+        rc = runtime_staging_blob_fd(&import->staging, file, digest, NULL, &bytes, error);
+    if (rc == 0 && bytes != size)
+        rc = hm_fail(error, HM_EPARSE, "%s has %llu bytes, not %llu as the image says",
+                     digest->text, (unsigned long long)bytes, (unsigned long long)size);
+    return rc;
 }
 
-static int import_layout_index(struct import *import, struct runtime_digest *manifest,
+static int import_layout_index(struct import *import, struct runtime_layer_ref *manifest,
                                struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
@@ -89,8 +94,9 @@ static int import_layout_index(struct import *import, struct runtime_digest *man
         rc = import_read(import, path, &text, error);
         if (rc == 0 && hop > 0)
             rc = runtime_digest_of_bytes(hm_buf_slice(&text), &found, error);
-        if (rc == 0 && hop > 0 && !runtime_digest_equal(&found, &choice.digest))
-            rc = hm_fail(error, HM_EPARSE, "an image index does not match its digest");
+        if (rc == 0 && hop > 0 &&
+            (!runtime_digest_equal(&found, &choice.digest) || text.len != choice.bytes))
+            rc = hm_fail(error, HM_EPARSE, "an image index does not match its digest or size");
         if (rc == 0)
             rc = runtime_index_parse(hm_buf_slice(&text), runtime_oci_arch(), &import->arena,
                                      &choice, error);
@@ -99,7 +105,7 @@ static int import_layout_index(struct import *import, struct runtime_digest *man
         if (hop == 0)
             import->found_name = choice.name;
         if (!choice.is_index) {
-            *manifest = choice.digest;
+            *manifest = (struct runtime_layer_ref){.digest = choice.digest, .bytes = choice.bytes};
             return 0;
         }
         snprintf(path, sizeof(path), "blobs/sha256/%s", runtime_digest_hex(&choice.digest));
@@ -112,20 +118,23 @@ static int import_layout(struct import *import, struct runtime_digest *manifest_
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     HM_AUTOFREE struct runtime_manifest *manifest = hm_calloc(1, sizeof(*manifest));
+    struct runtime_layer_ref ref = {0};
     int rc = manifest != NULL ? 0 : hm_fail(error, HM_ENOMEM, "no memory to import an image");
 
     if (rc == 0)
-        rc = import_layout_index(import, manifest_digest, error);
+        rc = import_layout_index(import, &ref, error);
     if (rc == 0)
-        rc = import_blob(import, manifest_digest, error);
+        rc = import_blob(import, &ref.digest, ref.bytes, error);
+    if (rc == 0)
+        *manifest_digest = ref.digest;
     if (rc == 0)
         rc = runtime_blob_read(import->staging.dir, manifest_digest, &text, error);
     if (rc == 0)
         rc = runtime_manifest_parse(hm_buf_slice(&text), manifest, error);
     if (rc == 0)
-        rc = import_blob(import, &manifest->config.digest, error);
+        rc = import_blob(import, &manifest->config.digest, manifest->config.bytes, error);
     for (size_t i = 0; rc == 0 && i < manifest->layer_count; i++)
-        rc = import_blob(import, &manifest->layers[i].digest, error);
+        rc = import_blob(import, &manifest->layers[i].digest, manifest->layers[i].bytes, error);
     return rc;
 }
 

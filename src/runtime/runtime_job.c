@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime_cdi.h"
 #include "runtime_outputs.h"
 #include "runtime_rootfs.h"
 #include "runtime_sandbox.h"
@@ -101,7 +102,9 @@ static int job_copy_outputs(struct job *job, struct runtime_job_result *result,
     }
     if (rc != 0)
         return rc;
-    runtime_outputs_final(outputs, result->result);
+    runtime_result_final(&outputs->result, result->result);
+    result->manifest_len = outputs->result.len;
+    memcpy(result->manifest, outputs->result.text, outputs->result.len);
     result->has_result = true;
     result->usage.output_bytes += outputs->bytes;
     return 0;
@@ -119,6 +122,7 @@ static void job_reason(struct runtime_job_result *result, Hypermesh__JobOutcome 
     va_start(args, format);
     vsnprintf(result->reason, sizeof(result->reason), format, args);
     va_end(args);
+    hm_text_clean(result->reason);
 }
 
 /* A command that ended by itself, or was killed by a limit of the kernel's. */
@@ -185,8 +189,14 @@ static void job_judge(struct job *job, struct runtime_job_result *result)
         job_reason(result, HYPERMESH__JOB_OUTCOME__FAILED, "killed: memory limit of %s passed",
                    text);
         break;
+    case RUNTIME_STOP_START: /* never got here: it has not started */
     case RUNTIME_STOP_NONE:
-        job_judge_end(job, result);
+        if (job->watch.deserted)
+            job_reason(result, HYPERMESH__JOB_OUTCOME__FAILED,
+                       "%s was killed by signal %d while the job ran, and the job with it",
+                       job->sandbox.machine->oci_name, result->exit_code - 128);
+        else
+            job_judge_end(job, result);
         break;
     }
 }
@@ -221,20 +231,38 @@ static int job_never_started(struct job *job, struct runtime_job_result *result,
 {
     char message[256];
 
+    if (job->watch.stop == RUNTIME_STOP_START) {
+        hm_duration_format_ms(job->watch.start_limit_ms, message);
+        return hm_fail(error, HM_EUNAVAILABLE, "%s did not start the sandbox within %s",
+                       job->sandbox.machine->oci_name, message);
+    }
     if (job->watch.stop != RUNTIME_STOP_NONE) {
         job_judge(job, result);
         result->exit_code = -1;
         return 0;
     }
     runtime_oci_message(&job->sandbox.oci, message, sizeof(message));
+    if (message[0] == 0)
+        snprintf(message, sizeof(message), "it gave no reason and ended with code %d",
+                 runtime_exit_code(job->watch.status));
     if (!runtime_oci_is_command_fault(message))
         return hm_fail(error, HM_EUNAVAILABLE, "%s could not start the sandbox: %s",
-                       job->sandbox.machine->oci_name,
-                       message[0] != 0 ? message : "it gave no reason");
+                       job->sandbox.machine->oci_name, message);
     result->exit_code = -1;
     job_reason(result, HYPERMESH__JOB_OUTCOME__FAILED, "the command could not be started: %.200s",
                message);
     return 0;
+}
+
+static uint64_t job_start_limit(const struct runtime_sandbox *sandbox)
+{
+    uint64_t limit = sandbox->request->start_limit_ms;
+
+    if (limit == 0)
+        limit = RUNTIME_START_LIMIT_MS;
+    for (size_t i = 0; sandbox->cdi != NULL && i < sandbox->cdi->hook_count; i++)
+        limit += (uint64_t)sandbox->cdi->hooks[i].timeout_s * 1000;
+    return limit;
 }
 
 static int job_watch(struct job *job, struct runtime_job_result *result, struct hm_error *error)
@@ -255,6 +283,7 @@ static int job_watch(struct job *job, struct runtime_job_result *result, struct 
     job->watch.cgroup = &sandbox->cgroup;
     job->watch.log = &job->log;
     job->watch.timeout_ms = sandbox->timeout_ms;
+    job->watch.start_limit_ms = job_start_limit(sandbox);
     job->watch.memory_bytes = sandbox->machine->limit_memory ? 0 : sandbox->limits.memory_bytes;
     job->watch.storage_bytes = sandbox->limits.storage_bytes;
     rc = runtime_watch_run(&job->watch, error);
@@ -280,7 +309,7 @@ static int job_run(struct job *job, struct runtime_images *images,
         rc = job_watch(job, result, error);
     if (rc != 0)
         return rc;
-    if (job->watch.started && job->watch.stop == RUNTIME_STOP_NONE &&
+    if (job->watch.started && job->watch.stop == RUNTIME_STOP_NONE && !job->watch.deserted &&
         job_copy_outputs(job, result, &outputs_error) != 0)
         job_reason(result, HYPERMESH__JOB_OUTCOME__FAILED,
                    "the outputs could not be copied: %.200s", outputs_error.text);

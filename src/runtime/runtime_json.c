@@ -30,6 +30,7 @@ int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, 
 {
     json_error_t problem;
     json_t *json;
+    int rc;
 
     if (bytes.len > RUNTIME_JSON_MAX_BYTES)
         return hm_fail(error, HM_ELIMIT, "%s is larger than %zu bytes", what,
@@ -37,11 +38,11 @@ int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, 
     if (json_too_deep(bytes))
         return hm_fail(error, HM_ELIMIT, "%s is nested deeper than %d", what,
                        RUNTIME_JSON_MAX_DEPTH);
-    json = json_loadb(bytes.len > 0 ? (const char *)bytes.data : "", bytes.len,
-                      JSON_REJECT_DUPLICATES, &problem);
-    if (json == NULL)
-        return hm_fail(error, HM_EPARSE, "%s is not JSON: line %d: %s", what, problem.line,
-                       problem.text);
+    rc = runtime_json_load(bytes, &json, &problem);
+    if (rc == HM_ENOMEM)
+        return hm_fail(error, rc, "no memory to read %s", what);
+    if (rc != 0)
+        return hm_fail(error, rc, "%s is not JSON: line %d: %s", what, problem.line, problem.text);
     if (json_typeof(json) != type) {
         json_decref(json);
         return hm_fail(error, HM_EPARSE, "%s is not a JSON %s", what,
@@ -59,13 +60,31 @@ int runtime_json_read(const char *path, json_t **out, struct hm_error *error)
     return rc != 0 ? rc : runtime_json_parse(hm_buf_slice(&text), path, JSON_OBJECT, out, error);
 }
 
+struct json_sink {
+    struct hm_buf *out;
+    int rc; /* the first failure: jansson goes on after some, and would leave a hole */
+};
+
+static int json_put(const char *text, size_t len, void *ctx)
+{
+    struct json_sink *sink = ctx;
+
+    if (sink->rc == 0)
+        sink->rc = hm_buf_append(sink->out, text, len);
+    return sink->rc;
+}
+
 int runtime_json_write(const json_t *json, struct hm_buf *out, struct hm_error *error)
 {
-    char *text = json != NULL ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    int rc = text != NULL ? hm_buf_append_str(out, text) : HM_ENOMEM;
+    struct json_sink sink = {.out = out};
+    size_t before = out->len;
 
-    free(text);
-    return rc != 0 ? hm_fail(error, rc, "no memory to write JSON") : 0;
+    if (json != NULL &&
+        json_dump_callback(json, json_put, &sink, JSON_COMPACT | JSON_SORT_KEYS) == 0 &&
+        sink.rc == 0)
+        return 0;
+    out->len = before;
+    return hm_fail(error, HM_ENOMEM, "no memory to write JSON");
 }
 
 const char *runtime_json_text(const json_t *object, const char *key)

@@ -189,8 +189,10 @@ static int sink_walk(struct layer_sink *sink, const struct runtime_archive_sourc
 {
     const struct runtime_archive_visitor visitor = {
         .entry = sink_entry, .data = sink_data, .end = sink_end, .ctx = sink};
-    int rc = runtime_archive_walk(source, &visitor, budget, sha256, error);
+    int rc;
 
+    sink->owner.folders = &budget->files;
+    rc = runtime_archive_walk(source, &visitor, budget, sha256, error);
     hm_fd_release(&sink->file);
     return rc;
 }

@@ -80,21 +80,19 @@ int runtime_oci_delete(const struct runtime_oci *oci, struct hm_error *error)
 }
 
 /* Lines of JSON with "level" and "msg"; older crun writes the message alone. */
-void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size)
+void runtime_oci_message_parse(struct hm_slice log, char *out, size_t size)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    char *save = NULL;
-
     out[0] = 0;
-    if (hm_file_read(oci->log, RUNTIME_JSON_MAX_BYTES, &text, NULL) != 0 ||
-        hm_buf_append(&text, "", 1) != 0)
-        return;
-    for (char *line = strtok_r((char *)text.data, "\n", &save); line != NULL;
-         line = strtok_r(NULL, "\n", &save)) {
+    while (log.len > 0) {
+        const uint8_t *end = memchr(log.data, '\n', log.len);
+        struct hm_slice line = hm_slice_of(log.data,
+                                           end != NULL ? (size_t)(end - log.data) : log.len);
+        size_t step = line.len + (end != NULL);
         RUNTIME_JSON *json = NULL;
         const char *level, *message;
 
-        if (runtime_json_parse(hm_slice_str(line), "log", JSON_OBJECT, &json, NULL) != 0)
+        log = hm_slice_of(log.data + step, log.len - step);
+        if (runtime_json_parse(line, "log", JSON_OBJECT, &json, NULL) != 0)
             continue;
         level = runtime_json_text(json, "level");
         message = runtime_json_text(json, "msg");
@@ -102,10 +100,16 @@ void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size)
             (level == NULL || strcmp(level, "error") == 0 || strcmp(level, "fatal") == 0))
             snprintf(out, size, "%s", message);
     }
-    for (char *at = out; *at != 0; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = ' ';
-    }
+    hm_text_clean(out);
+}
+
+void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+
+    out[0] = 0;
+    if (hm_file_read(oci->log, RUNTIME_JSON_MAX_BYTES, &text, NULL) == 0)
+        runtime_oci_message_parse(hm_buf_slice(&text), out, size);
 }
 
 bool runtime_oci_is_command_fault(const char *message)

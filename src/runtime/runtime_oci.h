@@ -28,6 +28,8 @@ int runtime_oci_run(const struct runtime_oci *oci, struct runtime_child *child,
 int runtime_oci_delete(const struct runtime_oci *oci, struct hm_error *error);
 /* The last error in the runtime's own log, or "" . */
 void runtime_oci_message(const struct runtime_oci *oci, char *out, size_t size);
+/* The same of the log's bytes; pure. */
+void runtime_oci_message_parse(struct hm_slice log, char *out, size_t size);
 /* Does that message speak of the command rather than of the sandbox? */
 bool runtime_oci_is_command_fault(const char *message);
 

@@ -13,52 +13,30 @@
 #define OUTPUT_STEP_BYTES ((size_t)64 << 10)
 #define OUTPUT_TEMP_NAME  ".hypermesh-output.tmp"
 
+/* One output while it is copied. */
+struct outputs_walk {
+    struct runtime_outputs *outputs;
+    const char *source;
+};
+
 void runtime_outputs_init(struct runtime_outputs *outputs, uint64_t limit_bytes)
 {
-    *outputs = (struct runtime_outputs){.limit = limit_bytes};
-    crypto_hasher_init_context(&outputs->hasher, RUNTIME_RESULT_CONTEXT);
-}
-
-void runtime_outputs_final(const struct runtime_outputs *outputs, uint8_t digest[CRYPTO_HASH_BYTES])
-{
-    crypto_hasher_final(&outputs->hasher, digest);
-}
-
-static void hash_u32(struct runtime_outputs *outputs, uint32_t value)
-{
-    uint8_t bytes[4];
-
-    hm_put_be32(bytes, value);
-    crypto_hasher_update(&outputs->hasher, bytes, sizeof(bytes));
-}
-
-static void hash_text(struct runtime_outputs *outputs, char letter, const char *text)
-{
-    crypto_hasher_update(&outputs->hasher, &letter, 1);
-    hash_u32(outputs, (uint32_t)strlen(text));
-    crypto_hasher_update(&outputs->hasher, text, strlen(text));
-}
-
-static void hash_entry(struct runtime_outputs *outputs, char letter, const char *path, mode_t mode,
-                       uint64_t size)
-{
-    uint8_t bytes[8];
-
-    hash_text(outputs, letter, path);
-    hash_u32(outputs, (uint32_t)mode & RUNTIME_OUTPUT_FILE_MODES);
-    hm_put_be64(bytes, size);
-    crypto_hasher_update(&outputs->hasher, bytes, sizeof(bytes));
+    outputs->bytes = outputs->files = 0;
+    outputs->limit = limit_bytes;
+    runtime_result_init(&outputs->result);
 }
 
 /* The job is over: what fstat said is what is read, or someone else writes into the job's folder. */
-static int output_pour(struct runtime_outputs *outputs, int in, int out, uint64_t size,
+static int output_pour(int in, int out, uint64_t size, uint8_t content[CRYPTO_HASH_BYTES],
                        struct hm_error *error)
 {
     HM_AUTOFREE uint8_t *step = hm_malloc(OUTPUT_STEP_BYTES);
+    struct crypto_hasher hasher;
     uint64_t left = size;
 
     if (step == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to copy the outputs");
+    crypto_hasher_init(&hasher);
     for (;;) {
         ssize_t got = read(in, step, OUTPUT_STEP_BYTES);
         int rc;
@@ -69,10 +47,12 @@ static int output_pour(struct runtime_outputs *outputs, int in, int out, uint64_
             return hm_fail_errno(error, HM_EIO, "cannot read an output");
         if ((uint64_t)got > left || (got == 0 && left > 0))
             return hm_fail(error, HM_EIO, "an output changed while it was copied");
-        if (got == 0)
+        if (got == 0) {
+            crypto_hasher_final(&hasher, content);
             return 0;
+        }
         left -= (uint64_t)got;
-        crypto_hasher_update(&outputs->hasher, step, (size_t)got);
+        crypto_hasher_update(&hasher, step, (size_t)got);
         rc = hm_write_all(out, step, (size_t)got, error);
         if (rc != 0)
             return rc;
@@ -91,35 +71,39 @@ static int output_take(struct runtime_outputs *outputs, uint64_t size, struct hm
     return 0;
 }
 
-static int output_file(struct runtime_outputs *outputs, int from, int to, const char *name,
+static int output_file(const struct outputs_walk *walk, int from, int to, const char *name,
                        const char *path, struct hm_error *error)
 {
     HM_AUTOCLOSE int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     HM_AUTOCLOSE int out = -1;
+    uint8_t content[CRYPTO_HASH_BYTES];
     struct stat info;
     int rc;
 
     if (in < 0 || fstat(in, &info) != 0 || !S_ISREG(info.st_mode))
         return hm_fail_errno(error, HM_EIO, "cannot read the output \"%s\"", path);
-    rc = output_take(outputs, (uint64_t)info.st_size, error);
+    rc = output_take(walk->outputs, (uint64_t)info.st_size, error);
     if (rc != 0)
         return rc;
     (void)unlinkat(to, OUTPUT_TEMP_NAME, 0);
     out = openat(to, OUTPUT_TEMP_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0)
         return hm_fail_errno(error, HM_EIO, "cannot write the output \"%s\"", path);
-    hash_entry(outputs, 'f', path, info.st_mode, (uint64_t)info.st_size);
-    rc = output_pour(outputs, in, out, (uint64_t)info.st_size, error);
+    rc = output_pour(in, out, (uint64_t)info.st_size, content, error);
     if (rc == 0 && fchmod(out, info.st_mode & RUNTIME_OUTPUT_FILE_MODES) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot set the mode of the output \"%s\"", path);
     if (rc == 0 && renameat(to, OUTPUT_TEMP_NAME, to, name) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot place the output \"%s\"", path);
     if (rc != 0)
         (void)unlinkat(to, OUTPUT_TEMP_NAME, 0);
+    else
+        runtime_result_file(&walk->outputs->result, walk->source, path,
+                            info.st_mode & RUNTIME_OUTPUT_FILE_MODES, (uint64_t)info.st_size,
+                            content);
     return rc;
 }
 
-static int output_link(struct runtime_outputs *outputs, int from, int to, const char *name,
+static int output_link(const struct outputs_walk *walk, int from, int to, const char *name,
                        const char *path, struct hm_error *error)
 {
     char target[RUNTIME_PATH_MAX_BYTES];
@@ -129,11 +113,10 @@ static int output_link(struct runtime_outputs *outputs, int from, int to, const 
     if (len <= 0 || (size_t)len >= sizeof(target))
         return hm_fail_errno(error, HM_EIO, "cannot read the link \"%s\"", path);
     target[len] = 0;
-    rc = output_take(outputs, 0, error);
+    rc = output_take(walk->outputs, 0, error);
     if (rc != 0)
         return rc;
-    hash_entry(outputs, 'l', path, 0777, (uint64_t)len);
-    crypto_hasher_update(&outputs->hasher, target, (size_t)len);
+    runtime_result_link(&walk->outputs->result, walk->source, path, target);
     (void)unlinkat(to, OUTPUT_TEMP_NAME, 0);
     if (symlinkat(target, to, OUTPUT_TEMP_NAME) != 0 ||
         renameat(to, OUTPUT_TEMP_NAME, to, name) != 0) {
@@ -143,15 +126,15 @@ static int output_link(struct runtime_outputs *outputs, int from, int to, const 
     return rc;
 }
 
-static int output_folder(struct runtime_outputs *outputs, int from, int to, const char *path,
+static int output_folder(const struct outputs_walk *walk, int from, int to, const char *path,
                          unsigned depth, struct hm_error *error);
 
-static int output_subfolder(struct runtime_outputs *outputs, int from, int to, const char *name,
+static int output_subfolder(const struct outputs_walk *walk, int from, int to, const char *name,
                             const char *path, mode_t mode, unsigned depth, struct hm_error *error)
 {
     HM_AUTOCLOSE int in = openat(from, name, OUTPUT_DIR_FLAGS);
     HM_AUTOCLOSE int out = -1;
-    int rc = output_take(outputs, 0, error);
+    int rc = output_take(walk->outputs, 0, error);
 
     if (rc != 0)
         return rc;
@@ -162,14 +145,15 @@ static int output_subfolder(struct runtime_outputs *outputs, int from, int to, c
     out = openat(to, name, OUTPUT_DIR_FLAGS);
     if (out < 0)
         return hm_fail_errno(error, HM_EIO, "cannot write to the output folder \"%s\"", path);
-    hash_entry(outputs, 'd', path, mode, 0);
-    rc = output_folder(outputs, in, out, path, depth + 1, error);
+    runtime_result_folder(&walk->outputs->result, walk->source, path,
+                          mode & RUNTIME_OUTPUT_FILE_MODES);
+    rc = output_folder(walk, in, out, path, depth + 1, error);
     if (rc == 0 && fchmod(out, mode & RUNTIME_OUTPUT_FILE_MODES) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot set the mode of the output folder \"%s\"", path);
     return rc;
 }
 
-static int output_entry(struct runtime_outputs *outputs, int from, int to, const char *name,
+static int output_entry(const struct outputs_walk *walk, int from, int to, const char *name,
                         const char *above, unsigned depth, struct hm_error *error)
 {
     char path[RUNTIME_PATH_MAX_BYTES];
@@ -181,16 +165,16 @@ static int output_entry(struct runtime_outputs *outputs, int from, int to, const
     if (fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot look at the output \"%s\"", path);
     if (S_ISDIR(info.st_mode))
-        return output_subfolder(outputs, from, to, name, path, info.st_mode, depth, error);
+        return output_subfolder(walk, from, to, name, path, info.st_mode, depth, error);
     if (S_ISLNK(info.st_mode))
-        return output_link(outputs, from, to, name, path, error);
+        return output_link(walk, from, to, name, path, error);
     if (S_ISREG(info.st_mode))
-        return output_file(outputs, from, to, name, path, error);
+        return output_file(walk, from, to, name, path, error);
     return hm_fail(error, HM_EPARSE, "the output \"%s\" is neither a file, a folder nor a link",
                    path);
 }
 
-static int output_folder(struct runtime_outputs *outputs, int from, int to, const char *path,
+static int output_folder(const struct outputs_walk *walk, int from, int to, const char *path,
                          unsigned depth, struct hm_error *error)
 {
     HM_CLEANUP(runtime_names) struct runtime_names names = {0};
@@ -201,13 +185,14 @@ static int output_folder(struct runtime_outputs *outputs, int from, int to, cons
                        RUNTIME_TREE_MAX_DEPTH);
     rc = runtime_names_read(from, &names, error);
     for (size_t i = 0; i < names.count && rc == 0; i++)
-        rc = output_entry(outputs, from, to, names.names[i], path, depth, error);
+        rc = output_entry(walk, from, to, names.names[i], path, depth, error);
     return rc;
 }
 
 int runtime_outputs_copy(struct runtime_outputs *outputs, const char *source, const char *from,
                          const char *target, struct hm_error *error)
 {
+    const struct outputs_walk walk = {.outputs = outputs, .source = source};
     HM_AUTOCLOSE int in = open(from, OUTPUT_DIR_FLAGS);
     HM_AUTOCLOSE int out = -1;
     int rc;
@@ -220,8 +205,8 @@ int runtime_outputs_copy(struct runtime_outputs *outputs, const char *source, co
     out = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (out < 0)
         return hm_fail_errno(error, HM_EIO, "cannot open the output folder %s", target);
-    hash_text(outputs, 'O', source);
-    rc = output_folder(outputs, in, out, "", 0, error);
+    runtime_result_output(&outputs->result, source);
+    rc = output_folder(&walk, in, out, "", 0, error);
     if (rc != 0)
         (void)hm_error_prefix(error, rc, "output %s", source);
     return rc;

@@ -31,6 +31,7 @@ static void reap_runtime(const char *id, const char *dir)
     if (fd < 0 || hm_file_read(path, 65536, &text, NULL) != 0 || text.len < len + 2 ||
         memcmp(text.data + text.len - len - 1, id, len) != 0 || text.data[text.len - len - 2] != 0)
         return;
+    (void)kill(-(pid_t)pid, SIGKILL); /* what it started; it leads a session of its own */
     (void)pidfd_send_signal(fd, SIGKILL, NULL, 0);
     for (int i = 0; i < REAP_WAIT_MS / 10; i++) {
         const struct timespec pause = {.tv_nsec = 10000000};

@@ -14,12 +14,15 @@
 void runtime_warn(struct runtime_job_result *result, const char *format, ...)
 {
     va_list args;
+    char *text;
 
     if (result->warning_count == HM_COUNT_OF(result->warnings))
         return;
+    text = result->warnings[result->warning_count++];
     va_start(args, format);
-    vsnprintf(result->warnings[result->warning_count++], sizeof(result->warnings[0]), format, args);
+    vsnprintf(text, sizeof(result->warnings[0]), format, args);
     va_end(args);
+    hm_text_clean(text);
 }
 
 static int job_check_env(const Hypermesh__JobSpec *spec, struct hm_error *error)

@@ -42,6 +42,9 @@ int runtime_sandbox_make(struct runtime_sandbox *sandbox, struct runtime_images 
                          struct hm_error *error);
 /* The user the image names, looked up in its own /etc/passwd. */
 int runtime_sandbox_user(struct runtime_sandbox *sandbox, struct hm_error *error);
+/* Field `want` (0: the name) of the first line of a passwd or group file that begins with name, if it is a number below
+ * RUNTIME_UID_COUNT. Pure. */
+bool runtime_user_field(struct hm_slice text, const char *name, unsigned want, uint32_t *out);
 /* Memory and descriptors of the struct itself. */
 void runtime_sandbox_release(struct runtime_sandbox *sandbox);
 /* Path of output `at`'s folder: DIR/out/N. */

@@ -14,10 +14,19 @@ static char *const child_environment[] = {
     (char *)(uintptr_t)("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     (char *)(uintptr_t)("LC_ALL=C"), NULL};
 
+/* Until it is waited for, its number, and so that of its group, belongs to nobody else. */
+void runtime_child_kill(const struct runtime_child *child)
+{
+    if (child->pid <= 0)
+        return;
+    (void)kill(-child->pid, SIGKILL);
+    (void)kill(child->pid, SIGKILL); /* it may not have made its session yet */
+}
+
 void runtime_child_release(struct runtime_child *child)
 {
     if (child->pid > 0) {
-        (void)kill(child->pid, SIGKILL);
+        runtime_child_kill(child);
         while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
@@ -114,12 +123,15 @@ int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status,
             break;
         if (rc == 0) {
             late = true;
-            (void)kill(child->pid, SIGKILL);
             break;
         }
         if (errno != EINTR)
             return hm_fail_errno(error, HM_EIO, "cannot wait for a process");
     }
+    if (late)
+        runtime_child_kill(child);
+    else
+        (void)kill(-child->pid, SIGKILL);
     while (wait4(child->pid, status, 0, usage) < 0) {
         if (errno != EINTR)
             return hm_fail_errno(error, HM_EIO, "cannot wait for a process");

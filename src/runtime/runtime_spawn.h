@@ -14,13 +14,16 @@ struct runtime_child {
     int err;
 };
 
+/* Kills a child that has not been waited for, with whatever it started in its session's first group. */
+void runtime_child_kill(const struct runtime_child *child);
 /* Kills and reaps a child still there, closes the pipes. */
 void runtime_child_release(struct runtime_child *child);
 /* argv[0] is the program's path. stdin is /dev/null, descriptors above 2 are closed. With pipes,
  * out and err are read ends; else both go to /dev/null. HM_EUNAVAILABLE. */
 int runtime_child_start(const char *const *argv, bool pipes, struct runtime_child *out,
                         struct hm_error *error);
-/* Waits up to timeout_ms (killed past it: HM_ETIMEOUT). status as of waitpid. usage may be NULL. */
+/* Waits up to timeout_ms (killed past it: HM_ETIMEOUT); what it left running in its group is killed. status as of
+ * waitpid. usage may be NULL. */
 int runtime_child_wait(struct runtime_child *child, int timeout_ms, int *status,
                        struct rusage *usage, struct hm_error *error);
 /* Runs to the end; output (NULL: dropped) receives both streams, at most limit bytes of them. */

@@ -11,15 +11,37 @@
 
 #define STAGING_STEP_BYTES ((size_t)64 << 10)
 
+static int staging_folders(struct runtime_staging *staging, struct hm_error *error)
+{
+    char path[RUNTIME_PATH_MAX_BYTES];
+    HM_AUTOCLOSE int alone = -1;
+    int rc = runtime_images_lock(staging->images, "staging", LOCK_EX, &alone, error);
+
+    if (rc != 0)
+        return rc;
+    runtime_images_sweep(staging->images);
+    snprintf(path, sizeof(path), "%s/blobs/sha256", staging->dir);
+    rc = hm_mkdir_all(path, 0700, error);
+    if (rc == 0) {
+        snprintf(path, sizeof(path), "%s/layers", staging->dir);
+        rc = hm_mkdir_all(path, 0700, error);
+    }
+    if (rc != 0)
+        return rc;
+    staging->lock = open(staging->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (staging->lock < 0 || flock(staging->lock, LOCK_EX | LOCK_NB) != 0)
+        return hm_fail_errno(error, HM_EIO, "cannot lock %s", staging->dir);
+    return 0;
+}
+
 int runtime_staging_begin(struct runtime_images *images, struct runtime_staging *out,
                           struct hm_error *error)
 {
-    struct runtime_staging staging = {.images = images,
-                                      .budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES}};
+    struct runtime_staging staging = {
+        .images = images, .lock = -1, .budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES}};
     const struct hm_random *random = hm_random_system();
-    char path[RUNTIME_PATH_MAX_BYTES];
-    uint8_t id[8];
-    char hex[17];
+    uint8_t id[RUNTIME_STAGING_NAME_CHARS / 2];
+    char hex[RUNTIME_STAGING_NAME_CHARS + 1];
     int rc;
 
     if (random->fill(random->ctx, id, sizeof(id)) != 0)
@@ -28,12 +50,7 @@ int runtime_staging_begin(struct runtime_images *images, struct runtime_staging 
     if ((size_t)snprintf(staging.dir, sizeof(staging.dir), "%s/tmp/%s", images->root, hex) >=
         sizeof(staging.dir))
         return hm_fail(error, HM_ELIMIT, "the image folder's path is too long");
-    snprintf(path, sizeof(path), "%s/blobs/sha256", staging.dir);
-    rc = hm_mkdir_all(path, 0700, error);
-    if (rc == 0) {
-        snprintf(path, sizeof(path), "%s/layers", staging.dir);
-        rc = hm_mkdir_all(path, 0700, error);
-    }
+    rc = staging_folders(&staging, error);
     if (rc == 0)
         *out = staging;
     else
@@ -43,9 +60,12 @@ int runtime_staging_begin(struct runtime_images *images, struct runtime_staging 
 
 void runtime_staging_release(struct runtime_staging *staging)
 {
-    if (staging->dir[0] != 0)
-        (void)hm_remove_tree(staging->dir, NULL);
+    if (staging->dir[0] == 0)
+        return;
+    (void)hm_remove_tree(staging->dir,
+                         NULL); /* where that fails, the next import's sweep does it */
     staging->dir[0] = 0;
+    hm_fd_release(&staging->lock);
 }
 
 static int blob_place(const struct runtime_staging *staging, const char *from, uint8_t *hash,
@@ -153,7 +173,7 @@ int runtime_staging_layer(struct runtime_staging *staging, const struct runtime_
                           const struct runtime_digest *diff_id, struct hm_error *error)
 {
     bool mapped = runtime_can_map_users();
-    const struct runtime_owner owner = {mapped, RUNTIME_UID_BASE};
+    const struct runtime_owner owner = {.set = mapped, .base = RUNTIME_UID_BASE};
     struct runtime_archive_source source = {.fd = -1};
     struct runtime_digest found;
     uint8_t hash[CRYPTO_SHA256_BYTES];

@@ -20,8 +20,12 @@ static int tree_enter(int dir, const char *name, const struct runtime_owner *mak
     int fd = openat(dir, name, TREE_DIR_FLAGS);
 
     if (fd < 0 && errno == ENOENT && make != NULL) {
+        if (make->folders != NULL && *make->folders == 0)
+            return hm_fail(error, HM_ELIMIT, "the image has too many folders");
         if (mkdirat(dir, name, 0755) != 0 && errno != EEXIST)
             return hm_fail_errno(error, HM_EIO, "cannot make the folder \"%s\"", name);
+        if (make->folders != NULL)
+            (*make->folders)--;
         if (runtime_tree_chown(dir, name, make, 0, 0, error) != 0)
             return HM_EIO;
         fd = openat(dir, name, TREE_DIR_FLAGS);

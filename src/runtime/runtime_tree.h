@@ -12,10 +12,12 @@
 struct runtime_owner {
     bool set;
     uid_t base;
+    /* How many folders may still be made that no entry names, such as "a/b" for "a/b/c"; NULL: any number. */
+    uint64_t *folders;
 };
 
 /* Opens the folder at a normal path beneath root ("" is root itself). With make, missing folders are
- * made, 0755. HM_EPARSE when a part is a link or no folder, HM_ENOTFOUND. The caller closes *out. */
+ * made, 0755 (HM_ELIMIT past make->folders). HM_EPARSE when a part is a link or no folder, HM_ENOTFOUND. The caller closes *out. */
 int runtime_tree_open(int root, const char *path, const struct runtime_owner *make, int *out,
                       struct hm_error *error);
 /* Opens the folder that holds path; *leaf points into path. */

@@ -84,7 +84,7 @@ static void watch_kill(struct runtime_watch *watch)
     }
     watch->forced = true;
     watch->kill_ns = WATCH_NEVER;
-    (void)kill(watch->child->pid, SIGKILL);
+    runtime_child_kill(watch->child);
 }
 
 static uint64_t watch_storage(const struct runtime_watch *watch, uint64_t limit, bool *unknown)
@@ -199,6 +199,11 @@ static void watch_clock(struct runtime_watch *watch)
 
     if (watch->stop == RUNTIME_STOP_NONE && now >= watch->deadline_ns)
         watch_stop(watch, RUNTIME_STOP_TIMEOUT, false);
+    if (watch->stop == RUNTIME_STOP_NONE && !watch->started &&
+        now - watch->start_ns >= watch->start_limit_ms * NS_PER_MS) {
+        watch_stop(watch, RUNTIME_STOP_START, true);
+        runtime_child_kill(watch->child);
+    }
     if (watch->stop != RUNTIME_STOP_NONE && now >= watch->kill_ns)
         watch_kill(watch);
     if (now >= watch->next_look_ns)
@@ -239,7 +244,7 @@ static int watch_loop(struct runtime_watch *watch, struct hm_error *error)
     if (rc != 0) {
         /* The log cannot be written any more: the job must not go on unheard. */
         watch_stop(watch, RUNTIME_STOP_CANCEL, true);
-        (void)kill(watch->child->pid, SIGKILL);
+        runtime_child_kill(watch->child);
         return rc;
     }
     watch_find_init(watch);
@@ -269,6 +274,12 @@ int runtime_watch_run(struct runtime_watch *watch, struct hm_error *error)
     watch->wall_ms = (watch_now() - watch->start_ns) / NS_PER_MS;
     waited = runtime_child_wait(watch->child, WATCH_STUCK_MS, &watch->status, &watch->usage,
                                 rc == 0 ? error : NULL);
+    if (waited == 0 && watch->started && watch->stop == RUNTIME_STOP_NONE &&
+        WIFSIGNALED(watch->status)) {
+        watch->deserted = true;
+        if (watch->init_fd >= 0)
+            (void)pidfd_send_signal(watch->init_fd, SIGKILL, NULL, 0);
+    }
     runtime_cgroup_sample(watch->cgroup);
     hm_fd_release(&watch->init_fd);
     watch->init_fd = -1;

@@ -17,7 +17,8 @@ enum runtime_stop {
     RUNTIME_STOP_CANCEL,
     RUNTIME_STOP_TIMEOUT,
     RUNTIME_STOP_STORAGE,
-    RUNTIME_STOP_MEMORY
+    RUNTIME_STOP_MEMORY,
+    RUNTIME_STOP_START /* it did not start in time */
 };
 
 struct runtime_watch {
@@ -28,6 +29,7 @@ struct runtime_watch {
     struct runtime_cgroup_job *cgroup;
     struct runtime_log *log;
     uint64_t timeout_ms;
+    uint64_t start_limit_ms;
     uint64_t storage_bytes;
     uint64_t memory_bytes; /* 0: the kernel holds it */
     int folders[RUNTIME_WATCH_MAX_FOLDERS]; /* what the job writes to, beside its tmpfs */
@@ -37,6 +39,8 @@ struct runtime_watch {
     bool started; /* the container's first process ran */
     uint64_t memory_peak; /* measured; 0 when the kernel counts */
     bool forced; /* SIGKILL was needed */
+    bool
+        deserted; /* somebody killed the OCI runtime while the container ran; the container is killed too */
     int status; /* of the OCI runtime's process, as waitpid gives it */
     struct rusage usage;
     uint64_t wall_ms;

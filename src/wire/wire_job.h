@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "wire.h"
-#include "wire_yaml.h"
 
 struct wire_job_field;
 

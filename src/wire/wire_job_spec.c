@@ -2,6 +2,10 @@
 #include "wire_job.h"
 #include "wire_text.h"
 
+static const struct wire_yaml_limits job_yaml_limits = {.bytes = WIRE_JOB_SPEC_MAX_BYTES,
+                                                        .depth = WIRE_JOB_SPEC_MAX_DEPTH,
+                                                        .nodes = WIRE_JOB_SPEC_MAX_NODES};
+
 void wire_job_spec_init(Hypermesh__JobSpec *spec)
 {
     hypermesh__job_spec__init(spec);
@@ -113,12 +117,8 @@ int wire_job_spec_parse(struct hm_slice text, const char *name, struct hm_arena 
 {
     struct wire_job_reader reader = {.name = name, .arena = arena, .error = error};
     const struct wire_yaml *root = NULL;
-    int rc;
+    int rc = wire_yaml_parse(text, name, &job_yaml_limits, arena, &root, error);
 
-    if (text.len > WIRE_JOB_SPEC_MAX_BYTES)
-        return hm_fail(error, HM_ELIMIT, "%s: %zu bytes long, a job has at most %zu", name,
-                       text.len, WIRE_JOB_SPEC_MAX_BYTES);
-    rc = wire_yaml_parse(text, name, arena, &root, error);
     if (rc)
         return rc;
     if (root->kind != WIRE_YAML_MAP)

@@ -9,6 +9,7 @@ struct reader {
     yaml_parser_t parser;
     struct hm_slice text;
     const char *name;
+    const struct wire_yaml_limits *limits;
     struct hm_arena *arena;
     struct hm_error *error;
     unsigned nodes;
@@ -99,6 +100,9 @@ static int check_key(struct reader *reader, const struct wire_yaml *map,
     if (key->kind != WIRE_YAML_TEXT)
         return hm_fail(reader->error, HM_EPARSE, "%s:%u:%u: a field's name must be text",
                        reader->name, key->line, key->column);
+    if (map->count >= WIRE_YAML_MAX_MEMBERS)
+        return hm_fail(reader->error, HM_ELIMIT, "%s:%u:%u: a mapping of more than %d fields",
+                       reader->name, key->line, key->column, WIRE_YAML_MAX_MEMBERS);
     for (const struct wire_yaml *other = map->first; other; other = other->next) {
         if (strcmp(other->key->text, key->text) != 0)
             continue;
@@ -185,10 +189,10 @@ static int read_node(struct reader *reader, const yaml_event_t *event, unsigned 
 
     if (rc)
         return rc;
-    if (depth > WIRE_YAML_MAX_DEPTH)
-        return refuse(reader, event->start_mark, HM_ELIMIT, "nested too deeply for a job");
-    if (++reader->nodes > WIRE_YAML_MAX_NODES)
-        return refuse(reader, event->start_mark, HM_ELIMIT, "more values than a job can have");
+    if (depth > reader->limits->depth || depth > WIRE_YAML_MAX_DEPTH)
+        return refuse(reader, event->start_mark, HM_ELIMIT, "nested too deeply");
+    if (++reader->nodes > reader->limits->nodes)
+        return refuse(reader, event->start_mark, HM_ELIMIT, "more values than are taken");
     node = hm_arena_alloc(reader->arena, sizeof(*node));
     if (!node)
         return hm_fail(reader->error, HM_ENOMEM, "%s: no memory to read it", reader->name);
@@ -242,18 +246,22 @@ static int read_document(struct reader *reader, struct wire_yaml **root)
     if (!rc)
         rc = expect(reader, YAML_DOCUMENT_END_EVENT, "unreadable");
     if (!rc)
-        rc = expect(reader, YAML_STREAM_END_EVENT, "a second document; one file is one job");
+        rc = expect(reader, YAML_STREAM_END_EVENT, "a second document; only one is taken");
     return rc;
 }
 
-int wire_yaml_parse(struct hm_slice text, const char *name, struct hm_arena *arena,
-                    const struct wire_yaml **root, struct hm_error *error)
+int wire_yaml_parse(struct hm_slice text, const char *name, const struct wire_yaml_limits *limits,
+                    struct hm_arena *arena, const struct wire_yaml **root, struct hm_error *error)
 {
     static const uint8_t byte_order_mark[] = {0xef, 0xbb, 0xbf};
-    struct reader reader = {.text = text, .name = name, .arena = arena, .error = error};
+    struct reader reader = {
+        .text = text, .name = name, .limits = limits, .arena = arena, .error = error};
     struct wire_yaml *tree = NULL;
     int rc;
 
+    if (text.len > limits->bytes)
+        return hm_fail(error, HM_ELIMIT, "%s: %zu bytes long, at most %zu are taken", name,
+                       text.len, limits->bytes);
     if (text.len >= 3 && memcmp(text.data, byte_order_mark, 3) == 0)
         reader.text = hm_slice_of(text.data + 3, text.len - 3);
     if (!yaml_parser_initialize(&reader.parser))

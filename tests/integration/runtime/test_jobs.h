@@ -40,5 +40,16 @@ void test_gpu_without_user_namespace(void **state);
 void test_gpu_other_devices_stay_shut(void **state);
 void test_gpu_hooks(void **state);
 void test_gpu_refusals(void **state);
+void test_runtime_missing(void **state);
+void test_runtime_garbage(void **state);
+void test_runtime_names_a_stranger(void **state);
+void test_runtime_hangs_at_start(void **state);
+void test_runtime_leaves_nobody(void **state);
+void test_runtime_refuses_to_delete(void **state);
+void test_runtime_killed(void **state);
+void test_full_disk(void **state);
+void test_no_descriptors(void **state);
+void test_cgroup_stays(void **state);
+void test_hostile_output_name(void **state);
 
 #endif

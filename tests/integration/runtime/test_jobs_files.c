@@ -49,6 +49,18 @@ static void assert_file(const char *dir, const char *name, const char *expected)
     assert_string_equal(hm_buf_cstr(&text), expected);
 }
 
+/* The preimage comes with the result, and is what the ledger will hash. */
+static void assert_manifest(const struct fixture_job *job, const char *line)
+{
+    const struct hm_slice manifest = hm_slice_of(job->result.manifest, job->result.manifest_len);
+    uint8_t digest[CRYPTO_HASH_BYTES];
+
+    assert_true(job->result.has_result);
+    crypto_hash_parts(RUNTIME_RESULT_CONTEXT, &manifest, 1, digest);
+    assert_memory_equal(digest, job->result.result, sizeof(digest));
+    assert_non_null(memmem(manifest.data, manifest.len, line, strlen(line)));
+}
+
 void test_outputs(void **state)
 {
     static const char script[] =
@@ -77,6 +89,9 @@ void test_outputs(void **state)
     assert_int_equal(info.st_mode & 07777, 0755);
     assert_int_equal(info.st_uid, geteuid());
     assert_int_equal(job.result.usage.output_bytes, 7 + 5);
+    assert_manifest(&job,
+                    "hypermesh job result 1\no /out\nd 0750 /out/a\nd 0755 /out/a/b\nf 0644 5 ");
+    assert_manifest(&job, " /out/a/b/c\nl a /out/dirlink\nl /etc/passwd /out/link\nf 0755 7 ");
     fixture_job_release(&job);
 
     /* The same content has the same digest; other content has not. */

@@ -98,6 +98,47 @@ void tar_make_zeros(uint64_t size, enum tar_filter filter, struct hm_buf *out)
     archive_write_free(tar);
 }
 
+/* POSIX.1-1988 ustar: offsets of name, mode, owner, group, size, time, checksum, type, link, magic. */
+void tar_raw(const char *name, char typeflag, uint64_t size, const char *link, struct hm_slice data,
+             struct hm_buf *out)
+{
+    uint8_t header[512] = {0};
+    unsigned sum = 0;
+    char text[16];
+
+    memcpy(header, name, strnlen(name, 100));
+    memcpy(header + 100, "0000644", 7);
+    memcpy(header + 108, "0000000", 7);
+    memcpy(header + 116, "0000000", 7);
+    if (size < UINT64_C(1) << 33) {
+        snprintf(text, sizeof(text), "%011llo", (unsigned long long)size);
+        memcpy(header + 124, text, 11);
+    } else {
+        header[124] = 0x80;
+        hm_put_be64(header + 128, size);
+    }
+    memcpy(header + 136, "00000001750", 11);
+    memset(header + 148, ' ', 8);
+    header[156] = (uint8_t)typeflag;
+    memcpy(header + 157, link, strnlen(link, 100));
+    memcpy(header + 257, "ustar\00000", 8);
+    for (size_t i = 0; i < sizeof(header); i++)
+        sum += header[i];
+    snprintf(text, sizeof(text), "%06o", sum);
+    memcpy(header + 148, text, 7);
+    assert_int_equal(hm_buf_append(out, header, sizeof(header)), 0);
+    memset(header, 0, sizeof(header));
+    assert_int_equal(hm_buf_append(out, data.data, data.len), 0);
+    assert_int_equal(hm_buf_append(out, header, (512 - data.len % 512) % 512), 0);
+}
+
+void tar_raw_end(struct hm_buf *out)
+{
+    static const uint8_t zeros[1024];
+
+    assert_int_equal(hm_buf_append(out, zeros, sizeof(zeros)), 0);
+}
+
 void sha256_text(struct hm_slice data, char out[72])
 {
     struct crypto_sha256 *state = NULL;

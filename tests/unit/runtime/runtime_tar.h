@@ -27,6 +27,12 @@ void make_dir(char out[256]);
 /* An OCI layout below dir: one layer of the archive given (its diff id is of `plain`). wrong: 1 the layer's
  * digest, 2 the diff id, 3 the layer is missing, 4 manifest size negative. */
 void layout_make(const char *dir, struct hm_slice layer, struct hm_slice plain, int wrong);
+/* Appends one header as written, whatever it says, and its data (padded): size is what the header claims, in base 256
+ * above 8 GiB. Two blocks of zeros end an archive: tar_raw_end. */
+void tar_raw(const char *name, char typeflag, uint64_t size, const char *link, struct hm_slice data,
+             struct hm_buf *out);
+void tar_raw_end(struct hm_buf *out);
+
 /* A docker-save archive: manifest.json, a configuration, one layer. */
 void docker_make(struct hm_slice layer, struct hm_buf *out);
 

@@ -15,7 +15,7 @@
 #include "runtime_layer.h"
 #include "runtime_tar.h"
 
-static const struct runtime_owner nobody = {false, 0};
+static const struct runtime_owner nobody = {.set = false};
 
 /* Unpacks into DIR/l and returns the code. */
 static int unpack(const char *dir, const struct tar_item *items, size_t count,

@@ -102,6 +102,7 @@ static void test_docker_archive(void **state)
 {
     struct store *store = *state;
     HM_CLEANUP(hm_buf) struct hm_buf layer = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf packed = {0};
     HM_CLEANUP(hm_buf) struct hm_buf archive = {0};
     struct runtime_image image;
     struct hm_error error = {0};
@@ -114,6 +115,60 @@ static void test_docker_archive(void **state)
     if (runtime_image_import(store->images, path, NULL, &image, &error) != 0)
         fail_msg("%s", error.text);
     assert_string_equal(image.name, "saved:2");
+    assert_int_equal(count_in(store, "blobs/sha256"), 3);
+
+    /* The same layer, compressed: the plain blob goes with the image that had it, though its digest is a diff id. */
+    tar_make(layer_items, 2, TAR_GZIP, &packed);
+    snprintf(path, sizeof(path), "%s/packed", store->dir);
+    layout_make(path, hm_buf_slice(&packed), hm_buf_slice(&layer), 0);
+    assert_int_equal(runtime_image_import(store->images, path, "packed", &image, &error), 0);
+    assert_int_equal(count_in(store, "blobs/sha256"), 5);
+    assert_int_equal(runtime_image_remove(store->images, "saved:2", &error), 0);
+    assert_int_equal(count_in(store, "blobs/sha256"), 3);
+    assert_int_equal(count_in(store, "layers"), 1);
+    assert_int_equal(count_in(store, "tmp"), 0);
+}
+
+/* A layer whose unpacked form is gone is unpacked again, if its blob is still what it was. */
+static void test_layer_again(void **state)
+{
+    struct store *store = *state;
+    HM_CLEANUP(hm_buf) struct hm_buf plain = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf other = {0};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct runtime_image_loaded loaded;
+    struct runtime_image image;
+    struct hm_error error = {0};
+    char layout[300], path[400], layer[RUNTIME_PATH_MAX_BYTES], same[RUNTIME_PATH_MAX_BYTES];
+
+    hm_arena_init(&arena, 0);
+    snprintf(layout, sizeof(layout), "%s/layout", store->dir);
+    tar_make(layer_items, 2, TAR_PLAIN, &plain);
+    layout_make(layout, hm_buf_slice(&plain), hm_buf_slice(&plain), 0);
+    assert_int_equal(runtime_image_import(store->images, layout, NULL, &image, NULL), 0);
+    assert_int_equal(runtime_image_load(store->images, "tested:1", &arena, &loaded, NULL), 0);
+    snprintf(path, sizeof(path), "%s/images/layers", store->dir);
+    assert_int_equal(hm_remove_tree(path, NULL), 0);
+    assert_int_equal(hm_mkdir_all(path, 0700, NULL), 0);
+    if (runtime_image_layer(store->images, &loaded, 0, false, layer, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(runtime_image_layer(store->images, &loaded, 0, false, same, NULL), 0);
+    assert_string_equal(layer, same);
+    assert_int_equal(count_in(store, "layers"), 1);
+
+    assert_int_equal(hm_remove_tree(layer, NULL), 0);
+    snprintf(path, sizeof(path), "%s/images/blobs/sha256/%s", store->dir,
+             runtime_digest_hex(&loaded.manifest.layers[0].digest));
+    tar_make(layer_items, 1, TAR_PLAIN, &other);
+    put_file(path, hm_buf_slice(&other));
+    assert_int_equal(runtime_image_layer(store->images, &loaded, 0, false, layer, &error),
+                     HM_ECORRUPT);
+    put_file(path, hm_slice_of(plain.data, plain.len / 3));
+    assert_int_equal(runtime_image_layer(store->images, &loaded, 0, false, layer, &error),
+                     HM_EPARSE);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(runtime_image_layer(store->images, &loaded, 0, false, layer, &error), HM_EIO);
+    assert_int_equal(count_in(store, "layers"), 0);
     assert_int_equal(count_in(store, "tmp"), 0);
 }
 
@@ -187,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_layout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_docker_archive, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_layer_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_base_image, setup, teardown),
         cmocka_unit_test_setup_teardown(test_index_is_checked, setup, teardown),
