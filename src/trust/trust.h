@@ -20,9 +20,9 @@ struct trust_keystore;
  * passphrase, keys are sealed under it (Argon2id, XChaCha20-Poly1305); without one (NULL) they lie in
  * 0600 files, which doctor points out. The passphrase is not kept, only the key derived from it; random
  * is borrowed. HM_EAUTH: wrong passphrase, or none for a sealed keystore. HM_EPERM: somebody else's
- * folder. HM_EINVAL: an empty passphrase. HM_EUNSUPPORTED: a passphrase for a keystore that holds
+ * folder. HM_EBUSY: somebody has it open. HM_EINVAL: an empty passphrase. HM_EUNSUPPORTED: a passphrase for a keystore that holds
  * unsealed keys. An open keystore does not change: threads may share it, each identity used by one at a
- * time and accounts created by one at a time. One process at a time has the folder open. */
+ * time and accounts created by one at a time. A folder is open once at a time: it is locked (flock). */
 int trust_keystore_open(const char *dir, const char *passphrase, const struct hm_random *random,
                         struct trust_keystore **out, struct hm_error *error);
 void trust_keystore_close(struct trust_keystore *keystore); /* wipes; NULL is fine */

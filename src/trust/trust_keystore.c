@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,8 +110,8 @@ int trust_keystore_sync(const struct trust_keystore *keystore, struct hm_error *
     return 0;
 }
 
-/* Ours, and closed to everybody else: only then are the files in it what we wrote. */
-static int trust_folder_make(const char *dir, struct hm_error *error)
+/* Ours, closed to everybody else, and locked: only then are the files in it what we wrote. */
+static int trust_folder_open(const char *dir, int *lock, struct hm_error *error)
 {
     struct stat info;
     int rc = hm_mkdir_all(dir, 0700, error);
@@ -128,10 +129,15 @@ static int trust_folder_make(const char *dir, struct hm_error *error)
                        dir, (unsigned)info.st_uid, (unsigned)geteuid());
     if ((info.st_mode & 077) != 0 && fchmod(fd, info.st_mode & 0700) != 0)
         return hm_fail_errno(error, HM_EPERM, "the keystore %s cannot be closed to others", dir);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return hm_fail_errno(error, errno == EWOULDBLOCK ? HM_EBUSY : HM_EIO,
+                             "the keystore %s cannot be locked: is another node running on it?",
+                             dir);
     /* The folder's own entry; where the one above cannot be read, its file system must see to it. */
     HM_AUTOCLOSE int above = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (above >= 0)
         (void)fsync(above);
+    *lock = HM_TAKE_FD(fd);
     return 0;
 }
 
@@ -140,18 +146,20 @@ int trust_keystore_open(const char *dir, const char *passphrase, const struct hm
 {
     if (passphrase != NULL && passphrase[0] == '\0')
         return hm_fail(error, HM_EINVAL, "the keystore's passphrase is empty");
+    HM_AUTOCLOSE int lock = -1;
     int rc = crypto_setup(error);
     if (rc == 0)
-        rc = trust_folder_make(dir, error);
+        rc = trust_folder_open(dir, &lock, error);
     if (rc != 0)
         return rc;
     struct trust_keystore *keystore = hm_calloc(1, sizeof(*keystore));
     if (keystore != NULL)
         keystore->dir = hm_strdup(dir);
     if (keystore == NULL || keystore->dir == NULL) {
-        trust_keystore_close(keystore);
+        hm_free(keystore);
         return hm_fail(error, HM_ENOMEM, "no memory for the keystore");
     }
+    keystore->lock = HM_TAKE_FD(lock);
     keystore->random = random;
     rc = trust_seal_open(keystore, passphrase, error);
     if (rc != 0) {
@@ -167,6 +175,7 @@ void trust_keystore_close(struct trust_keystore *keystore)
     if (keystore == NULL)
         return;
     hm_wipe(keystore->key, sizeof(keystore->key));
+    hm_fd_release(&keystore->lock);
     hm_free(keystore->dir);
     hm_free(keystore);
 }

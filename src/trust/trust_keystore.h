@@ -13,6 +13,7 @@
 
 struct trust_keystore {
     char *dir;
+    int lock; /* on the folder: no other keystore has it open */
     const struct hm_random *random;
     bool sealed;
     uint8_t key[CRYPTO_SEAL_KEY_BYTES]; /* of use when sealed */

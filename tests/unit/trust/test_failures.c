@@ -176,11 +176,13 @@ static int step_open_keystore(struct trust_fixture *fixture, unsigned long nth)
                                                                       : NULL;
     struct trust_keystore *keystore = NULL;
 
+    trust_fixture_close(fixture);
     hm_alloc_fail_at(nth);
     int rc = trust_keystore_open(fixture->dir, passphrase, hm_random_system(), &keystore, NULL);
     hm_alloc_fail_at(0);
     assert_true((rc == 0) == (keystore != NULL));
     trust_keystore_close(keystore);
+    trust_fixture_reopen(fixture, passphrase); /* nothing holds the folder */
     return rc;
 }
 
@@ -316,6 +318,7 @@ static void seeds_are_wiped(void **state)
 
     (void)mallopt(M_PERTURB,
                   0); /* where the environment has free() overwrite, it would hide a leak */
+    trust_fixture_close(fixture);
     assert_int_equal(trust_keystore_open(fixture->dir, NULL, &random, &keystore, NULL), 0);
     assert_int_equal(trust_identity_create(keystore, "user", &entry, NULL), 0);
     assert_int_equal(trust_identity_open(keystore, "user", &identity, NULL), 0);
@@ -334,6 +337,7 @@ static void seeds_are_wiped(void **state)
     trust_keystore_close(keystore);
 
     /* A damaged file's secret too. */
+    trust_fixture_reopen(fixture, NULL);
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     trust_fixture_read(fixture, "user.root", &bytes);
     trust_fixture_write(fixture, "user.root", bytes.data, bytes.len - 1);

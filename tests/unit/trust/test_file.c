@@ -85,6 +85,36 @@ static void truncated_and_changed_files_are_refused(void **state)
     assert_int_equal(open_code(fixture, "alice", NULL), 0);
 }
 
+/* A session file that is cut or changed is no session, and no obstacle: the account goes on without one. */
+static void a_cut_or_changed_session_is_left_out(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+
+    make_two(fixture);
+    trust_fixture_read(fixture, "alice.session", &bytes);
+    for (size_t i = 0; i < 2 * bytes.len; i++) {
+        size_t at = i / 2;
+        struct trust_identity *identity;
+        struct trust_session session;
+
+        bytes.data[at] ^= (uint8_t)(1U << at % 8);
+        trust_fixture_write(fixture, "alice.session", bytes.data, i % 2 == 0 ? at : bytes.len);
+        bytes.data[at] ^= (uint8_t)(1U << at % 8);
+        identity = trust_fixture_identity(fixture, "alice");
+        assert_int_equal(trust_session_current(identity, 0, 0, &session), HM_ENOTFOUND);
+        trust_identity_free(identity);
+    }
+    trust_fixture_write(fixture, "alice.session", bytes.data, bytes.len);
+    {
+        struct trust_identity *identity = trust_fixture_identity(fixture, "alice");
+        struct trust_session session;
+
+        assert_int_equal(trust_session_current(identity, 0, 0, &session), 0);
+        trust_identity_free(identity);
+    }
+}
+
 static void a_huge_file_is_not_read(void **state)
 {
     struct trust_fixture *fixture = *state;
@@ -194,6 +224,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(swapped_roots_are_refused, trust_fixture_open,
                                         trust_fixture_free),
         cmocka_unit_test_setup_teardown(a_foreign_session_is_left_out, trust_fixture_open,
+                                        trust_fixture_free),
+        {"truncated_and_changed_files_are_refused (sealed)",
+         truncated_and_changed_files_are_refused, trust_fixture_sealed, trust_fixture_free, NULL},
+        cmocka_unit_test_setup_teardown(a_cut_or_changed_session_is_left_out, trust_fixture_sealed,
                                         trust_fixture_free),
         cmocka_unit_test_setup_teardown(truncated_and_changed_files_are_refused, trust_fixture_open,
                                         trust_fixture_free),

@@ -1,6 +1,7 @@
 #include "trust_fixture.h"
 
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -240,6 +241,7 @@ static void sealed_needs_the_passphrase(void **state)
 
     assert_true(trust_keystore_sealed(fixture->keystore));
     assert_int_equal(trust_identity_create(fixture->keystore, "user", &entry, NULL), 0);
+    trust_fixture_close(fixture);
     assert_int_equal(trust_keystore_open(fixture->dir, NULL, hm_random_system(), &keystore, &error),
                      HM_EAUTH);
     assert_non_null(strstr(error.text, "passphrase"));
@@ -265,6 +267,7 @@ static void keys_without_a_seal_are_not_sealed_later(void **state)
     struct trust_entry entry;
 
     assert_int_equal(trust_identity_create(fixture->keystore, "user", &entry, NULL), 0);
+    trust_fixture_close(fixture);
     assert_int_equal(trust_keystore_open(fixture->dir, TRUST_TEST_PASSPHRASE, hm_random_system(),
                                          &keystore, NULL),
                      HM_EUNSUPPORTED);
@@ -280,6 +283,21 @@ static void a_damaged_seal_is_told_from_a_wrong_passphrase(void **state)
     int rc;
 
     trust_fixture_read(fixture, "SEAL", &seal);
+    trust_fixture_close(fixture);
+    for (size_t len = 1; len < seal.len; len++) {
+        trust_fixture_write(fixture, "SEAL", seal.data, len);
+        rc = trust_keystore_open(fixture->dir, TRUST_TEST_PASSPHRASE, hm_random_system(), &keystore,
+                                 NULL);
+        assert_true(rc == HM_EPARSE || rc == HM_ECORRUPT || rc == HM_EAUTH);
+    }
+    for (size_t at = 0; at < seal.len; at += 23) {
+        seal.data[at] ^= 0x10;
+        trust_fixture_write(fixture, "SEAL", seal.data, seal.len);
+        seal.data[at] ^= 0x10;
+        rc = trust_keystore_open(fixture->dir, TRUST_TEST_PASSPHRASE, hm_random_system(), &keystore,
+                                 NULL);
+        assert_true(rc == HM_EPARSE || rc == HM_ECORRUPT || rc == HM_EAUTH);
+    }
     trust_fixture_write(fixture, "SEAL", seal.data, seal.len / 2);
     rc = trust_keystore_open(fixture->dir, TRUST_TEST_PASSPHRASE, hm_random_system(), &keystore,
                              NULL);
@@ -291,9 +309,77 @@ static void a_damaged_seal_is_told_from_a_wrong_passphrase(void **state)
     assert_null(keystore);
 }
 
+/* A second node on the same folder: told so, and it changes nothing. */
+static void a_second_opener_is_refused(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    const char *passphrase = trust_keystore_sealed(fixture->keystore) ? TRUST_TEST_PASSPHRASE
+                                                                      : NULL;
+    struct trust_keystore *second = NULL;
+    struct hm_error error = {0};
+    struct trust_entry entry;
+
+    assert_int_equal(
+        trust_keystore_open(fixture->dir, passphrase, hm_random_system(), &second, &error),
+        HM_EBUSY);
+    assert_null(second);
+    assert_non_null(strstr(error.text, "another node"));
+    assert_int_equal(trust_identity_create(fixture->keystore, "user", &entry, NULL), 0);
+    trust_fixture_close(fixture);
+    assert_int_equal(
+        trust_keystore_open(fixture->dir, passphrase, hm_random_system(), &second, &error), 0);
+    trust_keystore_close(second);
+}
+
+/* A folder that cannot be written any more still opens, lists and signs; what would change it says why. */
+static void a_read_only_folder_still_signs(void **state)
+{
+    struct trust_fixture *fixture = *state;
+    struct trust_entry entry;
+    struct trust_entry *entries;
+    struct trust_session made;
+    size_t count;
+
+    assert_int_equal(trust_identity_create(fixture->keystore, "user", &entry, NULL), 0);
+    trust_fixture_close(fixture);
+    if (geteuid() != 0 || mount(fixture->dir, fixture->dir, NULL, MS_BIND, NULL) != 0) {
+        print_message("needs root to mount the folder read-only\n");
+        skip();
+    }
+    assert_int_equal(mount(NULL, fixture->dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+    trust_fixture_reopen(fixture, NULL);
+    assert_int_equal(trust_keystore_list(fixture->keystore, &entries, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    hm_free(entries);
+    assert_int_not_equal(trust_identity_create(fixture->keystore, "more", &entry, NULL), 0);
+
+    struct trust_identity *identity = trust_fixture_identity(fixture, "user");
+    static const uint8_t digest[CRYPTO_HASH_BYTES];
+    HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
+    Hypermesh__RootAuth auth = HYPERMESH__ROOT_AUTH__INIT;
+    int signed_root = trust_identity_sign_root(identity, digest, &arena, &auth, NULL);
+    int begun = trust_session_begin(identity, 1000, &made, NULL);
+    int adopted = trust_session_adopt(identity, NULL);
+
+    trust_identity_free(identity);
+    trust_fixture_close(fixture);
+    assert_int_equal(umount(fixture->dir), 0); /* first: or clean-up could not remove it */
+    assert_int_equal(signed_root, 0);
+    assert_int_equal(begun, 0);
+    assert_int_not_equal(adopted, 0);
+    trust_fixture_reopen(fixture, NULL);
+    assert_int_equal(trust_identity_create(fixture->keystore, "more", &entry, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_second_opener_is_refused, trust_fixture_open,
+                                        trust_fixture_free),
+        {"a_second_opener_is_refused (sealed)", a_second_opener_is_refused, trust_fixture_sealed,
+         trust_fixture_free, NULL},
+        cmocka_unit_test_setup_teardown(a_read_only_folder_still_signs, trust_fixture_open,
+                                        trust_fixture_free),
         cmocka_unit_test_setup_teardown(create_list_open, trust_fixture_open, trust_fixture_free),
         cmocka_unit_test_setup_teardown(an_empty_keystore_lists_nothing, trust_fixture_open,
                                         trust_fixture_free),

@@ -48,12 +48,17 @@ int trust_fixture_free(void **state)
     return 0;
 }
 
+void trust_fixture_close(struct trust_fixture *fixture)
+{
+    trust_keystore_close(fixture->keystore);
+    fixture->keystore = NULL;
+}
+
 void trust_fixture_reopen(struct trust_fixture *fixture, const char *passphrase)
 {
     struct hm_error error = {0};
 
-    trust_keystore_close(fixture->keystore);
-    fixture->keystore = NULL;
+    trust_fixture_close(fixture);
     if (trust_keystore_open(fixture->dir, passphrase, hm_random_system(), &fixture->keystore,
                             &error) != 0)
         fail_msg("keystore: %s", error.text);

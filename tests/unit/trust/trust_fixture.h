@@ -24,6 +24,7 @@ int trust_fixture_open(void **state); /* keystore without a seal */
 int trust_fixture_sealed(void **state); /* under TRUST_TEST_PASSPHRASE */
 int trust_fixture_free(void **state);
 
+void trust_fixture_close(struct trust_fixture *fixture); /* a folder can be open once only */
 void trust_fixture_reopen(struct trust_fixture *fixture, const char *passphrase);
 
 /* Path of a file in the keystore; free with hm_free. */
