@@ -246,3 +246,45 @@ int store_stats(struct store *store, struct store_stats *out, struct hm_error *e
     *out = stats;
     return 0;
 }
+
+int store_snapshot(struct store *store,
+                   int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
+                   void *ctx, struct hm_error *error)
+{
+    if (!store->backend->snapshot)
+        return hm_fail(error, HM_EUNSUPPORTED,
+                       "a store in memory cannot be copied: open it on disk to back it up");
+    return store->backend->snapshot(store, write, ctx, error);
+}
+
+int store_checkpoint_begin(struct store *store, uint64_t tag, struct store_checkpoint **out,
+                           struct hm_error *error)
+{
+    struct store_checkpoint *checkpoint;
+
+    if (store->read_only)
+        return hm_fail(error, HM_EPERM, "the store was opened for reading only");
+    if (store->backend->checkpoint_begin)
+        return store->backend->checkpoint_begin(store, tag, out, error);
+    checkpoint = hm_calloc(1, sizeof(*checkpoint));
+    if (!checkpoint)
+        return hm_fail(error, HM_ENOMEM, "no memory for a checkpoint");
+    checkpoint->store = store;
+    *out = checkpoint;
+    return 0;
+}
+
+int store_checkpoint_finish(struct store_checkpoint *checkpoint, struct hm_error *error)
+{
+    if (!checkpoint)
+        return 0;
+    if (checkpoint->store->backend->checkpoint_finish)
+        return checkpoint->store->backend->checkpoint_finish(checkpoint, error);
+    hm_free(checkpoint);
+    return 0;
+}
+
+uint64_t store_checkpoint_tag(struct store *store)
+{
+    return store->backend->checkpoint_tag ? store->backend->checkpoint_tag(store) : 0;
+}

@@ -2,7 +2,7 @@
  * backends (LMDB on disk, a twin in memory), and over it an authenticated tree whose root commits to
  * a whole table.
  *
- * Never: knows what keys mean, opens a socket, starts a thread.
+ * Never: knows what keys mean, opens a socket, keeps a thread (store_snapshot has one while it runs).
  * Start reading with store_begin_write, store_put, store_tree_update. Formats: docs/formats-store.md. */
 #ifndef HM_STORE_H
 #define HM_STORE_H
@@ -14,13 +14,13 @@
  * A store is a fixed set of named tables. Keys sort by memcmp, 1..STORE_KEY_MAX_BYTES bytes; values
  * up to STORE_VALUE_MAX_BYTES. One write transaction at a time (a second begin_write waits); any
  * number of readers, each a consistent snapshot that no writer blocks or is blocked by.
- * A committed transaction survives kill -9 and power loss.
+ * A committed transaction survives kill -9 and power loss (unless options say otherwise).
  * A write transaction belongs to the thread that began it: only that thread may write, commit or abort
  * it, and it must not begin a second one meanwhile (it would wait for itself). After a failed write the
  * transaction's content is unspecified: abort it. */
 #define STORE_KEY_MAX_BYTES   480
 #define STORE_VALUE_MAX_BYTES ((size_t)64 << 20)
-#define STORE_TABLES_MAX      16
+#define STORE_TABLES_MAX      24
 #define STORE_READERS_MAX     512
 
 struct store;
@@ -34,6 +34,10 @@ struct store_options {
     uint64_t map_bytes;
     bool read_only;
     bool scratch; /* made to be thrown away: commits need not survive a crash, and cost no fsync */
+    /* Commits cost no fsync, and after a crash the store is what it was at its last checkpoint
+     * (store_checkpoint_begin): for a caller that can do again what came after. No meaning in memory, for
+     * read_only and for scratch. */
+    bool deferred;
 };
 
 /* Opens or creates the folder path (mode 0700, files 0600). One process writes, or any number read
@@ -51,7 +55,9 @@ void store_close(struct store *store); /* NULL is fine; all transactions must ha
 /* A read transaction belongs to one thread at a time. */
 int store_begin_read(struct store *store, struct store_txn **out, struct hm_error *error);
 int store_begin_write(struct store *store, struct store_txn **out, struct hm_error *error);
-/* Durable when it returns 0. The transaction is gone either way. */
+/* Durable when it returns 0 (deferred: once a checkpoint is). The transaction is gone either way. After HM_EIO it is there whole or not at
+ * all once the store is opened again, and until then the store refuses further writes with HM_EIO: what the
+ * kernel dropped at a failed fdatasync a later one does not bring back. Reads go on where LMDB can. */
 int store_commit(struct store_txn *txn, struct hm_error *error);
 /* Ends a read transaction or drops a write; NULL is fine. */
 void store_abort(struct store_txn *txn);
@@ -84,6 +90,25 @@ int store_cursor_seek_last(struct store_cursor *cursor, struct hm_slice *found,
 int store_cursor_next(struct store_cursor *cursor, struct hm_slice *found, struct hm_slice *value);
 int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struct hm_slice *value);
 
+/* --- checkpoints of a deferred store ---------------------------------------------------------------
+ * A state that a crash leaves. A new store begins with one; a clean close keeps everything. Opening a store that
+ * was not closed (deferred or not; kill -9 counts as well) first puts it back to its last checkpoint.
+ * Between checkpoints pages that writers free are not used again, so the file grows with what is committed from one
+ * checkpoint to the end of the next; that room is used again later. A checkpoint holds one of LMDB's readers, which
+ * is not counted among STORE_READERS_MAX.
+ * A store that does not defer takes the calls and does nothing. */
+struct store_checkpoint;
+/* The quick part: marks what is committed now. No commit may run meanwhile: for the writer's thread, or under the
+ * lock of its caller. tag is kept with it. HM_EBUSY when another one is not finished. */
+int store_checkpoint_begin(struct store *store, uint64_t tag, struct store_checkpoint **out,
+                           struct hm_error *error);
+/* The slow part, on any thread, while reads and writes go on: syncs what was marked. When it returns 0 a crash goes
+ * back to this checkpoint; after HM_EIO to the one before, and the store refuses further writes as after a failed
+ * commit. The checkpoint is gone either way; NULL is fine. Before store_close. */
+int store_checkpoint_finish(struct store_checkpoint *checkpoint, struct hm_error *error);
+/* The tag of the state that was opened, 0 when it has none: no checkpoint, or commits after it. */
+uint64_t store_checkpoint_tag(struct store *store);
+
 struct store_stats {
     uint64_t bytes_used;
     uint64_t bytes_map;
@@ -91,6 +116,17 @@ struct store_stats {
     unsigned readers;
 };
 int store_stats(struct store *store, struct store_stats *out, struct hm_error *error);
+
+/* A consistent, compact copy of everything committed, while readers and writers go on: calls write, on the
+ * caller's thread, with one piece of at most 1 MiB after the other. All pieces together are a file data.mdb;
+ * in an otherwise empty folder it opens as a store. The copy holds a read snapshot meanwhile, so pages
+ * that writers free are not used again until it ends: a slow write makes the store's file grow.
+ * A failure of write ends the copy and is returned as it is; after any failure what was written is worth
+ * nothing. The caller may hold transactions, but write must not wait for one.
+ * HM_EUNSUPPORTED in memory, HM_EIO, HM_ENOMEM, HM_ECORRUPT, HM_EBUSY. */
+int store_snapshot(struct store *store,
+                   int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
+                   void *ctx, struct hm_error *error);
 
 /* Tests, memory twin only: the nth put, append or delete from now, and every later one, fails with
  * HM_EIO; nth_commit likewise for commits. 0: never. */

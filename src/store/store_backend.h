@@ -33,10 +33,19 @@ struct store_backend {
     int (*cursor_open)(struct store_txn *txn, unsigned table, struct store_cursor **out,
                        struct hm_error *error);
     void (*cursor_close)(struct store_cursor *cursor);
+    uint64_t (*count)(struct store_txn *txn, unsigned table); /* entries; 0 where it cannot tell */
     /* NEXT and PREV are only asked for while the cursor stands on a key. */
     int (*cursor_move)(struct store_cursor *cursor, enum store_move move, struct hm_slice key,
                        struct hm_slice *found, struct hm_slice *value);
     int (*stats)(struct store *store, struct store_stats *out, struct hm_error *error);
+    int (*snapshot)(struct store *store,
+                    int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
+                    void *ctx, struct hm_error *error); /* NULL: not supported */
+    /* NULL, all three: every commit is as durable as it will ever be. finish frees the checkpoint. */
+    int (*checkpoint_begin)(struct store *store, uint64_t tag, struct store_checkpoint **out,
+                            struct hm_error *error);
+    int (*checkpoint_finish)(struct store_checkpoint *checkpoint, struct hm_error *error);
+    uint64_t (*checkpoint_tag)(struct store *store);
 };
 
 struct store {
@@ -49,6 +58,11 @@ struct store {
 struct store_txn {
     struct store *store;
     bool write;
+    bool tree_written; /* it has changed a state tree */
+};
+
+struct store_checkpoint {
+    struct store *store;
 };
 
 /* Where a cursor stands; the same in every backend. */

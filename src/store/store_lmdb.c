@@ -1,34 +1,44 @@
 /* The backend on disk: LMDB (lmdb.h, Symas). Copy-on-write B+ trees in one file, data.mdb; a commit
- * is durable when it returns (fdatasync of the pages, then the synchronous write of a meta page).
+ * is durable when it returns (fdatasync of the pages, then the synchronous write of a meta page), unless
+ * the store is deferred (store_lmdb_defer.h).
  *
  * A write transaction belongs to the thread that began it: LMDB's writer lock is owned by a thread.
  * Read transactions are tied to no thread (MDB_NOTLS). */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <lmdb.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "store_backend.h"
+#include "store_lmdb_birth.h"
 #include "store_lmdb_check.h"
+#include "store_lmdb_defer.h"
+#include "store_lmdb_error.h"
 #include "store_lmdb_lock.h"
+#include "store_lmdb_snapshot.h"
 
 #define LMDB_PATH_MAX_BYTES 3800 /* of the folder, leaving room for the file names */
-#define DISK_FULL_BYTES     ((uint64_t)1 << 20) /* less left: that is why a write failed */
-#define READERS_SPARE       8 /* statistics read too, whatever the callers hold */
+#define READERS_SPARE       12 /* statistics and checkpoints read too, whatever the callers hold */
 
 struct lmdb_store {
     struct store base;
     MDB_env *env;
     int lock_fd;
     char *path; /* for messages */
+    atomic_bool failed; /* a commit could not be written: no more writes */
+    struct store_lmdb_slots slots;
+    struct store_lmdb_defer defer;
+    uint64_t tag; /* of what was opened */
     MDB_dbi tables[STORE_TABLES_MAX];
 };
 
 struct lmdb_txn {
     struct store_txn base;
     MDB_txn *mdb;
+};
+
+struct lmdb_checkpoint {
+    struct store_checkpoint base;
+    struct store_lmdb_snapshot_held snapshot; /* of a deferred store */
 };
 
 struct lmdb_cursor {
@@ -60,86 +70,9 @@ static struct hm_slice slice_of(const MDB_val *val)
     return hm_slice_of(val->mv_data, val->mv_size);
 }
 
-static int code_of(int rc)
-{
-    switch (rc) {
-    case MDB_SUCCESS:
-        return 0;
-    case MDB_NOTFOUND:
-    case ENOENT:
-        return HM_ENOTFOUND;
-    case MDB_MAP_FULL:
-    case MDB_TXN_FULL:
-        return HM_ELIMIT;
-    case MDB_READERS_FULL:
-        return HM_EBUSY;
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_VERSION_MISMATCH:
-    case MDB_PANIC:
-        return HM_ECORRUPT;
-    case ENOMEM:
-        return HM_ENOMEM;
-    case EACCES:
-    case EPERM:
-        return HM_EPERM;
-    case MDB_BAD_TXN:
-        return HM_EINTERNAL;
-    default:
-        return rc > 0 ? HM_EIO : HM_EINTERNAL;
-    }
-}
-
-/* LMDB reports a write that fitted in part as EIO and forgets why. */
-static bool disk_is_full(const char *path)
-{
-    struct statvfs disk;
-
-    return statvfs(path, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES;
-}
-
-/* The sentence for what went wrong while doing `what` in the store at path. */
-static int fail(struct hm_error *error, int rc, const char *what, const char *path)
-{
-    int code = code_of(rc);
-
-    if (rc == EIO && disk_is_full(path))
-        rc = ENOSPC;
-    switch (rc) {
-    case MDB_MAP_FULL:
-        return hm_fail(error, code,
-                       "the store %s is full: its address space (map_bytes) is used up; open it "
-                       "with a larger one",
-                       path);
-    case MDB_TXN_FULL:
-        return hm_fail(error, code, "one transaction changes too much of the store %s; split it",
-                       path);
-    case ENOSPC:
-    case EDQUOT:
-        return hm_fail(error, code, "no space left on the disk of the store %s: free some (%s)",
-                       path, what);
-    case EFBIG:
-        return hm_fail(error, code,
-                       "the store %s may not grow: this process's limit on file sizes is reached "
-                       "(ulimit -f; %s)",
-                       path, what);
-    case EROFS:
-        return hm_fail(error, code,
-                       "the store %s is on a read-only file system: remount it or choose another "
-                       "folder (%s)",
-                       path, what);
-    case MDB_BAD_TXN:
-        return hm_fail(error, code, "a transaction on the store %s goes on after it failed (%s)",
-                       path, what);
-    default:
-        return hm_fail(error, code, "the store %s: %s: %s", path, what, mdb_strerror(rc));
-    }
-}
-
 static int fail_in(struct store_txn *txn, struct hm_error *error, int rc, const char *what)
 {
-    return fail(error, rc, what, lmdb_of(txn->store)->path);
+    return store_lmdb_fail(error, rc, what, lmdb_of(txn->store)->path);
 }
 
 static void lmdb_close(struct store *base)
@@ -148,8 +81,10 @@ static void lmdb_close(struct store *base)
 
     if (store->env && !base->read_only)
         store_lmdb_pad(store->env);
+    store_lmdb_defer_end(&store->defer, &store->slots, !atomic_load(&store->failed));
     if (store->env)
         mdb_env_close(store->env);
+    store_lmdb_slots_release(&store->slots);
     hm_fd_release(&store->lock_fd);
     hm_free(store->path);
     hm_free(store);
@@ -165,9 +100,13 @@ static int lmdb_begin(struct store *base, bool write, struct store_txn **out,
     if (!txn)
         return hm_fail(error, HM_ENOMEM, "no memory for a store transaction");
     rc = mdb_txn_begin(store->env, NULL, write ? 0 : MDB_RDONLY, &txn->mdb);
+    if (rc == 0 && write && atomic_load(&store->failed)) {
+        mdb_txn_abort(txn->mdb);
+        rc = MDB_PANIC;
+    }
     if (rc) {
         hm_free(txn);
-        return fail(error, rc, "begin a transaction", store->path);
+        return store_lmdb_fail(error, rc, "begin a transaction", store->path);
     }
     *out = &txn->base;
     return 0;
@@ -176,10 +115,20 @@ static int lmdb_begin(struct store *base, bool write, struct store_txn **out,
 static int lmdb_commit(struct store_txn *txn, struct hm_error *error)
 {
     struct lmdb_store *store = lmdb_of(txn->store);
-    int rc = mdb_txn_commit(txn_of(txn));
+    int rc;
 
+    if (atomic_load(&store->failed)) { /* a checkpoint failed meanwhile */
+        mdb_txn_abort(txn_of(txn));
+        hm_free(txn);
+        return store_lmdb_fail(error, MDB_PANIC, "commit", store->path);
+    }
+    rc = mdb_txn_commit(txn_of(txn));
+    /* A positive rc is an errno. After a failed fdatasync the kernel takes its pages for clean, though
+     * the disk has not got them, and the next fdatasync succeeds: nothing may be built on them. */
+    if (rc > 0)
+        atomic_store(&store->failed, true);
     hm_free(txn);
-    return rc ? fail(error, rc, "commit", store->path) : 0;
+    return rc ? store_lmdb_fail(error, rc, "commit", store->path) : 0;
 }
 
 static void lmdb_abort(struct store_txn *txn)
@@ -205,7 +154,7 @@ static int lmdb_get(struct store_txn *txn, unsigned table, struct hm_slice key,
     int rc = mdb_get(txn_of(txn), lmdb_of(txn->store)->tables[table], &k, &v);
 
     if (rc)
-        return code_of(rc);
+        return store_lmdb_code(rc);
     *value = slice_of(&v);
     return 0;
 }
@@ -269,10 +218,17 @@ static int lmdb_cursor_move(struct store_cursor *cursor, enum store_move move, s
     int rc = mdb_cursor_get(((struct lmdb_cursor *)cursor)->mdb, &k, &v, ops[move]);
 
     if (rc)
-        return code_of(rc);
+        return store_lmdb_code(rc);
     *found = slice_of(&k);
     *value = slice_of(&v);
     return 0;
+}
+
+static uint64_t lmdb_count(struct store_txn *txn, unsigned table)
+{
+    MDB_stat stat;
+
+    return mdb_stat(txn_of(txn), lmdb_of(txn->store)->tables[table], &stat) ? 0 : stat.ms_entries;
 }
 
 static int lmdb_stats(struct store *base, struct store_stats *out, struct hm_error *error)
@@ -286,7 +242,7 @@ static int lmdb_stats(struct store *base, struct store_stats *out, struct hm_err
     if (!rc)
         rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
     if (rc)
-        return fail(error, rc, "read statistics", store->path);
+        return store_lmdb_fail(error, rc, "read statistics", store->path);
     for (size_t i = 0; !rc && i < base->table_count; i++) {
         rc = mdb_stat(txn, store->tables[i], &stat);
         if (!rc)
@@ -296,7 +252,57 @@ static int lmdb_stats(struct store *base, struct store_stats *out, struct hm_err
         out->bytes_used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
     out->bytes_map = info.me_mapsize;
     mdb_txn_abort(txn);
-    return rc ? fail(error, rc, "read statistics", store->path) : 0;
+    return rc ? store_lmdb_fail(error, rc, "read statistics", store->path) : 0;
+}
+
+static int lmdb_snapshot(struct store *base,
+                         int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
+                         void *ctx, struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base);
+
+    return store_lmdb_snapshot(store->env, store->path, write, ctx, error);
+}
+
+static int lmdb_checkpoint_begin(struct store *base, uint64_t tag, struct store_checkpoint **out,
+                                 struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base);
+    struct lmdb_checkpoint *checkpoint = hm_calloc(1, sizeof(*checkpoint));
+    int rc = 0;
+
+    if (!checkpoint)
+        return hm_fail(error, HM_ENOMEM, "no memory for a checkpoint");
+    checkpoint->base.store = base;
+    if (atomic_load(&store->failed))
+        rc = store_lmdb_fail(error, MDB_PANIC, "begin a checkpoint", store->path);
+    else if (store->defer.env)
+        rc = store_lmdb_defer_begin(&store->defer, tag, &checkpoint->snapshot, error);
+    if (rc) {
+        hm_free(checkpoint);
+        return rc;
+    }
+    *out = &checkpoint->base;
+    return 0;
+}
+
+static int lmdb_checkpoint_finish(struct store_checkpoint *base, struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base->store);
+    struct lmdb_checkpoint *checkpoint = (struct lmdb_checkpoint *)base;
+    int rc = 0;
+
+    if (store->defer.env)
+        rc = store_lmdb_defer_finish(&store->defer, &store->slots, &checkpoint->snapshot, error);
+    if (rc) /* as after a commit that failed */
+        atomic_store(&store->failed, true);
+    hm_free(checkpoint);
+    return rc;
+}
+
+static uint64_t lmdb_checkpoint_tag(struct store *base)
+{
+    return lmdb_of(base)->tag;
 }
 
 static const struct store_backend lmdb_backend = {
@@ -311,7 +317,12 @@ static const struct store_backend lmdb_backend = {
     .cursor_open = lmdb_cursor_open,
     .cursor_close = lmdb_cursor_close,
     .cursor_move = lmdb_cursor_move,
+    .count = lmdb_count,
     .stats = lmdb_stats,
+    .snapshot = lmdb_snapshot,
+    .checkpoint_begin = lmdb_checkpoint_begin,
+    .checkpoint_finish = lmdb_checkpoint_finish,
+    .checkpoint_tag = lmdb_checkpoint_tag,
 };
 
 static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes, bool scratch)
@@ -352,7 +363,7 @@ static int env_open(struct lmdb_store *store, const struct store_options *option
         for (size_t i = 0; i < HM_COUNT_OF(sizes) && rc == ENOMEM; i++)
             rc = env_open_sized(store, sizes[i], options->scratch);
     }
-    return rc ? fail(error, rc, "open", store->path) : 0;
+    return rc ? store_lmdb_fail(error, rc, "open", store->path) : 0;
 }
 
 /* LMDB opens its other files so, but not this one. */
@@ -373,7 +384,7 @@ static int tables_open(struct lmdb_store *store, const struct store_options *opt
     int rc = mdb_txn_begin(store->env, NULL, options->read_only ? MDB_RDONLY : 0, &txn);
 
     if (rc)
-        return fail(error, rc, "open its tables", store->path);
+        return store_lmdb_fail(error, rc, "open its tables", store->path);
     for (size_t i = 0; i < options->table_count; i++) {
         rc = mdb_dbi_open(txn, options->tables[i], options->read_only ? 0 : MDB_CREATE,
                           &store->tables[i]);
@@ -382,11 +393,30 @@ static int tables_open(struct lmdb_store *store, const struct store_options *opt
             if (rc == MDB_NOTFOUND)
                 return hm_fail(error, HM_ENOTFOUND, "the store %s has no table %s", store->path,
                                options->tables[i]);
-            return fail(error, rc, options->tables[i], store->path);
+            return store_lmdb_fail(error, rc, options->tables[i], store->path);
         }
     }
     rc = mdb_txn_commit(txn);
-    return rc ? fail(error, rc, "create its tables", store->path) : 0;
+    return rc ? store_lmdb_fail(error, rc, "create its tables", store->path) : 0;
+}
+
+/* A program killed inside a commit may have left a meta page in the kernel's cache only. What this one
+ * reads from it, it may tell the world: it has to be durable first. */
+static int sync_what_was_found(struct lmdb_store *store, bool scratch, struct hm_error *error)
+{
+    int rc = scratch ? 0 : mdb_env_sync(store->env, 1);
+
+    return rc ? store_lmdb_fail(error, rc, "write to disk what was found", store->path) : 0;
+}
+
+/* Only what stands at the newest slot's transaction has its tag. */
+static void take_tag(struct lmdb_store *store)
+{
+    MDB_envinfo info;
+
+    if (store->slots.sequence > 0 && mdb_env_info(store->env, &info) == 0 &&
+        info.me_last_txnid == store->slots.state.txn)
+        store->tag = store->slots.state.tag;
 }
 
 static int open_into(struct lmdb_store *store, const struct store_options *options,
@@ -396,9 +426,15 @@ static int open_into(struct lmdb_store *store, const struct store_options *optio
     int rc = store_lmdb_lock(store->path, options->read_only, &store->lock_fd, error);
 
     if (!rc)
+        rc = store_lmdb_slots_restore(store->path, options->read_only, &store->slots, error);
+    if (!rc && !options->read_only)
+        rc = store_lmdb_birth(store->path, options->scratch, error);
+    if (!rc)
         rc = env_open(store, options, error);
     if (!rc)
         rc = close_data_on_exec(store, error);
+    if (!rc)
+        take_tag(store);
     if (!rc)
         rc = store_lmdb_check_length(store->env, options->read_only, store->path, error);
     if (!rc && !options->read_only)
@@ -406,7 +442,12 @@ static int open_into(struct lmdb_store *store, const struct store_options *optio
     if (!rc)
         rc = tables_open(store, options, error);
     if (!rc && !options->read_only)
+        rc = sync_what_was_found(store, options->scratch, error);
+    if (!rc && !options->read_only)
         rc = store_lmdb_sync_folder(store->path, error);
+    if (!rc && options->deferred && !options->read_only && !options->scratch)
+        rc = store_lmdb_defer_start(&store->defer, store->env, store->path, &store->slots,
+                                    store->tag, error);
     return rc;
 }
 
@@ -428,7 +469,9 @@ int store_open_lmdb(const char *path, const struct store_options *options, struc
     store->base.table_count = options->table_count;
     store->base.read_only = options->read_only;
     atomic_init(&store->base.readers, 0);
+    atomic_init(&store->failed, false);
     store->lock_fd = -1;
+    store->slots.fd = -1;
     store->path = hm_strdup(path);
     rc = store->path ? open_into(store, options, error)
                      : hm_fail(error, HM_ENOMEM, "no memory to open the store %s", path);

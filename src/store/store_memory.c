@@ -244,6 +244,11 @@ static int memory_cursor_move(struct store_cursor *base, enum store_move move, s
     return 0;
 }
 
+static uint64_t memory_count(struct store_txn *txn, unsigned table)
+{
+    return txn_of(txn)->tables[table].entries;
+}
+
 static int memory_stats(struct store *store, struct store_stats *out, struct hm_error *error)
 {
     struct memory_store *memory = memory_of(store);
@@ -271,6 +276,7 @@ static const struct store_backend memory_backend = {
     .cursor_open = memory_cursor_open,
     .cursor_close = memory_cursor_close,
     .cursor_move = memory_cursor_move,
+    .count = memory_count,
     .stats = memory_stats,
 };
 

@@ -120,6 +120,17 @@ int store_tree_root_save(struct store_txn *txn, const struct store_tree *tree,
     return store_put(txn, tree->page_table, key, hm_slice_of(root, CRYPTO_HASH_BYTES), error);
 }
 
+int store_tree_leaf_put(struct store_txn *txn, const struct store_tree *tree,
+                        const struct store_tree_change *leaf, struct hm_error *error)
+{
+    struct hm_slice key = hm_slice_of(leaf->key_hash, CRYPTO_HASH_BYTES);
+
+    if (store_tree_is_zero(leaf->value_hash))
+        return store_delete(txn, tree->leaf_table, key, error);
+    return store_put(txn, tree->leaf_table, key, hm_slice_of(leaf->value_hash, CRYPTO_HASH_BYTES),
+                     error);
+}
+
 void store_tree_leaves_release(struct store_tree_leaves *leaves)
 {
     hm_free(leaves->items);

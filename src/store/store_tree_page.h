@@ -18,6 +18,7 @@
 
 #define STORE_TREE_PAGE_LEVELS    6
 #define STORE_TREE_PAGE_NODES     126
+#define STORE_TREE_PAGE_LOWEST    62 /* number of the first node of the lowest level */
 #define STORE_TREE_PAGES_DEEP     43 /* levels 0, 6, ... 252 */
 #define STORE_TREE_PAGE_MAX_BYTES (16 + STORE_TREE_PAGE_NODES * STORE_TREE_NODE_BYTES)
 #define STORE_TREE_PAGE_KEY_BYTES (1 + CRYPTO_HASH_BYTES)
@@ -45,6 +46,10 @@ int store_tree_page_drop(struct store_txn *txn, const struct store_tree *tree,
                          struct hm_error *error);
 int store_tree_root_save(struct store_txn *txn, const struct store_tree *tree,
                          const uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+
+/* Into the leaf table; a value of zeros deletes. */
+int store_tree_leaf_put(struct store_txn *txn, const struct store_tree *tree,
+                        const struct store_tree_change *leaf, struct hm_error *error);
 
 /* A growing list of leaves read from the leaf table. Zero-initialised is empty. */
 struct store_tree_leaves {

@@ -1,10 +1,8 @@
 /* Walks from the root to where a key is, or would be, and collects what lies beside the path. */
-#include "store_tree_page.h"
+#include "store_tree_view.h"
 
 struct prover {
-    struct store_txn *txn;
-    const struct store_tree *tree;
-    struct store_cursor *cursor;
+    struct store_tree_view view;
     struct store_tree_leaves leaves;
     struct store_tree_page page;
     uint8_t key_hash[CRYPTO_HASH_BYTES];
@@ -57,8 +55,8 @@ static void descend_leaves(struct prover *prover)
 static int descend_pageless(struct prover *prover)
 {
     uint8_t node[STORE_TREE_NODE_BYTES];
-    int rc = store_tree_leaves_read(&prover->leaves, prover->cursor, prover->key_hash,
-                                    prover->depth, STORE_TREE_PAGELESS_LEAVES, prover->error);
+    int rc = store_tree_view_leaves(&prover->view, prover->key_hash, prover->depth,
+                                    STORE_TREE_PAGELESS_LEAVES, &prover->leaves);
 
     if (rc)
         return rc;
@@ -72,8 +70,7 @@ static int descend_pageless(struct prover *prover)
 static int descend_page(struct prover *prover)
 {
     unsigned position = 0;
-    int rc = store_tree_page_load(prover->txn, prover->tree, prover->key_hash, prover->depth,
-                                  &prover->page, prover->error);
+    int rc = store_tree_view_page(&prover->view, prover->key_hash, prover->depth, &prover->page);
 
     if (rc == HM_ENOTFOUND)
         return descend_pageless(prover);
@@ -100,8 +97,8 @@ static int finish(struct prover *prover, struct store_tree_proof *proof)
     int rc;
 
     if (store_tree_kind(prover->node) == STORE_TREE_LEAF) {
-        rc = store_tree_leaves_read(&prover->leaves, prover->cursor, prover->key_hash,
-                                    prover->depth, 1, prover->error);
+        rc = store_tree_view_leaves(&prover->view, prover->key_hash, prover->depth, 1,
+                                    &prover->leaves);
         if (rc)
             return rc;
         store_tree_hash_leaves(prover->leaves.items, prover->leaves.count, prover->depth, node);
@@ -128,18 +125,18 @@ static int finish(struct prover *prover, struct store_tree_proof *proof)
 int store_tree_prove(struct store_txn *txn, const struct store_tree *tree, struct hm_slice key,
                      struct store_tree_proof *out, struct hm_error *error)
 {
-    struct prover prover = {.txn = txn, .tree = tree, .error = error};
+    struct prover prover = {.error = error};
     struct store_tree_proof proof = {0};
     int rc = store_tree_root(txn, tree, prover.node, error);
 
     crypto_hash(key.data, key.len, prover.key_hash);
     if (!rc)
-        rc = store_cursor_open(txn, tree->leaf_table, &prover.cursor, error);
+        rc = store_tree_view_open(&prover.view, txn, tree, error);
     while (!rc && store_tree_kind(prover.node) == STORE_TREE_INNER)
         rc = prover.depth < STORE_TREE_DEPTH_MAX ? descend_page(&prover) : disagree(&prover);
     if (!rc)
         rc = finish(&prover, &proof);
-    store_cursor_close(prover.cursor);
+    store_tree_view_release(&prover.view);
     store_tree_leaves_release(&prover.leaves);
     if (!rc)
         *out = proof;

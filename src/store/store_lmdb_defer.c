@@ -1,0 +1,110 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "store_lmdb_defer.h"
+#include "store_lmdb_error.h"
+#include "store_lmdb_lock.h"
+
+static int fd_of(MDB_env *env)
+{
+    int fd = -1;
+
+    return mdb_env_get_fd(env, &fd) ? -1 : fd;
+}
+
+int store_lmdb_defer_begin(struct store_lmdb_defer *defer, uint64_t tag,
+                           struct store_lmdb_snapshot_held *out, struct hm_error *error)
+{
+    struct store_lmdb_snapshot_held snapshot = {.state = {.tag = tag}};
+    MDB_stat stat;
+    int rc;
+
+    if (atomic_exchange(&defer->underway, true))
+        return hm_fail(error, HM_EBUSY, "the store %s: a checkpoint is under way", defer->path);
+    rc = mdb_txn_begin(defer->env, NULL, MDB_RDONLY, &snapshot.held);
+    if (!rc)
+        rc = mdb_env_stat(defer->env, &stat);
+    if (rc) {
+        rc = store_lmdb_fail(error, rc, "begin a checkpoint", defer->path);
+    } else {
+        snapshot.state.txn = mdb_txn_id(snapshot.held);
+        snapshot.state.page_bytes = stat.ms_psize;
+        rc = store_lmdb_state_read(fd_of(defer->env), defer->path, &snapshot.state, error);
+    }
+    if (rc) {
+        mdb_txn_abort(snapshot.held);
+        atomic_store(&defer->underway, false);
+        return rc;
+    }
+    *out = snapshot;
+    return 0;
+}
+
+/* The pages first, then what leads to them. The snapshot before is let go only when this one is on the disk. */
+int store_lmdb_defer_finish(struct store_lmdb_defer *defer, struct store_lmdb_slots *slots,
+                            struct store_lmdb_snapshot_held *snapshot, struct hm_error *error)
+{
+    int rc = 0;
+
+    if (fdatasync(fd_of(defer->env)))
+        rc = store_lmdb_fail(error, errno, "write a checkpoint to disk", defer->path);
+    if (!rc)
+        rc = store_lmdb_slots_write(defer->path, slots, &snapshot->state, false, error);
+    if (!rc) {
+        mdb_txn_abort(defer->held);
+        defer->held = snapshot->held;
+    } else {
+        mdb_txn_abort(snapshot->held);
+    }
+    atomic_store(&defer->underway, false);
+    return rc;
+}
+
+int store_lmdb_defer_start(struct store_lmdb_defer *defer, MDB_env *env, const char *path,
+                           struct store_lmdb_slots *slots, uint64_t tag, struct hm_error *error)
+{
+    struct store_lmdb_snapshot_held snapshot;
+    int rc = store_lmdb_slots_create(path, slots, error);
+
+    if (!rc)
+        rc = store_lmdb_sync_folder(path, error);
+    if (rc)
+        return rc;
+    *defer = (struct store_lmdb_defer){.env = env, .path = path};
+    rc = store_lmdb_defer_begin(defer, tag, &snapshot, error);
+    if (!rc)
+        rc = store_lmdb_defer_finish(defer, slots, &snapshot, error);
+    if (!rc && mdb_env_set_flags(env, MDB_NOSYNC, 1))
+        rc = hm_fail(error, HM_EINTERNAL, "the store %s cannot defer its commits", path);
+    if (rc) {
+        mdb_txn_abort(defer->held);
+        defer->env = NULL;
+    }
+    return rc;
+}
+
+static void close_clean(struct store_lmdb_defer *defer, struct store_lmdb_slots *slots)
+{
+    struct store_lmdb_snapshot_held snapshot;
+
+    if (store_lmdb_defer_begin(defer, 0, &snapshot, NULL))
+        return;
+    if (snapshot.state.txn == slots->state.txn)
+        snapshot.state.tag = slots->state.tag;
+    if (fdatasync(fd_of(defer->env)) == 0)
+        (void)!store_lmdb_slots_write(defer->path, slots, &snapshot.state, true, NULL);
+    mdb_txn_abort(snapshot.held);
+    atomic_store(&defer->underway, false);
+}
+
+void store_lmdb_defer_end(struct store_lmdb_defer *defer, struct store_lmdb_slots *slots,
+                          bool clean)
+{
+    if (!defer->env)
+        return;
+    if (clean)
+        close_clean(defer, slots);
+    mdb_txn_abort(defer->held);
+    defer->env = NULL;
+}
