@@ -2,11 +2,12 @@
  * signatures checked in the block and with them checked before (as the door does), in memory and on disk;
  * beside it what one signature costs.
  *
- *   bench_ledger [DIR]   DIR: where to make the store, default $TMPDIR or /tmp */
+ *   bench_ledger [DIR [WORK]]   DIR: where to make the store, default $TMPDIR or /tmp
+ *                               WORK: only this kind of transaction ("kv put") */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ledger_fixture.h"
+#include "ledger_kv_ops.h"
 
 #define BATCH            1000
 #define SECONDS_PER_CASE 2.0
@@ -33,15 +34,48 @@ static void bench_params(Hypermesh__Params *params)
     params->base_fee_initial = 1;
 }
 
-enum work { TRANSFERS, LEASES };
+enum work { TRANSFERS, TRANSFERS_MANY, LEASES, PUTS, PUTS_MANY, PUTS_HELD };
+#define OPS_MANY 16
 
 static const struct {
     const char *name;
     size_t ops;
 } works[] = {
-    [TRANSFERS] = {"transfer", 1},
-    [LEASES] = {"allocate and release", 1},
+    [TRANSFERS] = {"transfer", 1},          [TRANSFERS_MANY] = {"16 transfers", OPS_MANY},
+    [LEASES] = {"allocate and release", 1}, [PUTS] = {"kv put", 1},
+    [PUTS_MANY] = {"16 kv puts", OPS_MANY}, [PUTS_HELD] = {"kv put with a lease", 1},
 };
+
+/* One of 100,000 keys, 100 bytes. */
+static Hypermesh__Operation *put_make(struct fixture *fixture, bool held)
+{
+    static uint64_t number = 1;
+    char value[101];
+    char key[32];
+
+    number = number * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    (void)snprintf(key, sizeof key, "bench/%06llu", (unsigned long long)(number >> 33) % 100000);
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    return op_kv_put(fixture, key, value, held ? 1 : 0);
+}
+
+static Hypermesh__Operation *op_make(struct fixture *fixture, enum work work, size_t number,
+                                     const uint8_t (*asset)[32], const uint8_t *lease)
+{
+    switch (work) {
+    case TRANSFERS:
+    case TRANSFERS_MANY:
+        return op_transfer(fixture, (enum fixture_role)((number + 1) % POOR), 1);
+    case PUTS:
+    case PUTS_MANY:
+    case PUTS_HELD:
+        return put_make(fixture, work == PUTS_HELD);
+    case LEASES:
+        break;
+    }
+    return lease ? op_free(fixture, lease) : op_allocate(fixture, asset, 1, 1, 3600000);
+}
 
 /* One batch of transactions by everybody in turn. Leases: every second block releases what the one before
  * allocated. */
@@ -49,15 +83,13 @@ static void batch_make(struct fixture *fixture, enum work work, const uint8_t (*
                        uint8_t (*leases)[32], bool release, struct hm_slice *txs)
 {
     for (size_t i = 0; i < BATCH; i++) {
-        Hypermesh__Operation *op;
+        Hypermesh__Operation *ops[OPS_MANY];
 
-        if (work == TRANSFERS)
-            op = op_transfer(fixture, (enum fixture_role)((i + 1) % POOR), 1);
-        else if (release)
-            op = op_free(fixture, leases[i]);
-        else
-            op = op_allocate(fixture, asset, 1, 1, 3600000);
-        txs[i] = fixture_tx(fixture, (enum fixture_role)(i % POOR), &op, 1);
+        for (size_t k = 0; k < works[work].ops; k++)
+            ops[k] = op_make(fixture, work, i + k, asset, release ? leases[i] : NULL);
+        /* The lease is Alice's. */
+        txs[i] = fixture_tx(fixture, work == PUTS_HELD ? ALICE : (enum fixture_role)(i % POOR), ops,
+                            works[work].ops);
     }
 }
 
@@ -125,6 +157,8 @@ static void case_run(const char *lmdb_path, enum work work, bool check_first)
                     op_register(&fixture, "cpu", 3600, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC)))
         exit(1);
     fixture_asset_id(&fixture, ALICE, "cpu", asset[0]);
+    if (!fixture_do(&fixture, ALICE, op_kv_grant(&fixture, 1, LEDGER_KV_TTL_MAX_MS)))
+        exit(1);
     for (bool release = false; measured.apply < SECONDS_PER_CASE || release; release = !release) {
         batch_make(&fixture, work, (const uint8_t(*)[32])asset, leases, release, txs);
         block_run(&fixture, txs, check_first, &measured);
@@ -132,10 +166,11 @@ static void case_run(const char *lmdb_path, enum work work, bool check_first)
         fixture_forget(&fixture);
         fixture_resync(&fixture);
     }
-    (void)printf("%-22s %-7s %-22s %9.0f tx/s in blocks", works[work].name,
+    (void)printf("%-22s %-7s %-22s %9.0f tx/s %9.0f operations/s in blocks", works[work].name,
                  lmdb_path ? "disk" : "memory",
                  check_first ? "signatures known" : "signatures checked",
-                 (double)measured.txs / measured.apply);
+                 (double)measured.txs / measured.apply,
+                 (double)(measured.txs * works[work].ops) / measured.apply);
     if (check_first)
         (void)printf(", %9.0f tx/s at the door", (double)measured.txs / measured.check);
     (void)printf("\n");
@@ -168,8 +203,10 @@ int main(int argc, char **argv)
 
     if (crypto_setup(NULL))
         return 1;
-    (void)printf("blocks of one batch of %d transactions, one operation each\n", BATCH);
-    for (enum work work = TRANSFERS; work <= LEASES; work++) {
+    (void)printf("blocks of one batch of %d transactions\n", BATCH);
+    for (enum work work = TRANSFERS; work <= PUTS_HELD; work++) {
+        if (argc > 2 && strcmp(argv[2], works[work].name) != 0)
+            continue;
         for (int disk = 0; disk < 2; disk++) {
             for (int known = 0; known < 2; known++) {
                 char path[512];
