@@ -1,8 +1,10 @@
 /* The ledger's life: opening, what it knows of its chain, closing. */
+#include "ledger_kv_rules.h"
 #include "ledger_private.h"
 
 int ledger_load(struct ledger *ledger, struct hm_error *error)
 {
+    struct ledger_kv_rules *rules = NULL;
     struct ledger_info info = {0};
     struct store_txn *txn;
     Hypermesh__Params *params = NULL;
@@ -15,9 +17,17 @@ int ledger_load(struct ledger *ledger, struct hm_error *error)
         rc = ledger_read_name(txn, &info, error);
     if (rc == 0)
         rc = ledger_read_params(txn, &ledger->params_arena, &params, error);
+    /* A chain of an older version lacks parameters that the rules of this one need. */
+    if (rc == 0 && ledger_params_check(params, error))
+        rc = hm_error_prefix(error, HM_EUNSUPPORTED,
+                             "the chain was made by another version of HyperMesh");
+    if (rc == 0)
+        rc = ledger_kv_rules_load(txn, &rules, error);
     store_abort(txn);
     if (rc)
         return rc;
+    ledger_kv_rules_free(ledger->kv_rules);
+    ledger->kv_rules = rules;
     pthread_mutex_lock(&ledger->lock);
     ledger->info = info;
     ledger->params = params;
@@ -59,6 +69,7 @@ void ledger_close(struct ledger *ledger)
         return;
     ledger_abandon(ledger);
     ledger_block_free(ledger->done);
+    ledger_kv_rules_free(ledger->kv_rules);
     hm_arena_release(&ledger->params_arena);
     ledger_seen_release(&ledger->seen);
     pthread_mutex_destroy(&ledger->lock);

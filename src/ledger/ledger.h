@@ -51,16 +51,23 @@ extern const char *const ledger_table_names[LEDGER_TABLE_COUNT];
 
 /* Limits of the key-value store. STORE_KEY_MAX_BYTES bounds keys: in the history's key every zero byte of it
  * counts twice, and 16 bytes are the index's own. */
-#define LEDGER_KV_KEY_MAX_BYTES    440
-#define LEDGER_KV_VALUE_MAX_BYTES  ((size_t)1024 * 1024)
-#define LEDGER_KV_RANGE_MAX        10000 /* pairs in one answer; more: paged by the caller */
-#define LEDGER_KV_ANSWER_MAX_BYTES ((size_t)4 * 1024 * 1024) /* of ranges inside one transaction */
+#define LEDGER_KV_KEY_MAX_BYTES         440
+#define LEDGER_KV_KEY_ESCAPED_MAX_BYTES 464 /* zero bytes counted twice */
+#define LEDGER_KV_VALUE_MAX_BYTES       ((size_t)1024 * 1024)
+#define LEDGER_KV_RANGE_MAX             10000 /* pairs in one answer; more: paged by the caller */
+#define LEDGER_KV_ANSWER_MAX_BYTES      ((size_t)4 * 1024 * 1024) /* of ranges inside one transaction */
 #define LEDGER_KV_TXN_OPS_MAX \
     128 /* of a KvTxn, compares and operations each, nested ones counted */
 #define LEDGER_KV_TXN_DEPTH_MAX   4
 #define LEDGER_KV_DELETE_MAX      100000 /* keys that one operation may delete */
 #define LEDGER_KV_TTL_MAX_MS      (UINT64_C(365) * 24 * 3600 * 1000)
 #define LEDGER_KV_SWEEP_PER_BLOCK 10000 /* history lines that a block erases after a compaction */
+#define LEDGER_KV_RULES_MAX       4096 /* of a chain */
+#define LEDGER_KV_ACCOUNTS_MAX    64 /* writers of a rule, and readers */
+/* Answers of ranges in one block's transactions: they must fit the block's record. */
+#define LEDGER_KV_BLOCK_ANSWERS_MAX_BYTES ((size_t)16 * 1024 * 1024)
+/* History lines that one call of ledger_view_kv_changes looks at, but for the revision it is in. */
+#define LEDGER_KV_SCAN_MAX 100000
 
 struct ledger;
 
@@ -237,6 +244,14 @@ int ledger_view_challenges(struct ledger_view *view, const struct ledger_challen
 int ledger_challenge_indices(const Hypermesh__Challenge *challenge, const Hypermesh__Params *params,
                              struct hm_arena *arena, uint64_t **indices, size_t *count,
                              struct hm_error *error);
+
+/* Would the asset, as given, be leased to the consumer now, as far as its privacy goes? 0, or the refusal as `allocate`
+ * would say it. share_ppm 0: a renewal. What its owner demands of the leasing transaction itself is not judged, as
+ * there is none yet: whoever signs it gives it asset->privacy->demand's min_work_bits and an anchor at most
+ * max_anchor_age blocks old. */
+int ledger_view_admits(struct ledger_view *view, const Hypermesh__Asset *asset,
+                       const uint8_t consumer[32], uint32_t share_ppm, uint64_t duration_ms,
+                       struct hm_error *error);
 
 /* --- key-value store ---------------------------------------------------------------------------------
  * Ranges as etcd's: range_end empty is the one key, a single zero byte is "all from key on", else

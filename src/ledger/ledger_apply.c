@@ -1,4 +1,5 @@
 /* Applying one transaction to the block: first what proves and pays, then what it does. */
+#include "ledger_rule.h"
 #include "ledger_tx.h"
 
 /* A fatal code is the machine's trouble and stops the block; any other is the transaction's result. */
@@ -14,6 +15,7 @@ static int result_set(struct ledger_block *block, Hypermesh__TxResult *result, i
     result->text = hm_arena_strdup(&block->arena, why->text);
     if (!result->text)
         return hm_fail(error, HM_ENOMEM, "no memory for a result");
+    result->rule = (char *)(uintptr_t)ledger_rule_in(why->text);
     return 0;
 }
 
@@ -125,7 +127,8 @@ static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
 }
 
 static int op_apply(struct ledger_scope *scope, const struct ledger_tx *tx, uint32_t index,
-                    Hypermesh__TxFacts *facts, ProtobufCBinaryData *created, struct hm_error *error)
+                    Hypermesh__TxFacts *facts, ProtobufCBinaryData *created,
+                    Hypermesh__KvAnswer **answer, struct hm_error *error)
 {
     const Hypermesh__Operation *operation = tx->body->ops[index];
     const struct ledger_op *op = ledger_op_find(operation->op_case);
@@ -144,6 +147,65 @@ static int op_apply(struct ledger_scope *scope, const struct ledger_tx *tx, uint
         return rc;
     }
     *created = act.created;
+    *answer = act.answer;
+    return 0;
+}
+
+/* What fee_limit and balance leave, and the block. */
+static int work_allow(struct ledger_scope *scope, const struct ledger_tx *tx, uint64_t fee,
+                      struct hm_error *error)
+{
+    const struct ledger_block *block = scope->block;
+    uint64_t most = block->params->block_weight_max;
+    uint64_t funds = tx->body->fee_limit - fee;
+    Hypermesh__Account *account;
+    int rc = ledger_scope_account(scope, tx->body->account, &account, error);
+
+    if (rc)
+        return rc;
+    if (funds > account->hyper)
+        funds = account->hyper;
+    scope->work_paid = block->base_fee ? funds / block->base_fee : UINT64_MAX;
+    scope->work_room = most > block->weight ? most - block->weight : 0;
+    return 0;
+}
+
+/* Work that showed while the operations ran is paid for as their weight is. */
+static int work_pay(struct ledger_scope *scope, const struct ledger_tx *tx, uint64_t work,
+                    uint64_t *fee, struct hm_error *error)
+{
+    uint64_t amount = work * scope->block->base_fee; /* no more than work_allow found */
+    Hypermesh__Account *account;
+    int rc = ledger_scope_account(scope, tx->body->account, &account, error);
+
+    if (rc == 0)
+        rc = ledger_money_burn(scope, account, amount, error);
+    if (rc == 0)
+        *fee = amount;
+    return rc;
+}
+
+/* An operation failed: all are taken back, but the work was done. */
+static int tx_undo(struct ledger_scope *scope, const struct ledger_tx *tx,
+                   Hypermesh__TxResult *result, struct hm_error *error)
+{
+    struct ledger_block *block = scope->block;
+    uint64_t work = scope->work;
+    struct ledger_scope after;
+    uint64_t fee;
+    int rc;
+
+    ledger_scope_drop(scope);
+    if (work == 0)
+        return 0;
+    ledger_scope_init(&after, block, scope->arena, scope->tx_digest);
+    rc = work_pay(&after, tx, work, &fee, error);
+    if (rc == 0)
+        rc = ledger_scope_commit(&after, error);
+    if (rc)
+        return rc;
+    result->fee += fee;
+    block->weight += work;
     return 0;
 }
 
@@ -153,22 +215,35 @@ static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
 {
     size_t count = tx->body->n_ops;
     ProtobufCBinaryData *created = hm_arena_alloc(&block->arena, count * sizeof *created);
+    Hypermesh__KvAnswer **answers = hm_arena_alloc(&block->arena,
+                                                   count * sizeof(Hypermesh__KvAnswer *));
     struct ledger_scope scope;
     struct hm_error why = {0};
+    uint64_t work_fee = 0;
+    size_t answered = 0;
     size_t kept = 0;
     int rc;
 
-    if (!created)
+    if (!created || !answers)
         return hm_fail(error, HM_ENOMEM, "no memory for a result");
     ledger_scope_init(&scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
+    rc = work_allow(&scope, tx, result->fee, error);
+    if (rc)
+        return rc;
     for (uint32_t i = 0; i < count; i++) {
+        Hypermesh__KvAnswer *answer = NULL;
         ProtobufCBinaryData id = {0};
 
-        rc = op_apply(&scope, tx, i, result->facts, &id, &why);
+        rc = op_apply(&scope, tx, i, result->facts, &id, &answer, &why);
+        if (rc == 0 && i == count - 1 && scope.work > 0)
+            rc = work_pay(&scope, tx, scope.work, &work_fee, &why);
         if (rc) {
             result->op = i;
-            return result_set(block, result, rc, &why, error);
+            rc = result_set(block, result, rc, &why, error);
+            return rc ? rc : tx_undo(&scope, tx, result, error);
         }
+        if (answer)
+            answers[answered++] = answer;
         if (id.len == 0)
             continue;
         id.data = hm_arena_dup(&block->arena, id.data, id.len);
@@ -179,8 +254,12 @@ static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
     rc = ledger_scope_commit(&scope, error);
     if (rc)
         return rc;
+    result->fee += work_fee;
+    block->weight += scope.work;
     result->created = created;
     result->n_created = kept;
+    result->kv = answers;
+    result->n_kv = answered;
     return 0;
 }
 

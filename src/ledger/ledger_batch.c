@@ -144,6 +144,23 @@ static bool batch_may_be_unsigned(const struct ledger_batch *batch)
     return batch->all_root_signed && !batch->touches_assets && batch->head->n_openings == 0;
 }
 
+static int batch_signature(const struct ledger_batch *batch, struct ledger_seen *seen,
+                           struct hm_error *error)
+{
+    uint8_t key[CRYPTO_HASH_BYTES];
+    int rc;
+
+    if (!seen)
+        return proof_batch_signature_verify(batch->batch, batch->head, error);
+    ledger_seen_batch_key(wire_slice(batch->batch->head), wire_slice(batch->batch->signature), key);
+    if (ledger_seen_has(seen, key))
+        return 0;
+    rc = proof_batch_signature_verify(batch->batch, batch->head, error);
+    if (rc == 0)
+        ledger_seen_add(seen, key);
+    return rc;
+}
+
 int ledger_batch_stake(const struct ledger_batch *batch, const struct ledger_batch_facts *facts,
                        struct hm_error *error)
 {
@@ -160,7 +177,7 @@ int ledger_batch_stake(const struct ledger_batch *batch, const struct ledger_bat
         const Hypermesh__Session *session = facts->node->sessions[i];
 
         if (ledger_id_equal(session->key, head->session_key) && session->expires_ms > facts->now_ms)
-            return proof_batch_signature_verify(batch->batch, head, error);
+            return batch_signature(batch, facts->seen, error);
     }
     return hm_fail(error, HM_EPROOF_STAKE,
                    "stake: the node has no such session key; it may have expired or been revoked");
@@ -260,7 +277,8 @@ static int batch_judge(struct ledger_block *block, const struct ledger_batch *ba
 {
     struct ledger_batch_facts facts = {.params = block->params,
                                        .chain_id = block->ledger->info.chain_id,
-                                       .now_ms = block->time_ms};
+                                       .now_ms = block->time_ms,
+                                       .seen = &block->ledger->seen};
     uint8_t anchor[CRYPTO_HASH_BYTES];
     struct ledger_scope scope; /* only read from: never committed */
     Hypermesh__Account *node;

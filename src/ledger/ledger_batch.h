@@ -30,6 +30,7 @@ struct ledger_batch_facts {
     const Hypermesh__Account *node;
     uint64_t now_ms;
     const uint8_t *anchor_known;
+    struct ledger_seen *seen; /* NULL: the signature is verified afresh */
 };
 
 /* Reads everything in it. 0 also when the head or a transaction is bad (judging refuses it then).

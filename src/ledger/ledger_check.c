@@ -64,6 +64,22 @@ int ledger_check_tx(struct ledger *ledger, struct hm_slice bytes, uint64_t now_m
     return rc;
 }
 
+void ledger_note_tx(struct ledger *ledger, struct hm_slice tx)
+{
+    uint8_t key[CRYPTO_HASH_BYTES];
+
+    crypto_hash(tx.data, tx.len, key);
+    ledger_seen_add(&ledger->seen, key);
+}
+
+void ledger_note_batch(struct ledger *ledger, struct hm_slice head, struct hm_slice signature)
+{
+    uint8_t key[CRYPTO_HASH_BYTES];
+
+    ledger_seen_batch_key(head, signature, key);
+    ledger_seen_add(&ledger->seen, key);
+}
+
 size_t ledger_prepare_batch(struct ledger *ledger, const struct hm_slice *txs, size_t count)
 {
     struct ledger_info info;

@@ -1,5 +1,6 @@
 /* FinalizeBlock and Commit: one block, one write transaction. */
 #include "ledger_batch.h"
+#include "ledger_kv.h"
 #include "ledger_supply.h"
 
 static int proposal_check(const struct ledger *ledger, const struct ledger_proposal *proposal,
@@ -67,12 +68,15 @@ int ledger_block_new(struct ledger *ledger, const struct ledger_proposal *propos
     hm_arena_init(&block->scratch, LEDGER_TX_ARENA_BYTES);
     hm_arena_init(&block->batch, LEDGER_TX_ARENA_BYTES);
     ledger_overlay_init(&block->overlay, block->txn, &block->arena, proposal->hash);
+    memcpy(block->hash, proposal->hash, sizeof block->hash);
     memcpy(block->seed, proposal->hash, sizeof block->seed);
     block->height = proposal->height;
     block->time_ms = proposal->time_ms;
     block->base_fee = ledger->info.base_fee;
     block->next = ledger->info;
     rc = supply_load(block, error);
+    if (rc == 0)
+        rc = ledger_kv_begin(block, error);
     if (rc) {
         ledger_block_free(block);
         return rc;
@@ -86,6 +90,7 @@ void ledger_block_free(struct ledger_block *block)
     if (!block)
         return;
     store_abort(block->txn);
+    ledger_kv_rules_free(block->kv.rules_next);
     hm_buf_release(&block->pack);
     hm_arena_release(&block->arena);
     hm_arena_release(&block->scratch);
@@ -155,6 +160,10 @@ int ledger_commit(struct ledger *ledger, struct hm_error *error)
         pthread_mutex_lock(&ledger->lock);
         ledger->info = block->next;
         pthread_mutex_unlock(&ledger->lock);
+        if (block->kv.rules_next) {
+            ledger_kv_rules_free(ledger->kv_rules);
+            ledger->kv_rules = HM_TAKE(block->kv.rules_next);
+        }
         ledger->done = block;
     } else {
         ledger_block_free(block);

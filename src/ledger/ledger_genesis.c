@@ -1,9 +1,16 @@
 /* Genesis: the parameters of a chain, who holds what at height 0. */
 #include "ledger_private.h"
 
+#include "ledger_kv_rules.h"
+
 #define HYPER  UINT64_C(1000000000)
 #define SECOND UINT64_C(1000)
 #define HOUR   (3600 * SECOND)
+
+/* The message points here: it is only read. */
+static uint32_t level_rewards[] = {0, 250000, 500000, 750000, 1000000};
+_Static_assert(HM_COUNT_OF(level_rewards) == HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC,
+               "one rate a privacy level");
 
 void ledger_default_params(Hypermesh__Params *out)
 {
@@ -32,9 +39,24 @@ void ledger_default_params(Hypermesh__Params *out)
     params.max_leases_per_asset = 10000;
     params.max_ops_per_tx = 64;
     params.max_batch_txs = 4096;
-    params.max_tx_bytes = 256 * 1024;
+    /* The answer to a challenged result holds a job (to 256 KiB) and a manifest (64 KiB); that of 64 openings of
+     * the largest plot 90 KiB; a key-value operation a value of 1 MiB. */
+    params.max_tx_bytes = 2 * 1024 * 1024;
     params.max_sessions = 16;
     params.caes_reward_ppm = 100000;
+    /* Nothing where one may deal with oneself under two names unseen; the whole in public. */
+    params.level_reward_ppm = level_rewards;
+    params.n_level_reward_ppm = HM_COUNT_OF(level_rewards);
+    params.challenge_deposit = 10 * HYPER;
+    params.challenge_window_ms = 600 * SECOND;
+    params.challenge_openings = 64;
+    params.challenge_slash_ppm = 100000;
+    params.challenge_pay_ppm = 500000;
+    params.max_open_challenges = 16;
+    params.result_window_ms = 7 * 24 * HOUR;
+    params.max_networks = 1000;
+    params.max_members = 100000;
+    params.kv_max_leases = 100000;
     *out = params;
 }
 
@@ -45,6 +67,22 @@ static int param_range(const char *name, uint64_t value, uint64_t least, uint64_
         return 0;
     return hm_fail(error, HM_EINVAL, "genesis: params.%s is %llu, must be %llu to %llu", name,
                    (unsigned long long)value, (unsigned long long)least, (unsigned long long)most);
+}
+
+static int level_rewards_check(const Hypermesh__Params *params, struct hm_error *error)
+{
+    if (params->n_level_reward_ppm != HM_COUNT_OF(level_rewards))
+        return hm_fail(error, HM_EINVAL,
+                       "genesis: params.level_reward_ppm has %zu rates, must have %zu, one a "
+                       "privacy level",
+                       params->n_level_reward_ppm, HM_COUNT_OF(level_rewards));
+    for (size_t i = 0; i < params->n_level_reward_ppm; i++) {
+        int rc = param_range("level_reward_ppm", params->level_reward_ppm[i], 0, LEDGER_PPM, error);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
 }
 
 int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
@@ -78,6 +116,16 @@ int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
         {"max_tx_bytes", params->max_tx_bytes, 8192, 4 * 1024 * 1024},
         {"max_sessions", params->max_sessions, 1, 256},
         {"caes_reward_ppm", params->caes_reward_ppm, 0, 1000 * LEDGER_PPM},
+        {"challenge_deposit", params->challenge_deposit, 1, UINT64_MAX / 2},
+        {"challenge_window_ms", params->challenge_window_ms, 1000, year},
+        {"challenge_openings", params->challenge_openings, 1, PROOF_OPENINGS_MAX},
+        {"challenge_slash_ppm", params->challenge_slash_ppm, 1, LEDGER_PPM},
+        {"challenge_pay_ppm", params->challenge_pay_ppm, 0, LEDGER_PPM},
+        {"max_open_challenges", params->max_open_challenges, 1, 256},
+        {"result_window_ms", params->result_window_ms, 1, 10 * year},
+        {"max_networks", params->max_networks, 1, UINT64_C(1) << 40},
+        {"max_members", params->max_members, 2, UINT64_C(1) << 40},
+        {"kv_max_leases", params->kv_max_leases, 1, UINT64_C(1) << 40},
     };
 
     for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
@@ -86,7 +134,7 @@ int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
         if (rc)
             return rc;
     }
-    return 0;
+    return level_rewards_check(params, error);
 }
 
 bool ledger_chain_id_ok(const char *text)
@@ -129,6 +177,33 @@ static int shares_check(const Hypermesh__Genesis *genesis, struct hm_error *erro
     return 0;
 }
 
+static int rule_compare(const Hypermesh__KvRule *a, const Hypermesh__KvRule *b)
+{
+    return hm_slice_compare(wire_slice(a->prefix), wire_slice(b->prefix));
+}
+
+/* In order of their prefixes, so that none can be there twice. */
+static int kv_rules_check(const Hypermesh__Genesis *genesis, struct hm_error *error)
+{
+    if (genesis->n_kv_rules > LEDGER_KV_RULES_MAX)
+        return hm_fail(error, HM_EINVAL, "genesis: kv_rules are at most %d, there are %zu",
+                       LEDGER_KV_RULES_MAX, genesis->n_kv_rules);
+    for (size_t i = 0; i < genesis->n_kv_rules; i++) {
+        int rc = ledger_kv_rule_check(genesis->kv_rules[i], error);
+
+        if (rc)
+            return hm_error_prefix(error, rc, "genesis: kv_rules[%zu]", i);
+        if (genesis->kv_rules[i]->owner.len == 0)
+            return hm_fail(error, HM_EINVAL, "genesis: kv_rules[%zu] has no owner", i);
+        if (i > 0 && rule_compare(genesis->kv_rules[i - 1], genesis->kv_rules[i]) >= 0)
+            return hm_fail(error, HM_EINVAL,
+                           "genesis: kv_rules[%zu] is not after the one before it: they are sorted "
+                           "by prefix, each once",
+                           i);
+    }
+    return 0;
+}
+
 static int genesis_check(const Hypermesh__Genesis *genesis, struct hm_error *error)
 {
     int rc;
@@ -143,7 +218,9 @@ static int genesis_check(const Hypermesh__Genesis *genesis, struct hm_error *err
     if (!genesis->params)
         return hm_fail(error, HM_EINVAL, "genesis: params are missing");
     rc = shares_check(genesis, error);
-    return rc ? rc : ledger_params_check(genesis->params, error);
+    if (rc == 0)
+        rc = ledger_params_check(genesis->params, error);
+    return rc ? rc : kv_rules_check(genesis, error);
 }
 
 /* What genesis needs while it writes. */
@@ -212,12 +289,22 @@ static int founding_state(struct founding *founding, const Hypermesh__Genesis *g
 {
     const uint8_t params_key = LEDGER_KEY_PARAMS;
     const uint8_t supply_key = LEDGER_KEY_SUPPLY;
+    uint8_t rule_key[LEDGER_KEY_KV_BYTES];
     Hypermesh__Supply supply = HYPERMESH__SUPPLY__INIT;
     int rc = shares_give(founding, genesis, error);
 
     if (rc)
         return rc;
     rc = founding_put(founding, hm_slice_of(&params_key, 1), &genesis->params->base, error);
+    if (rc)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < genesis->n_kv_rules; i++) {
+        const Hypermesh__KvRule *rule = genesis->kv_rules[i];
+
+        rc = founding_put(founding,
+                          ledger_key_kv(LEDGER_KEY_KV_RULE, wire_slice(rule->prefix), rule_key),
+                          &rule->base, error);
+    }
     if (rc)
         return rc;
     supply.hyper_genesis = genesis->supply;

@@ -1,6 +1,22 @@
 /* What a lease costs, and how it ends: paid for the time used, the rest returned, the shares freed. */
 #include "ledger_op.h"
 
+int ledger_lease_list(struct ledger_scope *scope, const Hypermesh__Lease *lease, bool active,
+                      struct hm_error *error)
+{
+    const uint8_t *parties[] = {lease->consumer.data, lease->provider.data, ledger_everybody};
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(parties); i++) {
+        rc = ledger_scope_list(scope, LEDGER_INDEX_LEASE, parties[i], lease->id.data, active,
+                               error);
+        if (rc == 0 && active && parties[i] != ledger_everybody)
+            rc = ledger_scope_list(scope, LEDGER_INDEX_LEASE_ALL, parties[i], lease->id.data, true,
+                                   error);
+    }
+    return rc;
+}
+
 int ledger_lease_cost_of(const Hypermesh__Lease *lease, uint64_t duration_ms, uint64_t *cost,
                          struct hm_error *error)
 {
@@ -12,7 +28,8 @@ int ledger_lease_cost_of(const Hypermesh__Lease *lease, uint64_t duration_ms, ui
 
         if (!ledger_lease_cost(&item->price_per_hour, &item->share_ppm, 1, duration_ms, &part) ||
             !hm_add_u64(sum, part, &sum))
-            return hm_fail(error, HM_ERANGE, "the lease would cost more than can be counted");
+            return ledger_refuse(error, LEDGER_RULE_LEASE_COST,
+                                 "the lease would cost more than can be counted");
     }
     *cost = sum;
     return 0;
@@ -41,17 +58,35 @@ static int items_free(struct ledger_scope *scope, const Hypermesh__Lease *lease,
     return 0;
 }
 
+/* What the items earn at the rates that held when they were leased, for the time that is paid. */
+static uint64_t reward_of(const Hypermesh__Lease *lease, uint64_t duration_ms)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < lease->n_items; i++) {
+        const Hypermesh__LeasedItem *item = lease->items[i];
+        uint64_t paid;
+        uint64_t part;
+
+        if (!ledger_lease_cost(&item->price_per_hour, &item->share_ppm, 1, duration_ms, &paid) ||
+            !hm_muldiv_u64(paid, item->reward_ppm, LEDGER_PPM, &part) ||
+            !hm_add_u64(sum, part, &sum))
+            return UINT64_MAX;
+    }
+    return sum;
+}
+
 /* CAES for the provider. Nobody earns by leasing from himself, and what is minted in all must fit. */
 static int reward_mint(struct ledger_scope *scope, Hypermesh__Lease *lease,
-                       Hypermesh__Account *provider, struct hm_error *error)
+                       Hypermesh__Account *provider, uint64_t duration_ms, struct hm_error *error)
 {
     uint64_t left = UINT64_MAX - scope->supply.caes_minted;
     uint64_t reward;
 
     if (ledger_id_equal(lease->consumer, lease->provider))
         return 0;
-    if (!hm_muldiv_u64(lease->paid, scope->block->params->caes_reward_ppm, LEDGER_PPM, &reward) ||
-        reward > left)
+    reward = reward_of(lease, duration_ms);
+    if (reward > left)
         reward = left;
     lease->reward_caes = reward;
     return ledger_money_mint_caes(scope, provider, reward, error);
@@ -82,7 +117,9 @@ int ledger_lease_end(struct ledger_scope *scope, Hypermesh__Lease *lease,
     rc = ledger_money_pay(scope, lease, provider, consumer, paid, error);
     if (rc)
         return rc;
-    rc = reward_mint(scope, lease, provider, error);
+    rc = reward_mint(scope, lease, provider, until - lease->start_ms, error);
+    if (rc == 0)
+        rc = ledger_lease_list(scope, lease, false, error);
     if (rc)
         return rc;
     lease->state = state;

@@ -14,9 +14,11 @@
 #define LEDGER_ENDPOINT_MAX_BYTES        256
 #define LEDGER_HARDWARE_ID_MAX_BYTES     128
 #define LEDGER_ATTRIBUTES_MAX            64
-#define LEDGER_ATTRIBUTE_NAME_MAX_BYTES  64
 #define LEDGER_ATTRIBUTE_VALUE_MAX_BYTES 256
 #define LEDGER_PRIVACY_ACCOUNTS_MAX      64
+#define LEDGER_PRIVACY_NETWORKS_MAX      64
+#define LEDGER_RELAYS_MAX                64
+#define LEDGER_NAME_MAX_BYTES            64 /* of an attribute, a network */
 #define LEDGER_UNBONDING_MAX             16
 #define LEDGER_USAGE_MAX                 256
 #define LEDGER_USAGE_UNIT_MAX_BYTES      32
@@ -28,7 +30,7 @@
 #define LEDGER_HEAD_MAX_BYTES   ((size_t)256 * 1024)
 #define LEDGER_HEADER_MAX_BYTES ((size_t)64 * 1024)
 #define LEDGER_STATE_MAX_BYTES  ((size_t)1024 * 1024) /* one value of the state table */
-#define LEDGER_EXPIRE_MAX       ((size_t)4096) /* leases ended by the time of one block */
+#define LEDGER_EXPIRE_MAX       ((size_t)4096) /* things ended by the time of one block */
 
 /* What a block keeps until it is written: values of the state as they were and as they are now, lines of
  * history. Past it transactions are refused and leases that are due wait. The same on every machine, so it

@@ -37,7 +37,7 @@ static void sip_word(uint64_t v[4], uint64_t word)
 }
 
 /* SipHash-1-3 (Aumasson, Bernstein, "SipHash: a fast short-input PRF", 2012), words read big-endian. */
-static uint64_t key_hash(const struct ledger_map *map, struct hm_slice key)
+uint64_t ledger_map_hash(const struct ledger_map *map, struct hm_slice key)
 {
     uint64_t v[4] = {
         map->seed[0] ^ UINT64_C(0x736f6d6570736575),
@@ -60,18 +60,14 @@ static uint64_t key_hash(const struct ledger_map *map, struct hm_slice key)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-static struct hm_slice entry_key(const struct ledger_map_entry *entry)
-{
-    return hm_slice_of(entry->key, entry->key_len);
-}
-
 /* The slot that holds key, or the free one where it belongs. */
 static size_t slot_of(const struct ledger_map *map, struct hm_slice key)
 {
     size_t mask = map->slot_count - 1;
-    size_t slot = (size_t)key_hash(map, key) & mask;
+    size_t slot = (size_t)ledger_map_hash(map, key) & mask;
 
-    while (map->slots[slot] && !hm_slice_equal(entry_key(&map->entries[map->slots[slot] - 1]), key))
+    while (map->slots[slot] &&
+           !hm_slice_equal(ledger_map_key(&map->entries[map->slots[slot] - 1]), key))
         slot = (slot + 1) & mask;
     return slot;
 }
@@ -91,7 +87,7 @@ static bool map_grow(struct ledger_map *map)
     map->slots = slots;
     map->slot_count = 2 * cap;
     for (size_t i = 0; i < map->count; i++)
-        slots[slot_of(map, entry_key(&entries[i]))] = (uint32_t)(i + 1);
+        slots[slot_of(map, ledger_map_key(&entries[i]))] = (uint32_t)(i + 1);
     return true;
 }
 
@@ -108,14 +104,21 @@ struct ledger_map_entry *ledger_map_find(const struct ledger_map *map, struct hm
 struct ledger_map_entry *ledger_map_add(struct ledger_map *map, struct hm_slice key, void *value)
 {
     struct ledger_map_entry *entry;
+    const uint8_t *far = NULL;
 
     if (key.len > LEDGER_MAP_KEY_MAX_BYTES || map->count >= UINT32_MAX / 4)
         return NULL;
     if (map->count == map->cap && !map_grow(map))
         return NULL;
+    if (key.len > LEDGER_MAP_KEY_NEAR_BYTES) {
+        far = hm_arena_dup(map->arena, key.data, key.len);
+        if (!far)
+            return NULL;
+    }
     entry = &map->entries[map->count];
-    memcpy(entry->key, key.data, key.len);
-    entry->key_len = (uint8_t)key.len;
+    memcpy(entry->key, key.data, far ? LEDGER_MAP_KEY_NEAR_BYTES : key.len);
+    entry->key_len = (uint16_t)key.len;
+    entry->far = far;
     entry->value = value;
     map->slots[slot_of(map, key)] = (uint32_t)(map->count + 1);
     map->count++;

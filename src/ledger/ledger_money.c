@@ -1,10 +1,12 @@
 /* Moves of money. Every change of a balance, a bond, an escrow or a total is made here. */
+#include "ledger_rule.h"
 #include "ledger_scope.h"
 
-static int short_of(struct hm_error *error, const char *token, uint64_t has, uint64_t amount)
+static int short_of(struct hm_error *error, enum ledger_rule rule, uint64_t has, uint64_t amount)
 {
-    return hm_fail(error, HM_EFUNDS, "the account has %llu %s base units, %llu are needed",
-                   (unsigned long long)has, token, (unsigned long long)amount);
+    return ledger_refuse(error, rule, "the account has %llu %s base units, %llu are needed",
+                         (unsigned long long)has, rule == LEDGER_RULE_FUNDS_CAES ? "CAES" : "HYPER",
+                         (unsigned long long)amount);
 }
 
 /* Supply is bounded by genesis, so a sum that does not fit is a broken invariant, not a user's mistake. */
@@ -20,7 +22,7 @@ int ledger_money_transfer(struct ledger_scope *scope, Hypermesh__Account *from,
 
     (void)scope; /* free balances in all stay as they are */
     if (from->hyper < amount)
-        return short_of(error, "HYPER", from->hyper, amount);
+        return short_of(error, LEDGER_RULE_FUNDS_HYPER, from->hyper, amount);
     if (from == to)
         return 0;
     if (!hm_add_u64(to->hyper, amount, &sum))
@@ -36,7 +38,7 @@ int ledger_money_transfer_caes(Hypermesh__Account *from, Hypermesh__Account *to,
     uint64_t sum;
 
     if (from->caes < amount)
-        return short_of(error, "CAES", from->caes, amount);
+        return short_of(error, LEDGER_RULE_FUNDS_CAES, from->caes, amount);
     if (from == to)
         return 0;
     if (!hm_add_u64(to->caes, amount, &sum))
@@ -54,7 +56,7 @@ int ledger_money_burn(struct ledger_scope *scope, Hypermesh__Account *from, uint
     uint64_t burnt;
 
     if (from->hyper < amount)
-        return short_of(error, "HYPER", from->hyper, amount);
+        return short_of(error, LEDGER_RULE_FUNDS_HYPER, from->hyper, amount);
     if (!hm_sub_u64(supply->hyper_accounts, amount, &accounts) ||
         !hm_add_u64(supply->hyper_burnt, amount, &burnt))
         return broken(error);
@@ -73,7 +75,7 @@ int ledger_money_bond(struct ledger_scope *scope, Hypermesh__Account *account, u
     uint64_t own;
 
     if (account->hyper < amount)
-        return short_of(error, "HYPER", account->hyper, amount);
+        return short_of(error, LEDGER_RULE_FUNDS_HYPER, account->hyper, amount);
     if (!hm_sub_u64(supply->hyper_accounts, amount, &accounts) ||
         !hm_add_u64(supply->hyper_bonded, amount, &bonded) ||
         !hm_add_u64(account->bonded, amount, &own))
@@ -94,13 +96,14 @@ int ledger_money_unbond(struct ledger_scope *scope, Hypermesh__Account *account,
     int rc;
 
     if (account->bonded < amount)
-        return hm_fail(error, HM_EFUNDS,
-                       "the account has bonded %llu HYPER base units, %llu are to be unbonded",
-                       (unsigned long long)account->bonded, (unsigned long long)amount);
+        return ledger_refuse(error, LEDGER_RULE_BOND_AMOUNT,
+                             "the account has bonded %llu HYPER base units, %llu are to be "
+                             "unbonded",
+                             (unsigned long long)account->bonded, (unsigned long long)amount);
     if (account->n_unbonding >= LEDGER_UNBONDING_MAX)
-        return hm_fail(error, HM_ELIMIT,
-                       "%d amounts are unbonding already; wait until one of them is free",
-                       LEDGER_UNBONDING_MAX);
+        return ledger_refuse(error, LEDGER_RULE_BOND_QUEUE,
+                             "%d amounts are unbonding already; wait until one of them is free",
+                             LEDGER_UNBONDING_MAX);
     rc = ledger_scope_alloc(scope, (account->n_unbonding + 1) * sizeof(void *), &memory, error);
     if (rc)
         return rc;
@@ -118,6 +121,94 @@ int ledger_money_unbond(struct ledger_scope *scope, Hypermesh__Account *account,
     account->unbonding = queue;
     account->n_unbonding++;
     account->bonded -= amount;
+    return 0;
+}
+
+uint64_t ledger_money_at_stake(const Hypermesh__Account *account)
+{
+    uint64_t sum = account->bonded;
+
+    for (size_t i = 0; i < account->n_unbonding; i++)
+        sum += account->unbonding[i]->amount;
+    return sum;
+}
+
+/* Takes amount out of the bond and the queue; the caller sees that there is as much. */
+static void stake_take(Hypermesh__Account *account, uint64_t amount)
+{
+    uint64_t part = amount < account->bonded ? amount : account->bonded;
+
+    account->bonded -= part;
+    amount -= part;
+    while (amount > 0 && account->n_unbonding > 0) {
+        Hypermesh__Unbonding *last = account->unbonding[account->n_unbonding - 1];
+
+        part = amount < last->amount ? amount : last->amount;
+        last->amount -= part;
+        amount -= part;
+        if (last->amount == 0)
+            account->n_unbonding--;
+    }
+}
+
+int ledger_money_slash(struct ledger_scope *scope, Hypermesh__Account *account,
+                       Hypermesh__Account *to, uint64_t amount, uint64_t paid,
+                       struct hm_error *error)
+{
+    Hypermesh__Supply *supply = &scope->supply;
+    Hypermesh__Supply next = *supply;
+    uint64_t balance;
+
+    if (amount > ledger_money_at_stake(account) || paid > amount ||
+        !hm_sub_u64(next.hyper_bonded, amount, &next.hyper_bonded) ||
+        !hm_add_u64(next.hyper_accounts, paid, &next.hyper_accounts) ||
+        !hm_add_u64(next.hyper_burnt, amount - paid, &next.hyper_burnt) ||
+        !hm_add_u64(to->hyper, paid, &balance))
+        return broken(error);
+    stake_take(account, amount);
+    to->hyper = balance;
+    *supply = next;
+    return 0;
+}
+
+int ledger_money_deposit(struct ledger_scope *scope, Hypermesh__Account *from, uint64_t amount,
+                         struct hm_error *error)
+{
+    Hypermesh__Supply *supply = &scope->supply;
+    uint64_t accounts;
+    uint64_t deposits;
+    uint64_t own;
+
+    if (from->hyper < amount)
+        return short_of(error, LEDGER_RULE_CHALLENGE_DEPOSIT, from->hyper, amount);
+    if (!hm_sub_u64(supply->hyper_accounts, amount, &accounts) ||
+        !hm_add_u64(supply->hyper_deposits, amount, &deposits) ||
+        !hm_add_u64(from->deposits, amount, &own))
+        return broken(error);
+    from->hyper -= amount;
+    from->deposits = own;
+    supply->hyper_accounts = accounts;
+    supply->hyper_deposits = deposits;
+    return 0;
+}
+
+int ledger_money_deposit_give(struct ledger_scope *scope, Hypermesh__Account *from,
+                              Hypermesh__Account *to, uint64_t amount, struct hm_error *error)
+{
+    Hypermesh__Supply *supply = &scope->supply;
+    uint64_t accounts;
+    uint64_t deposits;
+    uint64_t own;
+    uint64_t balance;
+
+    if (!hm_sub_u64(supply->hyper_deposits, amount, &deposits) ||
+        !hm_add_u64(supply->hyper_accounts, amount, &accounts) ||
+        !hm_sub_u64(from->deposits, amount, &own) || !hm_add_u64(to->hyper, amount, &balance))
+        return broken(error);
+    from->deposits = own;
+    to->hyper = balance;
+    supply->hyper_accounts = accounts;
+    supply->hyper_deposits = deposits;
     return 0;
 }
 
@@ -152,7 +243,7 @@ int ledger_money_escrow(struct ledger_scope *scope, Hypermesh__Account *from,
     uint64_t held;
 
     if (from->hyper < amount)
-        return short_of(error, "HYPER", from->hyper, amount);
+        return short_of(error, LEDGER_RULE_LEASE_ESCROW, from->hyper, amount);
     if (!hm_sub_u64(supply->hyper_accounts, amount, &accounts) ||
         !hm_add_u64(supply->hyper_escrow, amount, &escrow) ||
         !hm_add_u64(lease->escrow, amount, &held))
@@ -194,7 +285,7 @@ int ledger_money_mint_caes(struct ledger_scope *scope, Hypermesh__Account *to, u
 
     if (!hm_add_u64(scope->supply.caes_minted, amount, &minted) ||
         !hm_add_u64(to->caes, amount, &own))
-        return hm_fail(error, HM_ERANGE, "no more CAES can be minted: its supply would not fit");
+        return broken(error);
     scope->supply.caes_minted = minted;
     to->caes = own;
     return 0;

@@ -5,26 +5,29 @@ static int allocate_check(const struct ledger_act *act, const Hypermesh__Allocat
                           struct hm_error *error)
 {
     if (what->n_items == 0 || what->n_items > act->params->max_lease_items)
-        return hm_fail(error, HM_ELIMIT, "a lease has 1 to %u items, this has %zu",
-                       act->params->max_lease_items, what->n_items);
+        return ledger_refuse(error, LEDGER_RULE_LEASE_ITEMS,
+                             "a lease has 1 to %u items, this has %zu",
+                             act->params->max_lease_items, what->n_items);
     if (what->duration_ms == 0)
-        return hm_fail(error, HM_EINVAL, "the duration is 0");
+        return ledger_refuse(error, LEDGER_RULE_LEASE_DURATION, "the duration is 0");
     if (what->duration_ms > act->params->max_lease_ms)
-        return hm_fail(error, HM_ELIMIT, "a lease lasts at most %llu ms, this %llu",
-                       (unsigned long long)act->params->max_lease_ms,
-                       (unsigned long long)what->duration_ms);
+        return ledger_refuse(
+            error, LEDGER_RULE_LEASE_DURATION_MAX, "a lease lasts at most %llu ms, this %llu",
+            (unsigned long long)act->params->max_lease_ms, (unsigned long long)what->duration_ms);
     if (what->job.len != 0 && what->job.len != CRYPTO_HASH_BYTES)
-        return hm_fail(error, HM_EINVAL, "job has %zu bytes, must have none or %d", what->job.len,
-                       CRYPTO_HASH_BYTES);
+        return ledger_refuse(error, LEDGER_RULE_LEASE_JOB,
+                             "job has %zu bytes, must have none or %d", what->job.len,
+                             CRYPTO_HASH_BYTES);
     for (size_t i = 0; i < what->n_items; i++) {
         uint32_t share = what->items[i]->share_ppm;
 
         if (share == 0 || share > LEDGER_SHARE_WHOLE)
-            return hm_fail(error, HM_EINVAL, "item %zu: share_ppm %u must be 1 to 1000000", i,
-                           share);
+            return ledger_refuse(error, LEDGER_RULE_LEASE_SHARE,
+                                 "item %zu: share_ppm %u must be 1 to 1000000", i, share);
         for (size_t j = 0; j < i; j++) {
             if (ledger_id_equal(what->items[i]->asset, what->items[j]->asset))
-                return hm_fail(error, HM_EINVAL, "items %zu and %zu are the same asset", j, i);
+                return ledger_refuse(error, LEDGER_RULE_LEASE_TWICE,
+                                     "items %zu and %zu are the same asset", j, i);
         }
     }
     return 0;
@@ -43,19 +46,18 @@ static int item_take(struct ledger_act *act, Hypermesh__Lease *lease,
     if (rc)
         return rc;
     if (!ledger_asset_active(asset))
-        return hm_fail(error, HM_ECONFLICT, "the asset is retired");
+        return ledger_refuse(error, LEDGER_RULE_ASSET_RETIRED, "the asset is retired");
     if (lease->provider.len == 0)
         lease->provider = asset->owner;
     if (!ledger_id_equal(lease->provider, asset->owner))
-        return hm_fail(error, HM_EINVAL,
-                       "the assets have different owners; lease from each of them apart");
+        return ledger_refuse(error, LEDGER_RULE_LEASE_OWNERS,
+                             "the assets have different owners; lease from each of them apart");
     if (asset->price_per_hour > item->max_price_per_hour)
-        return hm_fail(error, HM_ECONFLICT,
-                       "the asset costs %llu base units an hour, at most %llu are offered",
-                       (unsigned long long)asset->price_per_hour,
-                       (unsigned long long)item->max_price_per_hour);
-    rc = ledger_privacy_admits(act->params, asset, act->body->account, item->share_ppm, duration_ms,
-                               error);
+        return ledger_refuse(error, LEDGER_RULE_LEASE_PRICE,
+                             "the asset costs %llu base units an hour, at most %llu are offered",
+                             (unsigned long long)asset->price_per_hour,
+                             (unsigned long long)item->max_price_per_hour);
+    rc = ledger_act_admitted(act, asset, item->share_ppm, duration_ms, error);
     if (rc)
         return rc;
     rc = ledger_scope_alloc(act->scope, sizeof *leased, &memory, error);
@@ -67,9 +69,14 @@ static int item_take(struct ledger_act *act, Hypermesh__Lease *lease,
     leased->share_ppm = item->share_ppm;
     leased->price_per_hour = asset->price_per_hour;
     leased->kind = asset->kind;
+    leased->reward_ppm = ledger_privacy_reward(act->params, asset->privacy);
     asset->leases++;
     asset->leased_ppm += item->share_ppm;
     *out = leased;
+    rc = ledger_scope_list(act->scope, LEDGER_INDEX_LEASED, asset->id.data, lease->id.data, true,
+                           error);
+    if (rc)
+        return rc;
     return ledger_scope_event(act->scope, asset, act->number, act->body->account, lease, error);
 }
 
@@ -77,18 +84,12 @@ static int lease_new(struct ledger_act *act, const Hypermesh__Allocate *what,
                      Hypermesh__Lease **out, struct hm_error *error)
 {
     const struct ledger_block *block = act->scope->block;
-    uint8_t index[4];
     uint8_t id[LEDGER_ID_BYTES];
     Hypermesh__Lease *lease;
     void *items;
     int rc;
 
-    hm_put_be32(index, act->index);
-    crypto_hash_parts("hypermesh 1 lease",
-                      (struct hm_slice[]){wire_slice(act->body->account),
-                                          wire_slice(act->body->presence),
-                                          hm_slice_of(index, sizeof index)},
-                      3, id);
+    ledger_act_new_id(act, "hypermesh 1 lease", id);
     rc = ledger_scope_lease_new(act->scope, wire_bytes(id, sizeof id), &lease, error);
     if (rc)
         return rc;
@@ -139,7 +140,7 @@ int ledger_op_allocate(struct ledger_act *act, const Hypermesh__Operation *op,
         return rc;
     }
     act->created = lease->id;
-    return 0;
+    return ledger_lease_list(act->scope, lease, true, error);
 }
 
 /* An active lease of the signer as its consumer. */
@@ -152,10 +153,11 @@ static int lease_consumed(struct ledger_act *act, ProtobufCBinaryData id, Hyperm
     if (rc)
         return rc;
     if (!ledger_id_equal(lease->consumer, act->body->account))
-        return hm_fail(error, HM_EPERM, "the lease belongs to another account");
+        return ledger_refuse(error, LEDGER_RULE_LEASE_CONSUMER,
+                             "the lease belongs to another account");
     if (lease->state != HYPERMESH__LEASE_STATE__LEASE_ACTIVE)
-        return hm_fail(error, HM_ECONFLICT, "the lease has ended: it is %s",
-                       wire_lease_state_name(lease->state));
+        return ledger_refuse(error, LEDGER_RULE_LEASE_ENDED, "the lease has ended: it is %s",
+                             wire_lease_state_name(lease->state));
     *out = lease;
     return 0;
 }
@@ -183,10 +185,10 @@ static int renew_admitted(struct ledger_act *act, const Hypermesh__Lease *lease,
         if (rc)
             return rc;
         if (asset->price_per_hour > lease->items[i]->price_per_hour)
-            return hm_fail(error, HM_ECONFLICT,
-                           "the asset's price rose to %llu base units an hour; lease it anew",
-                           (unsigned long long)asset->price_per_hour);
-        rc = ledger_privacy_admits(act->params, asset, act->body->account, 0, duration_ms, error);
+            return ledger_refuse(error, LEDGER_RULE_LEASE_PRICE,
+                                 "the asset's price rose to %llu base units an hour; lease it anew",
+                                 (unsigned long long)asset->price_per_hour);
+        rc = ledger_act_admitted(act, asset, 0, duration_ms, error);
         if (rc)
             return rc;
         rc = ledger_scope_event(act->scope, asset, act->number, act->body->account, lease, error);
@@ -207,16 +209,17 @@ int ledger_op_renew(struct ledger_act *act, const Hypermesh__Operation *op, stru
     if (rc)
         return rc;
     if (lease->expires_ms <= act->scope->block->time_ms)
-        return hm_fail(error, HM_ECONFLICT, "the lease has run out");
+        return ledger_refuse(error, LEDGER_RULE_LEASE_ENDED, "the lease has run out");
     if (extra == 0)
-        return hm_fail(error, HM_EINVAL, "extra_ms is 0");
+        return ledger_refuse(error, LEDGER_RULE_LEASE_DURATION, "extra_ms is 0");
     rc = ledger_act_stake(act, act->signer, act->params->bond_consumer, "lease", error);
     if (rc)
         return rc;
     if (!hm_add_u64(lease->expires_ms - lease->start_ms, extra, &duration) ||
         duration > act->params->max_lease_ms)
-        return hm_fail(error, HM_ELIMIT, "a lease lasts at most %llu ms in all",
-                       (unsigned long long)act->params->max_lease_ms);
+        return ledger_refuse(error, LEDGER_RULE_LEASE_DURATION_MAX,
+                             "a lease lasts at most %llu ms in all",
+                             (unsigned long long)act->params->max_lease_ms);
     rc = renew_admitted(act, lease, duration, error);
     if (rc)
         return rc;

@@ -1,4 +1,5 @@
 /* session_grant, session_revoke, space_commit: what an account says about its keys and its node. */
+#include "ledger_challenge.h"
 #include "ledger_op.h"
 
 static Hypermesh__Session *session_find(const Hypermesh__Account *account, ProtobufCBinaryData key)
@@ -17,18 +18,21 @@ static int grant_check(const struct ledger_act *act, const Hypermesh__SessionGra
     uint64_t most = now + act->params->session_max_ms;
 
     if (grant->session_key.len != CRYPTO_ED25519_PUBLIC_BYTES)
-        return hm_fail(error, HM_EINVAL, "session_key has %zu bytes, must have %d",
-                       grant->session_key.len, CRYPTO_ED25519_PUBLIC_BYTES);
+        return ledger_refuse(error, LEDGER_RULE_SESSION_KEY,
+                             "session_key has %zu bytes, must have %d", grant->session_key.len,
+                             CRYPTO_ED25519_PUBLIC_BYTES);
     if (grant->scope == 0 || (grant->scope & ~LEDGER_SCOPE_ALL))
-        return hm_fail(error, HM_EINVAL,
-                       "scope %#llx must name operations that exist (bits of %#llx)",
-                       (unsigned long long)grant->scope, (unsigned long long)LEDGER_SCOPE_ALL);
+        return ledger_refuse(error, LEDGER_RULE_SESSION_SCOPE,
+                             "scope %#llx must name operations that exist (bits of %#llx)",
+                             (unsigned long long)grant->scope,
+                             (unsigned long long)LEDGER_SCOPE_ALL);
     if (grant->expires_ms <= now || grant->expires_ms > most)
-        return hm_fail(error, HM_ERANGE,
-                       "expires_ms %llu must lie after block time %llu and at most %llu ms after "
-                       "it",
-                       (unsigned long long)grant->expires_ms, (unsigned long long)now,
-                       (unsigned long long)act->params->session_max_ms);
+        return ledger_refuse(
+            error, LEDGER_RULE_SESSION_EXPIRY,
+            "expires_ms %llu must lie after block time %llu and at most %llu ms after "
+            "it",
+            (unsigned long long)grant->expires_ms, (unsigned long long)now,
+            (unsigned long long)act->params->session_max_ms);
     return 0;
 }
 
@@ -42,9 +46,9 @@ static int session_append(struct ledger_act *act, Hypermesh__Session **out, stru
     int rc;
 
     if (account->n_sessions >= act->params->max_sessions)
-        return hm_fail(error, HM_ELIMIT,
-                       "the account has %zu sessions, at most %u are allowed; revoke one",
-                       account->n_sessions, act->params->max_sessions);
+        return ledger_refuse(error, LEDGER_RULE_SESSION_COUNT,
+                             "the account has %zu sessions, at most %u are allowed; revoke one",
+                             account->n_sessions, act->params->max_sessions);
     rc = ledger_scope_alloc(act->scope, (account->n_sessions + 1) * sizeof session, &list, error);
     if (rc)
         return rc;
@@ -89,7 +93,8 @@ int ledger_op_session_revoke(struct ledger_act *act, const Hypermesh__Operation 
     size_t kept = 0;
 
     if (!session_find(account, op->session_revoke->session_key))
-        return hm_fail(error, HM_ENOTFOUND, "the account has no such session; it may have expired");
+        return ledger_refuse(error, LEDGER_RULE_SESSION_UNKNOWN,
+                             "the account has no such session; it may have expired");
     for (size_t i = 0; i < account->n_sessions; i++) {
         if (!ledger_id_equal(account->sessions[i]->key, op->session_revoke->session_key))
             account->sessions[kept++] = account->sessions[i];
@@ -108,13 +113,17 @@ int ledger_op_space_commit(struct ledger_act *act, const Hypermesh__Operation *o
     if (rc)
         return rc;
     if (!commit->plot || commit->plot->root.len != CRYPTO_HASH_BYTES)
-        return hm_fail(error, HM_EPROOF_SPACE, "space: the plot's root is missing");
-    rc = proof_plot_check(commit->plot, act->params->plot_min_labels, error);
+        return ledger_refuse(error, LEDGER_RULE_SPACE_PLOT, "space: the plot's root is missing");
+    rc = ledger_refuse_as(error, LEDGER_RULE_SPACE_PLOT,
+                          proof_plot_check(commit->plot, act->params->plot_min_labels, error));
     if (rc)
         return rc;
     proof_plot_challenge(act->body->account.data, commit->plot, challenge);
     rc = proof_space_verify(act->body->account.data, commit->plot, challenge, commit->openings,
                             commit->n_openings, act->params->plot_commit_openings, true, error);
+    rc = ledger_refuse_as(error, LEDGER_RULE_SPACE_OPENINGS, rc);
+    if (rc == 0)
+        rc = ledger_challenge_plot_free(act, error);
     if (rc)
         return rc;
     /* Borrowed from the transaction, which lives as long as the scope. */

@@ -19,25 +19,28 @@ static int usage_check(const struct ledger_act *act, const Hypermesh__Lease *lea
     uint64_t now = act->scope->block->time_ms;
 
     if (!ledger_id_ok(used->node))
-        return hm_fail(error, HM_EINVAL, "node has %zu bytes, must have %d", used->node.len,
-                       LEDGER_ID_BYTES);
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE, "node has %zu bytes, must have %d",
+                             used->node.len, LEDGER_ID_BYTES);
     if (!ledger_id_equal(used->consumer, lease->consumer))
-        return hm_fail(error, HM_EINVAL, "consumer is not the lease's");
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE, "consumer is not the lease's");
     if (!ledger_id_equal(used->provider, lease->provider))
-        return hm_fail(error, HM_EINVAL, "provider is not the lease's");
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE, "provider is not the lease's");
     if (!item_matches(lease, used))
-        return hm_fail(error, HM_EINVAL,
-                       "resource_type and price_per_unit are not those of an item of the lease");
+        return ledger_refuse(
+            error, LEDGER_RULE_SETTLE_USAGE,
+            "resource_type and price_per_unit are not those of an item of the lease");
     if (used->unit[0] == '\0')
-        return hm_fail(error, HM_EINVAL, "unit is empty");
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE, "unit is empty");
     if (used->duration_ms > lease->expires_ms - lease->start_ms)
-        return hm_fail(error, HM_EINVAL, "duration_ms %llu is longer than the lease's %llu",
-                       (unsigned long long)used->duration_ms,
-                       (unsigned long long)(lease->expires_ms - lease->start_ms));
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE,
+                             "duration_ms %llu is longer than the lease's %llu",
+                             (unsigned long long)used->duration_ms,
+                             (unsigned long long)(lease->expires_ms - lease->start_ms));
     if (used->timestamp_ms > now + window ||
         used->timestamp_ms < (lease->start_ms > window ? lease->start_ms - window : 0))
-        return hm_fail(error, HM_EINVAL, "timestamp_ms %llu is not within the lease",
-                       (unsigned long long)used->timestamp_ms);
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE,
+                             "timestamp_ms %llu is not within the lease",
+                             (unsigned long long)used->timestamp_ms);
     return ledger_text_check(used->unit, LEDGER_USAGE_UNIT_MAX_BYTES, "unit", error);
 }
 
@@ -55,10 +58,11 @@ static int usage_complete(const Hypermesh__Lease *lease, const Hypermesh__Settle
         for (size_t j = 0; j < what->n_usage; j++)
             records += what->usage[j]->resource_type == kind;
         if (records < items)
-            return hm_fail(error, HM_EINVAL,
-                           "%zu usage records for the %zu leased items of kind %s: one each is "
-                           "needed",
-                           records, items, wire_asset_kind_name(kind));
+            return ledger_refuse(
+                error, LEDGER_RULE_SETTLE_COMPLETE,
+                "%zu usage records for the %zu leased items of kind %s: one each is "
+                "needed",
+                records, items, wire_asset_kind_name(kind));
     }
     return 0;
 }
@@ -67,15 +71,17 @@ static int settle_check(const struct ledger_act *act, const Hypermesh__Lease *le
                         const Hypermesh__Settle *what, struct hm_error *error)
 {
     if (what->n_usage > LEDGER_USAGE_MAX)
-        return hm_fail(error, HM_ELIMIT, "%zu usage records, at most %d are allowed", what->n_usage,
-                       LEDGER_USAGE_MAX);
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_USAGE_COUNT,
+                             "%zu usage records, at most %d are allowed", what->n_usage,
+                             LEDGER_USAGE_MAX);
     if (what->result.len != 0 && what->result.len != CRYPTO_HASH_BYTES)
-        return hm_fail(error, HM_EINVAL, "result has %zu bytes, must have none or %d",
-                       what->result.len, CRYPTO_HASH_BYTES);
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_RESULT,
+                             "result has %zu bytes, must have none or %d", what->result.len,
+                             CRYPTO_HASH_BYTES);
     if (what->outcome < HYPERMESH__JOB_OUTCOME__FINISHED ||
         what->outcome > HYPERMESH__JOB_OUTCOME__TIMED_OUT)
-        return hm_fail(error, HM_EINVAL, "outcome %d is not one that a provider reports",
-                       (int)what->outcome);
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_OUTCOME,
+                             "outcome %d is not one that a provider reports", (int)what->outcome);
     for (size_t i = 0; i < what->n_usage; i++) {
         int rc = usage_check(act, lease, what->usage[i], error);
 
@@ -96,9 +102,10 @@ int ledger_op_settle(struct ledger_act *act, const Hypermesh__Operation *op, str
     if (rc)
         return rc;
     if (!ledger_id_equal(lease->provider, act->body->account))
-        return hm_fail(error, HM_EPERM, "only the lease's provider may settle it");
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_PROVIDER,
+                             "only the lease's provider may settle it");
     if (lease->settlement)
-        return hm_fail(error, HM_ECONFLICT, "the lease is settled already");
+        return ledger_refuse(error, LEDGER_RULE_SETTLE_ONCE, "the lease is settled already");
     rc = settle_check(act, lease, what, error);
     if (rc)
         return rc;
@@ -110,5 +117,6 @@ int ledger_op_settle(struct ledger_act *act, const Hypermesh__Operation *op, str
     }
     /* A lease that ran out or was released meanwhile still gets its record, once; no money moves. */
     lease->settlement = what;
+    lease->settled_ms = act->scope->block->time_ms;
     return 0;
 }

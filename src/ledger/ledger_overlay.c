@@ -71,6 +71,14 @@ static int entry_of(struct ledger_overlay *overlay, struct hm_slice key,
     return 0;
 }
 
+static int stored_peek(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
+                       struct hm_error *error)
+{
+    int rc = store_get(overlay->txn, LEDGER_TABLE_STATE, key, value);
+
+    return rc && rc != HM_ENOTFOUND ? hm_fail(error, rc, "the state table could not be read") : rc;
+}
+
 int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
                        struct hm_error *error)
 {
@@ -79,10 +87,53 @@ int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, stru
 
     if (rc)
         return rc;
+    if (entry->blind && !entry->touched)
+        return stored_peek(overlay, key, value, error);
     if (!entry->now.present)
         return HM_ENOTFOUND;
     *value = hm_slice_of(entry->now.data, entry->now.len);
     return 0;
+}
+
+int ledger_overlay_peek(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
+                        struct hm_error *error)
+{
+    struct ledger_map_entry *known = ledger_map_find(&overlay->map, key);
+
+    return known ? ledger_overlay_get(overlay, key, value, error)
+                 : stored_peek(overlay, key, value, error);
+}
+
+int ledger_overlay_set(struct ledger_overlay *overlay, struct hm_slice key, bool present,
+                       const struct hm_slice *value, struct ledger_overlay_undo *undo,
+                       struct hm_error *error)
+{
+    struct ledger_map_entry *known = ledger_map_find(&overlay->map, key);
+    struct ledger_overlay_entry *entry = known ? known->value : NULL;
+
+    if (!entry) {
+        entry = hm_arena_alloc(overlay->arena, sizeof *entry);
+        if (!entry || !ledger_map_add(&overlay->map, key, entry))
+            return no_memory(error);
+        entry->blind = true;
+        entry->before.present = present;
+        overlay->held += LEDGER_ENTRY_BYTES;
+    }
+    *undo = (struct ledger_overlay_undo){
+        .entry = entry, .now = entry->now, .touched = entry->touched};
+    entry->now = (struct ledger_value){.present = value != NULL};
+    if (value) {
+        entry->now.data = (uint8_t *)(uintptr_t)value->data; /* cap 0: never written through */
+        entry->now.len = value->len;
+    }
+    entry->touched = true;
+    return 0;
+}
+
+void ledger_overlay_take_back(const struct ledger_overlay_undo *undo)
+{
+    undo->entry->now = undo->now;
+    undo->entry->touched = undo->touched;
 }
 
 int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice value,
@@ -91,7 +142,12 @@ int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, stru
     struct ledger_overlay_entry *entry;
     int rc = entry_of(overlay, key, &entry, error);
 
-    return rc ? rc : value_set(overlay, &entry->now, value, error);
+    if (rc)
+        return rc;
+    rc = value_set(overlay, &entry->now, value, error);
+    if (rc == 0)
+        entry->touched = true;
+    return rc;
 }
 
 int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
@@ -100,9 +156,11 @@ int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
     struct ledger_overlay_entry *entry;
     int rc = entry_of(overlay, key, &entry, error);
 
-    if (rc == 0)
-        entry->now.present = false;
-    return rc;
+    if (rc)
+        return rc;
+    entry->now.present = false;
+    entry->touched = true;
+    return 0;
 }
 
 bool ledger_overlay_changed(const struct ledger_overlay_entry *entry)
@@ -110,6 +168,8 @@ bool ledger_overlay_changed(const struct ledger_overlay_entry *entry)
     const struct ledger_value *before = &entry->before;
     const struct ledger_value *now = &entry->now;
 
+    if (entry->blind)
+        return entry->touched && (before->present || now->present);
     if (before->present != now->present)
         return true;
     return now->present && !hm_slice_equal(hm_slice_of(before->data, before->len),
@@ -120,9 +180,9 @@ static int entry_write(struct ledger_overlay *overlay, const struct ledger_map_e
                        struct store_tree_change *change, struct hm_error *error)
 {
     const struct ledger_overlay_entry *entry = at->value;
-    struct hm_slice key = hm_slice_of(at->key, at->key_len);
+    struct hm_slice key = ledger_map_key(at);
 
-    crypto_hash(at->key, at->key_len, change->key_hash);
+    crypto_hash(key.data, key.len, change->key_hash);
     if (!entry->now.present) {
         memset(change->value_hash, 0, sizeof change->value_hash);
         return store_delete(overlay->txn, LEDGER_TABLE_STATE, key, error);

@@ -17,6 +17,16 @@ struct ledger_value {
 struct ledger_overlay_entry {
     struct ledger_value before; /* in the store */
     struct ledger_value now;
+    /* Blind: of what was in the store only that it was there is known, now holds only once it is touched. */
+    bool blind;
+    bool touched;
+};
+
+/* What takes one ledger_overlay_set back. */
+struct ledger_overlay_undo {
+    struct ledger_overlay_entry *entry;
+    struct ledger_value now;
+    bool touched;
 };
 
 struct ledger_overlay {
@@ -24,6 +34,8 @@ struct ledger_overlay {
     struct hm_arena *arena;
     struct ledger_map map; /* key -> struct ledger_overlay_entry */
     size_t held; /* bytes kept for values and keys; the same on every machine */
+    struct ledger_overlay_order
+        *order; /* ledger_overlay_range.c: keys in order, made when first asked for */
 };
 
 void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
@@ -35,7 +47,17 @@ int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, stru
                        struct hm_error *error);
 int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
                           struct hm_error *error);
-/* True when the entry differs from what the store holds. */
+/* Reads without keeping anything: for values that may be large and many. HM_ENOTFOUND when absent. The
+ * slice is valid until the key is written or the store is. */
+int ledger_overlay_peek(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
+                        struct hm_error *error);
+/* Writes without copying or reading what was there: value (NULL: absent) must live as long as the overlay.
+ * present: what a peek of the key just said. *undo takes it back, in the opposite order. */
+int ledger_overlay_set(struct ledger_overlay *overlay, struct hm_slice key, bool present,
+                       const struct hm_slice *value, struct ledger_overlay_undo *undo,
+                       struct hm_error *error);
+void ledger_overlay_take_back(const struct ledger_overlay_undo *undo);
+/* True when the entry differs from what the store holds, or may. */
 bool ledger_overlay_changed(const struct ledger_overlay_entry *entry);
 /* Writes every changed key to the store and to the tree; gives the new root. */
 int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree *tree,

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "ledger.h"
+#include "ledger_kv_block.h"
 #include "ledger_limits.h"
 #include "ledger_overlay.h"
 #include "ledger_seen.h"
@@ -27,6 +28,7 @@ struct ledger {
     struct hm_arena params_arena;
     const Hypermesh__Params *params;
     struct ledger_seen seen;
+    struct ledger_kv_rules *kv_rules; /* as of the last commit; of the thread that finalizes */
     struct ledger_block *block; /* between finalize and commit or abandon */
     struct ledger_block *done; /* committed: its record is read until the next finalize */
 };
@@ -43,6 +45,30 @@ struct ledger_lines {
     size_t count;
     size_t cap;
 };
+
+/* A change of LEDGER_TABLE_INDEX waiting to be written; of several of one key the last counts. */
+#define LEDGER_INDEX_KEY_BYTES (1 + 2 * LEDGER_ID_BYTES)
+struct ledger_listing {
+    uint8_t key[LEDGER_INDEX_KEY_BYTES];
+    bool present;
+};
+
+struct ledger_listings {
+    struct ledger_listing *list;
+    size_t count;
+    size_t cap;
+};
+
+/* Kinds of index entries: the first byte of the key, then who, then what. */
+#define LEDGER_INDEX_ASSET         's' /* owner: active assets */
+#define LEDGER_INDEX_ASSET_ALL     'S' /* owner: with retired ones */
+#define LEDGER_INDEX_LEASE         'l' /* consumer, provider, everybody: active leases */
+#define LEDGER_INDEX_LEASE_ALL     'L' /* with ended ones */
+#define LEDGER_INDEX_LEASED        'I' /* asset: every lease of it, ended ones too */
+#define LEDGER_INDEX_NETWORK       'n' /* account: networks it is in, or invited to */
+#define LEDGER_INDEX_CHALLENGE     'c' /* challenger, node, everybody: open challenges */
+#define LEDGER_INDEX_CHALLENGE_ALL 'C' /* with ended ones */
+extern const uint8_t ledger_everybody[LEDGER_ID_BYTES]; /* zeros: stands for all parties */
 
 /* Where a result's transaction stands. */
 struct ledger_placed {
@@ -66,6 +92,7 @@ struct ledger_block {
     struct ledger_overlay overlay;
     Hypermesh__Supply supply;
     Hypermesh__Supply supply_before;
+    uint8_t hash[CRYPTO_HASH_BYTES];
     uint8_t seed[LEDGER_MAP_SEED_BYTES]; /* of the block's maps: the start of its own hash */
     uint64_t height;
     uint64_t time_ms;
@@ -76,22 +103,32 @@ struct ledger_block {
     uint8_t anchor_hash[CRYPTO_HASH_BYTES];
     bool anchor_known; /* and whether there is one */
     struct ledger_lines lines;
+    struct ledger_listings listings;
     struct ledger_placed *placed;
     size_t placed_count;
     size_t placed_cap;
     ProtobufCBinaryData *expired;
     size_t expired_count;
+    ProtobufCBinaryData *silent;
+    size_t silent_count;
+    struct ledger_kv kv;
     Hypermesh__BlockRecord record;
     struct ledger_info next; /* what info becomes at commit */
 };
 
 /* --- keys --- */
-#define LEDGER_KEY_ID_BYTES  (1 + LEDGER_ID_BYTES)
-#define LEDGER_KEY_DUE_BYTES (1 + 8 + LEDGER_ID_BYTES)
+#define LEDGER_KEY_ID_BYTES      (1 + LEDGER_ID_BYTES)
+#define LEDGER_KEY_DUE_MIN_BYTES (1 + 8 + 1)
+#define LEDGER_KEY_DUE_MAX_BYTES (LEDGER_KEY_DUE_MIN_BYTES + LEDGER_ID_BYTES)
+#define LEDGER_KEY_MEMBER_BYTES  (1 + 2 * LEDGER_ID_BYTES)
 struct hm_slice ledger_key_id(uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
                               uint8_t out[LEDGER_KEY_ID_BYTES]);
-struct hm_slice ledger_key_due(uint64_t expires_ms, const uint8_t id[LEDGER_ID_BYTES],
-                               uint8_t out[LEDGER_KEY_DUE_BYTES]);
+/* thing: the key of what the time ends, prefix byte and id of at most LEDGER_ID_BYTES. */
+struct hm_slice ledger_key_due(uint64_t due_ms, struct hm_slice thing,
+                               uint8_t out[LEDGER_KEY_DUE_MAX_BYTES]);
+struct hm_slice ledger_key_member(const uint8_t network[LEDGER_ID_BYTES],
+                                  const uint8_t account[LEDGER_ID_BYTES],
+                                  uint8_t out[LEDGER_KEY_MEMBER_BYTES]);
 struct hm_slice ledger_key_height(uint64_t height, uint8_t out[8]);
 struct hm_slice ledger_key_numbered(const uint8_t id[LEDGER_ID_BYTES], uint64_t number,
                                     uint8_t out[LEDGER_ID_BYTES + 8]);
@@ -116,7 +153,7 @@ int ledger_read_info(struct store_txn *txn, struct ledger_info *info, struct hm_
 int ledger_read_name(struct store_txn *txn, struct ledger_info *info, struct hm_error *error);
 int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
                        struct hm_error *error);
-/* Expiry of the first lease that is due, 0 when none waits. */
+/* When the first thing is due to end by itself, 0 when none waits. */
 int ledger_read_next_due(struct store_txn *txn, uint64_t *due_ms, struct hm_error *error);
 /* Hash of the block at height: HM_ENOTFOUND (error is not set) when there is none, HM_ECORRUPT. */
 int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO_HASH_BYTES]);
@@ -139,12 +176,14 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
                        struct hm_error *error);
 int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
                      const struct ledger_line *line);
+int ledger_listings_add(struct ledger_listings *listings, struct hm_arena *arena,
+                        const struct ledger_listing *listing);
 
 /* --- blocks --- */
 int ledger_block_new(struct ledger *ledger, const struct ledger_proposal *proposal,
                      struct ledger_block **out, struct hm_error *error);
 void ledger_block_free(struct ledger_block *block); /* drops what was not committed; NULL is fine */
-/* Ends leases whose time has come. */
+/* Ends what its time has come for: leases, challenges. */
 int ledger_block_expire(struct ledger_block *block, struct hm_error *error);
 
 /* --- fees --- */

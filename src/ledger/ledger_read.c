@@ -4,10 +4,12 @@
 #include "ledger_private.h"
 
 const char *const ledger_table_names[LEDGER_TABLE_COUNT] = {
-    [LEDGER_TABLE_STATE] = "state", [LEDGER_TABLE_LEAF] = "leaf",
-    [LEDGER_TABLE_PAGE] = "page",   [LEDGER_TABLE_META] = "meta",
-    [LEDGER_TABLE_BLOCK] = "block", [LEDGER_TABLE_RECORD] = "record",
-    [LEDGER_TABLE_TX] = "tx",       [LEDGER_TABLE_HISTORY] = "history",
+    [LEDGER_TABLE_STATE] = "state",     [LEDGER_TABLE_LEAF] = "leaf",
+    [LEDGER_TABLE_PAGE] = "page",       [LEDGER_TABLE_META] = "meta",
+    [LEDGER_TABLE_BLOCK] = "block",     [LEDGER_TABLE_RECORD] = "record",
+    [LEDGER_TABLE_TX] = "tx",           [LEDGER_TABLE_HISTORY] = "history",
+    [LEDGER_TABLE_INDEX] = "index",     [LEDGER_TABLE_KV_LOG] = "kv_log",
+    [LEDGER_TABLE_KV_PAST] = "kv_past",
 };
 
 const struct store_tree ledger_tree = {.leaf_table = LEDGER_TABLE_LEAF,
@@ -21,13 +23,25 @@ struct hm_slice ledger_key_id(uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
     return hm_slice_of(out, LEDGER_KEY_ID_BYTES);
 }
 
-struct hm_slice ledger_key_due(uint64_t expires_ms, const uint8_t id[LEDGER_ID_BYTES],
-                               uint8_t out[LEDGER_KEY_DUE_BYTES])
+struct hm_slice ledger_key_due(uint64_t due_ms, struct hm_slice thing,
+                               uint8_t out[LEDGER_KEY_DUE_MAX_BYTES])
 {
+    size_t len = thing.len <= LEDGER_KEY_ID_BYTES ? thing.len : LEDGER_KEY_ID_BYTES;
+
     out[0] = LEDGER_KEY_DUE;
-    hm_put_be64(out + 1, expires_ms);
-    memcpy(out + 9, id, LEDGER_ID_BYTES);
-    return hm_slice_of(out, LEDGER_KEY_DUE_BYTES);
+    hm_put_be64(out + 1, due_ms);
+    memcpy(out + 9, thing.data, len);
+    return hm_slice_of(out, 9 + len);
+}
+
+struct hm_slice ledger_key_member(const uint8_t network[LEDGER_ID_BYTES],
+                                  const uint8_t account[LEDGER_ID_BYTES],
+                                  uint8_t out[LEDGER_KEY_MEMBER_BYTES])
+{
+    out[0] = LEDGER_KEY_MEMBER;
+    memcpy(out + 1, network, LEDGER_ID_BYTES);
+    memcpy(out + 1 + LEDGER_ID_BYTES, account, LEDGER_ID_BYTES);
+    return hm_slice_of(out, LEDGER_KEY_MEMBER_BYTES);
 }
 
 struct hm_slice ledger_key_height(uint64_t height, uint8_t out[8])
@@ -77,7 +91,7 @@ int ledger_read_next_due(struct store_txn *txn, uint64_t *due_ms, struct hm_erro
     if (rc)
         return rc;
     rc = store_cursor_seek(cursor, hm_slice_of(&first, 1), &key, &value);
-    if (rc == 0 && key.len == LEDGER_KEY_DUE_BYTES && key.data[0] == LEDGER_KEY_DUE)
+    if (rc == 0 && key.len >= LEDGER_KEY_DUE_MIN_BYTES && key.data[0] == LEDGER_KEY_DUE)
         *due_ms = hm_get_be64(key.data + 1);
     else
         *due_ms = 0;
@@ -178,6 +192,7 @@ int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO
     return 0;
 }
 
+const uint8_t ledger_everybody[LEDGER_ID_BYTES];
 static const uint8_t zero_presence[CRYPTO_HASH_BYTES];
 
 Hypermesh__Account *ledger_account_blank(struct hm_arena *arena)

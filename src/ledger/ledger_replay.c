@@ -1,4 +1,5 @@
 /* Replay: does the chain, applied again from its genesis, give every state root that it says? */
+#include "ledger_kv.h"
 #include "ledger_supply.h"
 #include "ledger_view.h"
 
@@ -194,8 +195,9 @@ static int table_compare(struct store_txn *a, struct store_txn *b, unsigned tabl
 /* The tree shows what the state was; the table beside it must say the same, and so must the indexes. */
 static int state_compare(struct ledger_view *view, struct ledger *scratch, struct hm_error *error)
 {
-    static const unsigned tables[] = {LEDGER_TABLE_STATE, LEDGER_TABLE_META, LEDGER_TABLE_TX,
-                                      LEDGER_TABLE_HISTORY};
+    static const unsigned tables[] = {LEDGER_TABLE_STATE,   LEDGER_TABLE_META,  LEDGER_TABLE_TX,
+                                      LEDGER_TABLE_HISTORY, LEDGER_TABLE_INDEX, LEDGER_TABLE_KV_LOG,
+                                      LEDGER_TABLE_KV_PAST};
     struct ledger_view *other;
     int rc = ledger_view_open(scratch, &other, error);
 
@@ -249,6 +251,8 @@ int ledger_replay(struct ledger *source, struct ledger *scratch, proof_plot_prog
         rc = state_compare(view, scratch, error);
     if (rc == 0)
         rc = ledger_supply_audit(view->txn, error);
+    if (rc == 0)
+        rc = ledger_kv_audit(view->txn, error);
     ledger_view_close(view);
     if (rc)
         return rc;

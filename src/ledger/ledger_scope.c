@@ -1,20 +1,17 @@
 #include "ledger_scope.h"
 
-/* An open object: what kind it is stands in its key's first byte. */
-struct object {
-    union {
-        Hypermesh__Account *account;
-        Hypermesh__Asset *asset;
-        Hypermesh__Lease *lease;
-    } as;
-    uint64_t due_ms; /* lease: the key in the index of due leases; 0: none */
-};
+#include "ledger_kv.h"
+#include "ledger_rule.h"
 
 void ledger_scope_init(struct ledger_scope *scope, struct ledger_block *block,
                        struct hm_arena *arena, struct hm_slice tx_digest)
 {
-    *scope = (struct ledger_scope){
-        .block = block, .arena = arena, .supply = block->supply, .tx_digest = tx_digest};
+    *scope = (struct ledger_scope){.block = block,
+                                   .arena = arena,
+                                   .supply = block->supply,
+                                   .tx_digest = tx_digest,
+                                   .work_paid = UINT64_MAX,
+                                   .work_room = UINT64_MAX};
     ledger_map_init(&scope->objects, arena, block->seed);
 }
 
@@ -47,45 +44,85 @@ int ledger_scope_bytes(struct ledger_scope *scope, const void *data, size_t len,
     return 0;
 }
 
-/* Finds an open object (*out), or reads its bytes from the block (*out NULL, *bytes set when present). */
-static int object_find(struct ledger_scope *scope, uint8_t prefix, ProtobufCBinaryData id,
-                       struct object **out, struct hm_slice *bytes, struct hm_error *error)
+/* Stored bytes that do not parse are damage, whatever the parser calls it. */
+static int state_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
+                        struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
 {
-    uint8_t key_bytes[LEDGER_KEY_ID_BYTES];
-    struct ledger_map_entry *known;
-    struct hm_slice key;
+    int rc = wire_unpack(descriptor, bytes, LEDGER_STATE_MAX_BYTES, arena, out, error);
+
+    if (rc && rc != HM_ENOMEM)
+        return hm_fail(error, HM_ECORRUPT, "a stored %s is damaged", descriptor->short_name);
+    return rc;
+}
+
+/* When block time ends the thing under a key with this prefix by itself; 0: never. The index of due things
+ * follows it. */
+static uint64_t due_of(uint8_t prefix, const ProtobufCMessage *message)
+{
+    const Hypermesh__Lease *lease;
+    const Hypermesh__Challenge *challenge;
+
+    if (message && prefix == LEDGER_KEY_KV_LEASE)
+        return ((const Hypermesh__KvLease *)message)->expires_ms;
+    if (!message)
+        return 0;
+    switch (prefix) {
+    case LEDGER_KEY_LEASE:
+        lease = (const Hypermesh__Lease *)message;
+        return lease->state == HYPERMESH__LEASE_STATE__LEASE_ACTIVE ? lease->expires_ms : 0;
+    case LEDGER_KEY_CHALLENGE:
+        challenge = (const Hypermesh__Challenge *)message;
+        return challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN ? challenge->due_ms
+                                                                              : 0;
+    default:
+        return 0;
+    }
+}
+
+int ledger_scope_open(struct ledger_scope *scope, struct hm_slice key,
+                      const ProtobufCMessageDescriptor *descriptor, struct ledger_object **out,
+                      struct hm_error *error)
+{
+    struct ledger_map_entry *known = ledger_map_find(&scope->objects, key);
+    struct ledger_object *object;
+    struct hm_slice bytes = {0};
     int rc;
 
-    *out = NULL;
-    *bytes = (struct hm_slice){0};
-    if (!ledger_id_ok(id))
-        return hm_fail(error, HM_EINVAL, "an id has %zu bytes, must have %d", id.len,
-                       LEDGER_ID_BYTES);
-    key = ledger_key_id(prefix, id.data, key_bytes);
-    known = ledger_map_find(&scope->objects, key);
     if (known) {
         *out = known->value;
         return 0;
     }
     if (scope->opened >= LEDGER_TX_OPENED_MAX_BYTES)
-        return hm_fail(error, HM_ELIMIT,
-                       "the transaction opens too much of the state (%zu MiB); make two of it",
-                       LEDGER_TX_OPENED_MAX_BYTES >> 20);
-    rc = ledger_overlay_get(&scope->block->overlay, key, bytes, error);
-    scope->opened += LEDGER_ENTRY_BYTES + bytes->len;
-    return rc == HM_ENOTFOUND ? 0 : rc;
+        return ledger_refuse(
+            error, LEDGER_RULE_TX_OPENED,
+            "the transaction opens too much of the state (%zu MiB); make two of it",
+            LEDGER_TX_OPENED_MAX_BYTES >> 20);
+    rc = ledger_overlay_get(&scope->block->overlay, key, &bytes, error);
+    scope->opened += LEDGER_ENTRY_BYTES + bytes.len;
+    if (rc && rc != HM_ENOTFOUND)
+        return rc;
+    object = hm_arena_alloc(scope->arena, sizeof *object);
+    if (!object)
+        return no_memory(error);
+    *object = (struct ledger_object){0};
+    if (rc == 0) {
+        rc = state_unpack(descriptor, bytes, scope->arena, &object->message, error);
+        if (rc)
+            return rc;
+        object->due_ms = due_of(key.data[0], object->message);
+    }
+    if (!ledger_map_add(&scope->objects, key, object))
+        return no_memory(error);
+    *out = object;
+    return 0;
 }
 
-static int object_add(struct ledger_scope *scope, uint8_t prefix, ProtobufCBinaryData id,
-                      const struct object *object, struct hm_error *error)
+int ledger_id_check(ProtobufCBinaryData id, struct hm_error *error)
 {
-    uint8_t key_bytes[LEDGER_KEY_ID_BYTES];
-    struct hm_slice key = ledger_key_id(prefix, id.data, key_bytes);
-    struct object *copy = hm_arena_dup(scope->arena, object, sizeof *object);
-
-    if (!copy || !ledger_map_add(&scope->objects, key, copy))
-        return no_memory(error);
-    return 0;
+    if (ledger_id_ok(id))
+        return 0;
+    return ledger_refuse(error, LEDGER_RULE_FORM_ID, "an id has %zu bytes, must have %d", id.len,
+                         LEDGER_ID_BYTES);
 }
 
 static void sessions_prune(Hypermesh__Account *account, uint64_t now_ms)
@@ -102,173 +139,34 @@ static void sessions_prune(Hypermesh__Account *account, uint64_t now_ms)
 int ledger_scope_account(struct ledger_scope *scope, ProtobufCBinaryData id,
                          Hypermesh__Account **out, struct hm_error *error)
 {
-    struct object *known;
-    struct object fresh = {0};
-    struct hm_slice bytes;
+    uint8_t key[LEDGER_KEY_ID_BYTES];
+    struct ledger_object *object;
     Hypermesh__Account *account;
-    int rc = object_find(scope, LEDGER_KEY_ACCOUNT, id, &known, &bytes, error);
+    int rc = ledger_id_check(id, error);
 
+    if (rc == 0)
+        rc = ledger_scope_open(scope, ledger_key_id(LEDGER_KEY_ACCOUNT, id.data, key),
+                               &hypermesh__account__descriptor, &object, error);
     if (rc)
         return rc;
-    if (known) {
-        *out = known->as.account;
-        return 0;
-    }
-    if (bytes.data) {
-        rc = ledger_account_unpack(bytes, scope->arena, &account, error);
-        if (rc)
-            return rc;
-    } else {
+    account = (Hypermesh__Account *)object->message;
+    if (!account) {
         account = ledger_account_blank(scope->arena);
         if (!account)
             return no_memory(error);
+        object->message = &account->base;
     }
-    sessions_prune(account, scope->block->time_ms);
-    rc = ledger_money_release_unbonding(scope, account, scope->block->time_ms, error);
-    if (rc)
-        return rc;
-    fresh.as.account = account;
-    rc = object_add(scope, LEDGER_KEY_ACCOUNT, id, &fresh, error);
-    if (rc == 0)
-        *out = account;
-    return rc;
-}
-
-/* Stored bytes that do not parse are damage, whatever the parser calls it. */
-static int state_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
-                        struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
-{
-    int rc = wire_unpack(descriptor, bytes, LEDGER_STATE_MAX_BYTES, arena, out, error);
-
-    if (rc && rc != HM_ENOMEM)
-        return hm_fail(error, HM_ECORRUPT, "a stored %s is damaged", descriptor->short_name);
-    return rc;
-}
-
-int ledger_scope_asset_find(struct ledger_scope *scope, ProtobufCBinaryData id,
-                            Hypermesh__Asset **out, struct hm_error *error)
-{
-    struct object *known;
-    struct object fresh = {0};
-    struct hm_slice bytes;
-    ProtobufCMessage *message;
-    int rc = object_find(scope, LEDGER_KEY_ASSET, id, &known, &bytes, error);
-
-    if (rc)
-        return rc;
-    if (known || !bytes.data) {
-        *out = known ? known->as.asset : NULL;
-        return 0;
+    if (!object->ready) {
+        if (account->presence.len != CRYPTO_HASH_BYTES)
+            return hm_fail(error, HM_ECORRUPT, "a stored account is damaged");
+        sessions_prune(account, scope->block->time_ms);
+        rc = ledger_money_release_unbonding(scope, account, scope->block->time_ms, error);
+        if (rc)
+            return rc;
+        object->ready = true;
     }
-    rc = state_unpack(&hypermesh__asset__descriptor, bytes, scope->arena, &message, error);
-    if (rc)
-        return rc;
-    fresh.as.asset = (Hypermesh__Asset *)message;
-    rc = object_add(scope, LEDGER_KEY_ASSET, id, &fresh, error);
-    if (rc == 0)
-        *out = fresh.as.asset;
-    return rc;
-}
-
-int ledger_scope_asset(struct ledger_scope *scope, ProtobufCBinaryData id, Hypermesh__Asset **out,
-                       struct hm_error *error)
-{
-    char text[WIRE_ID_TEXT_MAX];
-    Hypermesh__Asset *asset;
-    int rc = ledger_scope_asset_find(scope, id, &asset, error);
-
-    if (rc)
-        return rc;
-    if (!asset) {
-        wire_asset_text(id.data, text);
-        return hm_fail(error, HM_ENOTFOUND, "there is no asset %s", text);
-    }
-    *out = asset;
+    *out = account;
     return 0;
-}
-
-int ledger_scope_asset_new(struct ledger_scope *scope, ProtobufCBinaryData id,
-                           Hypermesh__Asset **out, struct hm_error *error)
-{
-    struct object fresh = {0};
-    Hypermesh__Asset *asset = hm_arena_alloc(scope->arena, sizeof *asset);
-    int rc;
-
-    if (!asset)
-        return no_memory(error);
-    *asset = (Hypermesh__Asset)HYPERMESH__ASSET__INIT;
-    rc = ledger_scope_bytes(scope, id.data, id.len, &asset->id, error);
-    if (rc)
-        return rc;
-    fresh.as.asset = asset;
-    rc = object_add(scope, LEDGER_KEY_ASSET, asset->id, &fresh, error);
-    if (rc == 0)
-        *out = asset;
-    return rc;
-}
-
-/* An active lease has a key in the index of due leases, another has none. */
-static uint64_t lease_due_ms(const Hypermesh__Lease *lease)
-{
-    return lease->state == HYPERMESH__LEASE_STATE__LEASE_ACTIVE ? lease->expires_ms : 0;
-}
-
-int ledger_scope_lease(struct ledger_scope *scope, ProtobufCBinaryData id, Hypermesh__Lease **out,
-                       struct hm_error *error)
-{
-    char text[WIRE_ID_TEXT_MAX];
-    struct object *known;
-    struct object fresh = {0};
-    struct hm_slice bytes;
-    ProtobufCMessage *message;
-    int rc = object_find(scope, LEDGER_KEY_LEASE, id, &known, &bytes, error);
-
-    if (rc)
-        return rc;
-    if (known) {
-        *out = known->as.lease;
-        return 0;
-    }
-    if (!bytes.data) {
-        wire_lease_text(id.data, text);
-        return hm_fail(error, HM_ENOTFOUND, "there is no lease %s", text);
-    }
-    rc = state_unpack(&hypermesh__lease__descriptor, bytes, scope->arena, &message, error);
-    if (rc)
-        return rc;
-    fresh.as.lease = (Hypermesh__Lease *)message;
-    fresh.due_ms = lease_due_ms(fresh.as.lease);
-    rc = object_add(scope, LEDGER_KEY_LEASE, id, &fresh, error);
-    if (rc == 0)
-        *out = fresh.as.lease;
-    return rc;
-}
-
-int ledger_scope_lease_new(struct ledger_scope *scope, ProtobufCBinaryData id,
-                           Hypermesh__Lease **out, struct hm_error *error)
-{
-    struct object *known;
-    struct object fresh = {0};
-    struct hm_slice bytes;
-    Hypermesh__Lease *lease;
-    int rc = object_find(scope, LEDGER_KEY_LEASE, id, &known, &bytes, error);
-
-    if (rc)
-        return rc;
-    if (known || bytes.data)
-        return hm_fail(error, HM_EINTERNAL, "a lease id came up twice");
-    lease = hm_arena_alloc(scope->arena, sizeof *lease);
-    if (!lease)
-        return no_memory(error);
-    *lease = (Hypermesh__Lease)HYPERMESH__LEASE__INIT;
-    rc = ledger_scope_bytes(scope, id.data, id.len, &lease->id, error);
-    if (rc)
-        return rc;
-    fresh.as.lease = lease;
-    rc = object_add(scope, LEDGER_KEY_LEASE, lease->id, &fresh, error);
-    if (rc == 0)
-        *out = lease;
-    return rc;
 }
 
 int ledger_scope_event(struct ledger_scope *scope, Hypermesh__Asset *asset, uint32_t op,
@@ -300,24 +198,36 @@ int ledger_scope_event(struct ledger_scope *scope, Hypermesh__Asset *asset, uint
     return 0;
 }
 
-/* Keeps the index of due leases in step with the lease. */
-static int due_write(struct ledger_scope *scope, const struct object *object,
-                     struct hm_error *error)
+int ledger_scope_list(struct ledger_scope *scope, uint8_t kind, const uint8_t *who,
+                      const uint8_t *what, bool present, struct hm_error *error)
+{
+    struct ledger_listing listing = {.present = present};
+
+    listing.key[0] = kind;
+    memcpy(listing.key + 1, who, LEDGER_ID_BYTES);
+    memcpy(listing.key + 1 + LEDGER_ID_BYTES, what, LEDGER_ID_BYTES);
+    if (ledger_listings_add(&scope->listings, scope->arena, &listing))
+        return no_memory(error);
+    scope->block->overlay.held += LEDGER_ENTRY_BYTES;
+    return 0;
+}
+
+/* Keeps the index of due things in step with the thing. */
+static int due_write(struct ledger_scope *scope, struct hm_slice key,
+                     const struct ledger_object *object, struct hm_error *error)
 {
     struct ledger_overlay *overlay = &scope->block->overlay;
-    const Hypermesh__Lease *lease = object->as.lease;
-    uint64_t due_ms = lease_due_ms(lease);
-    uint8_t key[LEDGER_KEY_DUE_BYTES];
+    uint64_t due_ms = due_of(key.data[0], object->message);
+    uint8_t due[LEDGER_KEY_DUE_MAX_BYTES];
     int rc = 0;
 
     if (due_ms == object->due_ms)
         return 0;
     if (object->due_ms)
-        rc = ledger_overlay_delete(overlay, ledger_key_due(object->due_ms, lease->id.data, key),
-                                   error);
+        rc = ledger_overlay_delete(overlay, ledger_key_due(object->due_ms, key, due), error);
     if (rc == 0 && due_ms)
-        rc = ledger_overlay_put(overlay, ledger_key_due(due_ms, lease->id.data, key),
-                                (struct hm_slice){0}, error);
+        rc = ledger_overlay_put(overlay, ledger_key_due(due_ms, key, due), (struct hm_slice){0},
+                                error);
     return rc;
 }
 
@@ -331,25 +241,28 @@ static int object_write(struct ledger_scope *scope, const struct ledger_map_entr
                         struct hm_error *error)
 {
     struct ledger_block *block = scope->block;
-    struct hm_slice key = hm_slice_of(at->key, at->key_len);
-    const struct object *object = at->value;
+    struct hm_slice key = ledger_map_key(at);
+    const struct ledger_object *object = at->value;
     struct hm_slice present;
-    int rc;
+    int rc = due_write(scope, key, object, error);
 
+    if (rc)
+        return rc;
+    if (!object->message) {
+        rc = ledger_overlay_get(&block->overlay, key, &present, error);
+        if (rc)
+            return rc == HM_ENOTFOUND ? 0 : rc;
+        return ledger_overlay_delete(&block->overlay, key, error);
+    }
     /* Reading about an account that nobody touched leaves no trace of it. */
-    if (at->key[0] == LEDGER_KEY_ACCOUNT && account_is_blank(object->as.account)) {
+    if (key.data[0] == LEDGER_KEY_ACCOUNT &&
+        account_is_blank((const Hypermesh__Account *)object->message)) {
         rc = ledger_overlay_get(&block->overlay, key, &present, error);
         if (rc)
             return rc == HM_ENOTFOUND ? 0 : rc;
     }
-    if (at->key[0] == LEDGER_KEY_LEASE) {
-        rc = due_write(scope, object, error);
-        if (rc)
-            return rc;
-    }
     hm_buf_clear(&block->pack);
-    /* All three kinds of pointer in the union point to a message's base. */
-    if (wire_pack((const ProtobufCMessage *)object->as.account, &block->pack))
+    if (wire_pack(object->message, &block->pack))
         return no_memory(error);
     return ledger_overlay_put(&block->overlay, key, hm_buf_slice(&block->pack), error);
 }
@@ -368,6 +281,33 @@ int ledger_scope_commit(struct ledger_scope *scope, struct hm_error *error)
         if (ledger_lines_add(&block->lines, &block->arena, &scope->lines.list[i]))
             return no_memory(error);
     }
+    for (size_t i = 0; i < scope->listings.count; i++) {
+        if (ledger_listings_add(&block->listings, &block->arena, &scope->listings.list[i]))
+            return no_memory(error);
+    }
     block->supply = scope->supply;
+    ledger_kv_keep(block);
+    return 0;
+}
+
+void ledger_scope_drop(struct ledger_scope *scope)
+{
+    ledger_kv_take_back(scope->block);
+}
+
+int ledger_scope_work(struct ledger_scope *scope, uint64_t weight, struct hm_error *error)
+{
+    uint64_t work = scope->work + weight;
+
+    if (work > scope->work_paid)
+        return ledger_refuse(error, LEDGER_RULE_KV_WORK,
+                             "what the transaction does weighs more than its fee_limit and the "
+                             "account's balance pay for: %llu beyond its own weight",
+                             (unsigned long long)scope->work_paid);
+    if (work > scope->work_room)
+        return ledger_refuse(error, LEDGER_RULE_KV_WORK_BLOCK,
+                             "what the transaction does does not fit this block any more: send it "
+                             "again");
+    scope->work = work;
     return 0;
 }

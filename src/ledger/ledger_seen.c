@@ -28,6 +28,14 @@ static size_t slot_of(const uint8_t key[CRYPTO_HASH_BYTES])
     return (size_t)hm_get_be64(key) & (LEDGER_SEEN_SLOTS - 1);
 }
 
+void ledger_seen_batch_key(struct hm_slice head, struct hm_slice signature,
+                           uint8_t key[CRYPTO_HASH_BYTES])
+{
+    const struct hm_slice parts[] = {head, signature};
+
+    crypto_hash_parts("hypermesh 1 seen batch", parts, HM_COUNT_OF(parts), key);
+}
+
 void ledger_seen_add(struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYTES])
 {
     pthread_mutex_lock(&seen->lock);

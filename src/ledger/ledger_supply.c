@@ -1,12 +1,14 @@
 #include "ledger_supply.h"
 
-/* Sums of what accounts and leases hold. Differences are taken modulo 2^64: no sum of HYPER can pass
+/* Sums of what accounts, leases and challenges hold. Differences are taken modulo 2^64: no sum of HYPER can pass
  * genesis, no sum of CAES what was minted, so equal modulo 2^64 is equal. */
 struct sums {
     uint64_t accounts;
     uint64_t bonded;
     uint64_t escrow;
     uint64_t caes;
+    uint64_t deposits; /* as accounts say */
+    uint64_t challenged; /* as open challenges say: the same */
 };
 
 int ledger_supply_unpack(struct hm_slice bytes, struct hm_arena *arena, Hypermesh__Supply *out,
@@ -28,6 +30,7 @@ static void account_sum(const Hypermesh__Account *account, struct sums *sums)
     for (size_t i = 0; i < account->n_unbonding; i++)
         sums->bonded += account->unbonding[i]->amount;
     sums->caes += account->caes;
+    sums->deposits += account->deposits;
 }
 
 /* Adds what the value under a key of the state holds; checks what one value shows by itself. */
@@ -37,6 +40,7 @@ static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *are
     Hypermesh__Account *account;
     Hypermesh__Asset *asset;
     Hypermesh__Lease *lease;
+    Hypermesh__Challenge *challenge;
     int rc = 0;
 
     if (prefix == LEDGER_KEY_ACCOUNT) {
@@ -47,6 +51,11 @@ static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *are
         rc = WIRE_UNPACK(hypermesh__lease, bytes, LEDGER_STATE_MAX_BYTES, arena, &lease, error);
         if (rc == 0)
             sums->escrow += lease->escrow;
+    } else if (prefix == LEDGER_KEY_CHALLENGE) {
+        rc = WIRE_UNPACK(hypermesh__challenge, bytes, LEDGER_STATE_MAX_BYTES, arena, &challenge,
+                         error);
+        if (rc == 0 && challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN)
+            sums->challenged += challenge->deposit;
     } else if (prefix == LEDGER_KEY_ASSET) {
         rc = WIRE_UNPACK(hypermesh__asset, bytes, LEDGER_STATE_MAX_BYTES, arena, &asset, error);
         if (rc == 0 && (asset->leased_ppm > LEDGER_SHARE_WHOLE ||
@@ -59,21 +68,22 @@ static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *are
     return rc;
 }
 
-/* HYPER is never made: what genesis gave out is free, bonded, in escrow or burnt. */
+/* HYPER is never made: what genesis gave out is free, bonded, in escrow, deposited or burnt. */
 static int total_check(const Hypermesh__Supply *supply, struct hm_error *error)
 {
     uint64_t sum = supply->hyper_burnt;
 
     if (!hm_add_u64(sum, supply->hyper_accounts, &sum) ||
         !hm_add_u64(sum, supply->hyper_bonded, &sum) ||
-        !hm_add_u64(sum, supply->hyper_escrow, &sum) || sum != supply->hyper_genesis)
+        !hm_add_u64(sum, supply->hyper_escrow, &sum) ||
+        !hm_add_u64(sum, supply->hyper_deposits, &sum) || sum != supply->hyper_genesis)
         return hm_fail(
             error, HM_EINTERNAL,
             "supply is not conserved: burnt %llu + free %llu + bonded %llu + escrow "
-            "%llu is not genesis %llu",
+            "%llu + deposits %llu is not genesis %llu",
             (unsigned long long)supply->hyper_burnt, (unsigned long long)supply->hyper_accounts,
             (unsigned long long)supply->hyper_bonded, (unsigned long long)supply->hyper_escrow,
-            (unsigned long long)supply->hyper_genesis);
+            (unsigned long long)supply->hyper_deposits, (unsigned long long)supply->hyper_genesis);
     return 0;
 }
 
@@ -105,10 +115,12 @@ int ledger_supply_check(struct ledger_block *block, struct hm_error *error)
         now.bonded - before.bonded != is->hyper_bonded - was->hyper_bonded ||
         now.escrow - before.escrow != is->hyper_escrow - was->hyper_escrow ||
         now.caes - before.caes != is->caes_minted - was->caes_minted ||
+        now.deposits - before.deposits != is->hyper_deposits - was->hyper_deposits ||
+        now.challenged - before.challenged != is->hyper_deposits - was->hyper_deposits ||
         is->hyper_genesis != was->hyper_genesis)
         return hm_fail(error, HM_EINTERNAL,
-                       "supply is not conserved: balances, bonds, escrows or CAES changed by "
-                       "another amount than the totals");
+                       "supply is not conserved: balances, bonds, escrows, deposits or CAES "
+                       "changed by another amount than the totals");
     return total_check(is, error);
 }
 
@@ -222,15 +234,17 @@ static int audit_totals(struct store_txn *txn, struct audit *audit, struct hm_er
     if (rc)
         return rc;
     if (sums->accounts != supply.hyper_accounts || sums->bonded != supply.hyper_bonded ||
-        sums->escrow != supply.hyper_escrow || sums->caes != supply.caes_minted)
+        sums->escrow != supply.hyper_escrow || sums->caes != supply.caes_minted ||
+        sums->deposits != supply.hyper_deposits || sums->challenged != supply.hyper_deposits)
         return hm_fail(
             error, HM_ECORRUPT,
-            "the state holds %llu free, %llu bonded, %llu in escrow and %llu CAES; its "
-            "totals say %llu, %llu, %llu and %llu",
+            "the state holds %llu free, %llu bonded, %llu in escrow, %llu in deposits and %llu "
+            "CAES; its totals say %llu, %llu, %llu, %llu and %llu",
             (unsigned long long)sums->accounts, (unsigned long long)sums->bonded,
-            (unsigned long long)sums->escrow, (unsigned long long)sums->caes,
-            (unsigned long long)supply.hyper_accounts, (unsigned long long)supply.hyper_bonded,
-            (unsigned long long)supply.hyper_escrow, (unsigned long long)supply.caes_minted);
+            (unsigned long long)sums->escrow, (unsigned long long)sums->deposits,
+            (unsigned long long)sums->caes, (unsigned long long)supply.hyper_accounts,
+            (unsigned long long)supply.hyper_bonded, (unsigned long long)supply.hyper_escrow,
+            (unsigned long long)supply.hyper_deposits, (unsigned long long)supply.caes_minted);
     return total_check(&supply, error);
 }
 
@@ -245,6 +259,8 @@ int ledger_supply_audit(struct store_txn *txn, struct hm_error *error)
     rc = state_walk(txn, LEDGER_KEY_ACCOUNT, audit_value, &audit, error);
     if (rc == 0)
         rc = state_walk(txn, LEDGER_KEY_LEASE, audit_value, &audit, error);
+    if (rc == 0)
+        rc = state_walk(txn, LEDGER_KEY_CHALLENGE, audit_value, &audit, error);
     if (rc == 0)
         rc = state_walk(txn, LEDGER_KEY_ASSET, audit_asset, &audit, error);
     if (rc == 0)

@@ -62,10 +62,9 @@ int ledger_view_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_s
     return hm_fail(error, HM_ECORRUPT, "a stored %s is damaged", descriptor->short_name);
 }
 
-/* A message of the state under prefix and id. */
-static int state_get(struct ledger_view *view, uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
-                     const ProtobufCMessageDescriptor *descriptor, struct hm_arena *arena,
-                     ProtobufCMessage **out, struct hm_error *error)
+int ledger_view_state(struct ledger_view *view, uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
+                      const ProtobufCMessageDescriptor *descriptor, struct hm_arena *arena,
+                      ProtobufCMessage **out, struct hm_error *error)
 {
     uint8_t key[LEDGER_KEY_ID_BYTES];
     struct hm_slice bytes;
@@ -88,8 +87,8 @@ int ledger_view_asset(struct ledger_view *view, const uint8_t id[32], struct hm_
 {
     char text[WIRE_ID_TEXT_MAX];
     ProtobufCMessage *message;
-    int rc = state_get(view, LEDGER_KEY_ASSET, id, &hypermesh__asset__descriptor, arena, &message,
-                       error);
+    int rc = ledger_view_state(view, LEDGER_KEY_ASSET, id, &hypermesh__asset__descriptor, arena,
+                               &message, error);
 
     if (rc == HM_ENOTFOUND) {
         wire_asset_text(id, text);
@@ -105,8 +104,8 @@ int ledger_view_lease(struct ledger_view *view, const uint8_t id[32], struct hm_
 {
     char text[WIRE_ID_TEXT_MAX];
     ProtobufCMessage *message;
-    int rc = state_get(view, LEDGER_KEY_LEASE, id, &hypermesh__lease__descriptor, arena, &message,
-                       error);
+    int rc = ledger_view_state(view, LEDGER_KEY_LEASE, id, &hypermesh__lease__descriptor, arena,
+                               &message, error);
 
     if (rc == HM_ENOTFOUND) {
         wire_lease_text(id, text);

@@ -1,106 +1,18 @@
 /* Views: pages of accounts, assets, leases and history, in order of id or time. */
 #include "ledger_view.h"
 
-/* A page being filled. */
-struct page {
-    struct ledger_view *view;
-    struct hm_arena *arena;
-    size_t limit;
-    size_t count;
-    void **messages;
-    uint8_t *ids; /* accounts only */
-    const void *filter;
-    struct hm_arena scratch; /* the value that a filter looks at */
-};
-
-static int page_init(struct page *page, struct ledger_view *view, size_t limit,
-                     struct hm_arena *arena, struct hm_error *error)
-{
-    if (limit == 0 || limit > LEDGER_PAGE_MAX)
-        return hm_fail(error, HM_ELIMIT, "a page has 1 to %d entries, not %zu", LEDGER_PAGE_MAX,
-                       limit);
-    *page = (struct page){.view = view, .arena = arena, .limit = limit};
-    page->messages = hm_arena_alloc(arena, limit * sizeof(void *));
-    page->ids = hm_arena_alloc(arena, limit * LEDGER_ID_BYTES);
-    if (!page->messages || !page->ids)
-        return hm_fail(error, HM_ENOMEM, "no memory for a page");
-    hm_arena_init(&page->scratch, LEDGER_TX_ARENA_BYTES);
-    return 0;
-}
-
-/* Takes the value into the page when the filter wants it. */
-typedef int (*page_take)(struct page *page, struct hm_slice id, struct hm_slice value,
-                         struct hm_error *error);
-
-/* First key of the page: the one after prefix + after. */
-static struct hm_slice page_start(uint8_t prefix, const uint8_t *after,
-                                  uint8_t key[LEDGER_KEY_ID_BYTES + 1])
-{
-    key[0] = prefix;
-    if (!after)
-        return hm_slice_of(key, 1);
-    memcpy(key + 1, after, LEDGER_ID_BYTES);
-    key[LEDGER_KEY_ID_BYTES] = 0; /* the smallest key past it */
-    return hm_slice_of(key, LEDGER_KEY_ID_BYTES + 1);
-}
-
-static int page_walk(struct page *page, uint8_t prefix, const uint8_t *after, page_take take,
-                     struct hm_error *error)
-{
-    uint8_t start[LEDGER_KEY_ID_BYTES + 1];
-    struct store_cursor *cursor;
-    struct hm_slice key;
-    struct hm_slice value;
-    int rc = store_cursor_open(page->view->txn, LEDGER_TABLE_STATE, &cursor, error);
-
-    if (rc)
-        return rc;
-    rc = store_cursor_seek(cursor, page_start(prefix, after, start), &key, &value);
-    while (rc == 0 && key.len == LEDGER_KEY_ID_BYTES && key.data[0] == prefix) {
-        rc = take(page, hm_slice_of(key.data + 1, LEDGER_ID_BYTES), value, error);
-        if (rc || page->count == page->limit)
-            break;
-        rc = store_cursor_next(cursor, &key, &value);
-    }
-    store_cursor_close(cursor);
-    hm_arena_release(&page->scratch);
-    return rc == HM_ENOTFOUND ? 0 : rc;
-}
-
-/* Unpacks into the scratch arena for the filter to look at: what it leaves out must not fill the arena of the
- * request, however much there is of it. */
-static int page_peek(struct page *page, const ProtobufCMessageDescriptor *descriptor,
-                     struct hm_slice value, ProtobufCMessage **out, struct hm_error *error)
-{
-    hm_arena_clear(&page->scratch);
-    return ledger_view_unpack(descriptor, value, LEDGER_STATE_MAX_BYTES, &page->scratch, out,
-                              error);
-}
-
-static int page_keep(struct page *page, const ProtobufCMessageDescriptor *descriptor,
-                     struct hm_slice value, struct hm_error *error)
-{
-    ProtobufCMessage *message;
-    int rc = ledger_view_unpack(descriptor, value, LEDGER_STATE_MAX_BYTES, page->arena, &message,
-                                error);
-
-    if (rc == 0)
-        page->messages[page->count++] = message;
-    return rc;
-}
-
 static bool filter_id(const uint8_t *wanted, ProtobufCBinaryData id)
 {
     return !wanted || (id.len == LEDGER_ID_BYTES && memcmp(id.data, wanted, id.len) == 0);
 }
 
-static int take_asset(struct page *page, struct hm_slice id, struct hm_slice value,
+static int take_asset(struct ledger_page *page, struct hm_slice id, struct hm_slice value,
                       struct hm_error *error)
 {
     const struct ledger_asset_filter *filter = page->filter;
     ProtobufCMessage *message;
     Hypermesh__Asset *asset;
-    int rc = page_peek(page, &hypermesh__asset__descriptor, value, &message, error);
+    int rc = ledger_page_peek(page, &hypermesh__asset__descriptor, value, &message, error);
 
     (void)id;
     if (rc)
@@ -111,7 +23,7 @@ static int take_asset(struct page *page, struct hm_slice id, struct hm_slice val
         return 0;
     if ((!filter || !filter->with_retired) && asset->state == HYPERMESH__ASSET_STATE__RETIRED)
         return 0;
-    return page_keep(page, &hypermesh__asset__descriptor, value, error);
+    return ledger_page_keep(page, &hypermesh__asset__descriptor, value, error);
 }
 
 static bool lease_holds(const Hypermesh__Lease *lease, const uint8_t *asset)
@@ -123,13 +35,13 @@ static bool lease_holds(const Hypermesh__Lease *lease, const uint8_t *asset)
     return false;
 }
 
-static int take_lease(struct page *page, struct hm_slice id, struct hm_slice value,
+static int take_lease(struct ledger_page *page, struct hm_slice id, struct hm_slice value,
                       struct hm_error *error)
 {
     const struct ledger_lease_filter *filter = page->filter;
     ProtobufCMessage *message;
     Hypermesh__Lease *lease;
-    int rc = page_peek(page, &hypermesh__lease__descriptor, value, &message, error);
+    int rc = ledger_page_peek(page, &hypermesh__lease__descriptor, value, &message, error);
 
     (void)id;
     if (rc)
@@ -140,10 +52,10 @@ static int take_lease(struct page *page, struct hm_slice id, struct hm_slice val
                    (filter->asset && !lease_holds(lease, filter->asset)) ||
                    (filter->active_only && lease->state != HYPERMESH__LEASE_STATE__LEASE_ACTIVE)))
         return 0;
-    return page_keep(page, &hypermesh__lease__descriptor, value, error);
+    return ledger_page_keep(page, &hypermesh__lease__descriptor, value, error);
 }
 
-static int take_account(struct page *page, struct hm_slice id, struct hm_slice value,
+static int take_account(struct ledger_page *page, struct hm_slice id, struct hm_slice value,
                         struct hm_error *error)
 {
     Hypermesh__Account *account;
@@ -160,13 +72,19 @@ int ledger_view_assets(struct ledger_view *view, const struct ledger_asset_filte
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
                        Hypermesh__Asset ***out, size_t *count, struct hm_error *error)
 {
-    struct page page;
-    int rc = page_init(&page, view, limit, arena, error);
+    struct ledger_page page;
+    int rc = ledger_page_init(&page, view, limit, arena, error);
 
     if (rc)
         return rc;
     page.filter = filter;
-    rc = page_walk(&page, LEDGER_KEY_ASSET, after, take_asset, error);
+    if (filter && filter->owner)
+        rc = ledger_page_listed(&page,
+                                filter->with_retired ? LEDGER_INDEX_ASSET_ALL : LEDGER_INDEX_ASSET,
+                                filter->owner, after, LEDGER_KEY_ASSET, take_asset, error);
+    else
+        rc = ledger_page_walk(&page, LEDGER_KEY_ASSET, (struct hm_slice){0}, after, take_asset,
+                              error);
     if (rc)
         return rc;
     *out = (Hypermesh__Asset **)page.messages;
@@ -174,17 +92,37 @@ int ledger_view_assets(struct ledger_view *view, const struct ledger_asset_filte
     return 0;
 }
 
+/* By the index that holds the fewest that the filter does not want. */
+static int leases_walk(struct ledger_page *page, const struct ledger_lease_filter *filter,
+                       const uint8_t *after, struct hm_error *error)
+{
+    const uint8_t *who = ledger_everybody;
+    uint8_t kind = LEDGER_INDEX_LEASE;
+
+    if (filter && filter->party) {
+        who = filter->party;
+        kind = filter->active_only ? LEDGER_INDEX_LEASE : LEDGER_INDEX_LEASE_ALL;
+    } else if (filter && filter->asset) {
+        who = filter->asset;
+        kind = LEDGER_INDEX_LEASED;
+    } else if (!filter || !filter->active_only) {
+        return ledger_page_walk(page, LEDGER_KEY_LEASE, (struct hm_slice){0}, after, take_lease,
+                                error);
+    }
+    return ledger_page_listed(page, kind, who, after, LEDGER_KEY_LEASE, take_lease, error);
+}
+
 int ledger_view_leases(struct ledger_view *view, const struct ledger_lease_filter *filter,
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
                        Hypermesh__Lease ***out, size_t *count, struct hm_error *error)
 {
-    struct page page;
-    int rc = page_init(&page, view, limit, arena, error);
+    struct ledger_page page;
+    int rc = ledger_page_init(&page, view, limit, arena, error);
 
     if (rc)
         return rc;
     page.filter = filter;
-    rc = page_walk(&page, LEDGER_KEY_LEASE, after, take_lease, error);
+    rc = leases_walk(&page, filter, after, error);
     if (rc)
         return rc;
     *out = (Hypermesh__Lease **)page.messages;
@@ -196,12 +134,13 @@ int ledger_view_accounts(struct ledger_view *view, const uint8_t *after, size_t 
                          struct hm_arena *arena, uint8_t **ids, Hypermesh__Account ***out,
                          size_t *count, struct hm_error *error)
 {
-    struct page page;
-    int rc = page_init(&page, view, limit, arena, error);
+    struct ledger_page page;
+    int rc = ledger_page_init(&page, view, limit, arena, error);
 
     if (rc)
         return rc;
-    rc = page_walk(&page, LEDGER_KEY_ACCOUNT, after, take_account, error);
+    rc = ledger_page_walk(&page, LEDGER_KEY_ACCOUNT, (struct hm_slice){0}, after, take_account,
+                          error);
     if (rc)
         return rc;
     *ids = page.ids;
@@ -211,7 +150,7 @@ int ledger_view_accounts(struct ledger_view *view, const uint8_t *after, size_t 
 }
 
 /* Lines of a subject's history from number `from`. */
-static int history_walk(struct page *page, const uint8_t id[32], uint64_t from,
+static int history_walk(struct ledger_page *page, const uint8_t id[32], uint64_t from,
                         const ProtobufCMessageDescriptor *descriptor, struct hm_error *error)
 {
     uint8_t start[LEDGER_ID_BYTES + 8];
@@ -242,8 +181,8 @@ int ledger_view_asset_history(struct ledger_view *view, const uint8_t id[32], ui
                               size_t limit, struct hm_arena *arena, Hypermesh__AssetEvent ***out,
                               size_t *count, struct hm_error *error)
 {
-    struct page page;
-    int rc = page_init(&page, view, limit, arena, error);
+    struct ledger_page page;
+    int rc = ledger_page_init(&page, view, limit, arena, error);
 
     if (rc)
         return rc;
@@ -259,8 +198,8 @@ int ledger_view_account_history(struct ledger_view *view, const uint8_t id[32], 
                                 size_t limit, struct hm_arena *arena, Hypermesh__TxLocation ***out,
                                 size_t *count, struct hm_error *error)
 {
-    struct page page;
-    int rc = page_init(&page, view, limit, arena, error);
+    struct ledger_page page;
+    int rc = ledger_page_init(&page, view, limit, arena, error);
 
     if (rc)
         return rc;

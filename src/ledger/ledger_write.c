@@ -1,5 +1,6 @@
 /* What a block leaves in the tables, all in one write transaction: state and tree, the block and its
  * record, indexes, and the chain state that names them. */
+#include "ledger_kv.h"
 #include "ledger_private.h"
 
 int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
@@ -17,6 +18,24 @@ int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
         lines->cap = cap;
     }
     lines->list[lines->count++] = *line;
+    return 0;
+}
+
+int ledger_listings_add(struct ledger_listings *listings, struct hm_arena *arena,
+                        const struct ledger_listing *listing)
+{
+    if (listings->count == listings->cap) {
+        size_t cap = listings->cap ? listings->cap * 2 : 16;
+        struct ledger_listing *list = hm_arena_alloc(arena, cap * sizeof *list);
+
+        if (!list)
+            return HM_ENOMEM;
+        if (listings->count > 0)
+            memcpy(list, listings->list, listings->count * sizeof *list);
+        listings->list = list;
+        listings->cap = cap;
+    }
+    listings->list[listings->count++] = *listing;
     return 0;
 }
 
@@ -64,6 +83,22 @@ static int lines_write(struct ledger_block *block, struct hm_error *error)
         int rc = store_put(block->txn, LEDGER_TABLE_HISTORY,
                            ledger_key_numbered(line->subject, line->number, key), line->value,
                            error);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* Who owns or is party to what. */
+static int listings_write(struct ledger_block *block, struct hm_error *error)
+{
+    for (size_t i = 0; i < block->listings.count; i++) {
+        const struct ledger_listing *listing = &block->listings.list[i];
+        struct hm_slice key = hm_slice_of(listing->key, sizeof listing->key);
+        int rc = listing->present
+                     ? store_put(block->txn, LEDGER_TABLE_INDEX, key, (struct hm_slice){0}, error)
+                     : store_delete(block->txn, LEDGER_TABLE_INDEX, key, error);
 
         if (rc)
             return rc;
@@ -123,8 +158,12 @@ static int record_fill(struct ledger_block *block, struct hm_error *error)
     record->n_results = block->placed_count;
     record->expired = block->expired;
     record->n_expired = block->expired_count;
+    record->silent = block->silent;
+    record->n_silent = block->silent_count;
     record->time_ms = block->time_ms;
     record->weight = block->weight;
+    record->kv_before = block->kv.before.revision;
+    record->kv_after = block->kv.now.revision;
     return 0;
 }
 
@@ -166,11 +205,16 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
                        struct hm_error *error)
 {
     struct ledger_info *next = &block->next;
-    int rc = supply_put(block, error);
+    int rc = ledger_kv_write(block, error);
+
+    if (rc == 0)
+        rc = supply_put(block, error);
 
     if (rc)
         return rc;
     rc = ledger_overlay_write(&block->overlay, &ledger_tree, next->state_root, error);
+    if (rc == 0)
+        rc = ledger_kv_finish(block, error);
     if (rc)
         return rc;
     next->height = block->height;
@@ -182,6 +226,8 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
         rc = block_write(block, proposal, error);
     if (rc == 0)
         rc = lines_write(block, error);
+    if (rc == 0)
+        rc = listings_write(block, error);
     for (size_t i = 0; rc == 0 && i < block->placed_count; i++)
         rc = placed_write(block, i, error);
     if (rc == 0)

@@ -8,7 +8,7 @@ __extension__ typedef unsigned __int128 model_wide;
 
 /* --- money --- */
 
-static void person_touch(struct model *model, unsigned who)
+void model_touch(struct model *model, unsigned who)
 {
     struct model_person *person = &model->people[who];
     size_t kept = 0;
@@ -24,16 +24,20 @@ static void person_touch(struct model *model, unsigned who)
     person->unbonding_count = kept;
 }
 
+static uint64_t item_cost(const struct model_lease *lease, size_t item, uint64_t duration)
+{
+    model_wide part = (model_wide)lease->prices[item] * lease->share * duration;
+    model_wide hour = (model_wide)3600000 * 1000000;
+
+    return (uint64_t)((part + hour - 1) / hour);
+}
+
 static uint64_t lease_cost(const struct model_lease *lease, uint64_t duration)
 {
     uint64_t cost = 0;
 
-    for (size_t i = 0; i < lease->items; i++) {
-        model_wide part = (model_wide)lease->prices[i] * lease->share * duration;
-        model_wide hour = (model_wide)3600000 * 1000000;
-
-        cost += (uint64_t)((part + hour - 1) / hour);
-    }
+    for (size_t i = 0; i < lease->items; i++)
+        cost += item_cost(lease, i, duration);
     return cost;
 }
 
@@ -74,7 +78,9 @@ static void lease_end(struct model *model, struct model_lease *lease, Hypermesh_
     model->people[lease->provider].hyper += paid;
     model->people[lease->consumer].hyper += escrow - paid;
     if (lease->provider != lease->consumer) {
-        lease->reward = paid / 10; /* params.caes_reward_ppm of the defaults */
+        for (size_t i = 0; i < lease->items; i++)
+            lease->reward += item_cost(lease, i, until - lease->start_ms) * lease->rewards[i] /
+                             1000000;
         model->people[lease->provider].caes += lease->reward;
         model->minted += lease->reward;
     }
@@ -82,7 +88,7 @@ static void lease_end(struct model *model, struct model_lease *lease, Hypermesh_
     lease->state = state;
 }
 
-size_t model_begin(struct model *model, uint64_t now_ms)
+void model_begin(struct model *model, uint64_t now_ms, size_t *leases, size_t *challenges)
 {
     size_t ended = 0;
 
@@ -95,7 +101,8 @@ size_t model_begin(struct model *model, uint64_t now_ms)
             ended++;
         }
     }
-    return ended;
+    *leases = ended;
+    *challenges = model_challenges_end(model);
 }
 
 /* --- operations --- */
@@ -127,6 +134,19 @@ static int do_bond(struct model *model, const struct model_op *op)
     return 0;
 }
 
+/* What the challenges that wait for an answer could take. */
+static uint64_t unbond_floor(const struct model *model, unsigned who)
+{
+    const struct model_person *person = &model->people[who];
+    uint64_t whole = person->bonded;
+    uint64_t taken;
+
+    for (size_t i = 0; i < person->unbonding_count; i++)
+        whole += person->unbonding[i];
+    taken = whole / 10 * model_challenges_open(model, who);
+    return taken < whole ? taken : whole;
+}
+
 static int do_unbond(struct model *model, const struct model_op *op)
 {
     struct model_person *person = &model->people[op->who];
@@ -137,6 +157,8 @@ static int do_unbond(struct model *model, const struct model_op *op)
         return HM_EFUNDS;
     if (assets_owned(model, op->who) > 0 &&
         person->bonded - op->amount < model->params.bond_provider)
+        return HM_ECONFLICT;
+    if (person->bonded - op->amount < unbond_floor(model, op->who))
         return HM_ECONFLICT;
     if (person->unbonding_count == MODEL_UNBONDING_MAX)
         return HM_ELIMIT;
@@ -149,7 +171,10 @@ static int do_unbond(struct model *model, const struct model_op *op)
 static int do_register(struct model *model, const struct model_op *op)
 {
     struct model_asset *asset = &model->assets[op->assets[0]];
+    int rc = model_privacy_check(model, &op->privacy, op->who);
 
+    if (rc)
+        return rc;
     if (model->people[op->who].bonded < model->params.bond_provider)
         return HM_EPROOF_STAKE;
     if (asset->known && asset->active)
@@ -159,7 +184,7 @@ static int do_register(struct model *model, const struct model_op *op)
                                   .owner = op->who,
                                   .capacity = 4000,
                                   .price = op->amount,
-                                  .level = op->level};
+                                  .privacy = op->privacy};
     return 0;
 }
 
@@ -207,20 +232,24 @@ static int do_change(struct model *model, const struct model_op *op)
         asset->active = false;
         return 0;
     default:
-        asset->level = op->level;
-        return 0;
+        rc = model_privacy_check(model, &op->privacy, op->who);
+        if (rc == 0)
+            asset->privacy = op->privacy;
+        return rc;
     }
 }
 
 static int admits(const struct model *model, const struct model_asset *asset, unsigned who)
 {
-    (void)model;
-    if (asset->owner == who || asset->level == HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC)
-        return 0;
-    if (asset->level == HYPERMESH__PRIVACY_LEVEL__PRIVATE_NETWORK ||
-        asset->level == HYPERMESH__PRIVACY_LEVEL__PUBLIC_NETWORK)
-        return HM_EUNSUPPORTED;
-    return HM_EPERM; /* nobody is listed for P2P here */
+    return model_privacy_admits(model, &asset->privacy, asset->owner, who);
+}
+
+/* A tenth of what is paid in public, less by level, less what the owner forgoes. */
+static uint64_t reward_ppm(const struct model_asset *asset)
+{
+    static const uint64_t levels[] = {0, 25000, 50000, 75000, 100000};
+
+    return levels[asset->privacy.level - 1] * (1000000 - asset->privacy.waived) / 1000000;
 }
 
 static int do_allocate(struct model *model, const struct model_op *op)
@@ -267,6 +296,7 @@ static int do_allocate(struct model *model, const struct model_op *op)
             return HM_ECONFLICT;
         lease.assets[i] = op->assets[i];
         lease.prices[i] = asset->price;
+        lease.rewards[i] = reward_ppm(asset);
         lease.provider = asset->owner;
     }
     cost = lease_cost(&lease, op->amount);
@@ -333,12 +363,14 @@ static int do_end(struct model *model, const struct model_op *op)
     if (active)
         lease_end(model, lease, HYPERMESH__LEASE_STATE__LEASE_SETTLED);
     lease->settled = true;
+    lease->has_result = op->flag;
+    lease->settled_ms = model->now_ms;
     return 0;
 }
 
 static int do_one(struct model *model, const struct model_op *op)
 {
-    person_touch(model, op->who);
+    model_touch(model, op->who);
     switch (op->kind) {
     case HYPERMESH__OPERATION__OP_TRANSFER:
         return do_transfer(model, op);
@@ -355,8 +387,16 @@ static int do_one(struct model *model, const struct model_op *op)
     case HYPERMESH__OPERATION__OP_RELEASE:
     case HYPERMESH__OPERATION__OP_SETTLE:
         return do_end(model, op);
-    default:
+    case HYPERMESH__OPERATION__OP_CHALLENGE_OPEN:
+    case HYPERMESH__OPERATION__OP_CHALLENGE_ANSWER:
+        return model_challenge_op(model, op);
+    case HYPERMESH__OPERATION__OP_ASSET_UPDATE:
+    case HYPERMESH__OPERATION__OP_ASSET_TRANSFER:
+    case HYPERMESH__OPERATION__OP_ASSET_RETIRE:
+    case HYPERMESH__OPERATION__OP_PRIVACY_SET:
         return do_change(model, op);
+    default:
+        return model_network_op(model, op);
     }
 }
 
@@ -365,7 +405,7 @@ int model_apply(struct model *model, const struct model_op *ops, size_t count, u
 {
     struct model *before;
 
-    person_touch(model, ops[0].who);
+    model_touch(model, ops[0].who);
     model->people[ops[0].who].hyper -= fee;
     model->burnt += fee;
     before = malloc(sizeof *before);
@@ -388,7 +428,7 @@ int model_apply(struct model *model, const struct model_op *ops, size_t count, u
 
 /* --- comparing --- */
 
-static void same(uint64_t ledger, uint64_t model, const char *what, size_t number)
+void model_same(uint64_t ledger, uint64_t model, const char *what, size_t number)
 {
     if (ledger == model)
         return;
@@ -431,15 +471,17 @@ static void compare_person(struct model *model, struct fixture *fixture, unsigne
     uint64_t waiting;
     uint64_t queued = 0;
 
-    person_touch(model, who);
+    model_touch(model, who);
     person = &model->people[who];
-    same(free_by_now(account, model->now_ms, &waiting), person->hyper, "balance of person", who);
+    model_same(free_by_now(account, model->now_ms, &waiting), person->hyper, "balance of person",
+               who);
     for (size_t i = 0; i < person->unbonding_count; i++)
         queued += person->unbonding[i];
-    same(waiting, queued, "unbonding of person", who);
-    same(account->bonded, person->bonded, "bond of person", who);
-    same(account->caes, person->caes, "CAES of person", who);
-    same(account->assets, assets_owned(model, who), "assets of person", who);
+    model_same(waiting, queued, "unbonding of person", who);
+    model_same(account->bonded, person->bonded, "bond of person", who);
+    model_same(account->caes, person->caes, "CAES of person", who);
+    model_same(account->assets, assets_owned(model, who), "assets of person", who);
+    model_same(account->deposits, person->deposits, "deposits of person", who);
 }
 
 static void compare_asset(struct model *model, struct fixture *fixture, unsigned number)
@@ -453,17 +495,18 @@ static void compare_asset(struct model *model, struct fixture *fixture, unsigned
     (void)snprintf(name, sizeof name, "device%u", number % MODEL_DEVICES);
     fixture_asset_id(fixture, (enum fixture_role)(number / MODEL_DEVICES), name, id);
     real = fixture_asset(fixture, id);
-    same(real != NULL, asset->known, "existence of asset", number);
+    model_same(real != NULL, asset->known, "existence of asset", number);
     if (!real)
         return;
-    same(real->state == HYPERMESH__ASSET_STATE__ACTIVE, asset->active, "state of asset", number);
-    same(real->leased_ppm, asset_leased(model, number, &leases), "share of asset", number);
-    same(real->leases, leases, "leases of asset", number);
-    same(real->leased_ppm <= 1000000, true, "limit of asset", number);
-    same(real->price_per_hour, asset->price, "price of asset", number);
-    same(real->capacity, asset->capacity, "capacity of asset", number);
-    same(memcmp(real->owner.data, fixture->people[asset->owner].id, 32) == 0, true,
-         "owner of asset", number);
+    model_same(real->state == HYPERMESH__ASSET_STATE__ACTIVE, asset->active, "state of asset",
+               number);
+    model_same(real->leased_ppm, asset_leased(model, number, &leases), "share of asset", number);
+    model_same(real->leases, leases, "leases of asset", number);
+    model_same(real->leased_ppm <= 1000000, true, "limit of asset", number);
+    model_same(real->price_per_hour, asset->price, "price of asset", number);
+    model_same(real->capacity, asset->capacity, "capacity of asset", number);
+    model_same(memcmp(real->owner.data, fixture->people[asset->owner].id, 32) == 0, true,
+               "owner of asset", number);
 }
 
 static uint64_t compare_lease(const struct model *model, struct fixture *fixture, size_t number)
@@ -473,14 +516,15 @@ static uint64_t compare_lease(const struct model *model, struct fixture *fixture
     uint64_t whole = lease_cost(lease, lease->expires_ms - lease->start_ms);
     bool active = lease->state == HYPERMESH__LEASE_STATE__LEASE_ACTIVE;
 
-    same(real != NULL, true, "existence of lease", number);
-    same(real->state, lease->state, "state of lease", number);
-    same(real->escrow, active ? whole : 0, "escrow of lease", number);
-    same(real->paid, lease->paid, "payment of lease", number);
-    same(real->paid + real->refunded, active ? 0 : whole, "sum of lease", number);
-    same(real->reward_caes, lease->reward, "reward of lease", number);
-    same(real->expires_ms, lease->expires_ms, "end of lease", number);
-    same(real->settlement != NULL, lease->settled, "settlement of lease", number);
+    model_same(real != NULL, true, "existence of lease", number);
+    model_same(real->state, lease->state, "state of lease", number);
+    model_same(real->escrow, active ? whole : 0, "escrow of lease", number);
+    model_same(real->paid, lease->paid, "payment of lease", number);
+    model_same(real->paid + real->refunded, active ? 0 : whole, "sum of lease", number);
+    model_same(real->reward_caes, lease->reward, "reward of lease", number);
+    model_same(real->expires_ms, lease->expires_ms, "end of lease", number);
+    model_same(real->settlement != NULL, lease->settled, "settlement of lease", number);
+    model_same(real->refuted != 0, lease->refuted, "refutation of lease", number);
     return real->escrow;
 }
 
@@ -495,9 +539,11 @@ void model_compare(struct model *model, struct fixture *fixture)
         compare_asset(model, fixture, i);
     for (size_t i = 0; i < model->lease_count; i++)
         escrow += compare_lease(model, fixture, i);
-    same(supply->hyper_escrow, escrow, "escrow in all", 0);
-    same(supply->hyper_burnt, model->burnt, "burnt in all", 0);
-    same(supply->caes_minted, model->minted, "minted in all", 0);
-    same(supply->hyper_burnt + supply->hyper_accounts + supply->hyper_bonded + supply->hyper_escrow,
-         FIXTURE_SUPPLY, "HYPER in all", 0);
+    model_same(supply->hyper_escrow, escrow, "escrow in all", 0);
+    model_same(supply->hyper_burnt, model->burnt, "burnt in all", 0);
+    model_same(supply->caes_minted, model->minted, "minted in all", 0);
+    model_same(supply->hyper_burnt + supply->hyper_accounts + supply->hyper_bonded +
+                   supply->hyper_escrow + supply->hyper_deposits,
+               FIXTURE_SUPPLY, "HYPER in all", 0);
+    model_mesh_compare(model, fixture);
 }

@@ -5,12 +5,15 @@
 
 #include "ledger_fixture.h"
 
-#define MODEL_PEOPLE        5 /* the fixture's first */
-#define MODEL_DEVICES       3 /* a person's; an asset's number is person * MODEL_DEVICES + device */
-#define MODEL_ASSETS        (MODEL_PEOPLE * MODEL_DEVICES)
-#define MODEL_LEASES_MAX    2000
-#define MODEL_ITEMS_MAX     3
-#define MODEL_UNBONDING_MAX 16
+#define MODEL_PEOPLE         5 /* the fixture's first */
+#define MODEL_DEVICES        3 /* a person's; an asset's number is person * MODEL_DEVICES + device */
+#define MODEL_ASSETS         (MODEL_PEOPLE * MODEL_DEVICES)
+#define MODEL_LEASES_MAX     2000
+#define MODEL_ITEMS_MAX      3
+#define MODEL_UNBONDING_MAX  16
+#define MODEL_NETWORKS_MAX   64
+#define MODEL_LISTED_MAX     2 /* networks that a privacy lists */
+#define MODEL_CHALLENGES_MAX 1000
 
 struct model_person {
     uint64_t hyper;
@@ -19,6 +22,38 @@ struct model_person {
     uint64_t unbonding[MODEL_UNBONDING_MAX];
     uint64_t free_ms[MODEL_UNBONDING_MAX];
     size_t unbonding_count;
+    uint64_t deposits;
+    uint64_t answered;
+    uint64_t failed;
+    uint64_t slashed;
+    unsigned peers; /* bit a person */
+};
+
+struct model_privacy {
+    Hypermesh__PrivacyLevel level;
+    unsigned accounts; /* bit a person */
+    size_t networks[MODEL_LISTED_MAX];
+    size_t network_count;
+    uint32_t waived;
+};
+
+struct model_network {
+    uint8_t id[32];
+    bool gone;
+    bool open;
+    unsigned owner;
+    Hypermesh__MemberState members[MODEL_PEOPLE];
+};
+
+struct model_challenge {
+    uint8_t id[32];
+    unsigned challenger;
+    unsigned node;
+    bool space;
+    size_t lease;
+    uint64_t due_ms;
+    uint64_t slashed;
+    Hypermesh__ChallengeState state;
 };
 
 struct model_asset {
@@ -27,7 +62,7 @@ struct model_asset {
     unsigned owner;
     uint64_t capacity;
     uint64_t price;
-    Hypermesh__PrivacyLevel level;
+    struct model_privacy privacy;
 };
 
 struct model_lease {
@@ -37,6 +72,7 @@ struct model_lease {
     unsigned assets[MODEL_ITEMS_MAX];
     uint32_t share;
     uint64_t prices[MODEL_ITEMS_MAX];
+    uint64_t rewards[MODEL_ITEMS_MAX]; /* parts per million of what is paid */
     size_t items;
     uint64_t start_ms;
     uint64_t expires_ms;
@@ -44,6 +80,9 @@ struct model_lease {
     uint64_t reward;
     Hypermesh__LeaseState state;
     bool settled;
+    bool has_result;
+    uint64_t settled_ms;
+    bool refuted;
 };
 
 struct model {
@@ -51,6 +90,10 @@ struct model {
     struct model_asset assets[MODEL_ASSETS];
     struct model_lease leases[MODEL_LEASES_MAX];
     size_t lease_count;
+    struct model_network networks[MODEL_NETWORKS_MAX];
+    size_t network_count;
+    struct model_challenge challenges[MODEL_CHALLENGES_MAX];
+    size_t challenge_count;
     uint64_t burnt;
     uint64_t minted;
     uint64_t now_ms;
@@ -68,17 +111,34 @@ struct model_op {
     size_t items;
     uint32_t share;
     size_t lease;
-    Hypermesh__PrivacyLevel level;
+    struct model_privacy privacy;
+    size_t network;
+    size_t challenge;
+    bool flag; /* create: open; settle: with a result; challenge: of space; answer: the right one */
 };
 
 /* From the fixture's state after its first blocks. */
 void model_init(struct model *model, struct fixture *fixture);
-/* A block begins: leases that are over end; the number of them. */
-size_t model_begin(struct model *model, uint64_t now_ms);
+/* A block begins: leases and challenges that are over end; the number of each. */
+void model_begin(struct model *model, uint64_t now_ms, size_t *leases, size_t *challenges);
 /* One transaction that paid its fee. 0, or the code and the number of the operation that fails. */
 int model_apply(struct model *model, const struct model_op *ops, size_t count, uint64_t fee,
                 size_t *failed);
 /* Compares everything with the ledger's state; aborts with a message. */
 void model_compare(struct model *model, struct fixture *fixture);
+
+/* --- between the files of the model --- */
+void model_same(uint64_t ledger, uint64_t model, const char *what, size_t number);
+void model_touch(struct model *model, unsigned who); /* what has finished unbonding is free */
+/* May such an asset be offered by who; may who lease it? 0 or the code. */
+int model_privacy_check(const struct model *model, const struct model_privacy *privacy,
+                        unsigned who);
+int model_privacy_admits(const struct model *model, const struct model_privacy *privacy,
+                         unsigned owner, unsigned who);
+int model_network_op(struct model *model, const struct model_op *op);
+int model_challenge_op(struct model *model, const struct model_op *op);
+size_t model_challenges_end(struct model *model);
+uint64_t model_challenges_open(const struct model *model, unsigned node);
+void model_mesh_compare(struct model *model, struct fixture *fixture);
 
 #endif

@@ -9,6 +9,7 @@ struct scenario_counts {
     size_t good;
     size_t failed;
     size_t expired;
+    size_t silent;
     size_t good_of_kind[LEDGER_OP_COUNT + 1];
 };
 

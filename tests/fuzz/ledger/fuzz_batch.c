@@ -17,23 +17,34 @@ static void close_fixture(void)
     fixture_release(&fix);
 }
 
-/* The chain that every input finds: Alice offers cpu0, Bob leases half of it. */
+static Hypermesh__TxResult *must(enum fixture_role who, Hypermesh__Operation *op)
+{
+    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
+
+    if (!result || result->code)
+        abort();
+    return result;
+}
+
+/* The chain that every input finds: Alice offers cpu0, Bob leases half of it; Bob has an open network that Alice
+ * is in; a result of Alice's and the node's space are challenged. */
 static void open_fixture(void)
 {
-    Hypermesh__TxResult *result;
     uint8_t asset[1][32];
+    uint8_t id[32];
 
     if (fixture_init(&fix, NULL))
         abort();
     (void)atexit(close_fixture);
-    result = fixture_do(&fix, ALICE,
-                        op_register(&fix, "cpu0", 3600000, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
-    if (!result || result->code)
-        abort();
+    must(ALICE, op_register(&fix, "cpu0", 3600000, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
     fixture_asset_id(&fix, ALICE, "cpu0", asset[0]);
-    result = fixture_do(&fix, BOB, op_allocate(&fix, asset, 1, 500000, 600000));
-    if (!result || result->code)
-        abort();
+    must(BOB, op_allocate(&fix, asset, 1, 500000, 600000));
+    memcpy(id, must(BOB, op_network(&fix, "net", true))->created[0].data, 32);
+    must(ALICE, op_join(&fix, id));
+    memcpy(id, must(BOB, op_allocate_job(&fix, asset, 1, 60000, "job"))->created[0].data, 32);
+    must(ALICE, op_settle_result(&fix, id, "manifest"));
+    must(BOB, op_challenge(&fix, ALICE, id));
+    must(CAROL, op_challenge(&fix, NODE, NULL));
 }
 
 /* The block is dropped again, so that every input finds the same chain. */
@@ -56,6 +67,8 @@ static void block_try(struct hm_slice item)
         const Hypermesh__TxResult *result = outcome.record->results[i];
 
         assert((result->code == 0) == (result->text[0] == '\0'));
+        /* Whatever an operation refuses has a rule. */
+        assert(result->code == 0 || result->fee == 0 || result->rule[0] != '\0');
         assert(result->code <= 0);
     }
     ledger_abandon(fix.ledger);
@@ -93,7 +106,8 @@ static void genesis_try(struct hm_slice bytes)
 
 static void ops_try(struct hm_slice bytes)
 {
-    enum fixture_role who = bytes.len % 2 ? ALICE : BOB;
+    static const enum fixture_role signers[] = {BOB, ALICE, NODE};
+    enum fixture_role who = signers[bytes.len % HM_COUNT_OF(signers)];
     Hypermesh__TxBody *given;
     struct hm_slice tx;
     bool by_root = false;

@@ -63,6 +63,25 @@ static void person_make(struct fixture *fixture, unsigned number)
     crypto_ed25519_from_seed(&person->session, first);
 }
 
+/* Everybody reads and writes; but below b/ only Bob writes, and only he and Carol read. */
+static Hypermesh__KvRule **kv_rules(struct fixture *fixture, size_t *count)
+{
+    Hypermesh__KvRule **rules = take(fixture, 2 * sizeof(Hypermesh__KvRule *));
+
+    for (size_t i = 0; i < 2; i++) {
+        rules[i] = take(fixture, sizeof *rules[i]);
+        *rules[i] = (Hypermesh__KvRule)HYPERMESH__KV_RULE__INIT;
+        rules[i]->owner = wire_bytes(fixture->people[i == 0 ? ALICE : BOB].id, 32);
+    }
+    rules[0]->anyone_writes = true;
+    rules[1]->prefix = keep(fixture, "b/", 2);
+    rules[1]->readers = take(fixture, sizeof *rules[1]->readers);
+    rules[1]->readers[0] = wire_bytes(fixture->people[CAROL].id, 32);
+    rules[1]->n_readers = 1;
+    *count = 2;
+    return rules;
+}
+
 struct hm_slice fixture_genesis(struct fixture *fixture)
 {
     Hypermesh__Genesis genesis = HYPERMESH__GENESIS__INIT;
@@ -82,6 +101,7 @@ struct hm_slice fixture_genesis(struct fixture *fixture)
     genesis.shares = shares;
     genesis.n_shares = count;
     genesis.params = &fixture->params;
+    genesis.kv_rules = kv_rules(fixture, &genesis.n_kv_rules);
     return fixture_pack(fixture, &genesis.base);
 }
 
@@ -157,6 +177,24 @@ int fixture_init(struct fixture *fixture, const struct fixture_options *options)
     if (rc == 0 && !(options && options->bare))
         rc = people_settle(fixture);
     return rc;
+}
+
+int fixture_restart(struct fixture *fixture)
+{
+    int rc;
+
+    ledger_close(HM_TAKE(fixture->ledger));
+    store_close(HM_TAKE(fixture->store));
+    fixture_forget(fixture);
+    fixture->next_ms = FIXTURE_START_MS + FIXTURE_BLOCK_MS;
+    for (size_t i = 0; i < FIXTURE_PEOPLE; i++)
+        memset(fixture->people[i].presence, 0, sizeof fixture->people[i].presence);
+    rc = store_open_memory(fixture_store_options(), &fixture->store, &fixture->error);
+    if (rc == 0)
+        rc = ledger_open(fixture->store, &fixture->ledger, &fixture->error);
+    if (rc == 0)
+        rc = ledger_init_chain(fixture->ledger, fixture_genesis(fixture), &fixture->error);
+    return rc ? rc : people_settle(fixture);
 }
 
 void fixture_release(struct fixture *fixture)
@@ -508,6 +546,52 @@ Hypermesh__Supply *fixture_supply(struct fixture *fixture)
          "supply");
     ledger_view_close(view);
     return supply;
+}
+
+Hypermesh__Network *fixture_network(struct fixture *fixture, const uint8_t id[32])
+{
+    Hypermesh__Network *network = NULL;
+    struct ledger_view *view;
+    int rc;
+
+    must(ledger_view_open(fixture->ledger, &view, &fixture->error) == 0, fixture, "view");
+    rc = ledger_view_network(view, id, &fixture->arena, &network, &fixture->error);
+    must(rc == 0 || rc == HM_ENOTFOUND, fixture, "network");
+    ledger_view_close(view);
+    return network;
+}
+
+Hypermesh__Challenge *fixture_challenge(struct fixture *fixture, const uint8_t id[32])
+{
+    Hypermesh__Challenge *challenge = NULL;
+    struct ledger_view *view;
+    int rc;
+
+    must(ledger_view_open(fixture->ledger, &view, &fixture->error) == 0, fixture, "view");
+    rc = ledger_view_challenge(view, id, &fixture->arena, &challenge, &fixture->error);
+    must(rc == 0 || rc == HM_ENOTFOUND, fixture, "challenge");
+    ledger_view_close(view);
+    return challenge;
+}
+
+Hypermesh__MemberState fixture_member(struct fixture *fixture, const uint8_t network[32],
+                                      enum fixture_role who)
+{
+    Hypermesh__MemberState state = HYPERMESH__MEMBER_STATE__MEMBER_NONE;
+    Hypermesh__Member **members;
+    struct ledger_view *view;
+    size_t count;
+
+    must(ledger_view_open(fixture->ledger, &view, &fixture->error) == 0, fixture, "view");
+    must(ledger_view_members(view, network, NULL, LEDGER_PAGE_MAX, &fixture->arena, &members,
+                             &count, &fixture->error) == 0,
+         fixture, "members");
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(members[i]->account.data, fixture->people[who].id, 32) == 0)
+            state = members[i]->state;
+    }
+    ledger_view_close(view);
+    return state;
 }
 
 void fixture_asset_id(const struct fixture *fixture, enum fixture_role owner,

@@ -47,6 +47,8 @@ struct fixture_options {
  * 0 or an error that is in fixture->error. */
 int fixture_init(struct fixture *fixture, const struct fixture_options *options);
 void fixture_release(struct fixture *fixture);
+/* The same people and plot with a new chain in memory, as fixture_init leaves it: much cheaper. */
+int fixture_restart(struct fixture *fixture);
 /* Lets go of messages made so far: for loops. */
 void fixture_forget(struct fixture *fixture);
 /* The genesis of a fixture, packed. */
@@ -98,6 +100,11 @@ Hypermesh__Account *fixture_account(struct fixture *fixture, enum fixture_role w
 Hypermesh__Asset *fixture_asset(struct fixture *fixture, const uint8_t id[32]); /* NULL: none */
 Hypermesh__Lease *fixture_lease(struct fixture *fixture, const uint8_t id[32]);
 Hypermesh__Supply *fixture_supply(struct fixture *fixture);
+Hypermesh__Network *fixture_network(struct fixture *fixture, const uint8_t id[32]); /* NULL: none */
+Hypermesh__Challenge *fixture_challenge(struct fixture *fixture, const uint8_t id[32]);
+/* What who is in the network; MEMBER_NONE when nothing. */
+Hypermesh__MemberState fixture_member(struct fixture *fixture, const uint8_t network[32],
+                                      enum fixture_role who);
 
 /* --- operations --- */
 Hypermesh__Operation *op_transfer(struct fixture *f, enum fixture_role to, uint64_t amount);
@@ -122,6 +129,31 @@ Hypermesh__Operation *op_renew(struct fixture *f, const uint8_t lease[32], uint6
 Hypermesh__Operation *op_free(struct fixture *f, const uint8_t lease[32]); /* release */
 /* With one usage record an item, read from the lease in the state. */
 Hypermesh__Operation *op_settle(struct fixture *f, const uint8_t lease[32]);
+
+Hypermesh__Operation *op_network(struct fixture *f, const char *name, bool open);
+Hypermesh__Operation *op_join(struct fixture *f, const uint8_t network[32]);
+Hypermesh__Operation *op_leave(struct fixture *f, const uint8_t network[32]);
+Hypermesh__Operation *op_invite(struct fixture *f, const uint8_t network[32],
+                                enum fixture_role who);
+Hypermesh__Operation *op_expel(struct fixture *f, const uint8_t network[32], enum fixture_role who);
+Hypermesh__Operation *op_dissolve(struct fixture *f, const uint8_t network[32]);
+Hypermesh__Operation *op_peers(struct fixture *f, const enum fixture_role *who, size_t count);
+Hypermesh__Operation *op_proxy(struct fixture *f, bool any, const enum fixture_role *relays,
+                               size_t count);
+/* lease NULL: of the node's space. */
+Hypermesh__Operation *op_challenge(struct fixture *f, enum fixture_role node, const uint8_t *lease);
+/* The node's plot at the positions that the challenge in the state asks for. */
+Hypermesh__Operation *op_answer_space(struct fixture *f, const uint8_t challenge[32]);
+Hypermesh__Operation *op_answer_result(struct fixture *f, const uint8_t challenge[32],
+                                       const char *job, const char *manifest);
+/* An allocation for a job, a settlement with the hash of a manifest. */
+Hypermesh__Operation *op_allocate_job(struct fixture *f, const uint8_t (*assets)[32],
+                                      uint32_t share_ppm, uint64_t duration_ms, const char *job);
+Hypermesh__Operation *op_settle_result(struct fixture *f, const uint8_t lease[32],
+                                       const char *manifest);
+/* Adds a network, or an account, to a privacy. */
+void privacy_network(struct fixture *f, Hypermesh__Privacy *privacy, const uint8_t network[32]);
+void privacy_account(struct fixture *f, Hypermesh__Privacy *privacy, enum fixture_role who);
 
 /* Id of the CPU that op_register makes. */
 void fixture_asset_id(const struct fixture *fixture, enum fixture_role owner,

@@ -250,3 +250,189 @@ Hypermesh__Operation *op_settle(struct fixture *f, const uint8_t id[32])
     op->settle = what;
     return op;
 }
+
+/* --- networks --- */
+
+Hypermesh__Operation *op_network(struct fixture *f, const char *name, bool open)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_CREATE);
+
+    op->network_create = MAKE(Hypermesh__NetworkCreate, HYPERMESH__NETWORK_CREATE__INIT);
+    op->network_create->name = hm_arena_strdup(&f->arena, name);
+    op->network_create->open = open;
+    return op;
+}
+
+Hypermesh__Operation *op_join(struct fixture *f, const uint8_t network[32])
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_JOIN);
+
+    op->network_join = MAKE(Hypermesh__NetworkJoin, HYPERMESH__NETWORK_JOIN__INIT);
+    op->network_join->network = keep_id(f, network);
+    return op;
+}
+
+Hypermesh__Operation *op_leave(struct fixture *f, const uint8_t network[32])
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_LEAVE);
+
+    op->network_leave = MAKE(Hypermesh__NetworkLeave, HYPERMESH__NETWORK_LEAVE__INIT);
+    op->network_leave->network = keep_id(f, network);
+    return op;
+}
+
+Hypermesh__Operation *op_invite(struct fixture *f, const uint8_t network[32], enum fixture_role who)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_INVITE);
+
+    op->network_invite = MAKE(Hypermesh__NetworkInvite, HYPERMESH__NETWORK_INVITE__INIT);
+    op->network_invite->network = keep_id(f, network);
+    op->network_invite->account = keep_id(f, f->people[who].id);
+    return op;
+}
+
+Hypermesh__Operation *op_expel(struct fixture *f, const uint8_t network[32], enum fixture_role who)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_EXPEL);
+
+    op->network_expel = MAKE(Hypermesh__NetworkExpel, HYPERMESH__NETWORK_EXPEL__INIT);
+    op->network_expel->network = keep_id(f, network);
+    op->network_expel->account = keep_id(f, f->people[who].id);
+    return op;
+}
+
+Hypermesh__Operation *op_dissolve(struct fixture *f, const uint8_t network[32])
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_NETWORK_DISSOLVE);
+
+    op->network_dissolve = MAKE(Hypermesh__NetworkDissolve, HYPERMESH__NETWORK_DISSOLVE__INIT);
+    op->network_dissolve->network = keep_id(f, network);
+    return op;
+}
+
+static ProtobufCBinaryData *people_list(struct fixture *f, const enum fixture_role *who,
+                                        size_t count)
+{
+    ProtobufCBinaryData *list = take(f, count * sizeof *list + 1);
+
+    for (size_t i = 0; i < count; i++)
+        list[i] = keep_id(f, f->people[who[i]].id);
+    return list;
+}
+
+Hypermesh__Operation *op_peers(struct fixture *f, const enum fixture_role *who, size_t count)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_PEERS_SET);
+
+    op->peers_set = MAKE(Hypermesh__PeersSet, HYPERMESH__PEERS_SET__INIT);
+    op->peers_set->accounts = people_list(f, who, count);
+    op->peers_set->n_accounts = count;
+    return op;
+}
+
+Hypermesh__Operation *op_proxy(struct fixture *f, bool any, const enum fixture_role *relays,
+                               size_t count)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_PROXY_SET);
+
+    op->proxy_set = MAKE(Hypermesh__ProxySet, HYPERMESH__PROXY_SET__INIT);
+    op->proxy_set->any = any;
+    op->proxy_set->relays = people_list(f, relays, count);
+    op->proxy_set->n_relays = count;
+    return op;
+}
+
+static void id_append(struct fixture *f, ProtobufCBinaryData **list, size_t *count,
+                      const uint8_t id[32])
+{
+    ProtobufCBinaryData *more = take(f, (*count + 1) * sizeof *more);
+
+    if (*count > 0)
+        memcpy(more, *list, *count * sizeof *more);
+    more[*count] = keep_id(f, id);
+    *list = more;
+    ++*count;
+}
+
+void privacy_network(struct fixture *f, Hypermesh__Privacy *that, const uint8_t network[32])
+{
+    id_append(f, &that->networks, &that->n_networks, network);
+}
+
+void privacy_account(struct fixture *f, Hypermesh__Privacy *that, enum fixture_role who)
+{
+    id_append(f, &that->accounts, &that->n_accounts, f->people[who].id);
+}
+
+/* --- challenges --- */
+
+Hypermesh__Operation *op_challenge(struct fixture *f, enum fixture_role node, const uint8_t *lease)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_CHALLENGE_OPEN);
+
+    op->challenge_open = MAKE(Hypermesh__ChallengeOpen, HYPERMESH__CHALLENGE_OPEN__INIT);
+    op->challenge_open->node = keep_id(f, f->people[node].id);
+    if (lease)
+        op->challenge_open->lease = keep_id(f, lease);
+    return op;
+}
+
+Hypermesh__Operation *op_answer_space(struct fixture *f, const uint8_t id[32])
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_CHALLENGE_ANSWER);
+    const Hypermesh__Challenge *challenge = fixture_challenge(f, id);
+
+    op->challenge_answer = MAKE(Hypermesh__ChallengeAnswer, HYPERMESH__CHALLENGE_ANSWER__INIT);
+    op->challenge_answer->challenge = keep_id(f, id);
+    if (!challenge || challenge->seed.len != 32)
+        return op;
+    if (proof_plot_open_at(f->plot, challenge->seed.data, f->params.challenge_openings, false,
+                           &f->arena, &op->challenge_answer->openings, &f->error))
+        abort();
+    op->challenge_answer->n_openings = f->params.challenge_openings;
+    return op;
+}
+
+static ProtobufCBinaryData keep_text(struct fixture *f, const char *text)
+{
+    char *copy = hm_arena_strdup(&f->arena, text);
+
+    if (!copy)
+        abort();
+    return wire_bytes(copy, strlen(copy));
+}
+
+Hypermesh__Operation *op_answer_result(struct fixture *f, const uint8_t id[32], const char *job,
+                                       const char *manifest)
+{
+    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_CHALLENGE_ANSWER);
+
+    op->challenge_answer = MAKE(Hypermesh__ChallengeAnswer, HYPERMESH__CHALLENGE_ANSWER__INIT);
+    op->challenge_answer->challenge = keep_id(f, id);
+    op->challenge_answer->job = keep_text(f, job);
+    op->challenge_answer->manifest = keep_text(f, manifest);
+    return op;
+}
+
+Hypermesh__Operation *op_allocate_job(struct fixture *f, const uint8_t (*assets)[32],
+                                      uint32_t share_ppm, uint64_t duration_ms, const char *job)
+{
+    Hypermesh__Operation *op = op_allocate(f, assets, 1, share_ppm, duration_ms);
+    uint8_t digest[32];
+
+    crypto_hash(job, strlen(job), digest);
+    op->allocate->job = keep_id(f, digest);
+    return op;
+}
+
+Hypermesh__Operation *op_settle_result(struct fixture *f, const uint8_t lease[32],
+                                       const char *manifest)
+{
+    Hypermesh__Operation *op = op_settle(f, lease);
+    const struct hm_slice part = hm_slice_of(manifest, strlen(manifest));
+    uint8_t digest[32];
+
+    crypto_hash_parts("hypermesh 1 job result", &part, 1, digest);
+    op->settle->result = keep_id(f, digest);
+    return op;
+}

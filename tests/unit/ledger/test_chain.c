@@ -105,6 +105,61 @@ static void test_genesis(void **state)
     genesis_refused(genesis, "params.space_openings");
 }
 
+/* What a genesis of an older version lacks is named. */
+static void test_genesis_params(void **state)
+{
+    struct hm_slice bytes = fixture_genesis(&fix);
+    uint32_t rates[] = {0, 0, 0, 0, 1000001};
+    Hypermesh__Genesis *genesis;
+
+    (void)state;
+#define WRONG(field, value)                         \
+    do {                                            \
+        GENESIS();                                  \
+        genesis->params->field = value;             \
+        genesis_refused(genesis, "params." #field); \
+    } while (0)
+    WRONG(challenge_deposit, 0);
+    WRONG(challenge_window_ms, 999);
+    WRONG(challenge_openings, 0);
+    WRONG(challenge_openings, PROOF_OPENINGS_MAX + 1);
+    WRONG(challenge_slash_ppm, 0);
+    WRONG(challenge_slash_ppm, 1000001);
+    WRONG(challenge_pay_ppm, 1000001);
+    WRONG(max_open_challenges, 0);
+    WRONG(max_open_challenges, 257);
+    WRONG(result_window_ms, 0);
+    WRONG(max_networks, 0);
+    WRONG(max_members, 1);
+    WRONG(kv_max_leases, 0);
+    GENESIS();
+    genesis->params->n_level_reward_ppm = 0;
+    genesis_refused(genesis, "params.level_reward_ppm has 0 rates");
+    GENESIS();
+    genesis->params->level_reward_ppm = rates;
+    genesis_refused(genesis, "params.level_reward_ppm is 1000001");
+}
+
+/* A chain that lacks a parameter which the rules need is not opened. */
+static void test_old_chain(void **state)
+{
+    const uint8_t key = LEDGER_KEY_PARAMS;
+    struct hm_error error = {0};
+    struct store_txn *txn;
+    struct ledger *ledger;
+
+    (void)state;
+    fix.params.n_level_reward_ppm = 0;
+    assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
+    assert_int_equal(store_put(txn, LEDGER_TABLE_STATE, hm_slice_of(&key, 1),
+                               fixture_pack(&fix, &fix.params.base), NULL),
+                     0);
+    assert_int_equal(store_commit(txn, NULL), 0);
+    assert_int_equal(ledger_open(fix.store, &ledger, &error), HM_EUNSUPPORTED);
+    assert_non_null(strstr(error.text, "another version"));
+    assert_non_null(strstr(error.text, "level_reward_ppm"));
+}
+
 /* Odd supplies: rounding loses nothing. */
 static void test_genesis_rounding(void **state)
 {
@@ -225,6 +280,11 @@ static void busy_chain(void)
     assert_int_equal(fixture_do(&fix, BOB, op_unbond(&fix, 7))->code, 0);
     fix.next_ms += 60000;
     assert_int_equal(fixture_block(&fix, NULL, 0), 0);
+    assert_int_equal(fixture_do(&fix, BOB, op_network(&fix, "net", true))->code, 0);
+    assert_int_equal(fixture_do(&fix, BOB, op_challenge(&fix, NODE, NULL))->code, 0);
+    fix.next_ms += fix.params.challenge_window_ms;
+    assert_int_equal(fixture_block(&fix, NULL, 0), 0);
+    assert_int_equal(fix.record->n_silent, 1);
 }
 
 static int replay(uint64_t *blocks, uint64_t *txs)
@@ -253,7 +313,7 @@ static void test_replay(void **state)
     assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
     assert_int_equal(replay(&blocks, &txs), 0);
     assert_int_equal(blocks, info.height);
-    assert_int_equal(txs, 7 + 7);
+    assert_int_equal(txs, 7 + 9);
 }
 
 /* Changes one stored value; a replay must see it. */
@@ -343,6 +403,45 @@ static void test_replay_damage(void **state)
     assert_int_equal(replay(NULL, NULL), 0);
 }
 
+/* An entry of the index that is gone, or too many. */
+static void test_replay_index(void **state)
+{
+    const uint8_t more[65] = {'s', 1};
+    const uint8_t first = 0;
+    struct store_cursor *cursor;
+    struct store_txn *txn;
+    struct hm_slice value;
+    struct hm_slice key;
+    uint8_t gone[65];
+
+    (void)state;
+    busy_chain();
+    assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
+    assert_int_equal(store_cursor_open(txn, LEDGER_TABLE_INDEX, &cursor, NULL), 0);
+    assert_int_equal(store_cursor_seek(cursor, hm_slice_of(&first, 1), &key, &value), 0);
+    assert_int_equal(key.len, sizeof gone);
+    memcpy(gone, key.data, sizeof gone);
+    store_cursor_close(cursor);
+    assert_int_equal(store_delete(txn, LEDGER_TABLE_INDEX, hm_slice_of(gone, sizeof gone), NULL),
+                     0);
+    assert_int_equal(store_commit(txn, NULL), 0);
+    assert_int_equal(replay(NULL, NULL), HM_ECORRUPT);
+    assert_non_null(strstr(fix.error.text, "index table"));
+    assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
+    assert_int_equal(store_put(txn, LEDGER_TABLE_INDEX, hm_slice_of(gone, sizeof gone),
+                               (struct hm_slice){0}, NULL),
+                     0);
+    assert_int_equal(store_commit(txn, NULL), 0);
+    assert_int_equal(replay(NULL, NULL), 0);
+    assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
+    assert_int_equal(store_put(txn, LEDGER_TABLE_INDEX, hm_slice_of(more, sizeof more),
+                               (struct hm_slice){0}, NULL),
+                     0);
+    assert_int_equal(store_commit(txn, NULL), 0);
+    assert_int_equal(replay(NULL, NULL), HM_ECORRUPT);
+    assert_non_null(strstr(fix.error.text, "index table"));
+}
+
 static int stop_at_two(void *ctx, uint64_t done, uint64_t total)
 {
     (void)ctx;
@@ -406,10 +505,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_genesis, setup_bare, teardown),
         cmocka_unit_test_setup_teardown(test_genesis_rounding, setup_bare, teardown),
+        cmocka_unit_test_setup_teardown(test_genesis_params, setup_bare, teardown),
+        cmocka_unit_test_setup_teardown(test_old_chain, setup_bare, teardown),
         CASE(test_proposals),
         CASE(test_abandon),
         CASE(test_replay),
         CASE(test_replay_damage),
+        CASE(test_replay_index),
         CASE(test_replay_cancelled),
         CASE(test_lmdb),
     };

@@ -26,17 +26,33 @@ static int teardown(void **state)
     return 0;
 }
 
+/* A block that ends a lease and a challenge by its time, and then does a little of everything. */
 static struct hm_slice busy_item(void)
 {
-    Hypermesh__Operation *ops[2] = {
-        op_transfer(&fix, BOB, 5),
-        op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC),
-    };
-    struct hm_slice txs[2] = {
-        fixture_tx(&fix, ALICE, ops, 2),
-        fixture_tx(&fix, BOB, ops, 2),
-    };
+    Hypermesh__Operation *ops[4];
+    struct hm_slice txs[2];
+    uint8_t asset[1][32];
+    uint8_t lease[32];
+    uint8_t challenge[32];
 
+    assert_int_equal(
+        fixture_do(&fix, CAROL, op_register(&fix, "c", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC))
+            ->code,
+        0);
+    fixture_asset_id(&fix, CAROL, "c", asset[0]);
+    memcpy(lease, fixture_do(&fix, BOB, op_allocate(&fix, asset, 1, 1, 60000))->created[0].data,
+           32);
+    assert_int_equal(fixture_do(&fix, CAROL, op_settle_result(&fix, lease, "m"))->code, 0);
+    assert_int_equal(fixture_do(&fix, BOB, op_allocate(&fix, asset, 1, 1, 60000))->code, 0);
+    memcpy(challenge, fixture_do(&fix, DAVE, op_challenge(&fix, CAROL, lease))->created[0].data,
+           32);
+    fix.next_ms = fixture_challenge(&fix, challenge)->due_ms;
+    ops[0] = op_transfer(&fix, BOB, 5);
+    ops[1] = op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
+    ops[2] = op_network(&fix, "net", true);
+    ops[3] = op_challenge(&fix, NODE, NULL);
+    txs[0] = fixture_tx(&fix, ALICE, ops, 4);
+    txs[1] = fixture_tx(&fix, BOB, ops, 2);
     return fixture_batch(&fix, txs, 2);
 }
 
@@ -173,6 +189,7 @@ static void must_break(struct opened *opened, const char *words)
 /* A rule that made money, lost some, or forgot a total would stop the chain. */
 static void test_supply_check(void **state)
 {
+    Hypermesh__Challenge *challenge;
     struct opened opened;
 
     (void)state;
@@ -184,6 +201,21 @@ static void test_supply_check(void **state)
     must_break(&opened, "not conserved");
     open_block(&opened);
     opened_account(&opened, ALICE)->caes++;
+    must_break(&opened, "not conserved");
+    open_block(&opened);
+    opened_account(&opened, ALICE)->deposits++;
+    must_break(&opened, "not conserved");
+    /* A deposit that no challenge holds, and a challenge for which none was locked. */
+    open_block(&opened);
+    assert_int_equal(ledger_money_deposit(&opened.scope, opened_account(&opened, ALICE), 5, NULL),
+                     0);
+    must_break(&opened, "not conserved");
+    open_block(&opened);
+    assert_int_equal(ledger_scope_challenge_new(&opened.scope, wire_bytes(fix.people[BOB].id, 32),
+                                                &challenge, NULL),
+                     0);
+    challenge->state = HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN;
+    challenge->deposit = 5;
     must_break(&opened, "not conserved");
     open_block(&opened);
     opened.scope.supply.hyper_burnt++;

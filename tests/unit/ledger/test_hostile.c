@@ -94,6 +94,32 @@ static void test_results_stay_readable(void **state)
     }
 }
 
+/* Every beginning of a transaction and more than the whole: refused at the door, in words. */
+static void test_cut_and_grown(void **state)
+{
+    Hypermesh__Operation *op = op_transfer(&fix, BOB, 7);
+    struct hm_slice tx = fixture_tx(&fix, ALICE, &op, 1);
+    uint8_t *grown = hm_arena_alloc(&fix.arena, fix.params.max_tx_bytes + 1);
+    struct hm_error error;
+    int rc;
+
+    (void)state;
+    assert_non_null(grown);
+    memcpy(grown, tx.data, tx.len);
+    for (size_t len = 0; len < tx.len; len++) {
+        error.text[0] = '\0';
+        rc = ledger_check_tx(fix.ledger, hm_slice_of(grown, len), fix.next_ms, NULL, &error);
+        assert_true(rc < 0 && !hm_error_is_fatal(rc));
+        assert_true(error.text[0] != '\0');
+    }
+    rc = ledger_check_tx(fix.ledger, hm_slice_of(grown, tx.len + 1), fix.next_ms, NULL, NULL);
+    assert_int_equal(rc, HM_EPARSE);
+    rc = ledger_check_tx(fix.ledger, hm_slice_of(grown, fix.params.max_tx_bytes + 1), fix.next_ms,
+                         NULL, NULL);
+    assert_int_equal(rc, HM_ELIMIT);
+    assert_int_equal(ledger_check_tx(fix.ledger, tx, fix.next_ms, NULL, NULL), 0);
+}
+
 /* --- money that waits ----------------------------------------------------------------------------------- */
 
 /* What has finished unbonding pays for the very transaction that touches it. */
@@ -398,11 +424,17 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_refusals_are_bounded),  CASE(test_results_stay_readable),
-        CASE(test_unbonded_money_pays),   CASE(test_state_of_a_block_is_bounded),
-        CASE(test_expiry_is_bounded),     CASE(test_state_of_a_transaction_is_bounded),
-        CASE(test_map_is_seeded),         CASE(test_damaged_anchor),
-        CASE(test_gift_to_a_new_account), CASE(test_filtered_pages_are_small),
+        CASE(test_cut_and_grown),
+        CASE(test_refusals_are_bounded),
+        CASE(test_results_stay_readable),
+        CASE(test_unbonded_money_pays),
+        CASE(test_state_of_a_block_is_bounded),
+        CASE(test_expiry_is_bounded),
+        CASE(test_state_of_a_transaction_is_bounded),
+        CASE(test_map_is_seeded),
+        CASE(test_damaged_anchor),
+        CASE(test_gift_to_a_new_account),
+        CASE(test_filtered_pages_are_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,8 @@ static void refused(enum fixture_role who, Hypermesh__Operation *op, int code, c
     Hypermesh__Account *after = fixture_account(&fix, who);
 
     assert_non_null(result);
-    if (result->code != code || !strstr(result->text, words))
+    if (result->code != code || !strstr(result->text, words) || result->rule[0] == '\0' ||
+        !strstr(result->text, result->rule))
         fail_msg("code %d (%s) with \"%s\"; wanted %d with \"%s\"", result->code,
                  hm_error_name(result->code), result->text, code, words);
     assert_true(result->fee > 0);
@@ -313,6 +314,7 @@ static void privacy_is(Hypermesh__PrivacyLevel level, enum fixture_role listed)
 
 static void test_privacy(void **state)
 {
+    const enum fixture_role alice = ALICE;
     Hypermesh__Operation *op;
     uint8_t lease[32];
 
@@ -322,12 +324,14 @@ static void test_privacy(void **state)
     lease_now(ALICE, 1, 1, lease);
     privacy_is(HYPERMESH__PRIVACY_LEVEL__P2P, BOB);
     refused(CAROL, op_allocate(&fix, cpu, 1, 1, 1), HM_EPERM, "P2P");
+    refused(BOB, op_allocate(&fix, cpu, 1, 1, 1), HM_EPERM, "peers");
+    good(BOB, op_peers(&fix, &alice, 1));
     lease_now(BOB, 1, 1, lease);
     lease_now(ALICE, 1, 1, lease);
     privacy_is(HYPERMESH__PRIVACY_LEVEL__PRIVATE_NETWORK, BOB);
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, 1), HM_EUNSUPPORTED, "networks come with");
+    refused(BOB, op_allocate(&fix, cpu, 1, 1, 1), HM_EPERM, "none of the 0 networks");
     privacy_is(HYPERMESH__PRIVACY_LEVEL__PUBLIC_NETWORK, BOB);
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, 1), HM_EUNSUPPORTED, "networks come with");
+    refused(BOB, op_allocate(&fix, cpu, 1, 1, 1), HM_EPERM, "none of the 0 networks");
     lease_now(ALICE, 1, 1, lease);
     op = op_privacy(&fix, cpu[0], HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
     op->privacy_set->privacy->max_share_ppm = 500000;
