@@ -12,8 +12,11 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
     core->clock = clock;
     core->owner = geteuid();
     rc = api_openapi_write(&core->document);
+    if (rc == 0)
+        rc = api_follows_init(&core->follows, backend);
     if (rc) {
         hm_buf_release(&core->document);
+        core->backend = NULL; /* nothing to release */
         return hm_fail(error, rc, "out of memory");
     }
     return 0;
@@ -21,34 +24,36 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
 
 void api_core_release(struct api_core *core)
 {
+    if (core->backend)
+        api_follows_release(&core->follows);
     hm_buf_release(&core->document);
     hm_wipe(core->token, sizeof(core->token));
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-void api_problem_json(struct api_json *json, unsigned status, int code, const char *sentence,
+void api_problem_json(struct json_out *json, unsigned status, int code, const char *sentence,
                       const char *path)
 {
     char type[64];
 
     (void)snprintf(type, sizeof(type), "urn:hypermesh:error:%s", hm_error_name(code));
-    api_json_open(json, '{');
-    api_json_put_text(json, "type", type);
-    api_json_put_text(json, "title", hm_error_title(code));
-    api_json_put_u64(json, "status", status);
-    api_json_put_text(json, "detail",
+    json_out_open(json, '{');
+    json_out_put_text(json, "type", type);
+    json_out_put_text(json, "title", hm_error_title(code));
+    json_out_put_u64(json, "status", status);
+    json_out_put_text(json, "detail",
                       sentence && sentence[0] != '\0' ? sentence : hm_error_title(code));
-    api_json_put_text(json, "code", hm_error_name(code));
+    json_out_put_text(json, "code", hm_error_name(code));
     if (path)
-        api_json_put_text(json, "instance", path);
-    api_json_close(json, '}');
+        json_out_put_text(json, "instance", path);
+    json_out_close(json, '}');
 }
 
 void api_core_refuse(struct api_response *response, unsigned status, int code, const char *sentence,
                      const char *path)
 {
-    struct api_json json = {.out = &response->body};
+    struct json_out json = {.out = &response->body};
 
     hm_buf_clear(&response->body);
     if (response->stream)
@@ -77,18 +82,18 @@ const char *api_text_or(const struct api_record *record, const char *name, const
     return value->set ? value->text : fallback;
 }
 
-void api_list_open(struct api_json *json)
+void api_list_open(struct json_out *json)
 {
-    api_json_open(json, '{');
-    api_json_key(json, "items");
-    api_json_open(json, '[');
+    json_out_open(json, '{');
+    json_out_key(json, "items");
+    json_out_open(json, '[');
 }
 
-void api_list_close(struct api_json *json, const char *next)
+void api_list_close(struct json_out *json, const char *next)
 {
-    api_json_close(json, ']');
-    api_json_put_text(json, "next", next);
-    api_json_close(json, '}');
+    json_out_close(json, ']');
+    json_out_put_text(json, "next", next);
+    json_out_close(json, '}');
 }
 
 int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error *error)

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "api_auth.h"
+#include "api_follow.h"
 #include "api_metrics.h"
 #include "api_request.h"
 
@@ -23,6 +24,8 @@ struct api_core {
     char token[API_TOKEN_CHARS + 1]; /* "" without TCP */
     struct hm_buf document; /* openapi.json */
     struct api_metrics metrics;
+    struct api_follows follows;
+    _Atomic uint64_t etcd_cluster, etcd_member; /* 0: not looked up yet */
     atomic_bool closing; /* streams and waits end */
 };
 
@@ -39,7 +42,7 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response);
 /* The problem document of a failure (RFC 9457). path may be NULL. */
-void api_problem_json(struct api_json *json, unsigned status, int code, const char *sentence,
+void api_problem_json(struct json_out *json, unsigned status, int code, const char *sentence,
                       const char *path);
 /* Turns *response into one, whatever it was before. */
 void api_core_refuse(struct api_response *response, unsigned status, int code, const char *sentence,
@@ -47,7 +50,20 @@ void api_core_refuse(struct api_response *response, unsigned status, int code, c
 
 /* --- what handlers see ------------------------------------------------------------------------ */
 
-enum api_body_kind { API_BODY_NONE, API_BODY_JSON, API_BODY_JOB, API_BODY_BYTES };
+enum api_body_kind {
+    API_BODY_NONE,
+    API_BODY_JSON, /* read by the route's table */
+    API_BODY_TREE, /* JSON that the handler reads: it nests */
+    API_BODY_LOOSE, /* the same, whatever the Content-Type says */
+    API_BODY_JOB,
+    API_BODY_BYTES
+};
+
+/* Of a route. */
+#define API_OPEN     1u /* needs no token */
+#define API_QUICK    2u /* reads a snapshot, never waits: the thread that polls the sockets answers */
+#define API_TAGGED   4u /* GET of one thing: has an ETag; routes below its pattern take If-Match */
+#define API_OF_ASSET 8u /* changes the asset that the body names: takes If-Match too */
 
 struct api_call;
 typedef int (*api_handler)(struct api_call *call, struct hm_error *error);
@@ -65,7 +81,7 @@ struct api_route {
     const struct api_fields *answer; /* JSON answers; NULL: media_type says what */
     const char *media_type; /* of other answers; NULL: application/json */
     const char *summary;
-    bool open; /* needs no token */
+    unsigned flags; /* API_OPEN, ... */
 };
 
 struct api_call {
@@ -73,27 +89,28 @@ struct api_call {
     const struct api_backend *backend;
     const struct api_request *request;
     const struct api_route *route;
+    const char *account; /* whose acts these are when the request names nobody */
     struct api_value param; /* the pattern's parameter */
     struct api_record query; /* fields NULL when the route has none */
     struct api_record body; /* of API_BODY_JSON */
     struct hm_arena arena;
     struct api_response *response;
-    struct api_json json; /* writes response->body */
+    struct json_out json; /* writes response->body */
 };
 
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;
 
 /* How a path parameter is parsed, by its name in the pattern. */
-enum api_form api_param_form(const char *name, size_t len);
+enum json_form api_param_form(const char *name, size_t len);
 
 /* Values that may be left out: fallback then. */
 uint64_t api_number_or(const struct api_record *record, const char *name, uint64_t fallback);
 const char *api_text_or(const struct api_record *record, const char *name, const char *fallback);
 
 /* {"items":[ ... and ], "next": cursor or null}. */
-void api_list_open(struct api_json *json);
-void api_list_close(struct api_json *json, const char *next);
+void api_list_open(struct json_out *json);
+void api_list_close(struct json_out *json, const char *next);
 /* limit of the query, 1 to API_PAGE_MAX. */
 int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error *error);
 

@@ -11,6 +11,14 @@ struct match {
     bool path_known; /* some method would do */
 };
 
+/* Clients of etcd 3.3 say v3beta where later ones say v3. */
+static bool segment_fits(const char *segment, const char *part, size_t len)
+{
+    if (len == 2 && memcmp(part, "v3", 2) == 0 && strcmp(segment, "v3beta") == 0)
+        return true;
+    return strlen(segment) == len && memcmp(segment, part, len) == 0;
+}
+
 /* Compares one pattern with the path's parts. */
 static bool match_pattern(const char *pattern, const struct api_target *target, struct match *out)
 {
@@ -27,8 +35,7 @@ static bool match_pattern(const char *pattern, const struct api_target *target, 
             out->param = target->segments[at];
             out->param_name = part + 1;
             out->param_name_len = len - 2;
-        } else if (strlen(target->segments[at]) != len ||
-                   memcmp(target->segments[at], part, len) != 0) {
+        } else if (!segment_fits(target->segments[at], part, len)) {
             return false;
         }
         at++;
@@ -118,6 +125,7 @@ static void visit_init(struct visit *visit, struct api_core *core,
     memset(visit, 0, sizeof(*visit));
     visit->call = (struct api_call){.core = core,
                                     .backend = core->backend,
+                                    .account = API_ACCOUNT_DEFAULT,
                                     .request = request,
                                     .response = response,
                                     .json = {.out = &response->body}};
@@ -157,6 +165,7 @@ static bool media_type_fits(const struct api_route *route, const char *header)
 {
     switch (route->body_kind) {
     case API_BODY_JSON:
+    case API_BODY_TREE:
         return api_content_type_is(header, "application/json");
     case API_BODY_JOB:
         return api_content_type_is(header, "application/json") ||
@@ -170,7 +179,8 @@ static bool media_type_fits(const struct api_route *route, const char *header)
 
 static const char *media_type_wanted(const struct api_route *route)
 {
-    return route->body_kind == API_BODY_JSON  ? "application/json"
+    return route->body_kind == API_BODY_JSON || route->body_kind == API_BODY_TREE
+               ? "application/json"
            : route->body_kind == API_BODY_JOB ? "application/yaml or application/json"
                                               : "application/octet-stream";
 }
@@ -227,7 +237,7 @@ static int visit_admit(struct visit *visit, uint64_t length)
     }
     find_route(&visit->target, request->method, &visit->found);
     rc = api_auth_check_origin(request, &visit->error);
-    if (rc == 0 && !(visit->found.route && visit->found.route->open))
+    if (rc == 0 && !(visit->found.route && (visit->found.route->flags & API_OPEN) != 0))
         rc = api_auth_check_caller(request, core->owner, core->token, &visit->error);
     if (rc == 0)
         rc = check_route(visit);
@@ -236,19 +246,20 @@ static int visit_admit(struct visit *visit, uint64_t length)
 
 static const struct api_fields no_fields = {.name = "None"};
 
-enum api_form api_param_form(const char *name, size_t len)
+enum json_form api_param_form(const char *name, size_t len)
 {
     static const struct {
         const char *name;
-        enum api_form form;
+        enum json_form form;
     } forms[] = {
-        {"asset", API_ASSET}, {"lease", API_LEASE}, {"digest", API_DIGEST}, {"key", API_HEX}};
+        {"asset", JSON_FORM_ASSET}, {"lease", JSON_FORM_LEASE}, {"network", JSON_FORM_NETWORK},
+        {"challenge", JSON_FORM_CHALLENGE}, {"digest", JSON_FORM_DIGEST}, {"key", JSON_FORM_HEX}};
 
     for (size_t i = 0; i < HM_COUNT_OF(forms); i++) {
         if (strlen(forms[i].name) == len && memcmp(forms[i].name, name, len) == 0)
             return forms[i].form;
     }
-    return API_TEXT;
+    return JSON_FORM_TEXT;
 }
 
 static int parse_param(struct visit *visit)

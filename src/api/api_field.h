@@ -3,45 +3,23 @@
 #ifndef HM_API_FIELD_H
 #define HM_API_FIELD_H
 
-#include "api_json.h"
-
-enum api_form {
-    API_TEXT,
-    API_BOOL,
-    API_UINT,
-    API_INT, /* answers only */
-    API_MONEY, /* decimal text in whole tokens -> base units */
-    API_SHARE, /* "share": "10%" or "share_ppm": 100000 -> parts per million, 1 to 1,000,000 */
-    API_DURATION, /* "x": "30s" or "x_ms": 30000 -> milliseconds */
-    API_AMOUNT, /* number, or size text "64M" */
-    API_ACCOUNT, /* name of the keystore or "hm1..."; answers: always the id */
-    API_ASSET,
-    API_LEASE,
-    API_DIGEST, /* 32 bytes as hexadecimal */
-    API_HEX,
-    API_BASE64,
-    API_KIND, /* of an asset */
-    API_TOKEN,
-    API_LEVEL, /* of privacy */
-    API_PAIRS, /* object of texts */
-    API_OBJECT, /* fields or message says which */
-    API_ANY /* answers only: see about */
-};
+#include "json.h"
 
 struct api_fields;
 
 struct api_field {
     const char *name;
-    enum api_form form;
-    unsigned flags; /* API_REQUIRED, API_LIST, API_NULLABLE */
+    enum json_form form;
+    unsigned flags; /* API_REQUIRED, ... */
     const char *about;
-    const struct api_fields *fields; /* of API_OBJECT, or NULL */
-    const ProtobufCMessageDescriptor *message; /* of API_OBJECT, or NULL */
+    const struct api_fields *fields; /* of JSON_FORM_OBJECT, or NULL */
+    const ProtobufCMessageDescriptor *message; /* of JSON_FORM_OBJECT, or NULL */
 };
 
 #define API_REQUIRED 1u /* requests: refused without it; answers: always there */
 #define API_LIST     2u
 #define API_NULLABLE 4u
+#define API_LONG     8u /* text without a limit of its own: a value of the key-value store */
 
 struct api_fields {
     const char *name; /* of the schema in /openapi.json */
@@ -59,9 +37,9 @@ struct api_fields {
 
 struct api_value {
     bool set;
-    uint64_t number; /* UINT BOOL MONEY SHARE DURATION AMOUNT KIND TOKEN LEVEL */
+    uint64_t number; /* UINT BOOL MONEY SHARE PART DURATION AMOUNT KIND TOKEN LEVEL */
     const char *text; /* TEXT ACCOUNT; never NULL when set */
-    uint8_t id[32]; /* ASSET LEASE DIGEST */
+    uint8_t id[32]; /* ASSET LEASE NETWORK CHALLENGE DIGEST */
     struct hm_slice bytes; /* HEX BASE64 */
     const char **list; /* LIST of texts; PAIRS: name, value, ... sorted by name */
     size_t count; /* entries, or pairs */
@@ -92,13 +70,14 @@ int api_record_parse_query(const struct api_fields *fields, const struct api_pai
                            size_t count, struct hm_arena *arena, struct api_record *out,
                            struct hm_error *error);
 /* Text form of a single value; `name` is what errors call it. */
-int api_value_parse_text(enum api_form form, const char *name, const char *text,
+int api_value_parse_text(enum json_form form, const char *name, const char *text,
                          struct hm_arena *arena, struct api_value *out, struct hm_error *error);
 
 /* JSON Schema (2020-12) of a table or a message, as a value. References go to
  * #/components/schemas/NAME. request: lists "required", and both names of shares and durations. */
-void api_schema_fields(struct api_json *json, const struct api_fields *fields, bool request);
-void api_schema_message(struct api_json *json, const ProtobufCMessageDescriptor *message);
-void api_schema_value(struct api_json *json, enum api_form form, const char *about, unsigned flags);
+void api_schema_fields(struct json_out *json, const struct api_fields *fields, bool request);
+void api_schema_message(struct json_out *json, const ProtobufCMessageDescriptor *message);
+void api_schema_value(struct json_out *json, enum json_form form, const char *about,
+                      unsigned flags);
 
 #endif

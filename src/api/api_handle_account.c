@@ -6,20 +6,20 @@ int api_no_memory(struct hm_error *error)
     return hm_fail(error, HM_ENOMEM, "out of memory");
 }
 
-void api_receipt_json(struct api_json *json, const struct api_receipt *receipt)
+void api_receipt_json(struct json_out *json, const struct api_receipt *receipt)
 {
-    api_json_open(json, '{');
-    api_json_put_hash(json, "tx", receipt->digest);
-    api_json_put_u64(json, "height", receipt->height);
-    api_json_put_hash(json, "block_hash", receipt->block_hash);
-    api_json_put_hash(json, "state_root", receipt->state_root);
-    api_json_put_money(json, "fee", receipt->fee);
-    api_json_key(json, "created");
-    api_json_open(json, '[');
+    json_out_open(json, '{');
+    json_out_put_hash(json, "tx", receipt->digest);
+    json_out_put_u64(json, "height", receipt->height);
+    json_out_put_hash(json, "block_hash", receipt->block_hash);
+    json_out_put_hash(json, "state_root", receipt->state_root);
+    json_out_put_money(json, "fee", receipt->fee);
+    json_out_key(json, "created");
+    json_out_open(json, '[');
     for (size_t i = 0; i < receipt->created_count; i++)
-        api_json_hex(json, hm_slice_of(receipt->created[i], sizeof(receipt->created[i])));
-    api_json_close(json, ']');
-    api_json_close(json, '}');
+        json_out_hex(json, hm_slice_of(receipt->created[i], sizeof(receipt->created[i])));
+    json_out_close(json, ']');
+    json_out_close(json, '}');
 }
 
 int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
@@ -83,16 +83,16 @@ const char *api_account_text(struct api_call *call, ProtobufCBinaryData id)
     return hm_arena_strdup(&call->arena, text);
 }
 
-static void account_json(struct api_json *json, const struct api_account *account)
+static void account_json(struct json_out *json, const struct api_account *account)
 {
     static const Hypermesh__Account nothing = HYPERMESH__ACCOUNT__INIT;
 
-    api_json_open(json, '{');
-    api_json_put_text(json, "name", account->name);
-    api_json_key(json, "id");
-    api_json_account(json, hm_slice_of(account->id, sizeof(account->id)));
-    api_message_put(json, account->state ? &account->state->base : &nothing.base, NULL);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_text(json, "name", account->name);
+    json_out_key(json, "id");
+    json_out_account(json, hm_slice_of(account->id, sizeof(account->id)));
+    json_message_put(json, account->state ? &account->state->base : &nothing.base, NULL);
+    json_out_close(json, '}');
 }
 
 int api_handle_accounts(struct api_call *call, struct hm_error *error)
@@ -133,7 +133,7 @@ int api_handle_account(struct api_call *call, struct hm_error *error)
 
 int api_handle_signing(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     Hypermesh__TxBody body = HYPERMESH__TX_BODY__INIT;
     ProtobufCBinaryData id = {0};
     uint64_t base_fee = 0;
@@ -145,19 +145,19 @@ int api_handle_signing(struct api_call *call, struct hm_error *error)
                                     &base_fee, error);
     if (rc)
         return rc;
-    api_json_open(json, '{');
-    api_json_put_text(json, "chain_id", body.chain_id ? body.chain_id : "");
-    api_json_key(json, "account");
-    api_json_account(json, wire_slice(id));
-    api_json_key(json, "presence");
-    api_json_hex(json, wire_slice(body.presence));
-    api_json_put_u64(json, "anchor_height", body.anchor_height);
-    api_json_key(json, "anchor_hash");
-    api_json_hex(json, wire_slice(body.anchor_hash));
-    api_json_put_u64(json, "timestamp_ms", body.timestamp_ms);
-    api_json_put_u64(json, "work_bits", work_bits);
-    api_json_put_money(json, "base_fee", base_fee);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_text(json, "chain_id", body.chain_id ? body.chain_id : "");
+    json_out_key(json, "account");
+    json_out_account(json, wire_slice(id));
+    json_out_key(json, "presence");
+    json_out_hex(json, wire_slice(body.presence));
+    json_out_put_u64(json, "anchor_height", body.anchor_height);
+    json_out_key(json, "anchor_hash");
+    json_out_hex(json, wire_slice(body.anchor_hash));
+    json_out_put_u64(json, "timestamp_ms", body.timestamp_ms);
+    json_out_put_u64(json, "work_bits", work_bits);
+    json_out_put_money(json, "base_fee", base_fee);
+    json_out_close(json, '}');
     return 0;
 }
 

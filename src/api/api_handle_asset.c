@@ -1,18 +1,18 @@
-/* Assets and who may use them. */
+/* Assets. */
 #include <arpa/inet.h>
 
 #include "api_handlers.h"
 
 #define SHARE_FULL_PPM 1000000u
 
-static int find_asset(struct api_call *call, const uint8_t id[WIRE_ID_BYTES],
-                      Hypermesh__Asset **out, uint8_t address[16], struct hm_error *error)
+int api_asset_find(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
+                   uint8_t address[16], struct hm_error *error)
 {
     return call->backend->asset(call->backend->ctx, id, &call->arena, out, address, error);
 }
 
 /* Who acts on an asset when the request does not say: its owner. */
-static const char *actor_of(struct api_call *call, const struct api_record *from,
+const char *api_asset_actor(struct api_call *call, const struct api_record *from,
                             const Hypermesh__Asset *asset)
 {
     const char *named = api_text_or(from, "account", NULL);
@@ -39,28 +39,6 @@ static int attributes_of(struct api_call *call, const struct api_value *value, s
     *count = value->count;
     *out = list;
     return 0;
-}
-
-static int privacy_of(struct api_call *call, const struct api_record *from, Hypermesh__Privacy *out,
-                      struct hm_error *error)
-{
-    const struct api_value *accounts = api_record_get(from, "accounts");
-    uint64_t leases = api_number_or(from, "max_leases", 0);
-    int rc = 0;
-
-    if (leases > UINT32_MAX)
-        return hm_fail(error, HM_ERANGE, "max_leases is at most %u", UINT32_MAX);
-    out->level = (Hypermesh__PrivacyLevel)api_record_get(from, "level")->number;
-    out->max_share_ppm = (uint32_t)api_number_or(from, "max_share", SHARE_FULL_PPM);
-    out->max_leases = (uint32_t)leases;
-    out->max_duration_ms = api_number_or(from, "max_duration", 0);
-    out->accounts = hm_arena_alloc(&call->arena, (accounts->count + 1) * sizeof(*out->accounts));
-    if (!out->accounts)
-        return api_no_memory(error);
-    for (size_t i = 0; i < accounts->count && rc == 0; i++)
-        rc = api_account_id(call, accounts->list[i], &out->accounts[i], error);
-    out->n_accounts = accounts->count;
-    return rc;
 }
 
 static int node_account(struct api_call *call, const char **out, struct hm_error *error)
@@ -98,7 +76,7 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
         rc = attributes_of(call, api_record_get(&call->body, "attributes"), &act.n_attributes,
                            &act.attributes, error);
     if (rc == 0 && wanted->set)
-        rc = privacy_of(call, wanted->object, &privacy, error);
+        rc = api_privacy_of(call, wanted->object, &privacy, error);
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_REGISTER;
     op.asset_register = &act;
     if (rc == 0)
@@ -107,19 +85,19 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
         rc = hm_fail(error, HM_EINTERNAL, "the ledger named no asset for the registration");
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_key(&call->json, "asset");
-    api_json_asset(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
-    api_json_key(&call->json, "receipt");
+    json_out_open(&call->json, '{');
+    json_out_key(&call->json, "asset");
+    json_out_asset(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
+    json_out_key(&call->json, "receipt");
     api_receipt_json(&call->json, &receipt);
-    api_json_close(&call->json, '}');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
 /* One page of assets, and one more when there is a next page. */
-static int asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
-                      bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
-                      struct hm_error *error)
+int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
+                   bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
+                   struct hm_error *error)
 {
     struct api_id_page at = {0};
     int rc = api_page_open(call, &api_id_asset, &at, error);
@@ -140,15 +118,15 @@ int api_handle_assets(struct api_call *call, struct hm_error *error)
     Hypermesh__Asset **items = NULL;
     const char *next = NULL;
     size_t count = 0;
-    int rc = asset_page(call, api_text_or(&call->query, "owner", NULL), kind,
-                        api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next,
-                        error);
+    int rc = api_asset_page(call, api_text_or(&call->query, "owner", NULL), kind,
+                            api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next,
+                            error);
 
     if (rc)
         return rc;
     api_list_open(&call->json);
     for (size_t i = 0; i < count; i++)
-        api_message_json(&call->json, &items[i]->base);
+        json_message(&call->json, &items[i]->base);
     api_list_close(&call->json, next);
     return 0;
 }
@@ -158,15 +136,15 @@ int api_handle_asset(struct api_call *call, struct hm_error *error)
     char text[INET6_ADDRSTRLEN] = "";
     Hypermesh__Asset *asset = NULL;
     uint8_t address[16] = {0};
-    int rc = find_asset(call, call->param.id, &asset, address, error);
+    int rc = api_asset_find(call, call->param.id, &asset, address, error);
 
     if (rc)
         return rc;
     (void)inet_ntop(AF_INET6, address, text, sizeof(text));
-    api_json_open(&call->json, '{');
-    api_message_put(&call->json, &asset->base, NULL);
-    api_json_put_text(&call->json, "address", text);
-    api_json_close(&call->json, '}');
+    json_out_open(&call->json, '{');
+    json_message_put(&call->json, &asset->base, NULL);
+    json_out_put_text(&call->json, "address", text);
+    json_out_close(&call->json, '}');
     return 0;
 }
 
@@ -192,7 +170,7 @@ int api_handle_asset_history(struct api_call *call, struct hm_error *error)
     (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)(from + limit));
     api_list_open(&call->json);
     for (size_t i = 0; i < count && i < limit; i++)
-        api_message_json(&call->json, &events[i]->base);
+        json_message(&call->json, &events[i]->base);
     api_list_close(&call->json, count > limit ? next : NULL);
     return 0;
 }
@@ -204,7 +182,7 @@ int api_handle_asset_update(struct api_call *call, struct hm_error *error)
     const struct api_value *attributes = api_record_get(&call->body, "attributes");
     Hypermesh__Asset *asset = NULL;
     uint8_t address[16];
-    int rc = find_asset(call, call->param.id, &asset, address, error);
+    int rc = api_asset_find(call, call->param.id, &asset, address, error);
 
     if (rc)
         return rc;
@@ -219,7 +197,7 @@ int api_handle_asset_update(struct api_call *call, struct hm_error *error)
         return rc;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_UPDATE;
     op.asset_update = &act;
-    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
+    return api_submit_answer(call, api_asset_actor(call, &call->body, asset), &op, error);
 }
 
 int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
@@ -228,7 +206,7 @@ int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Asset *asset = NULL;
     uint8_t address[16];
-    int rc = find_asset(call, call->param.id, &asset, address, error);
+    int rc = api_asset_find(call, call->param.id, &asset, address, error);
 
     if (rc == 0)
         rc = api_account_id(call, api_record_get(&call->body, "to")->text, &act.to, error);
@@ -237,7 +215,7 @@ int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
     act.asset = asset->id;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_TRANSFER;
     op.asset_transfer = &act;
-    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
+    return api_submit_answer(call, api_asset_actor(call, &call->body, asset), &op, error);
 }
 
 int api_handle_asset_retire(struct api_call *call, struct hm_error *error)
@@ -246,68 +224,12 @@ int api_handle_asset_retire(struct api_call *call, struct hm_error *error)
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Asset *asset = NULL;
     uint8_t address[16];
-    int rc = find_asset(call, call->param.id, &asset, address, error);
+    int rc = api_asset_find(call, call->param.id, &asset, address, error);
 
     if (rc)
         return rc;
     act.asset = asset->id;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_RETIRE;
     op.asset_retire = &act;
-    return api_submit_answer(call, actor_of(call, &call->query, asset), &op, error);
-}
-
-int api_handle_privacy_set(struct api_call *call, struct hm_error *error)
-{
-    Hypermesh__PrivacySet act = HYPERMESH__PRIVACY_SET__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    Hypermesh__Privacy privacy = HYPERMESH__PRIVACY__INIT;
-    Hypermesh__Asset *asset = NULL;
-    uint8_t address[16];
-    int rc = find_asset(call, api_record_get(&call->body, "asset")->id, &asset, address, error);
-
-    if (rc == 0)
-        rc = privacy_of(call, &call->body, &privacy, error);
-    if (rc)
-        return rc;
-    act.asset = asset->id;
-    act.privacy = &privacy;
-    op.op_case = HYPERMESH__OPERATION__OP_PRIVACY_SET;
-    op.privacy_set = &act;
-    return api_submit_answer(call, actor_of(call, &call->body, asset), &op, error);
-}
-
-static void privacy_item(struct api_json *json, const Hypermesh__Asset *asset)
-{
-    api_json_open(json, '{');
-    api_json_key(json, "asset");
-    api_json_asset(json, wire_slice(asset->id));
-    api_json_key(json, "owner");
-    api_json_account(json, wire_slice(asset->owner));
-    api_json_key(json, "privacy");
-    api_message_json(json, asset->privacy ? &asset->privacy->base : NULL);
-    api_json_close(json, '}');
-}
-
-int api_handle_privacy(struct api_call *call, struct hm_error *error)
-{
-    const struct api_value *only = api_record_get(&call->query, "asset");
-    Hypermesh__Asset *one[1] = {NULL};
-    Hypermesh__Asset **items = one;
-    const char *next = NULL;
-    uint8_t address[16];
-    size_t count = 1;
-    int rc;
-
-    if (only->set)
-        rc = find_asset(call, only->id, &one[0], address, error);
-    else
-        rc = asset_page(call, NULL, HYPERMESH__ASSET_KIND__ASSET_NONE, false, &items, &count, &next,
-                        error);
-    if (rc)
-        return rc;
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count; i++)
-        privacy_item(&call->json, items[i]);
-    api_list_close(&call->json, next);
-    return 0;
+    return api_submit_answer(call, api_asset_actor(call, &call->query, asset), &op, error);
 }

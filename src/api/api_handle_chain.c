@@ -24,20 +24,20 @@ int api_handle_validate(struct api_call *call, struct hm_error *error)
         return rc;
     for (size_t i = 0; i < PROOFS_PER_TX; i++)
         valid = valid && reports[i].valid;
-    api_json_open(&call->json, '{');
-    api_json_put_bool(&call->json, "valid", valid);
-    api_json_key(&call->json, "proofs");
-    api_json_open(&call->json, '[');
+    json_out_open(&call->json, '{');
+    json_out_put_bool(&call->json, "valid", valid);
+    json_out_key(&call->json, "proofs");
+    json_out_open(&call->json, '[');
     for (size_t i = 0; i < PROOFS_PER_TX; i++)
-        api_message_json(&call->json, &reports[i].base);
-    api_json_close(&call->json, ']');
-    api_json_close(&call->json, '}');
+        json_message(&call->json, &reports[i].base);
+    json_out_close(&call->json, ']');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
 int api_handle_consensus(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     Hypermesh__Params *params = NULL;
     Hypermesh__Supply *supply = NULL;
     Hypermesh__Genesis *genesis = NULL;
@@ -49,20 +49,20 @@ int api_handle_consensus(struct api_call *call, struct hm_error *error)
                                   error);
     if (rc)
         return rc;
-    api_json_open(json, '{');
-    api_json_put_text(json, "engine", status.engine ? status.engine : "");
-    api_json_put_text(json, "chain_id", status.chain_id ? status.chain_id : "");
-    api_json_put_u64(json, "height", status.height);
-    api_json_put_u64(json, "time_ms", status.time_ms);
-    api_json_put_hash(json, "block_hash", status.block_hash);
-    api_json_put_hash(json, "state_root", status.state_root);
-    api_json_put_money(json, "base_fee", status.base_fee);
-    api_json_put_u64(json, "queued", status.queued);
-    api_json_key(json, "params");
-    api_message_json(json, params ? &params->base : NULL);
-    api_json_key(json, "supply");
-    api_message_json(json, supply ? &supply->base : NULL);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_text(json, "engine", status.engine ? status.engine : "");
+    json_out_put_text(json, "chain_id", status.chain_id ? status.chain_id : "");
+    json_out_put_u64(json, "height", status.height);
+    json_out_put_u64(json, "time_ms", status.time_ms);
+    json_out_put_hash(json, "block_hash", status.block_hash);
+    json_out_put_hash(json, "state_root", status.state_root);
+    json_out_put_money(json, "base_fee", status.base_fee);
+    json_out_put_u64(json, "queued", status.queued);
+    json_out_key(json, "params");
+    json_message(json, params ? &params->base : NULL);
+    json_out_key(json, "supply");
+    json_message(json, supply ? &supply->base : NULL);
+    json_out_close(json, '}');
     return 0;
 }
 
@@ -77,41 +77,41 @@ int api_handle_genesis(struct api_call *call, struct hm_error *error)
     if (rc == 0 && !genesis)
         rc = hm_fail(error, HM_ENOTFOUND, "this chain's genesis is not kept here");
     if (rc == 0)
-        api_message_json(&call->json, &genesis->base);
+        json_message(&call->json, &genesis->base);
     return rc;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-static void put_bytes(struct api_json *json, const char *name, ProtobufCBinaryData data)
+static void put_bytes(struct json_out *json, const char *name, ProtobufCBinaryData data)
 {
-    api_json_key(json, name);
-    api_json_hex(json, wire_slice(data));
+    json_out_key(json, name);
+    json_out_hex(json, wire_slice(data));
 }
 
 /* Inside an open object. */
-static void block_put(struct api_json *json, const struct api_block *block)
+static void block_put(struct json_out *json, const struct api_block *block)
 {
     static const Hypermesh__BlockHeader no_header = HYPERMESH__BLOCK_HEADER__INIT;
     static const Hypermesh__BlockRecord no_record = HYPERMESH__BLOCK_RECORD__INIT;
     const Hypermesh__BlockHeader *header = block->header ? block->header : &no_header;
     const Hypermesh__BlockRecord *record = block->record ? block->record : &no_record;
 
-    api_json_put_u64(json, "height", header->height);
+    json_out_put_u64(json, "height", header->height);
     put_bytes(json, "hash", record->hash);
-    api_json_put_u64(json, "time_ms", header->time_ms);
-    api_json_put_text(json, "chain_id", header->chain_id ? header->chain_id : "");
+    json_out_put_u64(json, "time_ms", header->time_ms);
+    json_out_put_text(json, "chain_id", header->chain_id ? header->chain_id : "");
     put_bytes(json, "previous_hash", header->previous_hash);
     put_bytes(json, "state_root", record->state_root);
     put_bytes(json, "data_root", header->data_root);
-    api_json_put_money(json, "base_fee", record->base_fee);
-    api_json_put_u64(json, "weight", record->weight);
-    api_json_put_u64(json, "tx_count", block->txs);
-    api_json_key(json, "expired");
-    api_json_open(json, '[');
+    json_out_put_money(json, "base_fee", record->base_fee);
+    json_out_put_u64(json, "weight", record->weight);
+    json_out_put_u64(json, "tx_count", block->txs);
+    json_out_key(json, "expired");
+    json_out_open(json, '[');
     for (size_t i = 0; i < record->n_expired; i++)
-        api_json_lease(json, wire_slice(record->expired[i]));
-    api_json_close(json, ']');
+        json_out_lease(json, wire_slice(record->expired[i]));
+    json_out_close(json, ']');
 }
 
 static int latest_height(struct api_call *call, uint64_t *height, struct hm_error *error)
@@ -168,9 +168,9 @@ int api_handle_blocks(struct api_call *call, struct hm_error *error)
                        (unsigned long long)blocks[limit - 1].header->height);
     api_list_open(&call->json);
     for (size_t i = 0; i < count && i < limit; i++) {
-        api_json_open(&call->json, '{');
+        json_out_open(&call->json, '{');
         block_put(&call->json, &blocks[i]);
-        api_json_close(&call->json, '}');
+        json_out_close(&call->json, '}');
     }
     api_list_close(&call->json, next[0] != '\0' ? next : NULL);
     return 0;
@@ -192,51 +192,51 @@ int api_handle_block(struct api_call *call, struct hm_error *error)
                                   error);
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
+    json_out_open(&call->json, '{');
     block_put(&call->json, &block);
-    api_json_key(&call->json, "txs");
-    api_json_open(&call->json, '[');
+    json_out_key(&call->json, "txs");
+    json_out_open(&call->json, '[');
     for (size_t i = 0; i < block.txs && digests; i++)
-        api_json_hex(&call->json, hm_slice_of(digests[i], sizeof(digests[i])));
-    api_json_close(&call->json, ']');
-    api_json_close(&call->json, '}');
+        json_out_hex(&call->json, hm_slice_of(digests[i], sizeof(digests[i])));
+    json_out_close(&call->json, ']');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
-static void tx_result_put(struct api_json *json, const Hypermesh__TxResult *result)
+static void tx_result_put(struct json_out *json, const Hypermesh__TxResult *result)
 {
-    api_json_put_text(json, "code", result->code == 0 ? "ok" : hm_error_name(result->code));
-    api_json_put_text(json, "text", result->text ? result->text : "");
-    api_json_put_money(json, "fee", result->fee);
+    json_out_put_text(json, "code", result->code == 0 ? "ok" : hm_error_name(result->code));
+    json_out_put_text(json, "text", result->text ? result->text : "");
+    json_out_put_money(json, "fee", result->fee);
     if (result->code != 0)
-        api_json_put_u64(json, "failed_op", result->op);
-    api_json_key(json, "created");
-    api_json_open(json, '[');
+        json_out_put_u64(json, "failed_op", result->op);
+    json_out_key(json, "created");
+    json_out_open(json, '[');
     for (size_t i = 0; i < result->n_created; i++)
-        api_json_hex(json, wire_slice(result->created[i]));
-    api_json_close(json, ']');
-    api_json_key(json, "facts");
-    api_message_json(json, result->facts ? &result->facts->base : NULL);
+        json_out_hex(json, wire_slice(result->created[i]));
+    json_out_close(json, ']');
+    json_out_key(json, "facts");
+    json_message(json, result->facts ? &result->facts->base : NULL);
 }
 
-static void tx_body_put(struct api_json *json, const Hypermesh__TxBody *body)
+static void tx_body_put(struct json_out *json, const Hypermesh__TxBody *body)
 {
-    api_json_key(json, "account");
-    api_json_account(json, wire_slice(body->account));
-    api_json_put_text(json, "chain_id", body->chain_id ? body->chain_id : "");
-    api_json_put_money(json, "fee_limit", body->fee_limit);
-    api_json_put_u64(json, "timestamp_ms", body->timestamp_ms);
+    json_out_key(json, "account");
+    json_out_account(json, wire_slice(body->account));
+    json_out_put_text(json, "chain_id", body->chain_id ? body->chain_id : "");
+    json_out_put_money(json, "fee_limit", body->fee_limit);
+    json_out_put_u64(json, "timestamp_ms", body->timestamp_ms);
     put_bytes(json, "presence", body->presence);
     put_bytes(json, "session_key", body->session_key);
-    api_json_put_u64(json, "anchor_height", body->anchor_height);
+    json_out_put_u64(json, "anchor_height", body->anchor_height);
     put_bytes(json, "anchor_hash", body->anchor_hash);
-    api_json_key(json, "ops");
-    api_json_open(json, '[');
+    json_out_key(json, "ops");
+    json_out_open(json, '[');
     for (size_t i = 0; i < body->n_ops; i++)
-        api_message_json(json, &body->ops[i]->base);
-    api_json_close(json, ']');
+        json_message(json, &body->ops[i]->base);
+    json_out_close(json, ']');
 }
 
 int api_handle_tx(struct api_call *call, struct hm_error *error)
@@ -248,12 +248,12 @@ int api_handle_tx(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_put_hash(&call->json, "digest", tx.digest);
-    api_json_put_u64(&call->json, "height", tx.height);
+    json_out_open(&call->json, '{');
+    json_out_put_hash(&call->json, "digest", tx.digest);
+    json_out_put_u64(&call->json, "height", tx.height);
     tx_body_put(&call->json, tx.body ? tx.body : &no_body);
     tx_result_put(&call->json, tx.result ? tx.result : &no_result);
-    api_json_close(&call->json, '}');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
@@ -279,18 +279,18 @@ int api_handle_state(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_key(&call->json, "key");
-    api_json_hex(&call->json, call->param.bytes);
-    api_json_key(&call->json, "value");
+    json_out_open(&call->json, '{');
+    json_out_key(&call->json, "key");
+    json_out_hex(&call->json, call->param.bytes);
+    json_out_key(&call->json, "value");
     if (proof.value.data)
-        api_json_base64(&call->json, proof.value);
+        json_out_base64(&call->json, proof.value);
     else
-        api_json_null(&call->json);
-    api_json_key(&call->json, "proof");
-    api_json_base64(&call->json, proof.proof);
-    api_json_put_hash(&call->json, "root", proof.root);
-    api_json_put_u64(&call->json, "height", proof.height);
-    api_json_close(&call->json, '}');
+        json_out_null(&call->json);
+    json_out_key(&call->json, "proof");
+    json_out_base64(&call->json, proof.proof);
+    json_out_put_hash(&call->json, "root", proof.root);
+    json_out_put_u64(&call->json, "height", proof.height);
+    json_out_close(&call->json, '}');
     return 0;
 }

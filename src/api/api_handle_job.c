@@ -38,7 +38,7 @@ int api_handle_job_create(struct api_call *call, struct hm_error *error)
                                        api_text_or(&call->query, "account", API_ACCOUNT_DEFAULT),
                                        &call->arena, &record, error);
     if (rc == 0)
-        api_message_json(&call->json, &record->base);
+        json_message(&call->json, &record->base);
     return rc;
 }
 
@@ -56,7 +56,7 @@ int api_handle_jobs(struct api_call *call, struct hm_error *error)
         return rc;
     api_list_open(&call->json);
     for (size_t i = 0; i < count && i < limit; i++)
-        api_message_json(&call->json, &records[i]->base);
+        json_message(&call->json, &records[i]->base);
     api_list_close(&call->json, count > limit ? records[limit - 1]->id : NULL);
     return 0;
 }
@@ -65,7 +65,7 @@ int api_handle_jobs(struct api_call *call, struct hm_error *error)
 static int job_receipt(struct api_call *call, const char *name, ProtobufCBinaryData digest,
                        struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     struct api_block block = {0};
     uint8_t(*digests)[32] = NULL;
     struct api_tx tx = {0};
@@ -82,23 +82,23 @@ static int job_receipt(struct api_call *call, const char *name, ProtobufCBinaryD
         return 0;
     if (rc)
         return rc;
-    api_json_key(json, name);
-    api_json_open(json, '{');
-    api_json_key(json, "tx");
-    api_json_hex(json, wire_slice(digest));
-    api_json_put_u64(json, "height", tx.height);
-    api_json_key(json, "block_hash");
-    api_json_hex(json, wire_slice(block.record->hash));
-    api_json_key(json, "state_root");
-    api_json_hex(json, wire_slice(block.record->state_root));
-    api_json_put_money(json, "fee", tx.result->fee);
-    api_json_close(json, '}');
+    json_out_key(json, name);
+    json_out_open(json, '{');
+    json_out_key(json, "tx");
+    json_out_hex(json, wire_slice(digest));
+    json_out_put_u64(json, "height", tx.height);
+    json_out_key(json, "block_hash");
+    json_out_hex(json, wire_slice(block.record->hash));
+    json_out_key(json, "state_root");
+    json_out_hex(json, wire_slice(block.record->state_root));
+    json_out_put_money(json, "fee", tx.result->fee);
+    json_out_close(json, '}');
     return 0;
 }
 
 int api_handle_job(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     Hypermesh__JobRecord *record = NULL;
     Hypermesh__Lease *lease = NULL;
     int rc = find_job(call, call->param.text, &record, error);
@@ -110,19 +110,19 @@ int api_handle_job(struct api_call *call, struct hm_error *error)
                                   error);
     if (rc && rc != HM_ENOTFOUND)
         return rc;
-    api_json_open(json, '{');
-    api_message_put(json, &record->base, "lease");
-    api_json_key(json, "lease");
-    api_message_json(json, lease ? &lease->base : NULL);
-    api_json_key(json, "lease_id");
-    api_json_lease(json, wire_slice(record->lease));
-    api_json_key(json, "receipts");
-    api_json_open(json, '{');
+    json_out_open(json, '{');
+    json_message_put(json, &record->base, "lease");
+    json_out_key(json, "lease");
+    json_message(json, lease ? &lease->base : NULL);
+    json_out_key(json, "lease_id");
+    json_out_lease(json, wire_slice(record->lease));
+    json_out_key(json, "receipts");
+    json_out_open(json, '{');
     rc = job_receipt(call, "allocate", record->allocate_tx, error);
     if (rc == 0)
         rc = job_receipt(call, "settle", record->settle_tx, error);
-    api_json_close(json, '}');
-    api_json_close(json, '}');
+    json_out_close(json, '}');
+    json_out_close(json, '}');
     return rc;
 }
 
@@ -132,8 +132,8 @@ int api_handle_job_cancel(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_close(&call->json, '}');
+    json_out_open(&call->json, '{');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
@@ -188,21 +188,21 @@ int api_handle_job_wait(struct api_call *call, struct hm_error *error)
     rc = wait_done(call, timeout_ms, &record, error);
     api_wait_end(call->core);
     if (rc == 0)
-        api_message_json(&call->json, &record->base);
+        json_message(&call->json, &record->base);
     return rc;
 }
 
 /* --- images ----------------------------------------------------------------------------------- */
 
-static void image_json(struct api_json *json, const struct api_image *image)
+static void image_json(struct json_out *json, const struct api_image *image)
 {
-    api_json_open(json, '{');
-    api_json_put_text(json, "name", image->name ? image->name : "");
-    api_json_put_text(json, "digest", image->digest ? image->digest : "");
-    api_json_put_u64(json, "bytes", image->bytes);
-    api_json_put_u64(json, "created_ms", image->created_ms);
-    api_json_put_u64(json, "layers", image->layers);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_text(json, "name", image->name ? image->name : "");
+    json_out_put_text(json, "digest", image->digest ? image->digest : "");
+    json_out_put_u64(json, "bytes", image->bytes);
+    json_out_put_u64(json, "created_ms", image->created_ms);
+    json_out_put_u64(json, "layers", image->layers);
+    json_out_close(json, '}');
 }
 
 int api_handle_images(struct api_call *call, struct hm_error *error)
@@ -253,7 +253,7 @@ int api_handle_image_remove(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_close(&call->json, '}');
+    json_out_open(&call->json, '{');
+    json_out_close(&call->json, '}');
     return 0;
 }

@@ -31,12 +31,12 @@ int api_handle_allocate(struct api_call *call, struct hm_error *error)
         rc = hm_fail(error, HM_EINTERNAL, "the ledger named no lease for the allocation");
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_key(&call->json, "lease");
-    api_json_lease(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
-    api_json_key(&call->json, "receipt");
+    json_out_open(&call->json, '{');
+    json_out_key(&call->json, "lease");
+    json_out_lease(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
+    json_out_key(&call->json, "receipt");
     api_receipt_json(&call->json, &receipt);
-    api_json_close(&call->json, '}');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
@@ -134,7 +134,7 @@ int api_handle_leases(struct api_call *call, struct hm_error *error)
         return rc;
     api_list_open(&call->json);
     for (size_t i = 0; i < count; i++)
-        api_message_json(&call->json, &items[i]->base);
+        json_message(&call->json, &items[i]->base);
     api_list_close(&call->json, next);
     return 0;
 }
@@ -145,7 +145,7 @@ int api_handle_lease(struct api_call *call, struct hm_error *error)
     int rc = call->backend->lease(call->backend->ctx, call->param.id, &call->arena, &lease, error);
 
     if (rc == 0)
-        api_message_json(&call->json, &lease->base);
+        json_message(&call->json, &lease->base);
     return rc;
 }
 

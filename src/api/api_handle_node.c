@@ -53,44 +53,44 @@ int api_handle_metrics(struct api_call *call, struct hm_error *error)
     return 0;
 }
 
-static void text_list(struct api_json *json, const char *name, const char *const *texts,
+static void text_list(struct json_out *json, const char *name, const char *const *texts,
                       size_t count)
 {
-    api_json_key(json, name);
-    api_json_open(json, '[');
+    json_out_key(json, name);
+    json_out_open(json, '[');
     for (size_t i = 0; i < count; i++)
-        api_json_text(json, texts[i]);
-    api_json_close(json, ']');
+        json_out_text(json, texts[i]);
+    json_out_close(json, ']');
 }
 
 int api_handle_node(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     struct api_status status;
     int rc = node_status(call, &status, error);
 
     if (rc)
         return rc;
-    api_json_open(json, '{');
-    api_json_put_text(json, "version", status.version ? status.version : HM_VERSION);
-    api_json_put_text(json, "chain_id", status.chain_id ? status.chain_id : "");
-    api_json_put_text(json, "engine", status.engine ? status.engine : "");
-    api_json_put_text(json, "node_account", status.node_account);
-    api_json_put_text(json, "data_dir", status.data_dir);
-    api_json_put_text(json, "listen", status.listen ? status.listen : "");
-    api_json_put_u64(json, "height", status.height);
-    api_json_put_u64(json, "time_ms", status.time_ms);
-    api_json_put_money(json, "base_fee", status.base_fee);
-    api_json_put_u64(json, "started_ms", status.started_ms);
-    api_json_put_hash(json, "block_hash", status.block_hash);
-    api_json_put_hash(json, "state_root", status.state_root);
-    api_json_put_bool(json, "ready", status.ready);
-    api_json_put_text(json, "not_ready", status.ready ? NULL : status.not_ready);
-    api_json_put_u64(json, "queued", status.queued);
-    api_json_put_u64(json, "plot_bytes", status.plot_bytes);
-    api_json_put_text(json, "sandbox", status.sandbox);
+    json_out_open(json, '{');
+    json_out_put_text(json, "version", status.version ? status.version : HM_VERSION);
+    json_out_put_text(json, "chain_id", status.chain_id ? status.chain_id : "");
+    json_out_put_text(json, "engine", status.engine ? status.engine : "");
+    json_out_put_text(json, "node_account", status.node_account);
+    json_out_put_text(json, "data_dir", status.data_dir);
+    json_out_put_text(json, "listen", status.listen ? status.listen : "");
+    json_out_put_u64(json, "height", status.height);
+    json_out_put_u64(json, "time_ms", status.time_ms);
+    json_out_put_money(json, "base_fee", status.base_fee);
+    json_out_put_u64(json, "started_ms", status.started_ms);
+    json_out_put_hash(json, "block_hash", status.block_hash);
+    json_out_put_hash(json, "state_root", status.state_root);
+    json_out_put_bool(json, "ready", status.ready);
+    json_out_put_text(json, "not_ready", status.ready ? NULL : status.not_ready);
+    json_out_put_u64(json, "queued", status.queued);
+    json_out_put_u64(json, "plot_bytes", status.plot_bytes);
+    json_out_put_text(json, "sandbox", status.sandbox);
     text_list(json, "warnings", status.warnings, status.warning_count);
-    api_json_close(json, '}');
+    json_out_close(json, '}');
     return 0;
 }
 
@@ -100,46 +100,46 @@ int api_handle_node_stop(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(&call->json, '{');
-    api_json_close(&call->json, '}');
+    json_out_open(&call->json, '{');
+    json_out_close(&call->json, '}');
     return 0;
 }
 
 /* Pairs as one object. Names may be anything: they come from the machine's firmware and file
  * systems. */
-static void pairs(struct api_json *json, const char *name, const char *const *pair, size_t count)
+static void pairs(struct json_out *json, const char *name, const char *const *pair, size_t count)
 {
-    api_json_key(json, name);
-    api_json_open(json, '{');
+    json_out_key(json, name);
+    json_out_open(json, '{');
     for (size_t i = 0; i < count; i++) {
-        api_json_text_key(json, pair[2 * i]);
-        api_json_text(json, pair[2 * i + 1] ? pair[2 * i + 1] : "");
+        json_out_text_key(json, pair[2 * i]);
+        json_out_text(json, pair[2 * i + 1] ? pair[2 * i + 1] : "");
     }
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void scan_item(struct api_json *json, const struct api_scan_item *item)
+static void scan_item(struct json_out *json, const struct api_scan_item *item)
 {
-    api_json_open(json, '{');
-    api_json_put_text(json, "kind", item->kind);
-    api_json_put_text(json, "hardware_id", item->hardware_id);
-    api_json_put_text(json, "title", item->title ? item->title : "");
-    api_json_put_text(json, "unit", item->unit ? item->unit : "");
-    api_json_put_u64(json, "capacity", item->capacity);
+    json_out_open(json, '{');
+    json_out_put_text(json, "kind", item->kind);
+    json_out_put_text(json, "hardware_id", item->hardware_id);
+    json_out_put_text(json, "title", item->title ? item->title : "");
+    json_out_put_text(json, "unit", item->unit ? item->unit : "");
+    json_out_put_u64(json, "capacity", item->capacity);
     pairs(json, "attributes", item->attributes, item->attribute_count);
     pairs(json, "live", item->live, item->live_count);
-    api_json_put_text(json, "health", item->health);
-    api_json_key(json, "asset");
+    json_out_put_text(json, "health", item->health);
+    json_out_key(json, "asset");
     if (item->asset)
-        api_json_asset(json, hm_slice_of(item->asset, WIRE_ID_BYTES));
+        json_out_asset(json, hm_slice_of(item->asset, WIRE_ID_BYTES));
     else
-        api_json_null(json);
-    api_json_close(json, '}');
+        json_out_null(json);
+    json_out_close(json, '}');
 }
 
 int api_handle_scan(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     struct api_scan_item *items = NULL;
     const char *const *notes = NULL;
     size_t note_count = 0;
@@ -149,38 +149,38 @@ int api_handle_scan(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    api_json_open(json, '{');
-    api_json_key(json, "items");
-    api_json_open(json, '[');
+    json_out_open(json, '{');
+    json_out_key(json, "items");
+    json_out_open(json, '[');
     for (size_t i = 0; i < count; i++)
         scan_item(json, &items[i]);
-    api_json_close(json, ']');
+    json_out_close(json, ']');
     text_list(json, "notes", notes, note_count);
-    api_json_close(json, '}');
+    json_out_close(json, '}');
     return 0;
 }
 
 int api_handle_doctor(struct api_call *call, struct hm_error *error)
 {
-    struct api_json *json = &call->json;
+    struct json_out *json = &call->json;
     struct api_check *checks = NULL;
     size_t count = 0;
     int rc = call->backend->doctor(call->backend->ctx, &call->arena, &checks, &count, error);
 
     if (rc)
         return rc;
-    api_json_open(json, '{');
-    api_json_key(json, "items");
-    api_json_open(json, '[');
+    json_out_open(json, '{');
+    json_out_key(json, "items");
+    json_out_open(json, '[');
     for (size_t i = 0; i < count; i++) {
-        api_json_open(json, '{');
-        api_json_put_text(json, "name", checks[i].name ? checks[i].name : "");
-        api_json_put_text(json, "level", checks[i].level ? checks[i].level : "note");
-        api_json_put_text(json, "text", checks[i].text ? checks[i].text : "");
-        api_json_put_text(json, "advice", checks[i].advice);
-        api_json_close(json, '}');
+        json_out_open(json, '{');
+        json_out_put_text(json, "name", checks[i].name ? checks[i].name : "");
+        json_out_put_text(json, "level", checks[i].level ? checks[i].level : "note");
+        json_out_put_text(json, "text", checks[i].text ? checks[i].text : "");
+        json_out_put_text(json, "advice", checks[i].advice);
+        json_out_close(json, '}');
     }
-    api_json_close(json, ']');
-    api_json_close(json, '}');
+    json_out_close(json, ']');
+    json_out_close(json, '}');
     return 0;
 }

@@ -4,7 +4,6 @@
 #define HM_API_HANDLERS_H
 
 #include "api_core.h"
-#include "api_message.h"
 #include "api_tables.h"
 
 int api_handle_livez(struct api_call *call, struct hm_error *error);
@@ -63,6 +62,66 @@ int api_handle_image_import(struct api_call *call, struct hm_error *error);
 int api_handle_image_base(struct api_call *call, struct hm_error *error);
 int api_handle_image_remove(struct api_call *call, struct hm_error *error);
 
+int api_handle_peers_set(struct api_call *call, struct hm_error *error);
+int api_handle_peers(struct api_call *call, struct hm_error *error);
+int api_handle_proxy_set(struct api_call *call, struct hm_error *error);
+int api_handle_proxy(struct api_call *call, struct hm_error *error);
+
+int api_handle_network_create(struct api_call *call, struct hm_error *error);
+int api_handle_networks(struct api_call *call, struct hm_error *error);
+int api_handle_network(struct api_call *call, struct hm_error *error);
+int api_handle_members(struct api_call *call, struct hm_error *error);
+int api_handle_network_join(struct api_call *call, struct hm_error *error);
+int api_handle_network_leave(struct api_call *call, struct hm_error *error);
+int api_handle_network_invite(struct api_call *call, struct hm_error *error);
+int api_handle_network_expel(struct api_call *call, struct hm_error *error);
+int api_handle_network_dissolve(struct api_call *call, struct hm_error *error);
+
+int api_handle_challenge_open(struct api_call *call, struct hm_error *error);
+int api_handle_challenges(struct api_call *call, struct hm_error *error);
+int api_handle_challenge(struct api_call *call, struct hm_error *error);
+
+int api_handle_kv_get(struct api_call *call, struct hm_error *error);
+int api_handle_kv_put(struct api_call *call, struct hm_error *error);
+int api_handle_kv_delete(struct api_call *call, struct hm_error *error);
+int api_handle_kv_list(struct api_call *call, struct hm_error *error);
+int api_handle_kv_watch(struct api_call *call, struct hm_error *error);
+int api_handle_kv_txn(struct api_call *call, struct hm_error *error);
+int api_handle_kv_lease_grant(struct api_call *call, struct hm_error *error);
+int api_handle_kv_leases(struct api_call *call, struct hm_error *error);
+int api_handle_kv_lease(struct api_call *call, struct hm_error *error);
+int api_handle_kv_keep_alive(struct api_call *call, struct hm_error *error);
+int api_handle_kv_lease_revoke(struct api_call *call, struct hm_error *error);
+int api_handle_kv_compact(struct api_call *call, struct hm_error *error);
+int api_handle_kv_rules(struct api_call *call, struct hm_error *error);
+int api_handle_kv_rule_set(struct api_call *call, struct hm_error *error);
+int api_handle_kv_rule_remove(struct api_call *call, struct hm_error *error);
+int api_handle_kv_state(struct api_call *call, struct hm_error *error);
+
+int api_handle_events(struct api_call *call, struct hm_error *error);
+int api_handle_audit(struct api_call *call, struct hm_error *error);
+int api_handle_backup(struct api_call *call, struct hm_error *error);
+
+/* etcd's v3 JSON gateway: api_etcd.h */
+int api_etcd_version(struct api_call *call, struct hm_error *error);
+int api_etcd_health(struct api_call *call, struct hm_error *error);
+int api_etcd_range(struct api_call *call, struct hm_error *error);
+int api_etcd_put(struct api_call *call, struct hm_error *error);
+int api_etcd_delete_range(struct api_call *call, struct hm_error *error);
+int api_etcd_txn(struct api_call *call, struct hm_error *error);
+int api_etcd_compaction(struct api_call *call, struct hm_error *error);
+int api_etcd_lease_grant(struct api_call *call, struct hm_error *error);
+int api_etcd_lease_revoke(struct api_call *call, struct hm_error *error);
+int api_etcd_lease_keep_alive(struct api_call *call, struct hm_error *error);
+int api_etcd_lease_time_to_live(struct api_call *call, struct hm_error *error);
+int api_etcd_lease_leases(struct api_call *call, struct hm_error *error);
+int api_etcd_watch(struct api_call *call, struct hm_error *error);
+int api_etcd_status(struct api_call *call, struct hm_error *error);
+int api_etcd_alarm(struct api_call *call, struct hm_error *error);
+int api_etcd_members(struct api_call *call, struct hm_error *error);
+int api_etcd_authenticate(struct api_call *call, struct hm_error *error);
+int api_etcd_unsupported(struct api_call *call, struct hm_error *error);
+
 /* --- shared by handlers ----------------------------------------------------------------------- */
 
 /* Submits one operation as account (name or text id). */
@@ -71,13 +130,27 @@ int api_submit(struct api_call *call, const char *account, Hypermesh__Operation 
 /* The same, and answers with the receipt. */
 int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
                       struct hm_error *error);
-void api_receipt_json(struct api_json *json, const struct api_receipt *receipt);
+void api_receipt_json(struct json_out *json, const struct api_receipt *receipt);
 /* Id of an account given by name or id, into the arena. */
 int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out,
                    struct hm_error *error);
 /* Text form of an account's id, into the arena; NULL: memory, or not 32 bytes. */
 const char *api_account_text(struct api_call *call, ProtobufCBinaryData id);
 int api_no_memory(struct hm_error *error);
+
+/* --- api_handle_asset.c, api_handle_privacy.c ---------------------------------------------------- */
+int api_asset_find(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
+                   uint8_t address[16], struct hm_error *error);
+/* Who acts on an asset when the request does not say: its owner. NULL: memory. */
+const char *api_asset_actor(struct api_call *call, const struct api_record *from,
+                            const Hypermesh__Asset *asset);
+/* One page of assets, and one more when there is a next page. */
+int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
+                   bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
+                   struct hm_error *error);
+/* The privacy fields of a request. */
+int api_privacy_of(struct api_call *call, const struct api_record *from, Hypermesh__Privacy *out,
+                   struct hm_error *error);
 
 /* --- api_page.c: pages of things that have 32-byte ids ------------------------------------------- */
 struct api_id_kind {

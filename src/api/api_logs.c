@@ -7,13 +7,12 @@
 #include "api_frames.h"
 #include "api_handlers.h"
 
-#define JOB_ID_MAX_CHARS 64
-
 struct log_stream {
     struct api_stream base; /* first: the interface */
     struct api_core *core;
     struct hm_arena arena; /* of one look at the job */
-    char id[JOB_ID_MAX_CHARS];
+    char id[API_FOLLOW_ID_MAX_CHARS];
+    struct api_follower follower;
     int fd; /* -1 while there is no file yet */
     uint64_t offset;
     uint64_t limit; /* read no further; without follow: the size at the start */
@@ -74,39 +73,42 @@ static int log_read_file(struct log_stream *log, uint8_t *out, size_t size)
     return 0;
 }
 
-static int log_read(struct api_stream *stream, uint8_t *out, size_t size, unsigned wait_ms)
+static int log_read(struct api_stream *stream, uint8_t *out, size_t size)
 {
     struct log_stream *log = (struct log_stream *)(void *)stream;
-    const struct api_backend *backend = log->core->backend;
-    uint64_t started_ns = hm_mono_ns(log->core->clock);
     Hypermesh__JobState state = HYPERMESH__JOB_STATE__JOB_NONE;
-    bool ended = log->ended;
-    int got;
+    size_t part = size < API_STREAM_MAX ? size : API_STREAM_MAX;
+    int got = log_read_file(log, out, part);
     int rc;
 
-    got = log_read_file(log, out, size < API_STREAM_MAX ? size : API_STREAM_MAX);
     if (got != 0)
         return got;
     /* Only an end of the file seen after the node's "ended" is the end. */
-    if (!log->follow || ended)
+    if (!log->follow || log->ended)
         return API_STREAM_END;
     rc = log_look(log, &state, NULL);
-    if (rc || log->ended)
+    if (rc)
         return rc;
-    rc = backend->job_wait(backend->ctx, log->id, state, log->offset, wait_ms, NULL);
-    if (rc && rc != HM_ETIMEOUT)
-        return rc;
-    api_wait_nap(log->core, started_ns);
-    return 0;
+    got = log_read_file(log, out, part);
+    if (got != 0)
+        return got;
+    return log->ended ? API_STREAM_END : API_STREAM_WAIT;
+}
+
+static void log_attach(struct api_stream *stream, void (*wake)(void *wake_ctx), void *wake_ctx)
+{
+    struct log_stream *log = (struct log_stream *)(void *)stream;
+
+    api_follow_attach(&log->core->follows, &log->follower, wake, wake_ctx);
 }
 
 static void log_release(struct api_stream *stream)
 {
     struct log_stream *log = (struct log_stream *)(void *)stream;
 
+    api_follow_end(&log->core->follows, &log->follower);
     hm_fd_release(&log->fd);
     hm_arena_release(&log->arena);
-    api_wait_end(log->core);
     hm_free(log);
 }
 
@@ -114,18 +116,12 @@ static int log_new(struct api_call *call, const char *id, struct log_stream **ou
                    struct hm_error *error)
 {
     struct log_stream *log;
-    int rc;
 
     if (strlen(id) >= sizeof(log->id))
         return hm_fail(error, HM_EINTERNAL, "the job's id is too long");
-    rc = api_wait_begin(call->core, error);
-    if (rc)
-        return rc;
     log = hm_calloc(1, sizeof(*log));
-    if (!log) {
-        api_wait_end(call->core);
+    if (!log)
         return api_no_memory(error);
-    }
     log->base = (struct api_stream){.read = log_read, .release = log_release};
     log->core = call->core;
     log->fd = -1;
@@ -134,6 +130,14 @@ static int log_new(struct api_call *call, const char *id, struct log_stream **ou
     memcpy(log->id, id, strlen(id) + 1);
     *out = log;
     return 0;
+}
+
+/* News of the job wake the stream; where too many jobs are followed, it is polled. */
+static void log_follow(struct log_stream *log)
+{
+    log->follow = true;
+    if (api_follow_begin(&log->core->follows, log->id, &log->follower, NULL) == 0)
+        log->base.attach = log_attach;
 }
 
 int api_handle_job_logs(struct api_call *call, struct hm_error *error)
@@ -154,7 +158,8 @@ int api_handle_job_logs(struct api_call *call, struct hm_error *error)
         return rc;
     call->response->stream = &log->base;
     log->text = strcmp(format, "text") == 0;
-    log->follow = api_number_or(&call->query, "follow", 0) != 0;
+    if (api_number_or(&call->query, "follow", 0) != 0)
+        log_follow(log);
     if (!log->text)
         call->response->content_type = "application/vnd.hypermesh.frames";
     rc = log_look(log, &state, error);

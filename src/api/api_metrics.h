@@ -6,7 +6,7 @@
 
 #include "base.h"
 
-#define API_METRIC_ROUTES_MAX 64
+#define API_METRIC_ROUTES_MAX 160
 #define API_METRIC_BUCKETS    12
 #define API_METRIC_STATUSES   24
 

@@ -1,6 +1,5 @@
 /* /openapi.json: OpenAPI 3.1, from the tables of routes and fields. */
 #include "api_core.h"
-#include "api_message.h"
 #include "api_tables.h"
 
 #define SCHEMAS_MAX 128
@@ -40,7 +39,7 @@ static void add_message_parts(struct schemas *schemas, const ProtobufCMessageDes
     if (message == &hypermesh__operation__descriptor)
         return;
     for (unsigned i = 0; i < message->n_fields; i++) {
-        if (api_message_form(message, &message->fields[i]) == API_OBJECT)
+        if (json_message_form(message, &message->fields[i]) == JSON_FORM_OBJECT)
             schemas_add(schemas, NULL, message->fields[i].descriptor, false);
     }
 }
@@ -58,7 +57,7 @@ static void add_parts(struct schemas *schemas, size_t at)
     for (size_t i = 0; i < fields->count; i++) {
         const struct api_field *row = &fields->rows[i];
 
-        if (row->form == API_OBJECT && (row->fields || row->message))
+        if (row->form == JSON_FORM_OBJECT && (row->fields || row->message))
             schemas_add(schemas, row->fields, row->message, schemas->request[at]);
     }
 }
@@ -76,44 +75,44 @@ static void collect(struct schemas *schemas)
         add_parts(schemas, i);
 }
 
-static void put_reference(struct api_json *json, const char *kind, const char *name)
+static void put_reference(struct json_out *json, const char *kind, const char *name)
 {
     char text[96];
 
     (void)snprintf(text, sizeof(text), "#/components/%s/%s", kind, name);
-    api_json_open(json, '{');
-    api_json_put_text(json, "$ref", text);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_text(json, "$ref", text);
+    json_out_close(json, '}');
 }
 
 /* {"MEDIA/TYPE": {"schema": ...}}; without a schema: any bytes. */
-static void put_media(struct api_json *json, const char *media_type, const char *schema)
+static void put_media(struct json_out *json, const char *media_type, const char *schema)
 {
     char plain[64];
 
     (void)snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(media_type, ";"), media_type);
-    api_json_text_key(json, plain);
-    api_json_open(json, '{');
+    json_out_text_key(json, plain);
+    json_out_open(json, '{');
     if (schema) {
-        api_json_key(json, "schema");
+        json_out_key(json, "schema");
         put_reference(json, "schemas", schema);
     }
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_parameter(struct api_json *json, const char *name, const char *in,
-                          enum api_form form, const char *about, bool required)
+static void put_parameter(struct json_out *json, const char *name, const char *in,
+                          enum json_form form, const char *about, bool required)
 {
-    api_json_open(json, '{');
-    api_json_put_text(json, "name", name);
-    api_json_put_text(json, "in", in);
-    api_json_put_bool(json, "required", required);
-    api_json_key(json, "schema");
+    json_out_open(json, '{');
+    json_out_put_text(json, "name", name);
+    json_out_put_text(json, "in", in);
+    json_out_put_bool(json, "required", required);
+    json_out_key(json, "schema");
     api_schema_value(json, form, about, 0);
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_path_parameter(struct api_json *json, const char *pattern)
+static void put_path_parameter(struct json_out *json, const char *pattern)
 {
     const char *open = strchr(pattern, '{');
     char name[32];
@@ -124,10 +123,10 @@ static void put_path_parameter(struct api_json *json, const char *pattern)
     put_parameter(json, name, "path", api_param_form(name, strlen(name)), NULL, true);
 }
 
-static void put_parameters(struct api_json *json, const struct api_route *route)
+static void put_parameters(struct json_out *json, const struct api_route *route)
 {
-    api_json_key(json, "parameters");
-    api_json_open(json, '[');
+    json_out_key(json, "parameters");
+    json_out_open(json, '[');
     put_path_parameter(json, route->pattern);
     for (size_t i = 0; route->query && i < route->query->count; i++) {
         const struct api_field *row = &route->query->rows[i];
@@ -135,73 +134,74 @@ static void put_parameters(struct api_json *json, const struct api_route *route)
         put_parameter(json, row->name, "query", row->form, row->about,
                       (row->flags & API_REQUIRED) != 0);
     }
-    api_json_close(json, ']');
+    json_out_close(json, ']');
 }
 
-static void put_body(struct api_json *json, const struct api_route *route)
+static void put_body(struct json_out *json, const struct api_route *route)
 {
     if (route->body_kind == API_BODY_NONE)
         return;
-    api_json_key(json, "requestBody");
-    api_json_open(json, '{');
+    json_out_key(json, "requestBody");
+    json_out_open(json, '{');
     if (route->body_kind == API_BODY_JOB)
-        api_json_put_text(json, "description",
+        json_out_put_text(json, "description",
                           "A job specification; docs/job-spec.md lists its fields.");
-    api_json_put_bool(json, "required", true);
-    api_json_key(json, "content");
-    api_json_open(json, '{');
-    if (route->body_kind == API_BODY_JSON) {
-        put_media(json, "application/json", route->body->name);
+    json_out_put_bool(json, "required", true);
+    json_out_key(json, "content");
+    json_out_open(json, '{');
+    if (route->body_kind == API_BODY_JSON || route->body_kind == API_BODY_TREE ||
+        route->body_kind == API_BODY_LOOSE) {
+        put_media(json, "application/json", route->body ? route->body->name : NULL);
     } else if (route->body_kind == API_BODY_JOB) {
         put_media(json, "application/yaml", NULL);
         put_media(json, "application/json", NULL);
     } else {
         put_media(json, "application/octet-stream", NULL);
     }
-    api_json_close(json, '}');
-    api_json_close(json, '}');
+    json_out_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_responses(struct api_json *json, const struct api_route *route)
+static void put_responses(struct json_out *json, const struct api_route *route)
 {
     char status[8];
 
     (void)snprintf(status, sizeof(status), "%u", route->status % 1000);
-    api_json_key(json, "responses");
-    api_json_open(json, '{');
-    api_json_key(json, status);
-    api_json_open(json, '{');
-    api_json_put_text(json, "description", route->summary);
-    api_json_key(json, "content");
-    api_json_open(json, '{');
+    json_out_key(json, "responses");
+    json_out_open(json, '{');
+    json_out_key(json, status);
+    json_out_open(json, '{');
+    json_out_put_text(json, "description", route->summary);
+    json_out_key(json, "content");
+    json_out_open(json, '{');
     put_media(json, route->media_type ? route->media_type : "application/json",
               route->answer ? route->answer->name : NULL);
-    api_json_close(json, '}');
-    api_json_close(json, '}');
-    api_json_key(json, "default");
+    json_out_close(json, '}');
+    json_out_close(json, '}');
+    json_out_key(json, "default");
     put_reference(json, "responses", "Problem");
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_operation(struct api_json *json, const struct api_route *route)
+static void put_operation(struct json_out *json, const struct api_route *route)
 {
     char method[8] = "";
 
     for (size_t i = 0; i < sizeof(method) - 1 && route->method[i] != '\0'; i++)
         method[i] = (char)(route->method[i] - 'A' + 'a');
-    api_json_key(json, method);
-    api_json_open(json, '{');
-    api_json_put_text(json, "operationId", route->id);
-    api_json_put_text(json, "summary", route->summary);
-    if (route->open) {
-        api_json_key(json, "security");
-        api_json_open(json, '[');
-        api_json_close(json, ']');
+    json_out_key(json, method);
+    json_out_open(json, '{');
+    json_out_put_text(json, "operationId", route->id);
+    json_out_put_text(json, "summary", route->summary);
+    if ((route->flags & API_OPEN) != 0) {
+        json_out_key(json, "security");
+        json_out_open(json, '[');
+        json_out_close(json, ']');
     }
     put_parameters(json, route);
     put_body(json, route);
     put_responses(json, route);
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
 static bool path_is_new(size_t at)
@@ -213,111 +213,111 @@ static bool path_is_new(size_t at)
     return true;
 }
 
-static void put_paths(struct api_json *json)
+static void put_paths(struct json_out *json)
 {
-    api_json_key(json, "paths");
-    api_json_open(json, '{');
+    json_out_key(json, "paths");
+    json_out_open(json, '{');
     for (size_t i = 0; i < api_route_count; i++) {
         if (!path_is_new(i))
             continue;
-        api_json_key(json, api_routes[i].pattern);
-        api_json_open(json, '{');
+        json_out_key(json, api_routes[i].pattern);
+        json_out_open(json, '{');
         for (size_t k = i; k < api_route_count; k++) {
             if (strcmp(api_routes[k].pattern, api_routes[i].pattern) == 0)
                 put_operation(json, &api_routes[k]);
         }
-        api_json_close(json, '}');
+        json_out_close(json, '}');
     }
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_schemas(struct api_json *json)
+static void put_schemas(struct json_out *json)
 {
     struct schemas schemas = {0};
 
     collect(&schemas);
-    api_json_key(json, "schemas");
-    api_json_open(json, '{');
+    json_out_key(json, "schemas");
+    json_out_open(json, '{');
     for (size_t i = 0; i < schemas.count; i++) {
-        api_json_key(json, schema_name(&schemas, i));
+        json_out_key(json, schema_name(&schemas, i));
         if (schemas.fields[i])
             api_schema_fields(json, schemas.fields[i], schemas.request[i]);
         else
             api_schema_message(json, schemas.messages[i]);
     }
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_components(struct api_json *json)
+static void put_components(struct json_out *json)
 {
-    api_json_key(json, "components");
-    api_json_open(json, '{');
-    api_json_key(json, "securitySchemes");
-    api_json_open(json, '{');
-    api_json_key(json, "token");
-    api_json_open(json, '{');
-    api_json_put_text(json, "type", "http");
-    api_json_put_text(json, "scheme", "bearer");
-    api_json_put_text(json, "description",
+    json_out_key(json, "components");
+    json_out_open(json, '{');
+    json_out_key(json, "securitySchemes");
+    json_out_open(json, '{');
+    json_out_key(json, "token");
+    json_out_open(json, '{');
+    json_out_put_text(json, "type", "http");
+    json_out_put_text(json, "scheme", "bearer");
+    json_out_put_text(json, "description",
                       "Content of the node's api.token file. The unix socket needs none.");
-    api_json_close(json, '}');
-    api_json_close(json, '}');
-    api_json_key(json, "responses");
-    api_json_open(json, '{');
-    api_json_key(json, "Problem");
-    api_json_open(json, '{');
-    api_json_put_text(json, "description", "What went wrong (RFC 9457).");
-    api_json_key(json, "content");
-    api_json_open(json, '{');
+    json_out_close(json, '}');
+    json_out_close(json, '}');
+    json_out_key(json, "responses");
+    json_out_open(json, '{');
+    json_out_key(json, "Problem");
+    json_out_open(json, '{');
+    json_out_put_text(json, "description", "What went wrong (RFC 9457).");
+    json_out_key(json, "content");
+    json_out_open(json, '{');
     put_media(json, "application/problem+json", "Problem");
-    api_json_close(json, '}');
-    api_json_close(json, '}');
-    api_json_close(json, '}');
+    json_out_close(json, '}');
+    json_out_close(json, '}');
+    json_out_close(json, '}');
     put_schemas(json);
-    api_json_close(json, '}');
+    json_out_close(json, '}');
 }
 
-static void put_info(struct api_json *json)
+static void put_info(struct json_out *json)
 {
-    api_json_key(json, "info");
-    api_json_open(json, '{');
-    api_json_put_text(json, "title", "HyperMesh node");
-    api_json_put_text(json, "version", HM_VERSION);
-    api_json_put_text(json, "description",
+    json_out_key(json, "info");
+    json_out_open(json, '{');
+    json_out_put_text(json, "title", "HyperMesh node");
+    json_out_put_text(json, "version", HM_VERSION);
+    json_out_put_text(json, "description",
                       "Amounts are decimal text in whole tokens, ids are text (hm1..., asset1..., "
                       "lease1...), other "
                       "bytes are hexadecimal, times end in _ms (milliseconds since 1970).");
-    api_json_key(json, "license");
-    api_json_open(json, '{');
-    api_json_put_text(json, "name", "Apache-2.0");
-    api_json_put_text(json, "identifier", "Apache-2.0");
-    api_json_close(json, '}');
-    api_json_close(json, '}');
+    json_out_key(json, "license");
+    json_out_open(json, '{');
+    json_out_put_text(json, "name", "Apache-2.0");
+    json_out_put_text(json, "identifier", "Apache-2.0");
+    json_out_close(json, '}');
+    json_out_close(json, '}');
 }
 
 int api_openapi_write(struct hm_buf *out)
 {
-    struct api_json json = {.out = out};
+    struct json_out json = {.out = out};
 
-    api_json_open(&json, '{');
-    api_json_put_text(&json, "openapi", "3.1.0");
+    json_out_open(&json, '{');
+    json_out_put_text(&json, "openapi", "3.1.0");
     put_info(&json);
-    api_json_key(&json, "servers");
-    api_json_open(&json, '[');
-    api_json_open(&json, '{');
-    api_json_put_text(&json, "url", "http://127.0.0.1:7470");
-    api_json_close(&json, '}');
-    api_json_close(&json, ']');
-    api_json_key(&json, "security");
-    api_json_open(&json, '[');
-    api_json_open(&json, '{');
-    api_json_key(&json, "token");
-    api_json_open(&json, '[');
-    api_json_close(&json, ']');
-    api_json_close(&json, '}');
-    api_json_close(&json, ']');
+    json_out_key(&json, "servers");
+    json_out_open(&json, '[');
+    json_out_open(&json, '{');
+    json_out_put_text(&json, "url", "http://127.0.0.1:7470");
+    json_out_close(&json, '}');
+    json_out_close(&json, ']');
+    json_out_key(&json, "security");
+    json_out_open(&json, '[');
+    json_out_open(&json, '{');
+    json_out_key(&json, "token");
+    json_out_open(&json, '[');
+    json_out_close(&json, ']');
+    json_out_close(&json, '}');
+    json_out_close(&json, ']');
     put_paths(&json);
     put_components(&json);
-    api_json_close(&json, '}');
+    json_out_close(&json, '}');
     return json.error;
 }

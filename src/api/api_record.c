@@ -1,17 +1,10 @@
 /* Requests' bodies and queries, checked against their table of fields. */
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "api_field.h"
 
 #define NAME_QUOTE_CHARS 64
 #define FULL_SHARE_PPM   1000000
-
-static void json_release(json_t **root)
-{
-    if (*root)
-        json_decref(*root);
-}
 
 const struct api_value *api_record_get(const struct api_record *record, const char *name)
 {
@@ -30,35 +23,12 @@ static int record_new(const struct api_fields *fields, struct hm_arena *arena,
     return out->values ? 0 : hm_fail(error, HM_ENOMEM, "out of memory");
 }
 
-/* jansson nests as deep as the text does; this keeps its stack small whatever comes. */
-static int check_depth(struct hm_slice text, struct hm_error *error)
-{
-    unsigned depth = 0;
-    bool in_text = false;
-
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-
-        if (in_text) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_text = false;
-        } else if (c == '"') {
-            in_text = true;
-        } else if ((c == '{' || c == '[') && ++depth > API_JSON_DEPTH_MAX) {
-            return hm_fail(error, HM_EPARSE, "JSON is nested deeper than %d", API_JSON_DEPTH_MAX);
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return 0;
-}
-
 /* "share_ppm" and "duration_ms" name the row "share" or "duration" in its plain number form. */
 static bool is_number_name(const struct api_field *row, const char *name)
 {
-    const char *suffix = row->form == API_SHARE ? "_ppm" : row->form == API_DURATION ? "_ms" : NULL;
+    const char *suffix = row->form == JSON_FORM_SHARE || row->form == JSON_FORM_PART ? "_ppm"
+                         : row->form == JSON_FORM_DURATION                           ? "_ms"
+                                                                                     : NULL;
     size_t len = strlen(row->name);
 
     return suffix && strncmp(name, row->name, len) == 0 && strcmp(name + len, suffix) == 0;
@@ -109,7 +79,7 @@ static int wrong_type(const char *name, const char *wanted, struct hm_error *err
     return hm_fail(error, HM_EINVAL, "%s must be %s", name, wanted);
 }
 
-static int take_number(const char *name, const json_t *value, enum api_form form,
+static int take_number(const char *name, const json_t *value, enum json_form form,
                        struct api_value *out, struct hm_error *error)
 {
     json_int_t number = json_integer_value(value);
@@ -118,30 +88,43 @@ static int take_number(const char *name, const json_t *value, enum api_form form
         return wrong_type(name, "a whole number", error);
     if (number < 0)
         return hm_fail(error, HM_ERANGE, "%s must not be negative", name);
-    if (form == API_SHARE && (number < 1 || number > FULL_SHARE_PPM))
-        return hm_fail(error, HM_ERANGE, "%s must be from 1 to %d parts per million", name,
-                       FULL_SHARE_PPM);
+    if ((form == JSON_FORM_SHARE && number < 1) ||
+        ((form == JSON_FORM_SHARE || form == JSON_FORM_PART) && number > FULL_SHARE_PPM))
+        return hm_fail(error, HM_ERANGE, "%s must be from %d to %d parts per million", name,
+                       form == JSON_FORM_SHARE ? 1 : 0, FULL_SHARE_PPM);
     out->number = (uint64_t)number;
     out->set = true;
     return 0;
 }
 
-static int take_text(const char *name, const json_t *value, enum api_form form,
+static int take_text(const char *name, const json_t *value, enum json_form form,
                      struct hm_arena *arena, struct api_value *out, struct hm_error *error)
 {
     if (!json_is_string(value)) {
-        if (form == API_MONEY)
+        if (form == JSON_FORM_MONEY)
             return wrong_type(name, "decimal text in whole tokens, such as \"1.5\"", error);
-        if (form == API_SHARE)
+        if (form == JSON_FORM_SHARE || form == JSON_FORM_PART)
             return wrong_type(
                 name, "text such as \"10%\" (or give parts per million under the name with _ppm)",
                 error);
-        if (form == API_DURATION)
+        if (form == JSON_FORM_DURATION)
             return wrong_type(
                 name, "text such as \"30s\" (or give milliseconds under the name with _ms)", error);
         return wrong_type(name, "text", error);
     }
     return api_value_parse_text(form, name, json_string_value(value), arena, out, error);
+}
+
+/* Text as long as the body allows. */
+static int take_long(const json_t *value, struct hm_arena *arena, struct api_value *out,
+                     struct hm_error *error)
+{
+    const char *text = hm_arena_strdup(arena, json_string_value(value));
+
+    if (!text)
+        return hm_fail(error, HM_ENOMEM, "out of memory");
+    *out = (struct api_value){.set = true, .text = text};
+    return 0;
 }
 
 static int compare_pairs(const void *a, const void *b)
@@ -235,18 +218,21 @@ static int take_value(const struct api_field *row, const char *name, bool as_num
                        row->name);
     if ((row->flags & API_LIST) != 0)
         return take_list(name, value, arena, out, error);
-    if (as_number || row->form == API_UINT || (row->form == API_AMOUNT && !json_is_string(value)))
+    if (as_number || row->form == JSON_FORM_UINT ||
+        (row->form == JSON_FORM_AMOUNT && !json_is_string(value)))
         return take_number(name, value, row->form, out, error);
-    if (row->form == API_PAIRS)
+    if (row->form == JSON_FORM_PAIRS)
         return take_pairs(name, value, arena, out, error);
-    if (row->form == API_OBJECT)
+    if (row->form == JSON_FORM_OBJECT)
         return take_nested(row, value, arena, out, error);
-    if (row->form == API_BOOL) {
+    if (row->form == JSON_FORM_BOOL) {
         if (!json_is_boolean(value))
             return wrong_type(name, "true or false", error);
         *out = (struct api_value){.set = true, .number = json_is_true(value) ? 1 : 0};
         return 0;
     }
+    if ((row->flags & API_LONG) != 0 && json_is_string(value))
+        return take_long(value, arena, out, error);
     return take_text(name, value, row->form, arena, out, error);
 }
 
@@ -281,19 +267,11 @@ static int take_object(const struct api_fields *fields, json_t *root, struct hm_
 int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
                           struct hm_arena *arena, struct api_record *out, struct hm_error *error)
 {
-    __attribute__((cleanup(json_release))) json_t *root = NULL;
-    json_error_t fault;
-    int rc = check_depth(text, error);
+    HM_CLEANUP(json) json_t *root = NULL;
+    int rc = json_read(text, API_JSON_DEPTH_MAX, "the body", &root, error);
 
     if (rc)
         return rc;
-    root = json_loadb((const char *)(text.data ? text.data : (const uint8_t *)""), text.len,
-                      JSON_REJECT_DUPLICATES, &fault);
-    if (!root)
-        return hm_fail(error, HM_EPARSE, "the body is not valid JSON: line %d, column %d: %.120s",
-                       fault.line, fault.column, fault.text);
-    if (!json_is_object(root))
-        return hm_fail(error, HM_EINVAL, "the body must be a JSON object");
     return take_object(fields, root, arena, out, error);
 }
 
@@ -313,7 +291,7 @@ int api_record_parse_query(const struct api_fields *fields, const struct api_pai
         if (record.values[row].set)
             return hm_fail(error, HM_EINVAL, "query parameter %s is given twice",
                            fields->rows[row].name);
-        rc = api_value_parse_text(as_number ? API_UINT : fields->rows[row].form,
+        rc = api_value_parse_text(as_number ? JSON_FORM_UINT : fields->rows[row].form,
                                   fields->rows[row].name, pairs[i].value, arena,
                                   &record.values[row], error);
     }

@@ -15,6 +15,9 @@ struct api_request {
     const char *origin;
     const char *authorization;
     const char *content_type;
+    const char *if_match;
+    const char *if_none_match;
+    const char *last_event_id;
     enum api_transport transport;
     bool peer_known; /* unix socket: peer_uid is what the kernel says */
     uid_t peer_uid;
@@ -25,6 +28,7 @@ struct api_request {
 #define API_QUERY_MAX      16
 #define API_SEGMENT_MAX    1024 /* bytes, decoded: a state key in hexadecimal is the longest */
 #define API_AUTH_MAX_BYTES 256
+#define API_ETAG_MAX       80 /* with NUL */
 
 /* Path and query, decoded; memory is the arena's. */
 struct api_target {
@@ -42,14 +46,24 @@ int api_target_parse(const char *target, struct hm_arena *arena, struct api_targ
 /* True when the Content-Type header names this media type, whatever its parameters. */
 bool api_content_type_is(const char *header, const char *media_type);
 
-/* Bytes that come bit by bit. Read by one thread; `core` closing ends it. */
+/* Bytes that come bit by bit. Used by one thread at a time, which never waits in it. */
 struct api_stream {
-    /* Up to size bytes into out: their count; 0 when none came within wait_ms; API_STREAM_END;
-     * or HM_E*, when the stream broke and the client must see that it did. */
-    int (*read)(struct api_stream *stream, uint8_t *out, size_t size, unsigned wait_ms);
+    /* Up to size bytes into out: their count; API_STREAM_WAIT: nothing now; API_STREAM_END; or
+     * HM_E*, when the stream broke and the client must see that it did. Never blocks. */
+    int (*read)(struct api_stream *stream, uint8_t *out, size_t size);
+    /* Called once, before the first read. wake may afterwards be called from any thread, at any
+     * time until release returns, whenever read may have more; it never blocks and is harmless
+     * when nothing came. NULL: the server reads again every API_STREAM_POLL_MS. */
+    void (*attach)(struct api_stream *stream, void (*wake)(void *wake_ctx), void *wake_ctx);
+    /* With attach: read is called at least this often even when nothing wakes it (heartbeats);
+     * 0: only when woken. */
+    unsigned beat_ms;
+    /* After it has returned, wake is not called any more. */
     void (*release)(struct api_stream *stream);
 };
-#define API_STREAM_END (-1000)
+#define API_STREAM_WAIT    0
+#define API_STREAM_END     (-1000)
+#define API_STREAM_POLL_MS 50
 #define API_STREAM_MAX ((size_t)1 << 20) /* one read */
 
 struct api_response {
@@ -57,6 +71,7 @@ struct api_response {
     const char *content_type; /* static text */
     const char *allow; /* static text, or NULL: of 405 */
     bool ask_token; /* 401: WWW-Authenticate */
+    char etag[API_ETAG_MAX]; /* with its quotes; "": none */
     struct hm_buf body; /* when stream is NULL */
     struct api_stream *stream; /* owned */
 };

@@ -136,7 +136,8 @@ static ssize_t pump_read(void *ctx, uint64_t position, char *out, size_t size)
 
     (void)position;
     for (;;) {
-        int got = pump->stream->read(pump->stream, (uint8_t *)out, size, API_WAIT_SLICE_MS);
+        const struct timespec nap = {.tv_nsec = API_STREAM_POLL_MS * 1000000L};
+        int got = pump->stream->read(pump->stream, (uint8_t *)out, size);
 
         if (got > 0)
             return got;
@@ -144,6 +145,7 @@ static ssize_t pump_read(void *ctx, uint64_t position, char *out, size_t size)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (got < 0 || atomic_load(&pump->server->core.closing) || peer_gone(pump->fd))
             return MHD_CONTENT_READER_END_WITH_ERROR;
+        (void)nanosleep(&nap, NULL);
     }
 }
 

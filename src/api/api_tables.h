@@ -24,4 +24,18 @@ extern const struct api_fields api_answer_empty, api_answer_status, api_answer_s
     api_answer_job, api_answer_job_detail, api_answer_images, api_answer_image, api_answer_blocks,
     api_answer_block, api_answer_tx, api_answer_state, api_answer_genesis, api_answer_problem;
 
+/* api_tables_mesh.c */
+extern const struct api_fields api_body_network, api_body_acting, api_body_member, api_body_peers,
+    api_body_proxy, api_body_challenge, api_body_backup, api_query_networks, api_query_challenges,
+    api_query_events, api_query_audit, api_answer_network_made, api_answer_network,
+    api_answer_networks, api_answer_members, api_answer_peers, api_answer_proxy,
+    api_answer_challenge_made, api_answer_challenge, api_answer_challenges, api_answer_backup;
+
+/* api_tables_kv.c */
+extern const struct api_fields api_query_kv_get, api_query_kv_delete, api_query_kv_list,
+    api_query_kv_watch, api_query_kv_rule, api_body_kv_put, api_body_kv_txn, api_body_kv_lease,
+    api_body_kv_compact, api_body_kv_rule, api_answer_kv_item, api_answer_kv_written,
+    api_answer_kv_deleted, api_answer_kv_items, api_answer_kv_txn, api_answer_kv_lease_made,
+    api_answer_kv_lease, api_answer_kv_leases, api_answer_kv_rules, api_answer_kv_state;
+
 #endif

@@ -6,7 +6,7 @@
 #define SHARE_FULL_PPM 1000000u
 #define PERCENT_CHARS  32
 
-static int parse_share(const char *text, uint64_t *ppm, struct hm_error *error)
+static int parse_share(const char *text, bool zero, uint64_t *ppm, struct hm_error *error)
 {
     size_t len = strlen(text);
     char digits[PERCENT_CHARS];
@@ -20,8 +20,9 @@ static int parse_share(const char *text, uint64_t *ppm, struct hm_error *error)
     rc = hm_decimal_parse(digits, PERCENT_DIGITS, &value, error);
     if (rc)
         return rc;
-    if (value == 0 || value > SHARE_FULL_PPM)
-        return hm_fail(error, HM_ERANGE, "a share is more than 0%% and at most 100%%");
+    if ((value == 0 && !zero) || value > SHARE_FULL_PPM)
+        return hm_fail(error, HM_ERANGE, "a share is %s 0%% and at most 100%%",
+                       zero ? "at least" : "more than");
     *ppm = value;
     return 0;
 }
@@ -37,19 +38,19 @@ static int parse_bool(const char *text, uint64_t *out, struct hm_error *error)
     return 0;
 }
 
-static int parse_named(enum api_form form, const char *text, uint64_t *out, struct hm_error *error)
+static int parse_named(enum json_form form, const char *text, uint64_t *out, struct hm_error *error)
 {
     Hypermesh__AssetKind kind = HYPERMESH__ASSET_KIND__ASSET_NONE;
     Hypermesh__PrivacyLevel level = HYPERMESH__PRIVACY_LEVEL__PRIVACY_NONE;
 
-    if (form == API_KIND) {
+    if (form == JSON_FORM_KIND) {
         if (wire_asset_kind_parse(text, &kind))
             return hm_fail(error, HM_EINVAL,
                            "'%.20s' is no kind of asset; there are cpu, memory, storage, gpu, "
                            "container, network",
                            text);
         *out = (uint64_t)kind;
-    } else if (form == API_LEVEL) {
+    } else if (form == JSON_FORM_LEVEL) {
         if (wire_privacy_parse(text, &level))
             return hm_fail(error, HM_EINVAL,
                            "'%.20s' is no privacy level; there are Private, PrivateNetwork, P2P, "
@@ -68,7 +69,7 @@ static int parse_named(enum api_form form, const char *text, uint64_t *out, stru
 }
 
 /* Bytes of any length, into the arena. */
-static int parse_bytes(enum api_form form, const char *text, struct hm_arena *arena,
+static int parse_bytes(enum json_form form, const char *text, struct hm_arena *arena,
                        struct hm_slice *out, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf decoded = {0};
@@ -76,9 +77,9 @@ static int parse_bytes(enum api_form form, const char *text, struct hm_arena *ar
     uint8_t *copy;
     int rc;
 
-    if (form == API_HEX && len % 2 != 0)
+    if (form == JSON_FORM_HEX && len % 2 != 0)
         return hm_fail(error, HM_EPARSE, "hexadecimal text has an even number of digits");
-    if (form == API_HEX) {
+    if (form == JSON_FORM_HEX) {
         rc = hm_buf_reserve(&decoded, len / 2 + 1);
         if (rc == 0)
             rc = hm_hex_decode(text, len, decoded.data, len / 2, error);
@@ -111,41 +112,46 @@ static int parse_plain(const char *text, struct hm_arena *arena, const char **ou
     return 0;
 }
 
-static int parse_value(enum api_form form, const char *text, struct hm_arena *arena,
+static int parse_value(enum json_form form, const char *text, struct hm_arena *arena,
                        struct api_value *out, struct hm_error *error)
 {
     switch (form) {
-    case API_BOOL:
+    case JSON_FORM_BOOL:
         return parse_bool(text, &out->number, error);
-    case API_UINT:
+    case JSON_FORM_UINT:
         return hm_u64_parse(text, &out->number, error);
-    case API_MONEY:
+    case JSON_FORM_MONEY:
         return hm_decimal_parse(text, MONEY_DIGITS, &out->number, error);
-    case API_SHARE:
-        return parse_share(text, &out->number, error);
-    case API_DURATION:
+    case JSON_FORM_SHARE:
+    case JSON_FORM_PART:
+        return parse_share(text, form == JSON_FORM_PART, &out->number, error);
+    case JSON_FORM_DURATION:
         return hm_duration_parse_ms(text, &out->number, error);
-    case API_AMOUNT:
+    case JSON_FORM_AMOUNT:
         return hm_size_parse(text, &out->number, error);
-    case API_ASSET:
+    case JSON_FORM_ASSET:
         return wire_asset_parse(text, out->id, error);
-    case API_LEASE:
+    case JSON_FORM_LEASE:
         return wire_lease_parse(text, out->id, error);
-    case API_DIGEST:
+    case JSON_FORM_NETWORK:
+        return wire_network_parse(text, out->id, error);
+    case JSON_FORM_CHALLENGE:
+        return wire_challenge_parse(text, out->id, error);
+    case JSON_FORM_DIGEST:
         return hm_hex_decode(text, strlen(text), out->id, sizeof(out->id), error);
-    case API_HEX:
-    case API_BASE64:
+    case JSON_FORM_HEX:
+    case JSON_FORM_BASE64:
         return parse_bytes(form, text, arena, &out->bytes, error);
-    case API_KIND:
-    case API_TOKEN:
-    case API_LEVEL:
+    case JSON_FORM_KIND:
+    case JSON_FORM_TOKEN:
+    case JSON_FORM_LEVEL:
         return parse_named(form, text, &out->number, error);
     default:
         return parse_plain(text, arena, &out->text, error);
     }
 }
 
-int api_value_parse_text(enum api_form form, const char *name, const char *text,
+int api_value_parse_text(enum json_form form, const char *name, const char *text,
                          struct hm_arena *arena, struct api_value *out, struct hm_error *error)
 {
     struct api_value value = {.set = true};

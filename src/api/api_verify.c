@@ -13,12 +13,13 @@ struct verify_stream {
     pthread_t thread;
     struct hm_buf line; /* being read */
     size_t line_at;
-    uint64_t line_ns; /* when the last one was made */
     bool last_line;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
     /* under lock */
+    void (*wake)(void *ctx);
+    void *wake_ctx;
+    uint64_t line_ns; /* when the last line was made */
     uint64_t done, total;
     bool news;
     bool abandoned; /* the reader is gone */
@@ -29,9 +30,17 @@ struct verify_stream {
     uint8_t state_root[32];
 };
 
+/* Under lock: after release has taken it, nobody is woken. */
+static void verify_wake(const struct verify_stream *verify)
+{
+    if (verify->wake && !verify->abandoned)
+        verify->wake(verify->wake_ctx);
+}
+
 static int verify_progress(void *ctx, uint64_t done, uint64_t total)
 {
     struct verify_stream *verify = ctx;
+    uint64_t now_ns = hm_mono_ns(verify->core->clock);
     int rc;
 
     (void)pthread_mutex_lock(&verify->lock);
@@ -39,7 +48,8 @@ static int verify_progress(void *ctx, uint64_t done, uint64_t total)
     verify->total = total;
     verify->news = true;
     rc = verify->abandoned || atomic_load(&verify->core->closing) ? HM_ECANCELLED : 0;
-    (void)pthread_cond_signal(&verify->changed);
+    if (now_ns - verify->line_ns >= VERIFY_LINE_EVERY_NS)
+        verify_wake(verify);
     (void)pthread_mutex_unlock(&verify->lock);
     return rc;
 }
@@ -66,60 +76,52 @@ static void *verify_run(void *ctx)
     verify->blocks = blocks;
     verify->txs = txs;
     memcpy(verify->state_root, status.state_root, sizeof(status.state_root));
-    (void)pthread_cond_signal(&verify->changed);
+    verify_wake(verify);
     (void)pthread_mutex_unlock(&verify->lock);
     return NULL;
 }
 
 /* Under lock. */
-static void verify_last_line(struct verify_stream *verify, struct api_json *json)
+static void verify_last_line(struct verify_stream *verify, struct json_out *json)
 {
     if (verify->rc) {
         api_problem_json(json, (unsigned)hm_error_http(verify->rc), verify->rc, verify->error.text,
                          "/chain/verify");
         return;
     }
-    api_json_open(json, '{');
-    api_json_put_bool(json, "ok", true);
-    api_json_put_u64(json, "blocks", verify->blocks);
-    api_json_put_u64(json, "txs", verify->txs);
-    api_json_put_hash(json, "state_root", verify->state_root);
-    api_json_close(json, '}');
+    json_out_open(json, '{');
+    json_out_put_bool(json, "ok", true);
+    json_out_put_u64(json, "blocks", verify->blocks);
+    json_out_put_u64(json, "txs", verify->txs);
+    json_out_put_hash(json, "state_root", verify->state_root);
+    json_out_close(json, '}');
 }
 
-/* Waits at most wait_ms for something to say, and makes it the line. Under lock. */
-static int verify_next_line(struct verify_stream *verify, unsigned wait_ms)
+/* Makes the next line, when there is something to say. Under lock. */
+static int verify_next_line(struct verify_stream *verify)
 {
-    struct api_json json = {.out = &verify->line};
-    struct timespec until;
+    struct json_out json = {.out = &verify->line};
+    uint64_t now_ns = hm_mono_ns(verify->core->clock);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += (time_t)(wait_ms / 1000) + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (!verify->finished &&
-           (!verify->news ||
-            hm_mono_ns(verify->core->clock) - verify->line_ns < VERIFY_LINE_EVERY_NS)) {
-        if (pthread_cond_timedwait(&verify->changed, &verify->lock, &until) == ETIMEDOUT)
-            return 0;
-    }
+    if (!verify->finished && (!verify->news || now_ns - verify->line_ns < VERIFY_LINE_EVERY_NS))
+        return 0;
     hm_buf_clear(&verify->line);
     verify->line_at = 0;
-    verify->line_ns = hm_mono_ns(verify->core->clock);
+    verify->line_ns = now_ns;
     verify->last_line = verify->finished;
     if (verify->finished) {
         verify_last_line(verify, &json);
     } else {
-        api_json_open(&json, '{');
-        api_json_put_u64(&json, "done", verify->done);
-        api_json_put_u64(&json, "total", verify->total);
-        api_json_close(&json, '}');
+        json_out_open(&json, '{');
+        json_out_put_u64(&json, "done", verify->done);
+        json_out_put_u64(&json, "total", verify->total);
+        json_out_close(&json, '}');
     }
     verify->news = false;
     return json.error ? json.error : hm_buf_append(&verify->line, "\n", 1);
 }
 
-static int verify_read(struct api_stream *stream, uint8_t *out, size_t size, unsigned wait_ms)
+static int verify_read(struct api_stream *stream, uint8_t *out, size_t size)
 {
     struct verify_stream *verify = (struct verify_stream *)(void *)stream;
     size_t part;
@@ -130,22 +132,32 @@ static int verify_read(struct api_stream *stream, uint8_t *out, size_t size, uns
         if (verify->last_line)
             return API_STREAM_END;
         (void)pthread_mutex_lock(&verify->lock);
-        rc = verify_next_line(verify, wait_ms);
+        rc = verify_next_line(verify);
         (void)pthread_mutex_unlock(&verify->lock);
         if (rc)
             return rc;
     }
     part = verify->line.len - verify->line_at;
+    if (part == 0)
+        return API_STREAM_WAIT;
     part = part < size ? part : size;
-    if (part > 0)
-        memcpy(out, verify->line.data + verify->line_at, part);
+memcpy(out, verify->line.data + verify->line_at, part);
     verify->line_at += part;
     return (int)part;
 }
 
+static void verify_attach(struct api_stream *stream, void (*wake)(void *wake_ctx), void *wake_ctx)
+{
+    struct verify_stream *verify = (struct verify_stream *)(void *)stream;
+
+    (void)pthread_mutex_lock(&verify->lock);
+    verify->wake = wake;
+    verify->wake_ctx = wake_ctx;
+    (void)pthread_mutex_unlock(&verify->lock);
+}
+
 static void verify_free(struct verify_stream *verify)
 {
-    (void)pthread_cond_destroy(&verify->changed);
     (void)pthread_mutex_destroy(&verify->lock);
     hm_buf_release(&verify->line);
     api_wait_end(verify->core);
@@ -166,17 +178,13 @@ static void verify_release(struct api_stream *stream)
 static struct verify_stream *verify_new(struct api_core *core)
 {
     struct verify_stream *verify = hm_calloc(1, sizeof(*verify));
-    pthread_condattr_t attributes;
 
     if (!verify)
         return NULL;
-    verify->base = (struct api_stream){.read = verify_read, .release = verify_release};
+    verify->base = (struct api_stream){
+        .read = verify_read, .attach = verify_attach, .release = verify_release};
     verify->core = core;
     (void)pthread_mutex_init(&verify->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&verify->changed, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
     return verify;
 }
 

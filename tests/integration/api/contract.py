@@ -10,80 +10,27 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "node"))
 from daemon import Daemon, Refused, refused, run_cases  # noqa: E402
+from document import Document  # noqa: E402
 
 node = Daemon()
 document = None
-PLAIN = {"string": str, "boolean": bool, "object": dict, "array": list, "null": type(None)}
-
-
-def type_fits(name, value):
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, PLAIN[name])
-
-
-def fault(schema, value, at):
-    """Where value breaks the schema (the part of JSON Schema that the document uses), or None."""
-    if "$ref" in schema:
-        return fault(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], value, at)
-    if "anyOf" in schema:
-        found = [fault(choice, value, at) for choice in schema["anyOf"]]
-        return None if None in found else found[0]
-    types = schema.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    if types and not any(type_fits(name, value) for name in types):
-        return f"{at}: {value!r} is no {types}"
-    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
-        return f"{at}: {value!r} does not fit {schema['pattern']}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{at}: {value!r} is not one of {schema['enum']}"
-    if isinstance(value, list):
-        return next(filter(None, (fault(schema.get("items", {}), v, f"{at}[{i}]") for i, v in enumerate(value))), None)
-    if isinstance(value, dict):
-        missing = [name for name in schema.get("required", []) if name not in value]
-        if missing:
-            return f"{at}: {missing} missing"
-        return next(filter(None, (field_fault(schema, name, v, at) for name, v in value.items())), None)
-    return None
-
-
-def field_fault(schema, name, value, at):
-    known = schema.get("properties", {}).get(name)
-    others = schema.get("additionalProperties", True)
-    if known is None and others is False:
-        return f"{at}.{name} is not in the document"
-    known = known if known is not None else others
-    return fault(known, value, f"{at}.{name}") if isinstance(known, dict) else None
-
-
-def operation(method, path):
-    """The document's entry for a real path: a fixed one before one with a parameter."""
-    for pattern in sorted(document["paths"], key=lambda p: "{" in p):
-        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", pattern), path.split("?")[0]):
-            if method.lower() in document["paths"][pattern]:
-                return document["paths"][pattern][method.lower()]
-    raise AssertionError(f"{method} {path} is not in the document")
-
 
 def check(method, path, body=None):
     """Calls, and checks body and answer against the document."""
-    described = operation(method, path)
+    described = document.operation(method, path)
     if body is not None:
-        schema = described["requestBody"]["content"]["application/json"]["schema"]
-        assert (found := fault(schema, body, "body")) is None, found
+        document.check_body(described, body)
     answer = node.call(method, path, body)
-    status = next(name for name in described["responses"] if name != "default")
-    schema = described["responses"][status]["content"]["application/json"]["schema"]
-    assert (found := fault(schema, answer, f"{method} {path}")) is None, found
+    document.check_answer(described, answer, f"{method} {path}")
     return answer
 
 
 def document_is_served():
     global document
     node.start()
-    document = node.call("GET", "/openapi.json")
+    document = Document(node.call("GET", "/openapi.json"))
     kept = json.loads((pathlib.Path(os.environ.get("HM_SOURCE", ".")) / "src/api/openapi.json").read_text())
-    assert document == kept and document["openapi"].startswith("3.1")
+    assert document.document == kept and kept["openapi"].startswith("3.1")
 
 
 def reads_are_as_described():

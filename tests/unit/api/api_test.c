@@ -79,10 +79,13 @@ int api_test_drain(struct api_test *test, struct hm_buf *out)
     struct api_stream *stream = test->response.stream;
     uint64_t started_ns = hm_mono_ns(hm_clock_system());
     uint8_t block[7]; /* small, so that frames and lines are cut */
+    const struct timespec nap = {.tv_nsec = 1000000};
     int got = 0;
 
     while (got >= 0 && hm_mono_ns(hm_clock_system()) - started_ns < UINT64_C(10000000000)) {
-        got = stream->read(stream, block, sizeof(block), 50);
+        got = stream->read(stream, block, sizeof(block));
+        if (got == API_STREAM_WAIT)
+            (void)nanosleep(&nap, NULL);
         if (got > 0 && hm_buf_append(out, block, (size_t)got))
             return HM_ENOMEM;
     }

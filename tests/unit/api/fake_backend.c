@@ -210,6 +210,8 @@ static int fake_submit(void *ctx, const char *account, Hypermesh__Operation *con
     rc = count == 1 ? wire_pack(&ops[0]->base, &fake->op) : HM_EINTERNAL;
     if (rc == 0)
         rc = fake_done(fake, arena, out, error);
+    if (rc == 0)
+        rc = fake_kv_apply(fake, ops[0], arena, out, error);
     (void)pthread_mutex_unlock(&fake->lock);
     return rc;
 }
@@ -278,6 +280,9 @@ void fake_init(struct fake *fake)
     };
     fake_ledger_fill(&fake->backend);
     fake_jobs_fill(&fake->backend);
+    fake_mesh_fill(&fake->backend);
+    if (fake_kv_fill(fake))
+        abort();
 }
 
 void fake_release(struct fake *fake)
@@ -285,6 +290,7 @@ void fake_release(struct fake *fake)
     if (fake->log_path[0] != '\0')
         (void)unlink(fake->log_path);
     hm_buf_release(&fake->op);
+    hm_free(fake->kv);
     (void)pthread_cond_destroy(&fake->changed);
     (void)pthread_mutex_destroy(&fake->lock);
 }

@@ -6,10 +6,11 @@
 
 #include "api.h"
 
-#define FAKE_ASSETS 5 /* ids: all bytes 0xa0, 0xa1, ... ; owner: the node */
-#define FAKE_LEASES 3 /* ids: all bytes 0xb0, ... ; consumer: user; on asset 0 */
-#define FAKE_BLOCKS 7 /* heights 1 to 7 */
-#define FAKE_JOB    "j0123456789ab"
+#define FAKE_ASSETS   5 /* ids: all bytes 0xa0, 0xa1, ... ; owner: the node */
+#define FAKE_LEASES   3 /* ids: all bytes 0xb0, ... ; consumer: user; on asset 0 */
+#define FAKE_BLOCKS   7 /* heights 1 to 7 */
+#define FAKE_NETWORKS 3 /* ids: all bytes 0x90, ... ; owner: the node */
+#define FAKE_JOB      "j0123456789ab"
 
 struct fake {
     struct api_backend backend; /* pass &fake->backend; ctx is the fake */
@@ -32,6 +33,8 @@ struct fake {
     bool verify_fails;
     bool cancelled;
     char log_path[128]; /* "": no file yet */
+    unsigned more_blocks; /* beyond FAKE_BLOCKS, for events */
+    struct fake_kv *kv;
 };
 
 void fake_init(struct fake *fake);
@@ -43,5 +46,7 @@ unsigned fake_waiting(struct fake *fake);
 /* Appends a frame to the job's log, making its file; then state, and wakes who waits. */
 void fake_log(struct fake *fake, uint8_t stream, const char *text);
 void fake_job_state(struct fake *fake, Hypermesh__JobState state);
+void fake_add_blocks(struct fake *fake, unsigned count); /* and wakes subscribers */
+unsigned fake_subscribers(struct fake *fake);
 
 #endif

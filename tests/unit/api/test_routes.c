@@ -11,7 +11,7 @@
 #define DIGEST_D0 "d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0"
 #define DIGEST_D1 "d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1"
 
-/* ASSET, LEASE and USER stand for ids of the fake. Quotes are '. */
+/* ASSET, LEASE, NETWK, CHALL and USER stand for ids of the fake. Quotes are '. */
 struct example {
     const char *id; /* of the route */
     const char *method;
@@ -80,6 +80,72 @@ static const struct example examples[] = {
     {"state_proof", "GET", "/state/02", NULL, NULL},
     {"chain_verify", "POST", "/chain/verify", NULL, NULL},
     {"genesis", "GET", "/genesis", NULL, NULL},
+    {"peers_set", "PUT", "/privacy/peers", JSON, "{'accounts':['node'],'account':'user'}"},
+    {"peers_show", "GET", "/privacy/peers?account=node", NULL, NULL},
+    {"proxy_set", "POST", "/privacy/proxy", JSON, "{'any':false,'relays':['node'],'sealed_only':true}"},
+    {"proxy_show", "GET", "/privacy/proxy", NULL, NULL},
+    {"network_create", "POST", "/networks", JSON, "{'name':'friends','open':true}"},
+    {"network_list", "GET", "/networks?member=user&limit=1", NULL, NULL},
+    {"network_show", "GET", "/networks/NETWK", NULL, NULL},
+    {"network_dissolve", "DELETE", "/networks/NETWK", NULL, NULL},
+    {"network_members", "GET", "/networks/NETWK/members?limit=1", NULL, NULL},
+    {"network_join", "POST", "/networks/NETWK/join", JSON, "{}"},
+    {"network_leave", "POST", "/networks/NETWK/leave", JSON, "{'account':'user'}"},
+    {"network_invite", "POST", "/networks/NETWK/invite", JSON, "{'who':'user'}"},
+    {"network_expel", "POST", "/networks/NETWK/expel", JSON, "{'who':'user'}"},
+    {"challenge_open", "POST", "/consensus/challenge", JSON, "{'node':'node'}"},
+    {"challenge_open", "POST", "/consensus/challenge", JSON, "{'lease':'LEASE'}"},
+    {"challenge_list", "GET", "/consensus/challenges?party=node&open=1&limit=1", NULL, NULL},
+    {"challenge_show", "GET", "/consensus/challenges/CHALL", NULL, NULL},
+    {"kv_put", "PUT", "/kv/a%2Fb", JSON, "{'value':'one'}"},
+    {"kv_put", "PUT", "/kv/AP8=", JSON, "{'value':'/w==','encoding':'base64'}"},
+    {"kv_get", "GET", "/kv/a%2Fb", NULL, NULL},
+    {"kv_list", "GET", "/kv?prefix=a&limit=1", NULL, NULL},
+    {"kv_watch", "GET", "/kv-watch?prefix=a&from=1", NULL, NULL},
+    {"kv_txn", "POST", "/kv-txn", JSON, "{'compare':[{'key':'x','target':'version','result':'equal','number':0}],'success':[{'put':{'key':'x','value':'1'}},{'range':{'key':'x'}},{'delete':{'key':'x'}},{'txn':{}}]}"},
+    {"kv_delete", "DELETE", "/kv/a%2Fb", NULL, NULL},
+    {"kv_lease_grant", "POST", "/kv-leases", JSON, "{'ttl':'30s','lease':5}"},
+    {"kv_lease_list", "GET", "/kv-leases?limit=1", NULL, NULL},
+    {"kv_lease_show", "GET", "/kv-leases/5", NULL, NULL},
+    {"kv_lease_keep_alive", "POST", "/kv-leases/5/keep-alive", NULL, NULL},
+    {"kv_lease_revoke", "DELETE", "/kv-leases/5", NULL, NULL},
+    {"kv_compact", "POST", "/kv-compact", JSON, "{'revision':1}"},
+    {"kv_rule_list", "GET", "/kv-rules?limit=2", NULL, NULL},
+    {"kv_rule_set", "PUT", "/kv-rules", JSON, "{'prefix':'a','owner':'user','writers':['node'],'anyone_reads':true}"},
+    {"kv_rule_remove", "DELETE", "/kv-rules?prefix=a", NULL, NULL},
+    {"kv_state", "GET", "/kv-state", NULL, NULL},
+    {"events", "GET", "/events?since=0&follow=0", NULL, NULL},
+    {"audit_export", "GET", "/audit?from=2", NULL, NULL},
+    {"backup_create", "POST", "/backup", JSON, "{'path':'/var/backup','passphrase':'secret'}"},
+    {"etcd_version", "GET", "/version", NULL, NULL},
+    {"etcd_health", "GET", "/health", NULL, NULL},
+    {"etcd_range", "POST", "/v3/kv/range", NULL, "{'key':'YQ=='}"},
+    {"etcd_put", "POST", "/v3/kv/put", NULL, "{'key':'YQ==','value':'Yg=='}"},
+    {"etcd_delete_range", "POST", "/v3/kv/deleterange", NULL, "{'key':'YQ=='}"},
+    {"etcd_txn", "POST", "/v3/kv/txn", NULL, "{}"},
+    {"etcd_compaction", "POST", "/v3/kv/compaction", NULL, "{'revision':'1'}"},
+    {"etcd_lease_grant", "POST", "/v3/lease/grant", NULL, "{'TTL':'60','ID':'6'}"},
+    {"etcd_lease_keep_alive", "POST", "/v3/lease/keepalive", NULL, "{'ID':'6'}"},
+    {"etcd_lease_time_to_live", "POST", "/v3/lease/timetolive", NULL, "{'ID':'6'}"},
+    {"etcd_kv_lease_time_to_live", "POST", "/v3/kv/lease/timetolive", NULL, "{'ID':'6'}"},
+    {"etcd_lease_leases", "POST", "/v3/lease/leases", NULL, "{}"},
+    {"etcd_kv_lease_leases", "POST", "/v3/kv/lease/leases", NULL, "{}"},
+    {"etcd_lease_revoke", "POST", "/v3/lease/revoke", NULL, "{'ID':'6'}"},
+    {"etcd_lease_grant", "POST", "/v3/lease/grant", NULL, "{'TTL':'60','ID':'7'}"},
+    {"etcd_kv_lease_revoke", "POST", "/v3/kv/lease/revoke", NULL, "{'ID':'7'}"},
+    {"etcd_watch", "POST", "/v3/watch", NULL, "{'create_request':{'key':'YQ=='}}"},
+    {"etcd_status", "POST", "/v3/maintenance/status", NULL, "{}"},
+    {"etcd_alarm", "POST", "/v3/maintenance/alarm", NULL, "{}"},
+    {"etcd_members", "POST", "/v3/cluster/member/list", NULL, "{}"},
+    {"etcd_authenticate", "POST", "/v3/auth/authenticate", NULL, "{}"},
+    {"etcd_defragment", "POST", "/v3/maintenance/defragment", NULL, "{}"},
+    {"etcd_hash", "POST", "/v3/maintenance/hash", NULL, "{}"},
+    {"etcd_snapshot", "POST", "/v3/maintenance/snapshot", NULL, "{}"},
+    {"etcd_transfer_leadership", "POST", "/v3/maintenance/transfer-leadership", NULL, "{}"},
+    {"etcd_member_add", "POST", "/v3/cluster/member/add", NULL, "{}"},
+    {"etcd_member_remove", "POST", "/v3/cluster/member/remove", NULL, "{}"},
+    {"etcd_member_update", "POST", "/v3/cluster/member/update", NULL, "{}"},
+    {"etcd_auth_enable", "POST", "/v3/auth/enable", NULL, "{}"},
 };
 /* clang-format on */
 
@@ -89,7 +155,14 @@ static void fill_in(const char *text, struct hm_buf *out)
     char asset[WIRE_ID_TEXT_MAX];
     char lease[WIRE_ID_TEXT_MAX];
     char user[WIRE_ID_TEXT_MAX];
+    char network[WIRE_ID_TEXT_MAX];
+    char challenge[WIRE_ID_TEXT_MAX];
+    uint8_t id[32];
 
+    fake_id(0x90, id);
+    wire_network_text(id, network);
+    fake_id(0xa0, id);
+    wire_challenge_text(id, challenge);
     api_test_asset_text(0, asset);
     api_test_lease_text(0, lease);
     api_test_account_text(1, user);
@@ -100,6 +173,10 @@ static void fill_in(const char *text, struct hm_buf *out)
             put = asset;
         else if (strncmp(text, "LEASE", 5) == 0)
             put = lease;
+        else if (strncmp(text, "NETWK", 5) == 0)
+            put = network;
+        else if (strncmp(text, "CHALL", 5) == 0)
+            put = challenge;
         else if (strncmp(text, "USER", 4) == 0)
             put = user;
         if (put) {
