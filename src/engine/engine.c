@@ -4,6 +4,8 @@
 
 #include "engine_solo.h"
 
+#define ENGINE_HOUR_MS UINT64_C(3600000)
+
 static void engine_free(struct engine *engine)
 {
     if (engine == NULL)
@@ -66,6 +68,7 @@ int engine_solo_open(const struct engine_options *options, struct engine **out,
     if (engine == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine");
     engine->next_due_ms = info.next_due_ms;
+    engine->hand.block_ms = info.time_ms;
     rc = engine_start(engine, error);
     if (rc != 0) {
         engine_free(engine);
@@ -116,11 +119,34 @@ static int engine_admit(const struct engine *engine, size_t len, struct hm_error
     return 0;
 }
 
+int engine_time(const struct engine *engine, uint64_t *now_ms, struct hm_error *error)
+{
+    const struct engine_hand *hand = &engine->hand;
+    uint64_t wall_ms = hm_wall_ms(engine->options.clock);
+
+    if (hand->set) {
+        uint64_t passed_ms = (hm_mono_ns(engine->options.clock) - hand->mono_ns) / 1000000;
+        uint64_t known_ms = hand->wall_ms + passed_ms;
+
+        if (wall_ms > known_ms + ENGINE_CLOCK_AHEAD_MAX_MS)
+            return hm_fail(error, HM_EUNAVAILABLE,
+                           "the machine's clock has gone ahead by %llu hours that have not passed: "
+                           "set it right, or restart the node if it is right now",
+                           (unsigned long long)((wall_ms - known_ms + ENGINE_HOUR_MS / 2) /
+                                                ENGINE_HOUR_MS));
+    }
+    *now_ms = wall_ms > hand->block_ms ? wall_ms : hand->block_ms;
+    return 0;
+}
+
 /* The answer before anything is spent on the transaction; it is asked again when it is queued. */
-static int engine_admit_early(struct engine *engine, size_t len, struct hm_error *error)
+static int engine_admit_early(struct engine *engine, size_t len, uint64_t *now_ms,
+                              struct hm_error *error)
 {
     pthread_mutex_lock(&engine->lock);
     int rc = engine_admit(engine, len, error);
+    if (rc == 0)
+        rc = engine_time(engine, now_ms, error);
     pthread_mutex_unlock(&engine->lock);
     return rc;
 }
@@ -147,11 +173,11 @@ int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, v
                   struct hm_error *error)
 {
     uint8_t digest[CRYPTO_HASH_BYTES];
-    int rc = engine_admit_early(engine, tx.len, error);
+    uint64_t now_ms;
+    int rc = engine_admit_early(engine, tx.len, &now_ms, error);
 
     if (rc == 0)
-        rc = ledger_check_tx(engine->options.ledger, tx, hm_wall_ms(engine->options.clock), digest,
-                             error);
+        rc = ledger_check_tx(engine->options.ledger, tx, now_ms, digest, error);
     if (rc != 0)
         return rc;
     struct engine_item *item = hm_malloc(sizeof(*item) + tx.len);
@@ -173,24 +199,6 @@ struct engine_waiter {
     bool in_block;
     struct engine_receipt receipt;
 };
-
-void engine_receipt_fill(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
-                         const struct engine_block *block)
-{
-    memset(receipt, 0, sizeof(*receipt));
-    if (result->digest.len == sizeof(receipt->digest))
-        memcpy(receipt->digest, result->digest.data, sizeof(receipt->digest));
-    receipt->code = result->code;
-    snprintf(receipt->text, sizeof(receipt->text), "%s", result->text);
-    receipt->fee = result->fee;
-    receipt->op = result->op;
-    for (size_t i = 0; i < result->n_created && i < ENGINE_CREATED_MAX; i++)
-        if (result->created[i].len == WIRE_ID_BYTES)
-            memcpy(receipt->created[receipt->created_count++], result->created[i].data,
-                   WIRE_ID_BYTES);
-    if (block != NULL)
-        receipt->block = *block;
-}
 
 static void engine_waiter_done(void *ctx, const Hypermesh__TxResult *result,
                                const struct engine_block *block)
@@ -221,6 +229,8 @@ int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_
             *receipt = waiter.receipt;
         else
             rc = hm_fail(error, waiter.receipt.code, "%s", waiter.receipt.text);
+        if (rc != 0)
+            engine_receipt_release(&waiter.receipt);
     }
     pthread_cond_destroy(&waiter.wake);
     pthread_mutex_destroy(&waiter.lock);
@@ -230,7 +240,9 @@ int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_
 void engine_get_status(struct engine *engine, struct engine_status *out)
 {
     pthread_mutex_lock(&engine->lock);
+    uint64_t now_ms;
     *out = engine->status;
     out->queued = engine->queued;
+    out->clock_refused = engine_time(engine, &now_ms, NULL) != 0;
     pthread_mutex_unlock(&engine->lock);
 }

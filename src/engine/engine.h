@@ -53,9 +53,11 @@ struct engine_options {
     void (*on_failure)(void *ctx, const struct hm_error *error);
     void *ctx;
 };
-#define ENGINE_QUEUE_LIMIT     65536
-#define ENGINE_BATCH_LIMIT     4096
-#define ENGINE_QUEUE_MAX_BYTES ((size_t)256 << 20)
+/* A week: longer sleeps of the machine need a restart of the node to be believed. */
+#define ENGINE_CLOCK_AHEAD_MAX_MS (UINT64_C(7) * 24 * 3600 * 1000)
+#define ENGINE_QUEUE_LIMIT        65536
+#define ENGINE_BATCH_LIMIT        4096
+#define ENGINE_QUEUE_MAX_BYTES    ((size_t)256 << 20)
 
 /* Starts the one writer thread. Idle means asleep: it wakes for a transaction or for a lease that is due. */
 int engine_solo_open(const struct engine_options *options, struct engine **out,
@@ -66,7 +68,7 @@ void engine_close(struct engine *engine);
 
 /* Checks the transaction (ledger_check_tx, on the caller's thread), copies it and queues it. 0: done will
  * be called, once. Negative: refused, done is not called; HM_EBUSY when the queue is full,
- * HM_EUNAVAILABLE with the reason when the engine has stopped. What one thread submits is ordered as it
+ * HM_EUNAVAILABLE with the reason when the engine has stopped, or does not believe the wall clock. What one thread submits is ordered as it
  * was submitted. Thread-safe. */
 int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, void *ctx,
                   struct hm_error *error);
@@ -81,13 +83,26 @@ struct engine_receipt {
     uint32_t op;
     size_t created_count;
     uint8_t created[ENGINE_CREATED_MAX][WIRE_ID_BYTES];
+    /* Packed TxResult that holds nothing but `kv`, the answers of its key-value operations; empty when there
+     * are none. The receipt's own. */
+    struct hm_buf kv;
+    bool kv_lost; /* there was no memory to keep them */
     struct engine_block block;
 };
-/* Copies what done received; block may be NULL. For callers that wait by means of their own. */
+/* Copies what done received into a receipt that holds nothing yet; block may be NULL. For callers that wait by
+ * means of their own. */
 void engine_receipt_fill(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
                          const struct engine_block *block);
+/* As fill, of a transaction that several share: of the answers only those of operations from..from+count-1,
+ * numbered from 0. */
+void engine_receipt_fill_part(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
+                              const struct engine_block *block, uint32_t from, uint32_t count);
+/* The answers, in the arena; HM_ENOMEM also when they were lost (the transaction is durable all the same). */
+int engine_receipt_answers(const struct engine_receipt *receipt, struct hm_arena *arena,
+                           Hypermesh__KvAnswer ***out, size_t *count, struct hm_error *error);
+void engine_receipt_release(struct engine_receipt *receipt); /* idempotent; NULL is fine */
 
-/* Submits and waits until durable. Returns 0 also when the transaction failed in its block (see
+/* Submits and waits until durable; then the receipt is the caller's to release. Returns 0 also when the transaction failed in its block (see
  * receipt->code); negative when it was refused or the engine stopped. */
 int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_receipt *receipt,
                        struct hm_error *error);
@@ -96,6 +111,7 @@ struct engine_status {
     const char *name; /* "solo" */
     bool failed;
     char failure[HM_ERROR_TEXT_BYTES];
+    bool clock_refused; /* the wall clock is not believed: see ENGINE_CLOCK_AHEAD_MAX_MS */
     size_t queued;
     uint64_t blocks, txs; /* since start */
     uint64_t busy_ns; /* writer thread's time in blocks */

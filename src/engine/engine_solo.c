@@ -38,6 +38,16 @@ static void engine_wait_until_due(struct engine *engine, uint64_t now_ms)
     pthread_cond_timedwait(&engine->wake, &engine->lock, &until);
 }
 
+/* A second: then the clock may be believed again. */
+static void engine_nap(struct engine *engine)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    pthread_cond_timedwait(&engine->wake, &engine->lock, &until);
+}
+
 /* Sleeps until there is work; false: stop. Under the lock. */
 static bool engine_sleep(struct engine *engine)
 {
@@ -46,10 +56,13 @@ static bool engine_sleep(struct engine *engine)
             pthread_cond_wait(&engine->wake, &engine->lock);
             continue;
         }
-        uint64_t now_ms = hm_wall_ms(engine->options.clock);
-        if (now_ms >= engine->next_due_ms)
+        uint64_t now_ms;
+        if (engine_time(engine, &now_ms, NULL) != 0)
+            engine_nap(engine);
+        else if (now_ms >= engine->next_due_ms)
             return true;
-        engine_wait_until_due(engine, now_ms);
+        else
+            engine_wait_until_due(engine, now_ms);
     }
     return !engine->stopping;
 }
@@ -174,6 +187,10 @@ static void engine_count(struct engine *engine, const struct engine_block *block
 {
     pthread_mutex_lock(&engine->lock);
     engine->next_due_ms = next_due_ms;
+    engine->hand = (struct engine_hand){.set = true,
+                                        .wall_ms = hm_wall_ms(engine->options.clock),
+                                        .mono_ns = hm_mono_ns(engine->options.clock),
+                                        .block_ms = block->time_ms};
     engine->status.blocks++;
     engine->status.txs += block->txs;
     engine->status.busy_ns += hm_mono_ns(engine->options.clock) - began_ns;
@@ -223,14 +240,20 @@ static void engine_draft_release(struct engine_draft *draft)
     hm_buf_release(&draft->header);
 }
 
-static int engine_draft_begin(struct engine *engine, struct engine_draft *draft,
-                              struct hm_error *error)
+/* A clock that is not believed is the group's misfortune: nothing has happened yet. */
+static int engine_draft_begin(struct engine *engine, struct engine_group *group,
+                              struct engine_draft *draft, struct hm_error *error)
 {
     int rc = ledger_info(engine->options.ledger, &draft->previous, error);
-    uint64_t now_ms = hm_wall_ms(engine->options.clock);
+    uint64_t now_ms = 0;
 
-    if (rc == 0)
-        draft->time_ms = now_ms > draft->previous.time_ms ? now_ms : draft->previous.time_ms + 1;
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&engine->lock);
+    rc = engine_time(engine, &now_ms, error);
+    pthread_mutex_unlock(&engine->lock);
+    group->misfortune = rc != 0;
+    draft->time_ms = now_ms > draft->previous.time_ms ? now_ms : draft->previous.time_ms + 1;
     return rc;
 }
 
@@ -316,7 +339,7 @@ static int engine_block(struct engine *engine, struct engine_group *group, struc
     uint64_t began_ns = hm_mono_ns(engine->options.clock);
     bool idle = false;
 
-    int rc = engine_draft_begin(engine, &draft, error);
+    int rc = engine_draft_begin(engine, group, &draft, error);
     if (rc == 0)
         rc = engine_draft_make(engine, group, &draft, &idle, error);
     if (rc != 0 || idle)

@@ -15,6 +15,13 @@ struct engine_item {
     uint8_t tx[];
 };
 
+/* Where both clocks stood at the last block of this run: the wall clock may not run away from the other. */
+struct engine_hand {
+    bool set; /* no: nothing to compare with yet */
+    uint64_t wall_ms, mono_ns;
+    uint64_t block_ms; /* time of the last block */
+};
+
 struct engine {
     struct engine_options options;
     pthread_t writer;
@@ -30,12 +37,18 @@ struct engine {
     size_t queued_bytes;
     bool stopping;
     uint64_t next_due_ms;
+    struct engine_hand hand;
     struct engine_status status;
 };
 
 /* The writer thread's function; returns when engine->stopping or when it can't go on, and hands back what
  * still waits. */
 void *engine_solo_main(void *engine);
+
+/* The time by which transactions are judged and blocks made: the wall clock's, never before the last block. Refused
+ * (HM_EUNAVAILABLE) while the wall clock has gone ahead by more than ENGINE_CLOCK_AHEAD_MAX_MS of what has passed: a block
+ * would fix that time for good. Under the lock. */
+int engine_time(const struct engine *engine, uint64_t *now_ms, struct hm_error *error);
 
 /* Answers an item that will not be in a block, and frees it. */
 void engine_item_refuse(struct engine_item *item, const struct hm_error *error);

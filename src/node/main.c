@@ -1,4 +1,5 @@
 /* hypermeshd: reads its options, starts the node, waits for a reason to stop. */
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,8 @@
 
 enum { EXIT_USAGE = 2 };
 
+#define MAIN_PASSPHRASE_MAX_BYTES 1024
+
 static const char usage[] =
     "usage: hypermeshd --data DIR [options]\n"
     "\n"
@@ -25,6 +28,8 @@ static const char usage[] =
     "  --genesis FILE          packed Genesis for a new chain; default: a chain of this node's "
     "own\n"
     "  --runtime NAME          container runtime, crun or runc; default: whichever works\n"
+    "  --backup-verify FILE    check a backup and end; its passphrase on standard input\n"
+    "  --backup-restore FILE   make --data from a backup and end; likewise\n"
     "  --log-level LEVEL       error, warn, info, debug (info)\n"
     "  --log-json              log lines as JSON\n"
     "  --version, --help\n"
@@ -35,6 +40,7 @@ struct main_options {
     struct node_options node;
     enum hm_log_level log_level;
     int log_json;
+    const char *backup_verify, *backup_restore;
     int help, version;
 };
 
@@ -63,6 +69,12 @@ static int main_option(struct main_options *options, int name, const char *value
     case 'g':
         options->node.genesis_path = value;
         return 0;
+    case 'V':
+        options->backup_verify = value;
+        return 0;
+    case 'R':
+        options->backup_restore = value;
+        return 0;
     case 'r':
         if (strcmp(value, "crun") != 0 && strcmp(value, "runc") != 0)
             return hm_fail(error, HM_EINVAL, "--runtime is crun or runc, not '%s'", value);
@@ -87,6 +99,8 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         {"passphrase-file", required_argument, NULL, 'k'},
         {"genesis", required_argument, NULL, 'g'},
         {"runtime", required_argument, NULL, 'r'},
+        {"backup-verify", required_argument, NULL, 'V'},
+        {"backup-restore", required_argument, NULL, 'R'},
         {"log-level", required_argument, NULL, 'L'},
         {"log-json", no_argument, &options->log_json, 1},
         {"help", no_argument, &options->help, 1},
@@ -103,7 +117,7 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         return rc;
     if (optind < argc)
         return hm_fail(error, HM_EINVAL, "unexpected argument '%s'", argv[optind]);
-    if (options->node.data_dir == NULL)
+    if (options->node.data_dir == NULL && options->backup_verify == NULL)
         return hm_fail(error, HM_EINVAL, "--data DIR is needed");
     return 0;
 }
@@ -153,6 +167,61 @@ static int main_run(const struct node_options *options, int signal_fd)
     return status;
 }
 
+/* --- backups ------------------------------------------------------------------------------------------ */
+
+/* All of standard input, but for a line end at its end. */
+static int main_read_passphrase(char out[MAIN_PASSPHRASE_MAX_BYTES + 1], struct hm_error *error)
+{
+    size_t len = 0;
+
+    for (;;) {
+        ssize_t got = read(STDIN_FILENO, out + len, MAIN_PASSPHRASE_MAX_BYTES + 1 - len);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return hm_fail_errno(error, HM_EIO, "cannot read the passphrase");
+        if (got == 0)
+            break;
+        len += (size_t)got;
+        if (len > MAIN_PASSPHRASE_MAX_BYTES)
+            return hm_fail(error, HM_ELIMIT, "the passphrase is longer than %d bytes",
+                           MAIN_PASSPHRASE_MAX_BYTES);
+    }
+    while (len > 0 && (out[len - 1] == '\n' || out[len - 1] == '\r'))
+        len--;
+    out[len] = '\0';
+    return len > 0
+               ? 0
+               : hm_fail(error, HM_EINVAL, "the backup's passphrase is wanted on standard input");
+}
+
+static int main_backup(const struct main_options *options)
+{
+    char passphrase[MAIN_PASSPHRASE_MAX_BYTES + 1];
+    char root[2 * CRYPTO_HASH_BYTES + 1];
+    struct node_backup_facts facts = {0};
+    struct hm_error error = {0};
+    bool verify = options->backup_verify != NULL;
+    int rc = main_read_passphrase(passphrase, &error);
+
+    if (rc == 0)
+        rc = verify ? node_backup_verify(options->backup_verify, passphrase, &facts, &error)
+                    : node_backup_restore(options->backup_restore, passphrase,
+                                          options->node.data_dir, &facts, &error);
+    hm_wipe(passphrase, sizeof(passphrase));
+    if (rc != 0) {
+        fprintf(stderr, "hypermeshd: %s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    hm_hex_encode(facts.state_root, sizeof(facts.state_root), root);
+    printf("%s %s: chain %s, %llu blocks with %llu transactions replayed, state root %s\n",
+           verify ? options->backup_verify : options->node.data_dir,
+           verify ? "is good" : "is restored", facts.chain_id, (unsigned long long)facts.blocks,
+           (unsigned long long)facts.txs, root);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     struct main_options options = {.node = {.listen = "127.0.0.1:7470",
@@ -175,6 +244,8 @@ int main(int argc, char **argv)
     umask(
         022); /* a job's root must be readable to its mapped users; what is private says so itself */
     hm_log_setup(STDERR_FILENO, options.log_level, options.log_json);
+    if (options.backup_verify != NULL || options.backup_restore != NULL)
+        return main_backup(&options);
     main_raise_descriptors();
     HM_AUTOCLOSE int signal_fd = main_signals();
     if (signal_fd < 0) {

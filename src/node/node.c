@@ -30,6 +30,8 @@ static void node_init_locks(struct node *node)
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
     node_wallet_init(&node->wallet);
+    node_news_init(node);
+    node_plot_init(node);
     hm_arena_init(&node->hardware.arena, 0);
 }
 
@@ -133,7 +135,8 @@ static int node_open_fds(struct node *node, struct hm_error *error)
 {
     node->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     node->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (node->stop_fd < 0 || node->quit_fd < 0)
+    node->challenges.news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (node->stop_fd < 0 || node->quit_fd < 0 || node->challenges.news_fd < 0)
         return hm_fail_errno(error, HM_EIO, "no descriptors for the node");
     return 0;
 }
@@ -172,7 +175,7 @@ int node_start(const struct node_options *options, struct node **out, struct hm_
     node->options = *options;
     if (node->options.plot_bytes == 0)
         node->options.plot_bytes = NODE_PLOT_BYTES_DEFAULT;
-    node->stop_fd = node->quit_fd = -1;
+    node->stop_fd = node->quit_fd = node->challenges.news_fd = -1;
     node->started_ms = hm_wall_ms(options->clock);
     node_init_locks(node);
     node_say_not_ready(node, "the node is starting");
@@ -203,6 +206,9 @@ const char *node_failure(struct node *node)
 static void node_release(struct node *node)
 {
     node_wallet_release(&node->wallet);
+    node_feed_release(&node->feed);
+    node_plot_release(node);
+    hm_fd_release(&node->challenges.news_fd);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
     pthread_mutex_destroy(&node->jobs.placing);
@@ -229,12 +235,13 @@ void node_stop(struct node *node)
     node_jobs_stop(node);
     atomic_store(&node->ready, false);
     node_hardware_watch_end(node);
+    node_challenges_stop(node);
     api_server_close(node->api);
     node_hardware_close(node);
     engine_close(node->engine);
+    node_feed_stop(&node->feed);
     node_jobs_close(node);
     runtime_images_close(node->images);
-    proof_plot_close(atomic_load(&node->plot));
     ledger_close(node->ledger);
     store_close(node->store);
     /* Identities go before the keystore they came from. */

@@ -39,4 +39,19 @@ const char *node_failure(struct node *node);
 /* Cancels and settles running jobs, stops threads, closes files. NULL is fine. */
 void node_stop(struct node *node);
 
+/* --- backups, without a running node (docs/formats-backup.md) ------------------------------------------- */
+struct node_backup_facts {
+    char chain_id[33];
+    uint64_t height, blocks, txs;
+    uint8_t state_root[32];
+};
+/* Unpacks the backup into a folder of its own under $TMPDIR, authenticates every byte, replays the chain and
+ * compares every state root. HM_EAUTH: wrong passphrase, or changed; HM_EPARSE, HM_ECORRUPT, HM_EIO. */
+int node_backup_verify(const char *file, const char *passphrase, struct node_backup_facts *facts,
+                       struct hm_error *error);
+/* As verify, and leaves it as data_dir (absolute), which must be missing or empty (HM_EEXIST). Whole or not at
+ * all: made beside, as data_dir.restoring. */
+int node_backup_restore(const char *file, const char *passphrase, const char *data_dir,
+                        struct node_backup_facts *facts, struct hm_error *error);
+
 #endif

@@ -1,6 +1,7 @@
 /* Behind the API: what the node says of itself, accounts, and acts. */
 #include <stdio.h>
 
+#include "node_backup.h"
 #include "node_private.h"
 
 int node_view(struct node *node, struct ledger_view **out, struct hm_error *error)
@@ -66,16 +67,13 @@ static int node_status(void *ctx, struct hm_arena *arena, struct api_status *out
     out->started_ms = node->started_ms;
     node_status_chain(node, arena, out);
     if (out->ready) {
-        const struct proof_plot *plot = atomic_load(&node->plot);
-        Hypermesh__PlotCommitment commitment = HYPERMESH__PLOT_COMMITMENT__INIT;
         struct engine_status engine;
 
         engine_get_status(node->engine, &engine);
         out->engine = engine.name;
         out->queued = engine.queued;
         out->listen = api_server_listen(node->api);
-        proof_plot_commitment(plot, &commitment);
-        out->plot_bytes = commitment.labels * PROOF_LABEL_BYTES;
+        out->plot_bytes = node_plot_size(node);
     }
     pthread_mutex_lock(&node->state_lock);
     int rc = node_status_machine(node, arena, out);
@@ -201,7 +199,7 @@ static int node_receipt(const struct engine_receipt *from, struct hm_arena *aren
     memcpy(out->block_hash, from->block.hash, sizeof(out->block_hash));
     memcpy(out->state_root, from->block.state_root, sizeof(out->state_root));
     out->fee = from->fee;
-    return 0;
+    return engine_receipt_answers(from, arena, &out->kv, &out->kv_count, error);
 }
 
 int node_signer(struct node *node, const char *name_or_id, char name[TRUST_NAME_MAX + 1],
@@ -223,34 +221,37 @@ static int node_submit(void *ctx, const char *account, Hypermesh__Operation *con
 {
     struct node *node = ctx;
     char name[TRUST_NAME_MAX + 1];
-    struct engine_receipt *receipt = hm_arena_alloc(arena, sizeof(*receipt) + WIRE_ID_BYTES);
+    struct engine_receipt receipt;
 
-    if (receipt == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     int rc = node_need_ready(node, error);
     if (rc == 0)
         rc = node_signer(node, account, name, error);
     if (rc == 0)
-        rc = node_wallet_submit(node, name, ops, count, receipt, error);
-    return rc != 0 ? rc : node_receipt(receipt, arena, out, error);
+        rc = node_wallet_submit(node, name, ops, count, &receipt, error);
+    if (rc != 0)
+        return rc;
+    rc = node_receipt(&receipt, arena, out, error);
+    engine_receipt_release(&receipt);
+    return rc;
 }
 
 static int node_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *arena,
                               struct api_receipt *out, struct hm_error *error)
 {
     struct node *node = ctx;
-    struct engine_receipt *receipt = hm_arena_alloc(arena, sizeof(*receipt) + WIRE_ID_BYTES);
+    struct engine_receipt receipt;
 
-    if (receipt == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a receipt");
     int rc = node_need_ready(node, error);
     if (rc == 0)
         rc = node_wallet_ready(node, error);
     if (rc == 0)
-        rc = engine_submit_wait(node->engine, tx, receipt, error);
-    if (rc == 0 && receipt->code != 0)
-        rc = hm_fail(error, receipt->code, "%s", receipt->text);
-    return rc != 0 ? rc : node_receipt(receipt, arena, out, error);
+        rc = engine_submit_wait(node->engine, tx, &receipt, error);
+    if (rc != 0)
+        return rc;
+    rc = receipt.code != 0 ? hm_fail(error, receipt.code, "%s", receipt.text)
+                           : node_receipt(&receipt, arena, out, error);
+    engine_receipt_release(&receipt);
+    return rc;
 }
 
 static int node_signing(void *ctx, const uint8_t account[32], struct hm_arena *arena,
@@ -260,7 +261,7 @@ static int node_signing(void *ctx, const uint8_t account[32], struct hm_arena *a
     struct node *node = ctx;
     struct ledger_signing signing;
     struct ledger_view *view;
-    uint64_t now_ms = hm_wall_ms(node->options.clock);
+    uint64_t now_ms = node_now_ms(node);
     int rc = node_view(node, &view, error);
 
     if (rc != 0)
@@ -299,6 +300,10 @@ void node_backend_init(struct node *node)
     backend->submit = node_submit;
     backend->submit_signed = node_submit_signed;
     backend->signing = node_signing;
+    backend->backup_create = node_backup_create;
     node_backend_chain_init(node);
     node_backend_machine_init(node);
+    node_backend_network_init(node);
+    node_backend_kv_init(node);
+    node_backend_news_init(node);
 }

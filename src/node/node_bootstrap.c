@@ -23,8 +23,42 @@ static int node_boot_identities(struct node *node, struct hm_error *error)
     if (rc == 0)
         rc = node_ensure_identity(node, NODE_USER, error);
     if (rc == 0)
+        rc = node_wallet_begin(node, error);
+    if (rc == 0)
         rc = node_wallet_resolve(node, NODE_OPERATOR, node->operator_id, error);
     return rc;
+}
+
+/* What of the parameters is asked for again and again; they never change. */
+static int node_boot_params(struct node *node, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Params *params;
+    struct ledger_view *view;
+    struct ledger_info info;
+
+    hm_arena_init(&arena, 0);
+    int rc = ledger_view_open(node->ledger, &view, error);
+    if (rc != 0)
+        return rc;
+    rc = ledger_view_params(view, &arena, &params, error);
+    if (rc == 0)
+        rc = ledger_view_info(view, &info, error);
+    ledger_view_close(view);
+    if (rc != 0)
+        return rc;
+    node->space_openings = params->space_openings;
+    node->challenge_openings = params->challenge_openings;
+    node->result_kept_ms = params->result_window_ms + params->challenge_window_ms;
+    atomic_store(&node->wallet.share_ops, params->max_ops_per_tx);
+    atomic_store(&node->chain_ms, info.time_ms);
+    uint64_t wall_ms = hm_wall_ms(node->options.clock);
+    if (info.time_ms > wall_ms + NODE_CLOCK_BEHIND_MS)
+        hm_log(HM_LOG_WARN, "node",
+               "the machine's clock is %llu minutes behind the last block: the chain's time stands "
+               "still until it has caught up",
+               (unsigned long long)((info.time_ms - wall_ms) / 60000));
+    return 0;
 }
 
 static int node_boot_chain(struct node *node, struct hm_error *error)
@@ -34,75 +68,14 @@ static int node_boot_chain(struct node *node, struct hm_error *error)
     int rc = ledger_info(node->ledger, &info, error);
 
     if (rc != HM_ENOTFOUND)
-        return rc;
+        return rc != 0 ? rc : node_boot_params(node, error);
     if (node->options.genesis_path != NULL)
         rc = hm_file_read(node->options.genesis_path, NODE_GENESIS_MAX_BYTES, &genesis, error);
     else
         rc = node_genesis_make(node, &genesis, error);
     if (rc == 0)
         rc = ledger_init_chain(node->ledger, hm_buf_slice(&genesis), error);
-    return rc;
-}
-
-/* --- plot ------------------------------------------------------------------------------------------------------ */
-
-static int node_plot_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    struct node *node = ctx;
-
-    node_say_not_ready(node, "building the plot: %u %%",
-                       total == 0 ? 100U : (unsigned)(done / (total / 100 + 1)));
-    return node_quitting(node);
-}
-
-static uint64_t node_segment_labels(uint64_t labels)
-{
-    uint64_t segment = PROOF_SEGMENT_LABELS_DEFAULT;
-
-    while (segment > labels && segment > PROOF_SEGMENT_LABELS_MIN) /* one segment, a power of two */
-        segment /= 2;
-    return segment;
-}
-
-uint64_t node_plot_labels(const struct node *node)
-{
-    uint64_t labels = node->options.plot_bytes / PROOF_LABEL_BYTES;
-
-    return labels - labels % node_segment_labels(labels);
-}
-
-static int node_plot_build(struct node *node, const char *path, struct hm_error *error)
-{
-    uint64_t labels = node_plot_labels(node);
-
-    if (labels == 0)
-        return hm_fail(error, HM_ERANGE, "a plot of %llu bytes is too small",
-                       (unsigned long long)node->options.plot_bytes);
-    hm_log(HM_LOG_INFO, "node", "building a plot of %llu KiB",
-           (unsigned long long)(labels * PROOF_LABEL_BYTES >> 10));
-    return proof_plot_create(path, node->operator_id, labels, node_segment_labels(labels),
-                             node_plot_progress, node, error);
-}
-
-static int node_boot_plot(struct node *node, struct hm_error *error)
-{
-    char path[NODE_PATH_MAX_BYTES];
-    struct proof_plot *plot;
-    int rc = node_path(node, "plot", path, error);
-
-    if (rc != 0)
-        return rc;
-    rc = proof_plot_open(path, node->operator_id, &plot, error);
-    if (rc == HM_ECORRUPT)
-        hm_log(HM_LOG_WARN, "node", "%s; it is built anew", error->text);
-    if (rc == HM_ENOTFOUND || rc == HM_ECORRUPT) {
-        rc = node_plot_build(node, path, error);
-        if (rc == 0)
-            rc = proof_plot_open(path, node->operator_id, &plot, error);
-    }
-    if (rc == 0)
-        atomic_store(&node->plot, plot);
-    return rc;
+    return rc != 0 ? rc : node_boot_params(node, error);
 }
 
 /* --- engine ----------------------------------------------------------------------------------------------------- */
@@ -112,15 +85,27 @@ static void node_engine_failed(void *ctx, const struct hm_error *error)
     node_fail(ctx, error->text);
 }
 
+static void node_block_made(void *ctx, const struct engine_block *block,
+                            const Hypermesh__BlockRecord *record)
+{
+    struct node *node = ctx;
+
+    atomic_store(&node->chain_ms, block->time_ms);
+    node_feed_tell(&node->feed, record->kv_before, record->kv_after);
+    node_challenges_tell(node, record);
+}
+
 static int node_boot_engine(struct node *node, struct hm_error *error)
 {
     const struct engine_options options = {.ledger = node->ledger,
                                            .clock = node->options.clock,
                                            .sealer = {.seal = node_seal, .ctx = node},
+                                           .on_block = node_block_made,
                                            .on_failure = node_engine_failed,
                                            .ctx = node};
 
-    return engine_solo_open(&options, &node->engine, error);
+    int rc = node_news_start(node, error);
+    return rc != 0 ? rc : engine_solo_open(&options, &node->engine, error);
 }
 
 /* --- accounts on the ledger ---------------------------------------------------------------------------------------- */
@@ -174,7 +159,6 @@ static int node_lacks_plot(struct node *node, struct node_lacks *lacks,
                            const Hypermesh__Account *account, size_t openings,
                            struct hm_arena *arena, struct hm_error *error)
 {
-    const struct proof_plot *plot = atomic_load(&node->plot);
     Hypermesh__PlotCommitment *commitment = hm_arena_alloc(arena, sizeof(*commitment));
     Hypermesh__SpaceCommit *commit = hm_arena_alloc(arena, sizeof(*commit));
     uint8_t challenge[CRYPTO_HASH_BYTES];
@@ -182,13 +166,13 @@ static int node_lacks_plot(struct node *node, struct node_lacks *lacks,
 
     if (commitment == NULL || commit == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a plot's commitment");
-    proof_plot_commitment(plot, commitment);
-    if (node_same_plot(account->plot, commitment))
-        return 0;
+    int rc = node_plot_commitment(node, arena, commitment, error);
+    if (rc != 0 || node_same_plot(account->plot, commitment))
+        return rc;
     hypermesh__space_commit__init(commit);
     commit->plot = commitment;
     proof_plot_challenge(node->operator_id, commitment, challenge);
-    int rc = proof_plot_open_at(plot, challenge, openings, true, arena, &commit->openings, error);
+    rc = node_plot_open_at(node, challenge, openings, true, arena, &commit->openings, error);
     if (rc != 0)
         return rc;
     commit->n_openings = openings;
@@ -201,7 +185,7 @@ static int node_lacks_plot(struct node *node, struct node_lacks *lacks,
 }
 
 /* Session, bond and (for the operator) plot; in one root-signed transaction when all are new. */
-static int node_boot_account(struct node *node, const char *name, struct hm_error *error)
+int node_boot_account(struct node *node, const char *name, struct hm_error *error)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     bool is_operator = strcmp(name, NODE_OPERATOR) == 0;
@@ -276,10 +260,11 @@ static const struct node_boot_step {
     {"looking for a container runtime", node_boot_machine},
     {"opening accounts", node_boot_identities},
     {"opening the chain", node_boot_chain},
-    {"opening the plot", node_boot_plot},
+    {"opening the plot", node_plot_boot},
     {"starting the engine", node_boot_engine},
     {"opening sessions", node_boot_accounts},
     {"registering this machine's hardware", node_hardware_start},
+    {"looking for challenges", node_challenges_start},
     {"finishing jobs of the last run", node_jobs_recover},
 };
 

@@ -85,6 +85,27 @@ static void node_check_disk(const struct node *node, struct node_checks *checks)
                "%s free at %s", text, node->data_dir);
 }
 
+/* The machine's clock beside the chain's, which never goes back. */
+static void node_check_chain_clock(const struct node *node, struct node_checks *checks)
+{
+    uint64_t wall_ms = hm_wall_ms(node->options.clock), chain_ms = atomic_load(&node->chain_ms);
+    struct engine_status engine;
+
+    engine_get_status(node->engine, &engine);
+    if (engine.clock_refused)
+        node_check(checks, "chain clock", "error",
+                   "set the clock right; if it is right now, restart the node",
+                   "the machine's clock has gone far ahead at once: no blocks are made");
+    else if (chain_ms > wall_ms + NODE_CLOCK_BEHIND_MS)
+        node_check(checks, "chain clock", "error",
+                   "set the clock right; if it is right now, leases and sessions last longer until "
+                   "it has caught up",
+                   "the machine's clock is %" PRIu64 " minutes behind the last block",
+                   (chain_ms - wall_ms) / 60000);
+    else
+        node_check(checks, "chain clock", "ok", NULL, "the last block is not ahead of the clock");
+}
+
 static void node_check_clock(struct node_checks *checks)
 {
     struct timex state = {0};
@@ -161,6 +182,31 @@ static void node_check_chain(struct node *node, struct node_checks *checks)
         node_check(checks, "engine", "ok", NULL, "%s, height %" PRIu64, status.name, info.height);
 }
 
+/* What challenges showed of this node. */
+static void node_check_marks(struct node *node, struct node_checks *checks)
+{
+    Hypermesh__Account *account;
+    struct ledger_view *view;
+
+    if (ledger_view_open(node->ledger, &view, NULL) != 0)
+        return;
+    int rc = ledger_view_account(view, node->operator_id, checks->arena, &account, NULL);
+    ledger_view_close(view);
+    if (rc != 0)
+        return;
+    if (account->plot == NULL || atomic_load(&node->plot.damaged))
+        node_check(checks, "plot", "error", "see the daemon's log; it is built and committed again",
+                   account->plot == NULL ? "the node's plot is not committed"
+                                         : "the node's plot is damaged");
+    else
+        node_check(checks, "plot", "ok", NULL, "committed");
+    if (account->marks != NULL && account->marks->failed > 0)
+        node_check(checks, "challenges", "warning",
+                   "see the daemon's log for what could not be shown",
+                   "%" PRIu64 " lost, %" PRIu64 " answered", account->marks->failed,
+                   account->marks->answered);
+}
+
 int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_t *count,
                 struct hm_error *error)
 {
@@ -177,6 +223,8 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
     node_check_sandbox(node, checks);
     node_check_disk(node, checks);
     node_check_clock(checks);
+    node_check_chain_clock(node, checks);
+    node_check_marks(node, checks);
     node_check_keys(node, checks);
     node_check_descriptors(checks);
     node_check_kvm(checks);

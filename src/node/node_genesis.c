@@ -8,6 +8,9 @@
 #define NODE_BASE_UNITS   UINT64_C(1000000000)
 /* HYPER base units for a unit of weight: a lease's fee is then about what a core costs in half a minute. */
 #define NODE_BASE_FEE 100
+/* Transactions of one account in a window before Work gets dearer: nobody shares this chain, and a busy key-value
+ * store must not solve harder and harder puzzles. */
+#define NODE_FREE_TXS 1000000
 
 struct node_share {
     const char *name;
@@ -36,6 +39,8 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
     Hypermesh__GenesisShare shares[HM_COUNT_OF(node_shares)];
     Hypermesh__GenesisShare *pointers[HM_COUNT_OF(node_shares)];
     uint8_t ids[HM_COUNT_OF(node_shares)][WIRE_ID_BYTES];
+    Hypermesh__KvRule rule = HYPERMESH__KV_RULE__INIT;
+    Hypermesh__KvRule *rules[] = {&rule};
     uint8_t unique[4];
     char chain_id[32], hex[9];
 
@@ -45,6 +50,7 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
     snprintf(chain_id, sizeof(chain_id), "local-%s", hex);
     ledger_default_params(&params);
     params.base_fee_initial = params.base_fee_minimum = NODE_BASE_FEE;
+    params.work_free_txs = NODE_FREE_TXS;
     params.plot_min_labels = node_plot_labels(node);
     if (params.plot_min_labels > PROOF_SEGMENT_LABELS_DEFAULT)
         params.plot_min_labels = PROOF_SEGMENT_LABELS_DEFAULT;
@@ -70,6 +76,9 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
     genesis.n_shares = HM_COUNT_OF(node_shares);
     genesis.shares = pointers;
     genesis.params = &params;
+    rule.owner = shares[0].account; /* NODE_USER's: every key is its to give */
+    genesis.n_kv_rules = 1;
+    genesis.kv_rules = rules;
     if (wire_pack(&genesis.base, out) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for the genesis");
     return 0;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node_private.h"
+#include "node_notes.h"
 
 #define NODE_SCAN_EVERY_MS 4000
 /* What the ledger refuses costs a fee each time: after a refusal the next try waits, twice as long each time, unless
@@ -46,6 +46,8 @@ struct node_todo {
     struct hm_arena *arena;
     Hypermesh__Operation *ops[ASSET_MAX_FOUND * 2];
     size_t count;
+    const Hypermesh__Asset *retired[ASSET_MAX_FOUND * 2]; /* what some of them retire */
+    size_t retired_count;
     bool postponed; /* something waits for a lease to end */
 };
 
@@ -134,6 +136,7 @@ static int node_todo_retire(struct node_todo *todo, const Hypermesh__Asset *asse
     message->asset = asset->id;
     op->op_case = HYPERMESH__OPERATION__OP_ASSET_RETIRE;
     op->asset_retire = message;
+    todo->retired[todo->retired_count++] = asset;
     return 0;
 }
 
@@ -173,7 +176,8 @@ static bool node_is_operators(const struct node *node, const Hypermesh__Asset *a
     return hm_slice_equal(wire_slice(asset->owner), hm_slice_of(node->operator_id, WIRE_ID_BYTES));
 }
 
-/* New and changed hardware, of what this node has to offer. */
+/* New and changed hardware, of what this node has to offer. What was retired by hand stays retired until somebody
+ * registers it again. */
 static int node_todo_present(struct node *node, struct ledger_view *view, struct node_todo *todo,
                              const struct asset_inventory *inventory, struct hm_error *error)
 {
@@ -187,9 +191,12 @@ static int node_todo_present(struct node *node, struct ledger_view *view, struct
             continue;
         proof_asset_id(node->operator_id, found->kind, found->hardware_id, id);
         rc = ledger_view_asset(view, id, todo->arena, &asset, error);
-        if (rc == HM_ENOTFOUND || (rc == 0 && asset->state == HYPERMESH__ASSET_STATE__RETIRED))
+        if (rc == 0 && asset->state == HYPERMESH__ASSET_STATE__RETIRED)
+            rc = node_retired_by_node(node, asset) ? HM_ENOTFOUND : 0;
+        if (rc == HM_ENOTFOUND)
             rc = node_todo_register(todo, found);
-        else if (rc == 0 && node_is_operators(node, asset) && !node_same_facts(found, asset) &&
+        else if (rc == 0 && asset->state == HYPERMESH__ASSET_STATE__ACTIVE &&
+                 node_is_operators(node, asset) && !node_same_facts(found, asset) &&
                  !node_todo_postpone(todo, asset))
             rc = node_todo_update(todo, found, asset);
         if (rc != 0)
@@ -265,6 +272,8 @@ static int node_reconcile(struct node *node, const struct asset_inventory *inven
     if (rc == 0)
         rc = node_todo_gone(node, view, todo, inventory, error);
     ledger_view_close(view);
+    if (rc == 0 && todo->retired_count > 0) /* first: they are to come back with their hardware */
+        rc = node_retired_note(node, todo->retired, todo->retired_count, error);
     if (rc == 0 && todo->count > 0)
         rc = node_todo_submit(node, todo, error);
     *pending = rc != 0 || todo->postponed;

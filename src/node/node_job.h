@@ -9,7 +9,7 @@
 #define NODE_JOBS_LIVE_MAX        256
 #define NODE_JOBS_KEPT_MAX        1000 /* ended ones; the oldest goes, with its log */
 #define NODE_JOB_RECORD_MAX_BYTES ((size_t)1 << 20)
-#define NODE_JOB_STORE_TABLE      0
+#define NODE_JOB_STORE_TABLE      0 /* NODE_TABLE_JOB */
 
 /* A job that has not ended. Its record belongs to its thread; everyone else reads the store. */
 struct node_job {

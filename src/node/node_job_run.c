@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "node_job.h"
+#include "node_notes.h"
 #include "sched.h"
 
 /* The lease outlasts the job's own timeout by this much, so that its settlement reaches the ledger. Time not
@@ -306,6 +307,22 @@ static void node_job_report(struct node_job *job, const struct runtime_job_resul
     record->warnings = warnings;
 }
 
+/* Before the result is on the ledger, where anybody may ask what it was made of. Without it a challenge is lost, but
+ * the job's owner has his outputs: so it settles all the same. */
+static void node_job_keep(struct node_job *job, const struct runtime_job_result *result)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf spec = {0};
+    struct hm_error error = {0};
+    int rc = wire_pack(&job->record.spec->base, &spec);
+
+    if (rc == 0)
+        rc = node_result_keep(job->node, job->record.lease.data, hm_buf_slice(&spec),
+                              hm_slice_of(result->manifest, result->manifest_len), &error);
+    if (rc != 0)
+        hm_log(HM_LOG_ERROR, "node", "job %s: what its result is made of is not kept: %s", job->id,
+               error.text);
+}
+
 /* Readable when the job is cancelled, and when its lease is about to end: what a slow start took of it is not the
  * job's any more. -1: none could be made. */
 static int node_job_stop_fd(const struct node_job *job, const Hypermesh__Lease *lease, int *timer)
@@ -365,6 +382,8 @@ static int node_job_execute(struct node_job *job, struct hm_error *error)
     }
     if (rc == 0)
         node_job_report(job, result);
+    if (rc == 0 && result->has_result)
+        node_job_keep(job, result);
     return rc;
 }
 
@@ -397,8 +416,10 @@ int node_job_settle(struct node *node, Hypermesh__JobRecord *record,
     op.op_case = HYPERMESH__OPERATION__OP_SETTLE;
     op.settle = &settle;
     rc = node_wallet_submit(node, NODE_OPERATOR, ops, HM_COUNT_OF(ops), receipt, error);
-    if (rc == 0)
+    if (rc == 0) {
         record->settle_tx = wire_bytes(receipt->digest, CRYPTO_HASH_BYTES);
+        engine_receipt_release(receipt);
+    }
     return rc;
 }
 

@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 #include "node_job.h"
-
-static const char *const node_job_tables[] = {"job"};
+#include "node_notes.h"
 
 void node_job_folder(const struct node *node, const char *id, char out[NODE_PATH_MAX_BYTES])
 {
@@ -53,8 +52,8 @@ static int node_jobs_count_on(struct node *node, struct hm_error *error)
 
 int node_jobs_open(struct node *node, struct hm_error *error)
 {
-    const struct store_options options = {.tables = node_job_tables,
-                                          .table_count = HM_COUNT_OF(node_job_tables)};
+    const struct store_options options = {.tables = node_table_names,
+                                          .table_count = NODE_TABLE_COUNT};
     char path[NODE_PATH_MAX_BYTES];
     int rc = node_path(node, "jobs", path, error);
 

@@ -58,6 +58,53 @@ static int node_metrics_ledger(struct node *node, struct hm_buf *out)
     return rc;
 }
 
+/* What challenges of this node came to, and how large the key-value store is. */
+static int node_metrics_standing(struct node *node, struct hm_buf *out)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Account *account;
+    Hypermesh__KvState *kv;
+    struct ledger_view *view;
+    int rc;
+
+    hm_arena_init(&arena, 0);
+    if (node_view(node, &view, NULL) != 0)
+        return 0;
+    rc = ledger_view_account(view, node->operator_id, &arena, &account, NULL);
+    if (rc == 0)
+        rc = ledger_view_kv_state(view, &arena, &kv, NULL);
+    ledger_view_close(view);
+    if (rc != 0)
+        return rc;
+    const Hypermesh__NodeMarks none = HYPERMESH__NODE_MARKS__INIT;
+    const Hypermesh__NodeMarks *marks = account->marks != NULL ? account->marks : &none;
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } rows[] = {
+        {"hypermesh_challenges_open", "gauge", "Challenges that wait for this node's answer.",
+         (double)marks->open},
+        {"hypermesh_challenges_won_total", "counter", "Challenges answered rightly.",
+         (double)marks->answered},
+        {"hypermesh_challenges_lost_total", "counter", "Challenges answered wrongly, or not.",
+         (double)marks->failed},
+        {"hypermesh_challenges_slashed_hyper_total", "counter", "Bond lost in them.",
+         node_tokens(marks->slashed)},
+        {"hypermesh_challenges_missed_total", "counter",
+         "Challenges that could not be answered at the first try, since start.",
+         (double)atomic_load(&node->challenges.missed)},
+        {"hypermesh_kv_revision", "gauge", "Revision of the key-value store.",
+         (double)kv->revision},
+        {"hypermesh_kv_keys", "gauge", "Keys in it.", (double)kv->keys},
+        {"hypermesh_kv_leases", "gauge", "Leases of keys.", (double)kv->leases},
+        {"hypermesh_feed_subscriptions", "gauge", "Those who wait for news.",
+         (double)(atomic_load(&node->feed.block_count) + atomic_load(&node->feed.kv_count))},
+    };
+    for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(rows); i++)
+        rc = node_metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
+    return rc;
+}
+
 static int node_metrics_engine(struct node *node, struct hm_buf *out)
 {
     struct engine_status status;
@@ -146,6 +193,8 @@ int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
                            HM_VERSION);
     if (rc == 0 && ready)
         rc = node_metrics_ledger(node, out);
+    if (rc == 0 && ready)
+        rc = node_metrics_standing(node, out);
     if (rc == 0 && ready)
         rc = node_metrics_engine(node, out);
     if (rc == 0)

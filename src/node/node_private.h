@@ -12,6 +12,7 @@
 #include "engine.h"
 #include "ledger.h"
 #include "node.h"
+#include "node_feed.h"
 #include "proof.h"
 #include "runtime.h"
 #include "store.h"
@@ -26,6 +27,9 @@
 #define NODE_PATH_MAX_BYTES 4096
 #define NODE_TEXT_MAX_BYTES 512
 
+/* A clock that is behind the last block by more than this is told of at start, and by doctor. */
+#define NODE_CLOCK_BEHIND_MS (UINT64_C(10) * 60 * 1000)
+
 struct node_account;
 struct node_job;
 
@@ -33,6 +37,8 @@ struct node_job;
 struct node_wallet {
     pthread_mutex_t lock; /* guards the list, not the accounts */
     struct node_account *accounts;
+    struct node_account *operator; /* NULL before the identities are there */
+    _Atomic size_t share_ops; /* operations that one transaction may hold */
     pthread_mutex_t names_lock; /* guards the keystore's names, and its growth */
     struct trust_entry *names; /* sorted; NULL: not read yet */
     size_t name_count;
@@ -63,6 +69,21 @@ struct node_hardware {
     bool watching;
 };
 
+/* The plot; it may be built anew while the node runs. */
+struct node_plot {
+    pthread_rwlock_t lock; /* whoever reads the plot holds it */
+    struct proof_plot *open; /* NULL: not there yet */
+    atomic_bool damaged; /* who answers challenges builds it again */
+};
+
+/* Answers what is asked of this node. */
+struct node_challenges {
+    pthread_t thread;
+    bool running;
+    int news_fd; /* eventfd: a block may have brought a challenge */
+    _Atomic uint64_t answered, missed; /* since start */
+};
+
 struct node {
     struct node_options options;
     char data_dir[NODE_PATH_MAX_BYTES];
@@ -78,13 +99,20 @@ struct node {
     struct api_server *api;
     struct api_backend backend;
     uint8_t operator_id[WIRE_ID_BYTES];
+    /* Parameters of the chain; set before the engine starts, never after. */
+    uint32_t space_openings; /* of a batch */
+    uint32_t challenge_openings;
+    uint64_t result_kept_ms; /* how long what a result was made of may be asked for */
 
     struct node_wallet wallet;
+    struct node_feed feed;
     struct node_jobs jobs;
     struct node_hardware hardware;
 
-    /* The plot is read by the engine's thread once it is there. */
-    _Atomic(struct proof_plot *) plot;
+    struct node_plot plot;
+    struct node_challenges challenges;
+
+    _Atomic uint64_t chain_ms; /* of the last block, or of the genesis */
 
     pthread_t bootstrap;
     bool bootstrapping; /* a thread to join */
@@ -109,6 +137,9 @@ int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_
 /* HM_EBUSY with what it is doing while it is not ready. */
 int node_need_ready(struct node *node, struct hm_error *error);
 bool node_quitting(const struct node *node);
+/* The time that this node signs and judges by: the clock's, but never before the last block, whose time the next one
+ * goes on from when the clock was set back. */
+uint64_t node_now_ms(const struct node *node);
 
 /* --- node_genesis.c ----------------------------------------------------------------------------------- */
 /* The chain of a node of its own: user, operator and keyless accounts hold the initial distribution. */
@@ -116,18 +147,42 @@ int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *er
 
 /* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
 void *node_bootstrap_main(void *node);
+/* What the account lacks to take part: session, bond and (for the operator) plot, in one root-signed transaction when
+ * all are new. */
+int node_boot_account(struct node *node, const char *name, struct hm_error *error);
+
+/* --- node_plot.c: the space that this node holds -------------------------------------------------------- */
 uint64_t node_plot_labels(const struct node *node); /* what options.plot_bytes holds */
+void node_plot_init(struct node *node);
+int node_plot_boot(struct node *node,
+                   struct hm_error *error); /* opens it; builds it when it must */
+void node_plot_release(struct node *node);
+/* Builds it again from nothing and puts it in the old one's place; it is the same. */
+int node_plot_rebuild(struct node *node, struct hm_error *error);
+/* As the plot's own functions. HM_EUNAVAILABLE before there is one. The commitment's bytes lie in the arena. */
+int node_plot_commitment(struct node *node, struct hm_arena *arena, Hypermesh__PlotCommitment *out,
+                         struct hm_error *error);
+int node_plot_open_at(struct node *node, const uint8_t challenge[CRYPTO_HASH_BYTES], size_t count,
+                      bool with_parents, struct hm_arena *arena, Hypermesh__PlotOpening ***out,
+                      struct hm_error *error);
+uint64_t node_plot_size(struct node *node); /* bytes; 0 before there is one */
+
+/* --- node_challenge.c: answers to challenges of this node ------------------------------------------------------ */
+int node_challenges_start(struct node *node, struct hm_error *error);
+void node_challenges_stop(struct node *node);
+/* A block was made. Returns at once. */
+void node_challenges_tell(struct node *node, const Hypermesh__BlockRecord *record);
 
 /* --- node_seal.c: batches ------------------------------------------------------------------------------- */
 int node_seal(void *node, const struct hm_slice *txs, size_t count, struct hm_buf *out,
               struct hm_error *error);
 
-/* --- node_wallet.c: signing and ordering for the keystore's accounts -------------------------------------- */
+/* --- node_wallet.c, node_session.c: signing and ordering for the keystore's accounts ---------------------------- */
 void node_wallet_init(struct node_wallet *wallet);
 void node_wallet_release(struct node_wallet *wallet);
-/* Signs the operations as one transaction of the named account, orders it and waits until it is durable.
- * A session key is granted first when there is none. A transaction that failed in its block is this
- * function's failure; receipt may be NULL. */
+/* Signs the operations as one transaction of the named account, orders it and waits until it is durable; acts of many
+ * threads may share a transaction (node_submit.c). A session key is granted first when there is none. A transaction
+ * that failed in its block is this function's failure; receipt may be NULL, and is the caller's to release when 0. */
 int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
                        size_t count, struct engine_receipt *receipt, struct hm_error *error);
 /* Grants a session key when there is none that lasts and that the ledger knows. Extra operations ride along in
@@ -135,8 +190,10 @@ int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation
 int node_wallet_open_session(struct node *node, const char *name,
                              Hypermesh__Operation *const *extra, size_t extra_count,
                              struct hm_error *error);
-/* As open_session for the operator, without which nobody's transaction can be forwarded. */
+/* As open_session for the operator, without which nobody's transaction can be forwarded; cheap when it is there. */
 int node_wallet_ready(struct node *node, struct hm_error *error);
+/* Loads the operator's keys, before anything else is asked of the wallet. */
+int node_wallet_begin(struct node *node, struct hm_error *error);
 /* New keys in the keystore; one at a time. */
 int node_wallet_create(struct node *node, const char *name, struct trust_entry *out,
                        struct hm_error *error);
@@ -149,15 +206,17 @@ int node_wallet_name_of(struct node *node, const uint8_t id[WIRE_ID_BYTES],
 /* Account id of a name, or of "hm1..." text. */
 int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WIRE_ID_BYTES],
                         struct hm_error *error);
-/* Signs a batch's head with the session key that it names. HM_ECONFLICT when another has taken its place
- * meanwhile. */
-int node_wallet_sign_batch(struct node *node, const char *name, struct hm_slice head,
-                           const uint8_t session_key[CRYPTO_ED25519_PUBLIC_BYTES],
-                           uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES],
-                           struct hm_error *error);
 /* HM_ENOTFOUND without a session that the ledger knows. */
 int node_wallet_session_key(struct node *node, const char *name,
                             uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES]);
+/* The session that signs batches, if the operator's account knows it; HM_ENOTFOUND. */
+int node_wallet_batch_session(struct node *node, const Hypermesh__Account *operator,
+                              struct trust_session * out);
+/* Signs a batch's head with it. HM_ECONFLICT when another has taken its place meanwhile. */
+int node_wallet_sign_batch(struct node *node, struct hm_slice head,
+                           const struct trust_session *session,
+                           uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES],
+                           struct hm_error *error);
 
 /* --- node_hardware.c ---------------------------------------------------------------------------------------- */
 /* First scan, and registration of what is not on the ledger yet. */
@@ -205,6 +264,12 @@ void node_backend_init(struct node *node); /* node_backend.c: fills node->backen
 void node_backend_chain_init(struct node *node); /* node_backend_chain.c: ledger reads, proofs */
 void node_backend_machine_init(
     struct node *node); /* node_backend_machine.c: scan, doctor, jobs, images */
+void node_backend_network_init(struct node *node); /* node_backend_network.c: and challenges */
+void node_backend_kv_init(struct node *node); /* node_backend_kv.c */
+void node_backend_news_init(struct node *node); /* node_backend_news.c: events, the feed, audits */
+/* The feed of news: init with the node, start before the engine. */
+void node_news_init(struct node *node);
+int node_news_start(struct node *node, struct hm_error *error);
 int node_metrics(void *node, struct hm_buf *out, struct hm_error *error); /* node_metrics.c */
 int node_doctor(void *node, struct hm_arena *arena, struct api_check **out, size_t *count,
                 struct hm_error *error); /* node_doctor.c */

@@ -1,80 +1,128 @@
 /* Seals what clients sent into a batch: this node's anchor, Space openings and signature over all. */
 #include "node_private.h"
 
-static int node_seal_root(const struct hm_slice *txs, size_t count, struct hm_arena *arena,
-                          uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error)
-{
-    uint8_t *digests = hm_arena_alloc(arena, count * CRYPTO_HASH_BYTES);
+/* What a batch is made of, in the arena. */
+struct node_seal {
+    struct node *node;
+    const struct hm_slice *txs;
+    size_t count;
+    struct hm_arena *arena;
+    uint8_t tx_root[CRYPTO_HASH_BYTES];
+    bool touches_assets; /* or may: then the plot is opened */
+    struct ledger_info info;
+    const Hypermesh__Account *operator;
+    bool by_session;
+    struct trust_session session;
+    Hypermesh__BatchHead head;
+};
 
+static bool node_body_touches(struct hm_slice body, struct hm_arena *scratch)
+{
+    Hypermesh__TxBody *message;
+
+    if (WIRE_UNPACK(hypermesh__tx_body, body, body.len, scratch, &message, NULL) != 0)
+        return true;
+    for (size_t i = 0; i < message->n_ops; i++)
+        if (ledger_op_touches_assets(message->ops[i]->op_case))
+            return true;
+    return false;
+}
+
+static int node_seal_read(struct node_seal *seal, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena scratch;
+    uint8_t *digests = hm_arena_alloc(seal->arena, seal->count * CRYPTO_HASH_BYTES);
+
+    hm_arena_init(&scratch, 0);
     if (digests == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory to seal %zu transactions", count);
-    for (size_t i = 0; i < count; i++) {
+        return hm_fail(error, HM_ENOMEM, "no memory to seal %zu transactions", seal->count);
+    for (size_t i = 0; i < seal->count; i++) {
         uint8_t body_digest[CRYPTO_HASH_BYTES];
         Hypermesh__Tx *tx;
-        int rc = WIRE_UNPACK(hypermesh__tx, txs[i], txs[i].len, arena, &tx, error);
+        hm_arena_clear(&scratch);
+        int rc = WIRE_UNPACK(hypermesh__tx, seal->txs[i], seal->txs[i].len, &scratch, &tx, error);
 
         if (rc != 0)
             return rc;
         proof_body_digest(wire_slice(tx->body), body_digest);
         proof_tx_digest(body_digest, tx->work_nonce, digests + i * CRYPTO_HASH_BYTES);
+        seal->touches_assets = seal->touches_assets ||
+                               node_body_touches(wire_slice(tx->body), &scratch);
     }
-    crypto_merkle_root(digests, count, root);
+    crypto_merkle_root(digests, seal->count, seal->tx_root);
     return 0;
 }
 
-static int node_seal_openings(struct node *node, const struct ledger_info *info,
-                              const uint8_t tx_root[CRYPTO_HASH_BYTES], struct hm_arena *arena,
-                              Hypermesh__BatchHead *head, struct hm_error *error)
+/* The newest block, and what the ledger knows of the operator. */
+static int node_seal_facts(struct node_seal *seal, struct hm_error *error)
 {
-    struct proof_plot *plot = atomic_load(&node->plot);
+    Hypermesh__Account *operator;
     struct ledger_view *view;
-    Hypermesh__Params *params;
-    Hypermesh__Account *account;
-    uint8_t challenge[CRYPTO_HASH_BYTES];
+    int rc = ledger_view_open(seal->node->ledger, &view, error);
 
-    int rc = ledger_view_open(node->ledger, &view, error);
     if (rc != 0)
         return rc;
-    rc = ledger_view_params(view, arena, &params, error);
+    rc = ledger_view_info(view, &seal->info, error);
     if (rc == 0)
-        rc = ledger_view_account(view, node->operator_id, arena, &account, error);
+        rc = ledger_view_account(view, seal->node->operator_id, seal->arena, &operator, error);
     ledger_view_close(view);
     if (rc != 0)
         return rc;
-    if (plot == NULL || account->plot == NULL)
-        return 0; /* not committed yet: only what needs no Space proof can go into this batch */
-    proof_space_challenge(info->block_hash, tx_root, node->operator_id, challenge);
-    head->n_openings = params->space_openings;
-    return proof_plot_open_at(plot, challenge, params->space_openings, false, arena,
-                              &head->openings, error);
+    seal->operator= operator;
+    /* Without a session the batch goes unsigned, and may hold only what the root keys signed. */
+    seal->by_session = node_wallet_batch_session(seal->node, operator, & seal->session) == 0;
+    return 0;
 }
 
-static int node_seal_head(struct node *node, const struct hm_slice *txs, size_t count,
-                          struct hm_arena *arena, const uint8_t *session_key, struct hm_buf *out,
-                          struct hm_error *error)
+static int node_seal_openings(struct node_seal *seal, struct hm_error *error)
 {
-    Hypermesh__BatchHead head = HYPERMESH__BATCH_HEAD__INIT;
-    uint8_t tx_root[CRYPTO_HASH_BYTES];
-    struct ledger_info info;
+    uint8_t challenge[CRYPTO_HASH_BYTES];
 
-    int rc = ledger_info(node->ledger, &info, error);
-    if (rc == 0)
-        rc = node_seal_root(txs, count, arena, tx_root, error);
-    if (rc != 0)
-        return rc;
-    head.chain_id = info.chain_id;
-    head.node = wire_bytes(node->operator_id, WIRE_ID_BYTES);
-    head.anchor_height = info.height;
-    head.anchor_hash = wire_bytes(info.block_hash, CRYPTO_HASH_BYTES);
-    head.timestamp_ms = hm_wall_ms(node->options.clock);
-    head.tx_root = wire_bytes(tx_root, CRYPTO_HASH_BYTES);
-    if (session_key != NULL) {
-        head.session_key = wire_bytes(session_key, CRYPTO_ED25519_PUBLIC_BYTES);
-        rc = node_seal_openings(node, &info, tx_root, arena, &head, error);
+    if (!seal->touches_assets || seal->operator->plot == NULL)
+        return 0; /* not committed yet: only what needs no Space proof can go into this batch */
+    proof_space_challenge(seal->info.block_hash, seal->tx_root, seal->node->operator_id, challenge);
+    seal->head.n_openings = seal->node->space_openings;
+    return node_plot_open_at(seal->node, challenge, seal->node->space_openings, false, seal->arena,
+                             &seal->head.openings, error);
+}
+
+static int node_seal_head(struct node_seal *seal, struct hm_buf *out, struct hm_error *error)
+{
+    Hypermesh__BatchHead *head = &seal->head;
+    int rc = 0;
+
+    head->chain_id = seal->info.chain_id;
+    head->node = wire_bytes(seal->node->operator_id, WIRE_ID_BYTES);
+    head->anchor_height = seal->info.height;
+    head->anchor_hash = wire_bytes(seal->info.block_hash, CRYPTO_HASH_BYTES);
+    head->timestamp_ms = node_now_ms(seal->node);
+    head->tx_root = wire_bytes(seal->tx_root, CRYPTO_HASH_BYTES);
+    if (seal->by_session) {
+        head->session_key = wire_bytes(seal->session.public_key, CRYPTO_ED25519_PUBLIC_BYTES);
+        rc = node_seal_openings(seal, error);
     }
-    if (rc == 0 && wire_pack(&head.base, out) != 0)
+    if (rc == 0 && wire_pack(&head->base, out) != 0)
         rc = hm_fail(error, HM_ENOMEM, "no memory for a batch");
     return rc;
+}
+
+static int node_seal_pack(const struct node_seal *seal, struct hm_slice head,
+                          const uint8_t *signature, struct hm_buf *out, struct hm_error *error)
+{
+    Hypermesh__Batch batch = HYPERMESH__BATCH__INIT;
+
+    batch.head = wire_bytes(head.data, head.len);
+    if (signature != NULL)
+        batch.signature = wire_bytes(signature, CRYPTO_ED25519_SIGNATURE_BYTES);
+    batch.n_txs = seal->count;
+    batch.txs = hm_arena_alloc(seal->arena, seal->count * sizeof(*batch.txs));
+    if (batch.txs == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a batch of %zu transactions", seal->count);
+    for (size_t i = 0; i < seal->count; i++)
+        batch.txs[i] = wire_bytes(seal->txs[i].data, seal->txs[i].len);
+    if (wire_pack(&batch.base, out) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for a batch of %zu transactions", seal->count);
+    return 0;
 }
 
 static int node_seal_once(struct node *node, const struct hm_slice *txs, size_t count,
@@ -82,32 +130,24 @@ static int node_seal_once(struct node *node, const struct hm_slice *txs, size_t 
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     HM_CLEANUP(hm_buf) struct hm_buf head = {0};
-    Hypermesh__Batch batch = HYPERMESH__BATCH__INIT;
-    uint8_t session_key[CRYPTO_ED25519_PUBLIC_BYTES];
     uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES];
+    struct node_seal seal = {.node = node,
+                             .txs = txs,
+                             .count = count,
+                             .arena = &arena,
+                             .head = HYPERMESH__BATCH_HEAD__INIT};
 
     hm_arena_init(&arena, 0);
-    /* Without a session the batch goes unsigned, and may hold only what the root keys signed. */
-    bool by_session = node_wallet_session_key(node, NODE_OPERATOR, session_key) == 0;
-    int rc = node_seal_head(node, txs, count, &arena, by_session ? session_key : NULL, &head,
-                            error);
-    if (rc == 0 && by_session)
-        rc = node_wallet_sign_batch(node, NODE_OPERATOR, hm_buf_slice(&head), session_key,
-                                    signature, error);
-    if (rc != 0)
-        return rc;
-    batch.head = wire_bytes(head.data, head.len);
-    if (by_session)
-        batch.signature = wire_bytes(signature, sizeof(signature));
-    batch.n_txs = count;
-    batch.txs = hm_arena_alloc(&arena, count * sizeof(*batch.txs));
-    if (batch.txs == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a batch of %zu transactions", count);
-    for (size_t i = 0; i < count; i++)
-        batch.txs[i] = wire_bytes(txs[i].data, txs[i].len);
-    if (wire_pack(&batch.base, out) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory for a batch of %zu transactions", count);
-    return 0;
+    int rc = node_seal_read(&seal, error);
+    if (rc == 0)
+        rc = node_seal_facts(&seal, error);
+    if (rc == 0)
+        rc = node_seal_head(&seal, &head, error);
+    if (rc == 0 && seal.by_session)
+        rc = node_wallet_sign_batch(node, hm_buf_slice(&head), &seal.session, signature, error);
+    return rc != 0 ? rc
+                   : node_seal_pack(&seal, hm_buf_slice(&head), seal.by_session ? signature : NULL,
+                                    out, error);
 }
 
 int node_seal(void *ctx, const struct hm_slice *txs, size_t count, struct hm_buf *out,

@@ -66,3 +66,11 @@ bool node_quitting(const struct node *node)
 
     return poll(&quit, 1, 0) > 0;
 }
+
+uint64_t node_now_ms(const struct node *node)
+{
+    uint64_t now_ms = hm_wall_ms(node->options.clock);
+    uint64_t chain_ms = atomic_load_explicit(&node->chain_ms, memory_order_relaxed);
+
+    return now_ms > chain_ms ? now_ms : chain_ms;
+}

@@ -1,15 +1,16 @@
-/* Acts of the keystore's accounts: their names, those in use, and the sessions that sign for them. */
+/* Acts of the keystore's accounts: their names, and those in use. */
 #include "node_wallet.h"
 
-#define NODE_SESSION_MS          (UINT64_C(12) * 3600 * 1000)
-#define NODE_SESSION_MARGIN_MS   (UINT64_C(10) * 60 * 1000)
+#include <stdio.h>
+
 #define NODE_WALLET_ACCOUNTS_MAX 1024
 
 void node_wallet_init(struct node_wallet *wallet)
 {
     pthread_mutex_init(&wallet->lock, NULL);
     pthread_mutex_init(&wallet->names_lock, NULL);
-    wallet->accounts = NULL;
+    wallet->accounts = wallet->operator= NULL;
+    atomic_init(&wallet->share_ops, 1);
 }
 
 void node_wallet_release(struct node_wallet *wallet)
@@ -20,12 +21,13 @@ void node_wallet_release(struct node_wallet *wallet)
         struct node_account *next = account->next;
 
         trust_identity_free(account->identity);
-        pthread_cond_destroy(&account->idle);
+        pthread_cond_destroy(&account->opened);
         pthread_mutex_destroy(&account->lock);
+        pthread_mutex_destroy(&account->keys);
         hm_free(account);
         account = next;
     }
-    wallet->accounts = NULL;
+    wallet->accounts = wallet->operator= NULL;
     hm_free(wallet->names);
     wallet->names = NULL;
     pthread_mutex_destroy(&wallet->names_lock);
@@ -125,6 +127,7 @@ static int node_account_load(struct node *node, const char *name, struct node_ac
                              struct hm_error *error)
 {
     struct node_account *account = hm_calloc(1, sizeof(*account));
+    struct trust_session session;
 
     if (account == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for an account");
@@ -133,16 +136,23 @@ static int node_account_load(struct node *node, const char *name, struct node_ac
         hm_free(account);
         return rc;
     }
+    snprintf(account->name, sizeof(account->name), "%s", name);
+    memcpy(account->id, trust_identity_account(account->identity), WIRE_ID_BYTES);
+    atomic_init(&account->session_until_ms,
+                trust_session_current(account->identity, 0, 0, &session) == 0 ? session.expires_ms
+                                                                              : 0);
+    account->last = &account->first;
+    pthread_mutex_init(&account->keys, NULL);
     pthread_mutex_init(&account->lock, NULL);
-    pthread_cond_init(&account->idle, NULL);
+    pthread_cond_init(&account->opened, NULL);
     account->next = node->wallet.accounts;
     node->wallet.accounts = account;
     *out = account;
     return 0;
 }
 
-static int node_account_get(struct node *node, const char *name, struct node_account **out,
-                            struct hm_error *error)
+int node_account_get(struct node *node, const char *name, struct node_account **out,
+                     struct hm_error *error)
 {
     struct node_account *account;
     size_t count = 0;
@@ -150,7 +160,7 @@ static int node_account_get(struct node *node, const char *name, struct node_acc
 
     pthread_mutex_lock(&node->wallet.lock);
     for (account = node->wallet.accounts; account != NULL; account = account->next, count++)
-        if (strcmp(trust_identity_name(account->identity), name) == 0)
+        if (strcmp(account->name, name) == 0)
             break;
     if (account == NULL && count >= NODE_WALLET_ACCOUNTS_MAX)
         rc = hm_fail(error, HM_ELIMIT, "more than %d accounts in use", NODE_WALLET_ACCOUNTS_MAX);
@@ -162,6 +172,11 @@ static int node_account_get(struct node *node, const char *name, struct node_acc
     return rc;
 }
 
+int node_wallet_begin(struct node *node, struct hm_error *error)
+{
+    return node_account_get(node, NODE_OPERATOR, &node->wallet.operator, error);
+}
+
 int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WIRE_ID_BYTES],
                         struct hm_error *error)
 {
@@ -171,199 +186,51 @@ int node_wallet_resolve(struct node *node, const char *name_or_id, uint8_t id[WI
         return wire_account_parse(name_or_id, id, error);
     int rc = node_account_get(node, name_or_id, &account, error);
     if (rc == 0)
-        memcpy(id, trust_identity_account(account->identity), WIRE_ID_BYTES);
+        memcpy(id, account->id, WIRE_ID_BYTES);
     return rc;
 }
 
-/* --- sessions ----------------------------------------------------------------------------------------------- */
+/* --- acts --------------------------------------------------------------------------------------------------- */
 
-#define NODE_EXTRA_OPS_MAX 8
-/* Everything a session key may sign: all but the grant of another. */
-#define NODE_SESSION_SCOPE \
-    (LEDGER_SCOPE_ALL & ~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
-
-/* Does the ledger know the key? It may have been revoked there. */
-static bool node_session_known(struct node *node, const struct trust_identity *identity,
-                               const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
+/* A revoked key signs nothing any more: the next act opens another session. */
+static void node_account_heed(struct node_account *account, Hypermesh__Operation *const *ops,
+                              size_t count)
 {
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct ledger_view *view;
-    Hypermesh__Account *account;
-    bool known = false;
-
-    hm_arena_init(&arena, 0);
-    if (ledger_view_open(node->ledger, &view, NULL) != 0)
-        return true; /* not known to be gone */
-    if (ledger_view_account(view, trust_identity_account(identity), &arena, &account, NULL) != 0)
-        known = true;
-    for (size_t i = 0; !known && i < account->n_sessions; i++)
-        known = hm_slice_equal(wire_slice(account->sessions[i]->key),
-                               hm_slice_of(key, CRYPTO_ED25519_PUBLIC_BYTES));
-    ledger_view_close(view);
-    return known;
+    for (size_t i = 0; i < count; i++)
+        if (ops[i]->op_case == HYPERMESH__OPERATION__OP_SESSION_REVOKE)
+            node_session_forget(account, wire_slice(ops[i]->session_revoke->session_key));
 }
 
-/* A session that lasts margin_ms from now at least. Under the account's lock. */
-static bool node_session_lasts(struct node *node, const struct node_account *account,
-                               uint64_t margin_ms)
+static int node_account_act(struct node *node, struct node_account *account,
+                            Hypermesh__Operation *const *ops, size_t count,
+                            struct engine_receipt *receipt, struct hm_error *error)
 {
-    struct trust_session session;
+    int rc = node_session_ensure(node, account, NULL, 0, NULL, error);
 
-    return trust_session_current(account->identity, hm_wall_ms(node->options.clock), margin_ms,
-                                 &session) == 0 &&
-           node_session_known(node, account->identity, session.public_key);
-}
-
-int node_wallet_session_key(struct node *node, const char *name,
-                            uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES])
-{
-    struct node_account *account;
-    struct trust_session session;
-    int rc = node_account_get(node, name, &account, NULL);
-
-    if (rc != 0)
-        return rc;
-    pthread_mutex_lock(&account->lock);
-    if (!node_session_lasts(node, account, 0) ||
-        trust_session_current(account->identity, 0, 0, &session) != 0)
-        rc = HM_ENOTFOUND;
-    pthread_mutex_unlock(&account->lock);
     if (rc == 0)
-        memcpy(public_key, session.public_key, sizeof(session.public_key));
+        rc = node_account_submit(node, account, false, ops, count, receipt, error);
     return rc;
-}
-
-int node_wallet_sign_batch(struct node *node, const char *name, struct hm_slice head,
-                           const uint8_t session_key[CRYPTO_ED25519_PUBLIC_BYTES],
-                           uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES],
-                           struct hm_error *error)
-{
-    struct node_account *account;
-    struct trust_session session;
-    uint8_t digest[CRYPTO_HASH_BYTES];
-    int rc = node_account_get(node, name, &account, error);
-
-    if (rc != 0)
-        return rc;
-    proof_batch_digest(head, digest);
-    pthread_mutex_lock(&account->lock);
-    if (trust_session_current(account->identity, 0, 0, &session) != 0 ||
-        memcmp(session.public_key, session_key, sizeof(session.public_key)) != 0)
-        rc = hm_fail(error, HM_ECONFLICT, "the session key of '%s' has just changed", name);
-    else
-        rc = trust_session_sign(account->identity, digest, signature, error);
-    pthread_mutex_unlock(&account->lock);
-    return rc;
-}
-
-/* Puts the session that is on the ledger to use. */
-static int node_session_adopt(struct node_account *account, struct hm_error *error)
-{
-    pthread_mutex_lock(&account->lock);
-    int rc = trust_session_adopt(account->identity, error);
-    account->granted = rc != 0;
-    pthread_mutex_unlock(&account->lock);
-    return rc;
-}
-
-static int node_session_grant(struct node *node, struct node_account *account,
-                              Hypermesh__Operation *const *extra, size_t extra_count,
-                              struct hm_error *error)
-{
-    Hypermesh__SessionGrant grant = HYPERMESH__SESSION_GRANT__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    Hypermesh__Operation *ops[NODE_EXTRA_OPS_MAX + 1];
-    struct trust_session session;
-
-    if (extra_count > NODE_EXTRA_OPS_MAX)
-        return hm_fail(error, HM_ELIMIT, "%zu operations beside a session grant", extra_count);
-    pthread_mutex_lock(&account->lock);
-    int rc = trust_session_begin(
-        account->identity, hm_wall_ms(node->options.clock) + NODE_SESSION_MS, &session, error);
-    pthread_mutex_unlock(&account->lock);
-    if (rc != 0)
-        return rc;
-    grant.session_key = wire_bytes(session.public_key, sizeof(session.public_key));
-    grant.scope = NODE_SESSION_SCOPE;
-    grant.expires_ms = session.expires_ms;
-    op.op_case = HYPERMESH__OPERATION__OP_SESSION_GRANT;
-    op.session_grant = &grant;
-    ops[0] = &op;
-    for (size_t i = 0; i < extra_count; i++)
-        ops[i + 1] = extra[i];
-    return node_account_submit(node, account, true, ops, extra_count + 1, NULL, error);
-}
-
-/* One thread at a time, outside the lock. *done: the extra operations went along. */
-static int node_session_open(struct node *node, struct node_account *account,
-                             Hypermesh__Operation *const *extra, size_t extra_count, bool *done,
-                             struct hm_error *error)
-{
-    int rc;
-
-    if (account->granted) /* what a full disk kept from being stored is paid already */
-        return node_session_adopt(account, error);
-    rc = node_session_grant(node, account, extra, extra_count, error);
-    if (rc != 0)
-        return rc;
-    *done = true;
-    return node_session_adopt(account, error);
-}
-
-static int node_account_session(struct node *node, struct node_account *account,
-                                Hypermesh__Operation *const *extra, size_t extra_count,
-                                struct hm_error *error)
-{
-    bool done = false;
-    int rc = 0;
-
-    pthread_mutex_lock(&account->lock);
-    while (account->opening)
-        pthread_cond_wait(&account->idle, &account->lock);
-    if (!node_session_lasts(node, account, NODE_SESSION_MARGIN_MS)) {
-        account->opening = true;
-        pthread_mutex_unlock(&account->lock);
-        rc = node_session_open(node, account, extra, extra_count, &done, error);
-        pthread_mutex_lock(&account->lock);
-        account->opening = false;
-        pthread_cond_broadcast(&account->idle);
-        if (rc != 0 && node_session_lasts(node, account, 0))
-            rc = 0; /* the old one will do for now */
-    }
-    pthread_mutex_unlock(&account->lock);
-    if (rc == 0 && !done && extra_count > 0)
-        rc = node_account_submit(node, account, false, extra, extra_count, NULL, error);
-    return rc;
-}
-
-int node_wallet_open_session(struct node *node, const char *name,
-                             Hypermesh__Operation *const *extra, size_t extra_count,
-                             struct hm_error *error)
-{
-    struct node_account *account;
-    int rc = node_account_get(node, name, &account, error);
-
-    return rc != 0 ? rc : node_account_session(node, account, extra, extra_count, error);
-}
-
-int node_wallet_ready(struct node *node, struct hm_error *error)
-{
-    int rc = node_wallet_open_session(node, NODE_OPERATOR, NULL, 0, error);
-
-    return rc != 0 ? hm_error_prefix(error, rc, "account '%s'", NODE_OPERATOR) : 0;
 }
 
 int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
                        size_t count, struct engine_receipt *receipt, struct hm_error *error)
 {
     struct node_account *account;
-    int rc = node_wallet_ready(node, error);
+    int rc = node_account_get(node, name, &account, error);
 
     if (rc == 0)
-        rc = node_account_get(node, name, &account, error);
-    if (rc == 0 && strcmp(name, NODE_OPERATOR) != 0)
-        rc = node_account_session(node, account, NULL, 0, error);
+        rc = node_wallet_ready(node, error);
+    if (rc != 0)
+        return rc;
+    rc = node_account_act(node, account, ops, count, receipt, error);
+    /* Somebody else may have revoked the session, this account's or the one that signs batches. */
+    if (rc == HM_EPROOF_STAKE && (node_session_forget_unknown(node, account) |
+                                  node_session_forget_unknown(node, node->wallet.operator))) {
+        rc = node_wallet_ready(node, error);
+        if (rc == 0)
+            rc = node_account_act(node, account, ops, count, receipt, error);
+    }
     if (rc == 0)
-        rc = node_account_submit(node, account, false, ops, count, receipt, error);
+        node_account_heed(account, ops, count);
     return rc;
 }

@@ -41,6 +41,8 @@ static int seal_head(struct engine_fixture *fixture, const struct hm_slice *txs,
     head.anchor_height = info.height;
     head.anchor_hash = wire_bytes(info.block_hash, 32);
     head.timestamp_ms = atomic_load(&fixture->wall_ms);
+    if (head.timestamp_ms < info.time_ms)
+        head.timestamp_ms = info.time_ms; /* as a node does */
     head.tx_root = wire_bytes(root, 32);
     proof_space_challenge(info.block_hash, root, node->id, challenge);
     head.n_openings = fixture->chain.params.space_openings;

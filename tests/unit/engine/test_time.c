@@ -35,9 +35,9 @@ static void expect_asleep(void)
     struct engine_status before, after;
 
     pass_ms(50); /* let it get there */
+    engine_get_status(fix.engine, &before); /* this looks, too */
     uint64_t looks = atomic_load(&fix.looks);
     unsigned long sleeps = engine_fixture_sleeps();
-    engine_get_status(fix.engine, &before);
     pass_ms(250);
     assert_int_equal(atomic_load(&fix.looks), looks);
     assert_int_equal(engine_fixture_sleeps(), sleeps);
@@ -161,6 +161,58 @@ static void block_time_rises_when_the_clock_does_not(void **state)
     assert_int_equal(last_ms, atomic_load(&fix.wall_ms)); /* caught up */
 }
 
+/* Set wrong by hand, or by a broken time source: nothing may take that time for good. */
+static void a_clock_that_ran_away_is_not_believed(void **state)
+{
+    const uint64_t day_ms = 24 * HOUR_MS;
+    const struct engine_answer *lease = lease_for(HOUR_MS);
+    unsigned blocks = engine_fixture_blocks(&fix);
+    uint64_t right_ms = atomic_load(&fix.wall_ms);
+
+    (void)state;
+    atomic_store(&fix.wall_ms, right_ms + 8 * day_ms);
+    engine_fixture_refused(&fix, engine_fixture_transfer(&fix, ALICE), HM_EUNAVAILABLE,
+                           "gone ahead by 192 hours");
+    pass_ms(1200); /* nor does the lease end, that is due by this clock */
+    assert_int_equal(engine_fixture_blocks(&fix), blocks);
+    assert_int_equal(lease_state(lease), HYPERMESH__LEASE_STATE__LEASE_ACTIVE);
+
+    atomic_store(&fix.wall_ms, right_ms + 10);
+    fixture_resync(&fix.chain); /* what was refused left no presence */
+    engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE));
+    engine_fixture_wait_blocks(&fix, blocks + 1);
+    assert_int_equal(fix.seen[blocks].block.txs, 1);
+    assert_true(fix.seen[blocks].block.time_ms < right_ms + HOUR_MS);
+}
+
+static void a_restart_believes_the_clock(void **state)
+{
+    const struct engine_answer *lease = lease_for(HOUR_MS);
+    unsigned blocks = engine_fixture_blocks(&fix);
+
+    (void)state;
+    atomic_fetch_add(&fix.wall_ms, 30 * 24 * HOUR_MS);
+    engine_close(fix.engine);
+    engine_fixture_start(&fix);
+    engine_fixture_wait_blocks(&fix, blocks + 1);
+    assert_int_equal(lease_state(lease), HYPERMESH__LEASE_STATE__LEASE_EXPIRED);
+}
+
+/* Back by more than the Time proof's window: what is stamped with the chain's own time goes on. */
+static void a_clock_set_back_far_stops_nobody(void **state)
+{
+    (void)state;
+    engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE));
+    engine_fixture_wait_answers(&fix, 1);
+    engine_fixture_expect_good(&fix.answers[0]);
+    uint64_t chain_ms = fix.answers[0].receipt.block.time_ms;
+    atomic_fetch_sub(&fix.wall_ms, HOUR_MS);
+    engine_fixture_submit(&fix, engine_fixture_transfer(&fix, ALICE));
+    engine_fixture_wait_answers(&fix, 2);
+    engine_fixture_expect_good(&fix.answers[1]);
+    assert_int_equal(fix.answers[1].receipt.block.time_ms, chain_ms + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +222,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_due_lease_is_found_by_a_new_engine, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transactions_block_expires_leases_too, setup, teardown),
         cmocka_unit_test_setup_teardown(block_time_rises_when_the_clock_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_ran_away_is_not_believed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restart_believes_the_clock, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_set_back_far_stops_nobody, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

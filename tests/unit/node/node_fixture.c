@@ -88,6 +88,42 @@ void node_fixture_restart(struct node_fixture *fixture)
     start(fixture);
 }
 
+static void write_genesis(struct node_fixture *fixture, void (*change)(Hypermesh__Params *params))
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+    Hypermesh__Genesis *genesis;
+    struct ledger_view *view;
+    struct hm_slice packed;
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(ledger_view_open(fixture->node->ledger, &view, NULL), 0);
+    assert_int_equal(ledger_view_genesis(view, &packed, NULL), 0);
+    assert_int_equal(WIRE_UNPACK(hypermesh__genesis, packed, packed.len, &arena, &genesis, NULL),
+                     0);
+    ledger_view_close(view);
+    change(genesis->params);
+    assert_int_equal(wire_pack(&genesis->base, &bytes), 0);
+    FILE *file = fopen(fixture->genesis, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+    assert_int_equal(fclose(file), 0);
+}
+
+void node_fixture_rebirth(struct node_fixture *fixture, void (*change)(Hypermesh__Params *params))
+{
+    char path[128];
+
+    (void)snprintf(fixture->genesis, sizeof(fixture->genesis), "%s/genesis", fixture->folder);
+    write_genesis(fixture, change);
+    node_stop(fixture->node);
+    fixture->node = NULL;
+    (void)snprintf(path, sizeof(path), "%s/ledger", fixture->folder);
+    assert_int_equal(hm_remove_tree(path, NULL), 0);
+    fixture->options.genesis_path = fixture->genesis;
+    start(fixture);
+}
+
 int node_fixture_transfer(struct node *node, const char *from, const char *to,
                           struct hm_error *error)
 {

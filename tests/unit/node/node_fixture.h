@@ -15,6 +15,7 @@
 
 struct node_fixture {
     char folder[64];
+    char genesis[96]; /* path of a chain that the test chose */
     _Atomic uint64_t ahead_ms; /* of the machine's clock */
     struct hm_clock clock;
     struct node_options options;
@@ -30,6 +31,8 @@ int node_fixture_teardown(void **state);
 /* Stops the node and starts it again. */
 void node_fixture_restart(struct node_fixture *fixture);
 void node_fixture_wait_ready(struct node *node);
+/* Stops the node and starts it with the same keys on a new chain, whose parameters the function changes. */
+void node_fixture_rebirth(struct node_fixture *fixture, void (*change)(Hypermesh__Params *params));
 
 /* One transfer of a base unit; 0, or what it was refused with, in *error. */
 int node_fixture_transfer(struct node *node, const char *from, const char *to,

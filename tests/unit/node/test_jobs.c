@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "node_job.h"
 
@@ -181,6 +182,63 @@ static void test_a_job_ends_with_its_lease(void **state)
     assert_int_equal(lease->state, HYPERMESH__LEASE_STATE__LEASE_SETTLED);
 }
 
+/* The job's owner asks to be shown what the result was made of: the node kept it. */
+static void test_a_finished_jobs_result_can_be_shown(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__ChallengeOpen message = HYPERMESH__CHALLENGE_OPEN__INIT;
+    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT, *ops[] = {&op};
+    Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
+    char *command[] = {(char *)(uintptr_t)("true")};
+    Hypermesh__Challenge *challenge = NULL;
+    Hypermesh__JobRecord *record;
+    struct engine_receipt receipt;
+    struct runtime_image image;
+    struct hm_error error = {0};
+    struct ledger_view *view;
+    char id[NODE_JOB_ID_CHARS + 1];
+
+    hm_arena_init(&arena, 0);
+    if (!fixture->node->machine_known ||
+        runtime_image_build_base(fixture->node->images, NULL, &image, &error) != 0) {
+        print_message("no container runtime or busybox here %s\n", error.text);
+        skip();
+    }
+    spec.image = (char *)(uintptr_t)("busybox");
+    spec.n_command = 1;
+    spec.command = command;
+    spec.cpu_milli = 100;
+    spec.memory_bytes = 32 << 20;
+    spec.storage_bytes = 1 << 20;
+    spec.pids = 16;
+    spec.timeout_ms = 30000;
+    assert_int_equal(node_job_create(fixture->node, &spec, NODE_USER, &arena, &record, &error), 0);
+    memcpy(id, record->id, sizeof(id));
+    wait_done(fixture->node, id, &arena, &record);
+    assert_int_equal(record->outcome, HYPERMESH__JOB_OUTCOME__FINISHED);
+    assert_int_equal(record->result.len, 32);
+    message.node = wire_bytes(fixture->node->operator_id, 32);
+    message.lease = record->lease;
+    op.op_case = HYPERMESH__OPERATION__OP_CHALLENGE_OPEN;
+    op.challenge_open = &message;
+    if (node_wallet_submit(fixture->node, NODE_USER, ops, 1, &receipt, &error) != 0)
+        fail_msg("%s", error.text);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(ledger_view_open(fixture->node->ledger, &view, NULL), 0);
+        assert_int_equal(ledger_view_challenge(view, receipt.created[0], &arena, &challenge, NULL),
+                         0);
+        ledger_view_close(view);
+        if (challenge->state != HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN)
+            break;
+        node_job_wait(fixture->node, id, HYPERMESH__JOB_STATE__JOB_DONE, UINT64_MAX, 20);
+        nanosleep(&(const struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    engine_receipt_release(&receipt);
+    assert_string_equal(challenge->reason, "");
+    assert_int_equal(challenge->state, HYPERMESH__CHALLENGE_STATE__CHALLENGE_ANSWERED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, node_fixture_setup, node_fixture_teardown)
 
 int main(void)
@@ -189,6 +247,7 @@ int main(void)
         TEST(test_ids_rise_though_the_clock_goes_back),
         TEST(test_old_jobs_go_but_not_those_that_live),
         TEST(test_a_damaged_record_stands_alone),
+        TEST(test_a_finished_jobs_result_can_be_shown),
         cmocka_unit_test_setup_teardown(test_a_job_ends_with_its_lease, node_fixture_setup_behind,
                                         node_fixture_teardown),
     };

@@ -1,0 +1,252 @@
+#include "node_notes.h"
+
+#define NODE_DATED_BYTES     (8 + WIRE_ID_BYTES) /* time + id */
+#define NODE_SWEEP_PER_WRITE 64
+
+const char *const node_table_names[NODE_TABLE_COUNT] = {
+    [NODE_TABLE_JOB] = "job",         [NODE_TABLE_RESULT] = "result",
+    [NODE_TABLE_RETIRED] = "retired", [NODE_TABLE_ANSWER] = "answer",
+    [NODE_TABLE_EXPIRY] = "expiry",
+};
+
+static struct hm_slice node_dated(uint64_t ms, const uint8_t id[WIRE_ID_BYTES],
+                                  uint8_t out[NODE_DATED_BYTES])
+{
+    hm_put_be64(out, ms);
+    memcpy(out + 8, id, WIRE_ID_BYTES);
+    return hm_slice_of(out, NODE_DATED_BYTES);
+}
+
+/* The first key of a table of dated ones, when it is before the time; its copy in out. */
+static bool node_oldest(struct store_txn *txn, enum node_table table, uint64_t before_ms,
+                        uint8_t out[NODE_DATED_BYTES])
+{
+    struct store_cursor *cursor;
+    struct hm_slice key, value;
+    bool found = false;
+
+    if (store_cursor_open(txn, table, &cursor, NULL) != 0)
+        return false;
+    if (store_cursor_next(cursor, &key, &value) == 0 && key.len == NODE_DATED_BYTES &&
+        hm_get_be64(key.data) < before_ms) {
+        memcpy(out, key.data, key.len);
+        found = true;
+    }
+    store_cursor_close(cursor);
+    return found;
+}
+
+/* Ends a write: the transaction is gone either way. */
+static int node_notes_end(struct store_txn *txn, int rc, struct hm_error *error)
+{
+    if (rc == 0)
+        return store_commit(txn, error);
+    store_abort(txn);
+    return rc;
+}
+
+/* --- results --------------------------------------------------------------------------------------------------- */
+
+static int node_results_sweep(struct node *node, struct store_txn *txn, struct hm_error *error)
+{
+    uint64_t now_ms = node_now_ms(node), kept_ms = node->result_kept_ms;
+    uint8_t key[NODE_DATED_BYTES];
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < NODE_SWEEP_PER_WRITE; i++) {
+        if (!node_oldest(txn, NODE_TABLE_RESULT, now_ms > kept_ms ? now_ms - kept_ms : 0, key))
+            break;
+        rc = store_delete(txn, NODE_TABLE_RESULT, hm_slice_of(key, sizeof(key)), error);
+    }
+    return rc;
+}
+
+int node_result_keep(struct node *node, const uint8_t lease[WIRE_ID_BYTES], struct hm_slice job,
+                     struct hm_slice manifest, struct hm_error *error)
+{
+    Hypermesh__ChallengeAnswer answer = HYPERMESH__CHALLENGE_ANSWER__INIT;
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+    uint8_t key[NODE_DATED_BYTES];
+    struct store_txn *txn;
+
+    answer.job = wire_bytes(job.data, job.len);
+    answer.manifest = wire_bytes(manifest.data, manifest.len);
+    if (wire_pack(&answer.base, &bytes) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory to keep a result");
+    int rc = store_begin_write(node->jobs.store, &txn, error);
+    if (rc != 0)
+        return rc;
+    rc = node_results_sweep(node, txn, error);
+    if (rc == 0)
+        rc = store_put(txn, NODE_TABLE_RESULT, node_dated(node_now_ms(node), lease, key),
+                       hm_buf_slice(&bytes), error);
+    return node_notes_end(txn, rc, error);
+}
+
+/* Newest first: a challenge is about what was settled lately. */
+static int node_result_seek(struct store_cursor *cursor, const uint8_t lease[WIRE_ID_BYTES],
+                            struct hm_slice *value)
+{
+    struct hm_slice key;
+    int rc = store_cursor_seek_last(cursor, &key, value);
+
+    while (rc == 0 &&
+           (key.len != NODE_DATED_BYTES || memcmp(key.data + 8, lease, WIRE_ID_BYTES) != 0))
+        rc = store_cursor_prev(cursor, &key, value);
+    return rc;
+}
+
+int node_result_find(struct node *node, const uint8_t lease[WIRE_ID_BYTES], struct hm_arena *arena,
+                     Hypermesh__ChallengeAnswer **out, struct hm_error *error)
+{
+    struct store_cursor *cursor;
+    struct store_txn *txn;
+    struct hm_slice value;
+    int rc = store_begin_read(node->jobs.store, &txn, error);
+
+    if (rc != 0)
+        return rc;
+    rc = store_cursor_open(txn, NODE_TABLE_RESULT, &cursor, error);
+    if (rc == 0) {
+        rc = node_result_seek(cursor, lease, &value);
+        rc = rc == 0
+                 ? WIRE_UNPACK(hypermesh__challenge_answer, value, value.len, arena, out, error)
+                 : hm_fail(error, HM_ENOTFOUND, "nothing is kept of what the result was made of");
+        store_cursor_close(cursor);
+    }
+    store_abort(txn);
+    return rc;
+}
+
+/* --- retired by the node ---------------------------------------------------------------------------------------- */
+
+int node_retired_note(struct node *node, const Hypermesh__Asset *const *assets, size_t count,
+                      struct hm_error *error)
+{
+    struct store_txn *txn;
+    int rc = store_begin_write(node->jobs.store, &txn, error);
+
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        uint8_t version[8];
+
+        hm_put_be64(version, assets[i]->version);
+        rc = store_put(txn, NODE_TABLE_RETIRED, wire_slice(assets[i]->id),
+                       hm_slice_of(version, sizeof(version)), error);
+    }
+    return node_notes_end(txn, rc, error);
+}
+
+bool node_retired_by_node(struct node *node, const Hypermesh__Asset *asset)
+{
+    struct store_txn *txn;
+    struct hm_slice value;
+    uint64_t version = 0;
+
+    if (store_begin_read(node->jobs.store, &txn, NULL) != 0)
+        return false;
+    if (store_get(txn, NODE_TABLE_RETIRED, wire_slice(asset->id), &value) == 0 && value.len == 8)
+        version = hm_get_be64(value.data);
+    store_abort(txn);
+    return version != 0 &&
+           asset->version == version + 1; /* retiring it was the change after that */
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------- */
+
+int node_answer_get(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], struct hm_arena *arena,
+                    struct hm_slice *out, struct hm_error *error)
+{
+    struct store_txn *txn;
+    struct hm_slice value;
+    int rc = store_begin_read(node->jobs.store, &txn, error);
+
+    if (rc != 0)
+        return rc;
+    rc = store_get(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), &value);
+    if (rc != 0 || value.len < 8 || hm_get_be64(value.data) <= node_now_ms(node)) {
+        rc = hm_fail(error, HM_ENOTFOUND, "no answer is kept under that key");
+    } else {
+        void *copy = hm_arena_dup(arena, value.data + 8, value.len - 8);
+
+        if (copy == NULL)
+            rc = hm_fail(error, HM_ENOMEM, "no memory for a kept answer");
+        else
+            *out = hm_slice_of(copy, value.len - 8);
+    }
+    store_abort(txn);
+    return rc;
+}
+
+/* Deletes an answer with its line in the order of ends. */
+static int node_answer_drop(struct store_txn *txn, uint64_t expires_ms,
+                            const uint8_t key[CRYPTO_HASH_BYTES], struct hm_error *error)
+{
+    uint8_t dated[NODE_DATED_BYTES];
+    int rc = store_delete(txn, NODE_TABLE_EXPIRY, node_dated(expires_ms, key, dated), error);
+
+    return rc != 0
+               ? rc
+               : store_delete(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), error);
+}
+
+/* Those that have ended, and the next to end when there are too many. */
+static int node_answers_sweep(struct node *node, struct store_txn *txn, bool full,
+                              struct hm_error *error)
+{
+    uint8_t dated[NODE_DATED_BYTES];
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < NODE_SWEEP_PER_WRITE; i++) {
+        bool must = full && i == 0;
+
+        if (!node_oldest(txn, NODE_TABLE_EXPIRY, must ? UINT64_MAX : node_now_ms(node), dated))
+            break;
+        rc = node_answer_drop(txn, hm_get_be64(dated), dated + 8, error);
+    }
+    return rc;
+}
+
+static int node_answer_write(struct store_txn *txn, const uint8_t key[CRYPTO_HASH_BYTES],
+                             struct hm_slice answer, uint64_t expires_ms, struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+    uint8_t dated[NODE_DATED_BYTES], time[8];
+    struct hm_slice old;
+    int rc = 0;
+
+    hm_put_be64(time, expires_ms);
+    if (hm_buf_append(&bytes, time, sizeof(time)) != 0 ||
+        hm_buf_append(&bytes, answer.data, answer.len) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory to keep an answer");
+    if (store_get(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), &old) == 0 &&
+        old.len >= 8)
+        rc = node_answer_drop(txn, hm_get_be64(old.data), key, error);
+    if (rc == 0)
+        rc = store_put(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES),
+                       hm_buf_slice(&bytes), error);
+    return rc != 0 ? rc
+                   : store_put(txn, NODE_TABLE_EXPIRY, node_dated(expires_ms, key, dated),
+                               (struct hm_slice){0}, error);
+}
+
+int node_answer_put(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], struct hm_slice answer,
+                    uint64_t keep_ms, struct hm_error *error)
+{
+    struct store_stats stats;
+    struct store_txn *txn;
+
+    if (answer.len > NODE_ANSWER_MAX_BYTES)
+        return hm_fail(error, HM_ELIMIT, "an answer of %zu bytes is not kept, at most %zu are",
+                       answer.len, NODE_ANSWER_MAX_BYTES);
+    int rc = store_stats(node->jobs.store, &stats, error);
+    if (rc == 0)
+        rc = store_begin_write(node->jobs.store, &txn, error);
+    if (rc != 0)
+        return rc;
+    rc = node_answers_sweep(node, txn, stats.entries[NODE_TABLE_ANSWER] >= NODE_ANSWERS_MAX, error);
+    if (rc == 0)
+        rc = node_answer_write(txn, key, answer, node_now_ms(node) + keep_ms, error);
+    return node_notes_end(txn, rc, error);
+}

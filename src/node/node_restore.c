@@ -1,0 +1,212 @@
+/* From a backup to a data folder, and the check that a backup is good: without a running node. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup.h"
+#include "node_backup.h"
+
+#define NODE_RESTORE_STEP_BYTES 65536
+
+/* --- unpacking ------------------------------------------------------------------------------------------ */
+
+/* Only what a node puts in: a name that is strange is an error, not a file. */
+static bool node_restore_known(const char *name)
+{
+    size_t keys = strlen(NODE_BACKUP_KEYS);
+
+    if (strncmp(name, NODE_BACKUP_KEYS, keys) == 0)
+        return strchr(name + keys, '/') == NULL;
+    return strcmp(name, NODE_BACKUP_LEDGER) == 0 || strcmp(name, NODE_BACKUP_JOBS) == 0;
+}
+
+static int node_restore_file(struct backup_reader *reader, const char *folder, const char *name,
+                             struct hm_error *error)
+{
+    HM_AUTOFREE char *path = hm_asprintf("%s/%s", folder, name);
+    HM_AUTOFREE uint8_t *step = hm_malloc(NODE_RESTORE_STEP_BYTES);
+    HM_AUTOCLOSE int fd = -1;
+    size_t got = 1;
+    char *slash;
+    int rc;
+
+    if (path == NULL || step == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to read a backup");
+    slash = strrchr(path, '/');
+    *slash = '\0';
+    rc = hm_mkdir_all(path, 0700, error);
+    *slash = '/';
+    if (rc != 0)
+        return rc;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return hm_fail_errno(error, HM_EIO, "cannot make %s", path);
+    while (rc == 0 && got > 0) {
+        rc = backup_reader_read(reader, step, NODE_RESTORE_STEP_BYTES, &got, error);
+        if (rc == 0)
+            rc = hm_write_all(fd, step, got, error);
+    }
+    if (rc == 0 && fsync(fd) != 0)
+        rc = hm_fail_errno(error, HM_EIO, "cannot sync %s", path);
+    hm_wipe(step, NODE_RESTORE_STEP_BYTES);
+    return rc;
+}
+
+static int node_restore_unpack(const char *file, const char *passphrase, const char *folder,
+                               struct hm_error *error)
+{
+    struct backup_reader *reader;
+    const char *name = NULL;
+    int rc = backup_reader_open(file, passphrase, &reader, error);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = backup_reader_next(reader, &name, error)) == 0 && name != NULL) {
+        if (!node_restore_known(name))
+            rc = hm_fail(error, HM_EUNSUPPORTED, "%s holds '%s', which this version does not know",
+                         file, name);
+        else
+            rc = node_restore_file(reader, folder, name, error);
+        if (rc != 0)
+            break;
+    }
+    backup_reader_close(reader);
+    return rc;
+}
+
+/* --- checking ------------------------------------------------------------------------------------------- */
+
+/* Opens the store in folder/name as tables; the caller closes it. */
+static int node_restore_open(const char *folder, const char *name,
+                             const struct store_options *options, struct store **out,
+                             struct hm_error *error)
+{
+    HM_AUTOFREE char *path = hm_asprintf("%s/%s", folder, name);
+
+    if (path == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to check a backup");
+    return store_open_lmdb(path, options, out, error);
+}
+
+static int node_restore_replay(struct store *store, struct store *scratch,
+                               struct node_backup_facts *facts, struct hm_error *error)
+{
+    struct ledger *source = NULL, *copy = NULL;
+    struct ledger_info info;
+    int rc = ledger_open(store, &source, error);
+
+    if (rc == 0)
+        rc = ledger_info(source, &info, error);
+    if (rc == 0)
+        rc = ledger_open(scratch, &copy, error);
+    if (rc == 0)
+        rc = ledger_replay(source, copy, NULL, NULL, &facts->blocks, &facts->txs, error);
+    if (rc == 0) {
+        snprintf(facts->chain_id, sizeof(facts->chain_id), "%s", info.chain_id);
+        facts->height = info.height;
+        memcpy(facts->state_root, info.state_root, sizeof(facts->state_root));
+    }
+    ledger_close(copy);
+    ledger_close(source);
+    return rc;
+}
+
+/* Replays the whole chain that lies in folder and compares every state root. */
+static int node_restore_check(const char *folder, struct node_backup_facts *facts,
+                              struct hm_error *error)
+{
+    struct store_options options = {.tables = ledger_table_names,
+                                    .table_count = LEDGER_TABLE_COUNT};
+    struct store *store = NULL, *scratch = NULL;
+    HM_AUTOFREE char *replay = hm_asprintf("%s/" NODE_VERIFY_NAME, folder);
+    int rc = node_restore_open(folder, "ledger", &options, &store, error);
+
+    options.scratch = true;
+    if (rc == 0)
+        rc = node_restore_open(folder, NODE_VERIFY_NAME, &options, &scratch, error);
+    if (rc == 0)
+        rc = node_restore_replay(store, scratch, facts, error);
+    store_close(scratch);
+    store_close(store);
+    if (replay != NULL)
+        hm_remove_tree(replay, NULL);
+    return rc;
+}
+
+static int node_restore_sync(const char *folder, struct hm_error *error)
+{
+    HM_AUTOCLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd >= 0 && syncfs(fd) == 0 ? 0 : hm_fail_errno(error, HM_EIO, "cannot sync %s", folder);
+}
+
+static int node_restore_make(const char *file, const char *passphrase, const char *folder,
+                             struct node_backup_facts *facts, struct hm_error *error)
+{
+    int rc = hm_mkdir_all(folder, 0700, error);
+
+    if (rc == 0)
+        rc = node_restore_unpack(file, passphrase, folder, error);
+    if (rc == 0)
+        rc = node_restore_check(folder, facts, error);
+    return rc != 0 ? rc : node_restore_sync(folder, error);
+}
+
+/* --- the public face -------------------------------------------------------------------------------------- */
+
+int node_backup_verify(const char *file, const char *passphrase, struct node_backup_facts *facts,
+                       struct hm_error *error)
+{
+    const char *tmp = getenv("TMPDIR");
+    HM_AUTOFREE char *folder = hm_asprintf("%s/hypermesh-verify-XXXXXX", tmp ? tmp : "/var/tmp");
+    struct node_backup_facts found = {0};
+    int rc = crypto_setup(error);
+
+    if (rc != 0)
+        return rc;
+    if (folder == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to check a backup");
+    if (mkdtemp(folder) == NULL)
+        return hm_fail_errno(error, HM_EIO,
+                             "cannot make a folder like %s; set TMPDIR to one with "
+                             "room for the whole backup",
+                             folder);
+    rc = node_restore_make(file, passphrase, folder, &found, error);
+    hm_remove_tree(folder, NULL);
+    if (rc == 0)
+        *facts = found;
+    return rc;
+}
+
+int node_backup_restore(const char *file, const char *passphrase, const char *data_dir,
+                        struct node_backup_facts *facts, struct hm_error *error)
+{
+    HM_AUTOFREE char *partial = hm_asprintf("%s.restoring", data_dir);
+    struct node_backup_facts found = {0};
+    int rc = crypto_setup(error);
+
+    if (rc != 0)
+        return rc;
+    if (partial == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to restore a backup");
+    if (rmdir(data_dir) != 0 && errno != ENOENT)
+        return hm_fail(error, HM_EEXIST,
+                       "%s is not empty: a backup is restored into a new data folder", data_dir);
+    if (access(partial, F_OK) == 0)
+        return hm_fail(error, HM_EEXIST,
+                       "%s is there: another restore runs, or one was cut off; remove it in the "
+                       "second case",
+                       partial);
+    rc = node_restore_make(file, passphrase, partial, &found, error);
+    if (rc == 0 && rename(partial, data_dir) != 0)
+        rc = hm_fail_errno(error, HM_EIO, "cannot name %s", data_dir);
+    if (rc != 0) {
+        hm_remove_tree(partial, NULL);
+        return rc;
+    }
+    *facts = found;
+    return 0;
+}
