@@ -36,19 +36,45 @@ int nexus_kv_bytes(struct nexus_call *call, const json_t *item, const char *memb
     return 0;
 }
 
-int nexus_kv_body_bytes(struct nexus_call *call, json_t *body, const char *member,
-                        struct hm_slice bytes)
+static int put_base64(struct nexus_call *call, const char *key, struct hm_slice value, json_t *body,
+                      const char **path)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    json_t *value = json_stringn((const char *)bytes.data, bytes.len);
+    HM_CLEANUP(hm_buf) struct hm_buf name = {0};
 
-    if (!value) {
-        if (hm_base64_encode(bytes.data, bytes.len, &text) ||
-            json_object_set_new(body, "encoding", json_string("base64")) != 0)
-            return nexus_no_memory(call);
-        value = json_stringn((const char *)text.data, text.len);
-    }
-    return json_object_set_new(body, member, value) == 0 ? 0 : nexus_no_memory(call);
+    if (hm_base64_encode(value.data, value.len, &text) ||
+        hm_base64_encode(key, strlen(key), &name) ||
+        json_object_set_new(body, "encoding", json_string("base64")) != 0 ||
+        json_object_set_new(body, "value", json_stringn((const char *)text.data, text.len)) != 0)
+        return nexus_no_memory(call);
+    *path = nexus_kv_path(call, hm_buf_cstr(&name));
+    return *path ? 0 : nexus_no_memory(call);
+}
+
+int nexus_kv_put_body(struct nexus_call *call, const char *key, struct hm_slice value, json_t *body,
+                      const char **path)
+{
+    bool text = !memchr(value.data ? value.data : (const uint8_t *)"", '\0', value.len) &&
+                hm_utf8_valid((const char *)value.data, value.len);
+    const char *made;
+
+    if (!text)
+        return put_base64(call, key, value, body, path);
+    made = nexus_kv_path(call, key);
+    if (!made ||
+        json_object_set_new(body, "value", json_stringn((const char *)value.data, value.len)) != 0)
+        return nexus_no_memory(call);
+    *path = made;
+    return 0;
+}
+
+const char *nexus_kv_key(const json_t *item, struct hm_arena *arena)
+{
+    const char *key = nexus_json_text(item, "key");
+
+    return strcmp(nexus_json_text(item, "encoding"), "base64") == 0
+               ? hm_arena_printf(arena, "base64:%s", key)
+               : key;
 }
 
 int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out)
@@ -99,13 +125,15 @@ int nexus_kv_table_txn(struct nexus_call *call, const json_t *reply, struct hm_b
                                                           : "a compare did not hold") != 0)
         return nexus_no_memory(call);
     for (size_t i = 0; i < json_array_size(answers); i++) {
-        const json_t *pairs = nexus_json_list(json_array_get(answers, i), "items");
+        const json_t *range = json_object_get(json_array_get(answers, i), "range");
+        const json_t *pairs = nexus_json_list(range, "items");
 
         for (size_t k = 0; k < json_array_size(pairs); k++) {
             const json_t *pair = json_array_get(pairs, k);
 
-            if (nexus_text_append_safe(out, nexus_json_text(pair, "key")) ||
-                hm_buf_append_str(out, " = ") ||
+            const char *key = nexus_kv_key(pair, call->arena);
+
+            if (!key || nexus_text_append_safe(out, key) || hm_buf_append_str(out, " = ") ||
                 nexus_text_append_safe(out, nexus_json_text(pair, "value")) ||
                 hm_buf_append_str(out, "\n"))
                 return nexus_no_memory(call);

@@ -7,9 +7,6 @@
 /* Of a value or a transaction that is read from a file or standard input. */
 #define NEXUS_KV_INPUT_MAX_BYTES ((size_t)1 << 20)
 
-/* Programs get text where it is text; what is printed as it is comes as base64. */
-#define NEXUS_KV_ENCODING(call) ((call)->format == NEXUS_FORMAT_TABLE ? "base64" : NULL)
-
 /* clang-format off */
 #define NEXUS_KV_ACCOUNT {.name = "account", .value = "NAME", .help = "who acts; default: user"}
 /* clang-format on */
@@ -19,9 +16,11 @@ const char *nexus_kv_path(struct nexus_call *call, const char *key);
 /* The bytes of a member, in the arena: base64 when the object says so in its "encoding". */
 int nexus_kv_bytes(struct nexus_call *call, const json_t *item, const char *member,
                    struct hm_slice *out);
-/* Sets a member from bytes: as text, or as base64 with "encoding" when they are not. */
-int nexus_kv_body_bytes(struct nexus_call *call, json_t *body, const char *member,
-                        struct hm_slice bytes);
+/* Body and path of a put: as text, or both key and value as base64 when the value is not text. */
+int nexus_kv_put_body(struct nexus_call *call, const char *key, struct hm_slice value, json_t *body,
+                      const char **path);
+/* A key as it is shown; "base64:..." when it is not text. */
+const char *nexus_kv_key(const json_t *item, struct hm_arena *arena);
 /* All of standard input. HM_ELIMIT past NEXUS_KV_INPUT_MAX_BYTES. */
 int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out);
 /* The beginning of a value on one line. */

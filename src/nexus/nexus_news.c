@@ -42,6 +42,9 @@ static int take_event(void *ctx, const struct nexus_sse_event *event, struct hm_
     if (strcmp(event->type, "error") == 0)
         return hm_fail(error, HM_EIO, "the node ended the stream: %s",
                        nexus_json_text(data, "detail"));
+    if (strcmp(event->type, "compacted") == 0)
+        return hm_fail(error, HM_ERANGE, "history before revision %llu is compacted",
+                       (unsigned long long)nexus_json_u64(data, "compacted"));
     if (call->format != NEXUS_FORMAT_TABLE) {
         if (hm_buf_append(&out, event->data, event->data_len) || hm_buf_append(&out, "\n", 1))
             rc = hm_fail(error, HM_ENOMEM, "out of memory");

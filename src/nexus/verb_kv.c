@@ -25,11 +25,9 @@ static int run_get(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *item = NULL;
     const char *path = nexus_kv_path(call, nexus_operand(call, 0));
-    int rc = path ? nexus_query(call, &path, "encoding", NEXUS_KV_ENCODING(call))
+    int rc = path ? nexus_query(call, &path, "revision", nexus_value(call, "revision"))
                   : nexus_no_memory(call);
 
-    if (!rc)
-        rc = nexus_query(call, &path, "revision", nexus_value(call, "revision"));
     if (!rc)
         rc = nexus_query(call, &path, "account", nexus_value(call, "account"));
     if (!rc)
@@ -63,17 +61,17 @@ static int run_put(struct nexus_call *call)
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     NEXUS_AUTOJSON json_t *body = json_object();
     NEXUS_AUTOJSON json_t *reply = NULL;
-    const char *path = nexus_kv_path(call, nexus_operand(call, 0));
+    const char *path = NULL;
     const char *value = nexus_operand(call, 1);
     uint64_t lease = 0;
-    int rc = path ? 0 : nexus_no_memory(call);
+    int rc = 0;
 
-    if (!rc && value && hm_buf_append_str(&bytes, value))
+    if (value && hm_buf_append_str(&bytes, value))
         rc = nexus_no_memory(call);
     if (!rc && !value)
         rc = nexus_kv_read_input(call, &bytes);
     if (!rc)
-        rc = nexus_kv_body_bytes(call, body, "value", hm_buf_slice(&bytes));
+        rc = nexus_kv_put_body(call, nexus_operand(call, 0), hm_buf_slice(&bytes), body, &path);
     if (!rc)
         rc = nexus_value_u64(call, "lease", &lease);
     if (!rc && nexus_has(call, "lease") &&
@@ -154,7 +152,7 @@ static int table_keys(struct nexus_call *call, const json_t *items, struct hm_bu
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
 
-        NEXUS_TABLE_ROW(&table, nexus_json_text(item, "key"),
+        NEXUS_TABLE_ROW(&table, nexus_kv_key(item, call->arena),
                         nexus_json_cell(json_object_get(item, "mod_revision"), call->arena),
                         nexus_json_cell(json_object_get(item, "version"), call->arena),
                         nexus_kv_brief(nexus_json_text(item, "value"), call->arena));

@@ -76,9 +76,13 @@ static void try_quantities(const char *text, size_t len)
 static void try_utf8(const char *text, size_t len)
 {
     struct hm_error error;
+    char *clean = hm_strdup(text);
 
-    if (!hm_utf8_valid(text, len))
-        return;
+    if (clean != NULL) {
+        hm_text_clean(clean);
+        require(strlen(clean) <= len && hm_utf8_valid(clean, strlen(clean)));
+        hm_free(clean);
+    }
     (void)hm_fail(&error, HM_EINVAL, "%s", text);
     require(hm_utf8_valid(error.text, strlen(error.text)));
 }
