@@ -83,6 +83,8 @@ static const struct api_field watch[] = {
     {.name = "key", .form = JSON_FORM_TEXT, .about = "This key only."},
     SPAN_ROWS,
     {.name = "from", .form = JSON_FORM_UINT, .about = "First revision; the next change when left out. A Last-Event-ID header comes first."},
+    {.name = "after", .form = JSON_FORM_TEXT, .about = "Id of the last event seen, as a Last-Event-ID header."},
+    {.name = "follow", .form = JSON_FORM_BOOL, .about = "0: ends at the newest change."},
     {.name = "previous", .form = JSON_FORM_BOOL, .about = "Shows what was there before, too."},
     ENCODING_ROW,
     ACCOUNT_ROW,

@@ -12,6 +12,7 @@ struct watch_state {
     uint32_t sub;
     bool previous;
     bool base64;
+    bool follow;
 };
 
 static void watch_free(void *ctx)
@@ -91,7 +92,7 @@ static int watch_turn(struct api_feed *feed)
         if (rc)
             return rc;
         if (found.next == watch->revision && found.next_sub == watch->sub)
-            return 0; /* at the head */
+            return watch->follow ? 0 : API_STREAM_END; /* at the head */
         watch->revision = found.next;
         watch->sub = found.next_sub;
     }
@@ -116,7 +117,8 @@ static int keep(struct hm_slice from, struct hm_slice *out)
 static int watch_start(struct api_call *call, struct watch_state *out, struct hm_error *error)
 {
     const struct api_value *from = api_record_get(&call->query, "from");
-    const char *last = call->request->last_event_id;
+    const char *after = api_text_or(&call->query, "after", NULL);
+    const char *last = call->request->last_event_id ? call->request->last_event_id : after;
     Hypermesh__KvState *state = NULL;
     bool whole = false;
     int rc;
@@ -124,7 +126,7 @@ static int watch_start(struct api_call *call, struct watch_state *out, struct hm
     if (last) {
         rc = api_cursor_parse(last, &out->revision, &out->sub, &whole, error);
         if (rc)
-            return hm_error_prefix(error, rc, "Last-Event-ID");
+            return hm_error_prefix(error, rc, last == after ? "after" : "Last-Event-ID");
         if (whole || out->sub == UINT32_MAX) {
             out->revision++;
             out->sub = 0;
@@ -188,6 +190,7 @@ int api_handle_kv_watch(struct api_call *call, struct hm_error *error)
         return rc;
     watch->account = hm_strdup(api_text_or(&call->query, "account", call->account));
     watch->previous = api_number_or(&call->query, "previous", 0) != 0;
+    watch->follow = api_number_or(&call->query, "follow", 1) != 0;
     if (!watch->account)
         rc = api_no_memory(error);
     if (rc == 0)
@@ -199,7 +202,8 @@ int api_handle_kv_watch(struct api_call *call, struct hm_error *error)
     if (rc == 0) {
         interest.kv_key = watch->key;
         interest.kv_range_end = watch->end;
-        rc = api_feed_open(call, &interest, watch_turn, watch, watch_free, API_SSE_BEAT, error);
+        rc = api_feed_open(call, watch->follow ? &interest : NULL, watch_turn, watch, watch_free,
+                           watch->follow ? API_SSE_BEAT : NULL, error);
     }
     if (rc)
         watch_free(watch);

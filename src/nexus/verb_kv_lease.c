@@ -49,13 +49,14 @@ static const struct nexus_option account_options[] = {NEXUS_KV_ACCOUNT};
 
 static int run_keep(struct nexus_call *call)
 {
-    NEXUS_AUTOJSON json_t *body = json_object();
     NEXUS_AUTOJSON json_t *reply = NULL;
-    int rc = nexus_body_option(call, body, "account", "account");
+    const char *path = hm_arena_printf(call->arena, "/kv-leases/%s/keep-alive",
+                                       nexus_part(call, nexus_operand(call, 0)));
+    int rc = path ? nexus_query(call, &path, "account", nexus_value(call, "account"))
+                  : nexus_no_memory(call);
 
     if (!rc)
-        rc = nexus_ask(call, "POST", json_incref(body), &reply, "/kv-leases/%s/keep-alive",
-                       nexus_part(call, nexus_operand(call, 0)));
+        rc = nexus_ask(call, "POST", NULL, &reply, "%s", path);
     return rc ? rc : nexus_show(call, reply, table_granted);
 }
 

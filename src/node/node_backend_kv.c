@@ -71,18 +71,45 @@ static int node_kv_changes(void *ctx, const char *account, struct hm_slice key,
     return 0;
 }
 
+/* All keys of a lease, page by page. */
+static int node_kv_lease_keys(struct ledger_view *view, uint64_t id, size_t most,
+                              struct hm_arena *arena, struct hm_slice **keys, size_t *key_count,
+                              struct hm_error *error)
+{
+    struct hm_slice *all = hm_arena_alloc(arena, (most + 1) * sizeof(*all));
+    struct hm_slice after = {0};
+    size_t total = 0, got = 1;
+
+    if (all == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a lease's keys");
+    while (got > 0 && total < most) {
+        struct hm_slice *page;
+        size_t limit = most - total < LEDGER_PAGE_MAX ? most - total : LEDGER_PAGE_MAX;
+        int rc = ledger_view_kv_lease_keys(view, id, after, limit, arena, &page, &got, error);
+
+        if (rc != 0)
+            return rc;
+        if (got > 0) {
+            memcpy(all + total, page, got * sizeof(*all));
+            total += got;
+            after = all[total - 1];
+        }
+    }
+    *keys = all;
+    *key_count = total;
+    return 0;
+}
+
 static int node_kv_lease(void *ctx, uint64_t id, struct hm_arena *arena, Hypermesh__KvLease **out,
                          struct hm_slice **keys, size_t *key_count, struct hm_error *error)
 {
-    const struct hm_slice none = {0};
     NODE_READING at = {0};
     int rc = node_reading_open(ctx, &at, error);
 
     if (rc == 0)
         rc = ledger_view_kv_lease(at.view, id, arena, out, error);
     return rc != 0 ? rc
-                   : ledger_view_kv_lease_keys(at.view, id, none, LEDGER_KV_RANGE_MAX, arena, keys,
-                                               key_count, error);
+                   : node_kv_lease_keys(at.view, id, (*out)->keys, arena, keys, key_count, error);
 }
 
 static int node_kv_leases(void *ctx, uint64_t after, size_t limit, struct hm_arena *arena,
