@@ -1,7 +1,7 @@
 # The front door; Meson and Ninja do the work. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench soak coverage check-format check-rooms format clean
+.PHONY: help setup build run test bench soak coverage mutate check-format check-rooms format clean
 
 export HYPERMESH_DATA ?= $(CURDIR)/build/data
 ifneq ($(wildcard .deps/busybox/busybox),)
@@ -36,6 +36,9 @@ soak: build ## run a mesh for a long time and watch it
 
 coverage: setup ## which statements the tests run; fails below 90 % in ledger, proof, store, engine
 	@scripts/coverage
+
+mutate: setup ## leave out each rule of the ledger, one at a time: a test must fail
+	@scripts/mutate
 
 check-format: ## fail if a source file is not formatted
 	@scripts/format --check
