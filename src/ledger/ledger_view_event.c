@@ -275,12 +275,11 @@ static int kv_walk(struct event_walk *walk, struct hm_error *error)
 
     if (record->kv_after <= record->kv_before)
         return 0;
-    /* What is compacted is gone at once, however much of it is swept. */
+    /* What is compacted is gone at once, however much of it is swept; of a block that a compaction cuts through all
+     * is, because what is left would have other numbers than before. */
     rc = ledger_kv_totals_read(walk->view->txn, &totals, error);
-    if (rc)
+    if (rc || first < totals.compacted)
         return rc;
-    if (first < totals.compacted)
-        first = totals.compacted;
     rc = store_cursor_open(walk->view->txn, LEDGER_TABLE_KV_LOG, &cursor, error);
     if (rc)
         return rc;

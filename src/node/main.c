@@ -13,6 +13,8 @@
 #include "crypto.h"
 #include "node.h"
 
+#define MAIN_RATE_MAX 10000000u
+
 enum { EXIT_USAGE = 2 };
 
 #define MAIN_PASSPHRASE_MAX_BYTES 1024
@@ -23,6 +25,9 @@ static const char usage[] =
     "  --data DIR              data directory, absolute; made when missing\n"
     "  --listen ADDR:PORT      HTTP address, loopback only (127.0.0.1:7470); 'none': unix socket "
     "only\n"
+    "  --kv-listen ADDR:PORT   etcd's door to the key-value store, loopback only, without a token\n"
+    "  --kv-account NAME       whose acts are done through it (user)\n"
+    "  --rate N                requests a second that one principal may send\n"
     "  --plot SIZE             space to commit for a new node (64M); up to 32T\n"
     "  --passphrase-file FILE  seals the keystore of a new node; needed to open a sealed one\n"
     "  --genesis FILE          packed Genesis for a new chain; default: a chain of this node's "
@@ -47,6 +52,7 @@ struct main_options {
 static int main_option(struct main_options *options, int name, const char *value,
                        struct hm_error *error)
 {
+    uint64_t rate;
     int rc;
 
     switch (name) {
@@ -55,6 +61,20 @@ static int main_option(struct main_options *options, int name, const char *value
         return 0;
     case 'l':
         options->node.listen = strcmp(value, "none") == 0 ? "" : value;
+        return 0;
+    case 'e':
+        options->node.kv_listen = value;
+        return 0;
+    case 'a':
+        options->node.kv_account = value;
+        return 0;
+    case 't':
+        rc = hm_u64_parse(value, &rate, error);
+        if (rc != 0)
+            return hm_error_prefix(error, rc, "--rate");
+        if (rate == 0 || rate > MAIN_RATE_MAX)
+            return hm_fail(error, HM_ERANGE, "--rate is 1 to %u, not '%s'", MAIN_RATE_MAX, value);
+        options->node.rate_per_s = (unsigned)rate;
         return 0;
     case 'p':
         rc = hm_size_parse(value, &options->node.plot_bytes, error);
@@ -95,6 +115,9 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
     const struct option names[] = {
         {"data", required_argument, NULL, 'd'},
         {"listen", required_argument, NULL, 'l'},
+        {"kv-listen", required_argument, NULL, 'e'},
+        {"kv-account", required_argument, NULL, 'a'},
+        {"rate", required_argument, NULL, 't'},
         {"plot", required_argument, NULL, 'p'},
         {"passphrase-file", required_argument, NULL, 'k'},
         {"genesis", required_argument, NULL, 'g'},

@@ -26,6 +26,7 @@ static void node_init_locks(struct node *node)
     pthread_cond_init(&node->jobs.changed, &attr);
     pthread_cond_init(&node->jobs.room, &attr);
     pthread_mutex_init(&node->jobs.placing, NULL);
+    pthread_mutex_init(&node->answers.lock, NULL);
     pthread_mutex_init(&node->hardware.lock, NULL);
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
@@ -51,7 +52,8 @@ static int node_open_dir(struct node *node, struct hm_error *error)
 static int node_open_store(struct node *node, struct hm_error *error)
 {
     const struct store_options options = {.tables = ledger_table_names,
-                                          .table_count = LEDGER_TABLE_COUNT};
+                                          .table_count = LEDGER_TABLE_COUNT,
+                                          .deferred = true}; /* the engine has a block log */
     char path[NODE_PATH_MAX_BYTES];
     int rc = node_path(node, "ledger", path, error);
 
@@ -119,6 +121,9 @@ static int node_open_api(struct node *node, struct hm_error *error)
                                   .socket_path = socket_path,
                                   .listen = node->options.listen,
                                   .token_path = token_path,
+                                  .kv_listen = node->options.kv_listen,
+                                  .kv_account = node->options.kv_account,
+                                  .rate_per_s = node->options.rate_per_s,
                                   .clock = node->options.clock,
                                   .random = node->options.random};
     int rc = node_path(node, NODE_SOCKET_NAME, socket_path, error);
@@ -211,6 +216,7 @@ static void node_release(struct node *node)
     hm_fd_release(&node->challenges.news_fd);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
+    pthread_mutex_destroy(&node->answers.lock);
     pthread_mutex_destroy(&node->jobs.placing);
     pthread_cond_destroy(&node->jobs.room);
     pthread_cond_destroy(&node->jobs.changed);

@@ -14,6 +14,9 @@ struct node;
 struct node_options {
     const char *data_dir; /* absolute; made 0700 when missing */
     const char *listen; /* "127.0.0.1:7470"; "": unix socket only */
+    const char *kv_listen; /* etcd's door, as api.h says: "127.0.0.1:2379"; NULL: none */
+    const char *kv_account; /* who acts there; NULL: "user" */
+    unsigned rate_per_s; /* requests a second of one principal; 0: the server's default */
     const char *passphrase_path; /* file with the keystore's passphrase; NULL: unsealed keys */
     const char *genesis_path; /* packed Genesis for a new chain; NULL: a chain of this node's own */
     const char *oci_runtime; /* "crun", "runc" or NULL: whichever works */

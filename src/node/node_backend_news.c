@@ -1,4 +1,6 @@
-/* Behind the API: what happened (events), who wants to hear of it (the feed), and the bytes that an audit takes. */
+/* Behind the API: what happened (events), who wants to hear of it (the feed), the bytes that an audit takes, and what was
+ * answered to whom. */
+#include "node_notes.h"
 #include "node_reading.h"
 
 #define NODE_FEED_PAGE 1024
@@ -160,6 +162,20 @@ static int node_block_bytes(void *ctx, uint64_t height, struct hm_arena *arena,
     return rc != 0 ? rc : node_bytes_keep(bytes, arena, block, error);
 }
 
+/* --- answers that may be asked for twice ------------------------------------------------------------------------- */
+
+static int node_idempotency_get(void *ctx, const uint8_t key[32], struct hm_arena *arena,
+                                struct hm_slice *out, struct hm_error *error)
+{
+    return node_answer_get(ctx, key, arena, out, error);
+}
+
+static int node_idempotency_put(void *ctx, const uint8_t key[32], uint64_t expires_ms,
+                                struct hm_slice record, struct hm_error *error)
+{
+    return node_answer_put(ctx, key, expires_ms, record, error);
+}
+
 void node_backend_news_init(struct node *node)
 {
     struct api_backend *backend = &node->backend;
@@ -169,4 +185,6 @@ void node_backend_news_init(struct node *node)
     backend->unsubscribe = node_unsubscribe;
     backend->genesis_bytes = node_genesis_bytes;
     backend->block_bytes = node_block_bytes;
+    backend->idempotency_get = node_idempotency_get;
+    backend->idempotency_put = node_idempotency_put;
 }

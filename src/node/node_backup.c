@@ -77,12 +77,16 @@ static int node_backup_keys(struct node *node, struct backup_writer *writer, str
 
 /* Records of jobs before the ledger: a job that gets its lease in between is on the ledger and not in the
  * records, and the lease ends by itself; the other way round a record would name a lease that never was. */
-static int node_backup_fill(struct node *node, struct backup_writer *writer, struct hm_error *error)
+static int node_backup_fill(struct node *node, struct backup_writer *writer,
+                            struct ledger_info *info, struct hm_error *error)
 {
     int rc = node_backup_keys(node, writer, error);
 
     if (rc == 0)
         rc = node_backup_store(writer, node->jobs.store, NODE_BACKUP_JOBS, error);
+    /* The snapshot is of this block or of one that came right after. */
+    if (rc == 0)
+        rc = ledger_info(node->ledger, info, error);
     return rc != 0 ? rc : node_backup_store(writer, node->store, NODE_BACKUP_LEDGER, error);
 }
 
@@ -95,14 +99,12 @@ static int node_backup_write(struct node *node, const char *path, const char *pa
 
     if (rc != 0)
         return rc;
-    rc = ledger_info(node->ledger, &info, error);
-    if (rc == 0)
-        rc = node_backup_fill(node, writer, error);
+    rc = node_backup_fill(node, writer, &info, error);
     if (rc == 0)
         rc = backup_writer_finish(writer, &out->bytes, error);
     backup_writer_free(writer);
     if (rc == 0) {
-        out->height = info.height; /* at least: blocks that came meanwhile may be in it, too */
+        out->height = info.height;
         memcpy(out->state_root, info.state_root, sizeof(out->state_root));
     }
     return rc;

@@ -61,20 +61,36 @@ static int node_boot_params(struct node *node, struct hm_error *error)
     return 0;
 }
 
+/* What a crash has left in the block log only. */
+static int node_boot_log(struct node *node, struct hm_error *error)
+{
+    const struct engine_options options = {
+        .ledger = node->ledger, .store = node->store, .log_path = node->log_path};
+    int rc = node_path(node, NODE_LOG_NAME, node->log_path, error);
+
+    return rc != 0 ? rc : engine_solo_recover(&options, error);
+}
+
 static int node_boot_chain(struct node *node, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf genesis = {0};
     struct ledger_info info;
     int rc = ledger_info(node->ledger, &info, error);
 
-    if (rc != HM_ENOTFOUND)
+    if (rc == 0) {
+        rc = node_boot_log(node, error);
         return rc != 0 ? rc : node_boot_params(node, error);
+    }
+    if (rc != HM_ENOTFOUND)
+        return rc;
     if (node->options.genesis_path != NULL)
         rc = hm_file_read(node->options.genesis_path, NODE_GENESIS_MAX_BYTES, &genesis, error);
     else
         rc = node_genesis_make(node, &genesis, error);
     if (rc == 0)
         rc = ledger_init_chain(node->ledger, hm_buf_slice(&genesis), error);
+    if (rc == 0)
+        rc = node_boot_log(node, error);
     return rc != 0 ? rc : node_boot_params(node, error);
 }
 
@@ -100,6 +116,8 @@ static int node_boot_engine(struct node *node, struct hm_error *error)
     const struct engine_options options = {.ledger = node->ledger,
                                            .clock = node->options.clock,
                                            .sealer = {.seal = node_seal, .ctx = node},
+                                           .log_path = node->log_path,
+                                           .store = node->store,
                                            .on_block = node_block_made,
                                            .on_failure = node_engine_failed,
                                            .ctx = node};

@@ -179,74 +179,139 @@ int node_answer_get(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], str
     return rc;
 }
 
+/* What a write finds and leaves. Under the answers' lock, which keeps the sum right. */
+struct node_answers {
+    struct node *node;
+    struct store_txn *txn;
+    uint64_t count, bytes;
+};
+
+/* The sum is made once from the table that holds the lengths, and then kept. */
+static int node_answers_begin(struct node *node, struct node_answers *out, struct hm_error *error)
+{
+    struct store_cursor *cursor;
+    struct hm_slice key, value;
+    int rc = store_begin_write(node->jobs.store, &out->txn, error);
+
+    if (rc != 0)
+        return rc;
+    out->node = node;
+    if (node->answers.counted) {
+        out->count = node->answers.count;
+        out->bytes = node->answers.bytes;
+        return 0;
+    }
+    rc = store_cursor_open(out->txn, NODE_TABLE_EXPIRY, &cursor, error);
+    if (rc != 0) {
+        store_abort(out->txn);
+        return rc;
+    }
+    while (store_cursor_next(cursor, &key, &value) == 0) {
+        out->count++;
+        out->bytes += value.len == 4 ? hm_get_be32(value.data) : 0;
+    }
+    store_cursor_close(cursor);
+    return 0;
+}
+
+static int node_answers_end(struct node_answers *answers, int rc, struct hm_error *error)
+{
+    struct node *node = answers->node;
+
+    rc = node_notes_end(answers->txn, rc, error);
+    node->answers.counted = rc == 0; /* else it is made again */
+    node->answers.count = answers->count;
+    node->answers.bytes = answers->bytes;
+    return rc;
+}
+
 /* Deletes an answer with its line in the order of ends. */
-static int node_answer_drop(struct store_txn *txn, uint64_t expires_ms,
+static int node_answer_drop(struct node_answers *answers, uint64_t expires_ms,
                             const uint8_t key[CRYPTO_HASH_BYTES], struct hm_error *error)
 {
     uint8_t dated[NODE_DATED_BYTES];
-    int rc = store_delete(txn, NODE_TABLE_EXPIRY, node_dated(expires_ms, key, dated), error);
+    struct hm_slice line = node_dated(expires_ms, key, dated), len;
 
-    return rc != 0
-               ? rc
-               : store_delete(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), error);
+    if (store_get(answers->txn, NODE_TABLE_EXPIRY, line, &len) == 0) {
+        answers->count--;
+        answers->bytes -= len.len == 4 ? hm_get_be32(len.data) : 0;
+    }
+    int rc = store_delete(answers->txn, NODE_TABLE_EXPIRY, line, error);
+    return rc != 0 ? rc
+                   : store_delete(answers->txn, NODE_TABLE_ANSWER,
+                                  hm_slice_of(key, CRYPTO_HASH_BYTES), error);
 }
 
-/* Those that have ended, and the next to end when there are too many. */
-static int node_answers_sweep(struct node *node, struct store_txn *txn, bool full,
-                              struct hm_error *error)
+/* Those that have ended; and, while there are too many, those that end next. */
+static int node_answers_sweep(struct node_answers *answers, struct hm_error *error)
 {
+    uint64_t now_ms = node_now_ms(answers->node);
     uint8_t dated[NODE_DATED_BYTES];
     int rc = 0;
 
-    for (unsigned i = 0; rc == 0 && i < NODE_SWEEP_PER_WRITE; i++) {
-        bool must = full && i == 0;
+    for (unsigned i = 0; rc == 0; i++) {
+        bool full = answers->count > API_IDEMPOTENCY_ENTRIES_MAX ||
+                    answers->bytes > API_IDEMPOTENCY_BYTES_MAX;
 
-        if (!node_oldest(txn, NODE_TABLE_EXPIRY, must ? UINT64_MAX : node_now_ms(node), dated))
+        if ((!full && i >= NODE_SWEEP_PER_WRITE) ||
+            !node_oldest(answers->txn, NODE_TABLE_EXPIRY, full ? UINT64_MAX : now_ms, dated))
             break;
-        rc = node_answer_drop(txn, hm_get_be64(dated), dated + 8, error);
+        rc = node_answer_drop(answers, hm_get_be64(dated), dated + 8, error);
     }
     return rc;
 }
 
-static int node_answer_write(struct store_txn *txn, const uint8_t key[CRYPTO_HASH_BYTES],
-                             struct hm_slice answer, uint64_t expires_ms, struct hm_error *error)
+static int node_answer_write(struct node_answers *answers, const uint8_t key[CRYPTO_HASH_BYTES],
+                             uint64_t expires_ms, struct hm_slice answer, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
-    uint8_t dated[NODE_DATED_BYTES], time[8];
-    struct hm_slice old;
-    int rc = 0;
+    uint8_t dated[NODE_DATED_BYTES], time[8], len[4];
 
     hm_put_be64(time, expires_ms);
+    hm_put_be32(len, (uint32_t)answer.len);
     if (hm_buf_append(&bytes, time, sizeof(time)) != 0 ||
         hm_buf_append(&bytes, answer.data, answer.len) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory to keep an answer");
-    if (store_get(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), &old) == 0 &&
-        old.len >= 8)
-        rc = node_answer_drop(txn, hm_get_be64(old.data), key, error);
-    if (rc == 0)
-        rc = store_put(txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES),
+    int rc = store_put(answers->txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES),
                        hm_buf_slice(&bytes), error);
-    return rc != 0 ? rc
-                   : store_put(txn, NODE_TABLE_EXPIRY, node_dated(expires_ms, key, dated),
-                               (struct hm_slice){0}, error);
+    if (rc == 0)
+        rc = store_put(answers->txn, NODE_TABLE_EXPIRY, node_dated(expires_ms, key, dated),
+                       hm_slice_of(len, sizeof(len)), error);
+    if (rc == 0) {
+        answers->count++;
+        answers->bytes += answer.len;
+    }
+    return rc;
 }
 
-int node_answer_put(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], struct hm_slice answer,
-                    uint64_t keep_ms, struct hm_error *error)
+/* Under the answers' lock. */
+static int node_answer_replace(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES],
+                               uint64_t expires_ms, struct hm_slice answer, struct hm_error *error)
 {
-    struct store_stats stats;
-    struct store_txn *txn;
+    struct node_answers answers = {0};
+    struct hm_slice old;
+    int rc = node_answers_begin(node, &answers, error);
 
+    if (rc != 0)
+        return rc;
+    if (store_get(answers.txn, NODE_TABLE_ANSWER, hm_slice_of(key, CRYPTO_HASH_BYTES), &old) == 0 &&
+        old.len >= 8)
+        rc = node_answer_drop(&answers, hm_get_be64(old.data), key, error);
+    if (rc == 0 && answer.len > 0)
+        rc = node_answer_write(&answers, key, expires_ms, answer, error);
+    if (rc == 0)
+        rc = node_answers_sweep(&answers, error);
+    return node_answers_end(&answers, rc, error);
+}
+
+int node_answer_put(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], uint64_t expires_ms,
+                    struct hm_slice answer, struct hm_error *error)
+{
     if (answer.len > NODE_ANSWER_MAX_BYTES)
         return hm_fail(error, HM_ELIMIT, "an answer of %zu bytes is not kept, at most %zu are",
                        answer.len, NODE_ANSWER_MAX_BYTES);
-    int rc = store_stats(node->jobs.store, &stats, error);
-    if (rc == 0)
-        rc = store_begin_write(node->jobs.store, &txn, error);
-    if (rc != 0)
-        return rc;
-    rc = node_answers_sweep(node, txn, stats.entries[NODE_TABLE_ANSWER] >= NODE_ANSWERS_MAX, error);
-    if (rc == 0)
-        rc = node_answer_write(txn, key, answer, node_now_ms(node) + keep_ms, error);
-    return node_notes_end(txn, rc, error);
+    pthread_mutex_lock(&node->answers.lock);
+    int rc = node_answer_replace(node, key, expires_ms, answer, error);
+    pthread_mutex_unlock(&node->answers.lock);
+    return rc;
 }

@@ -10,7 +10,7 @@ enum node_table {
     NODE_TABLE_RESULT, /* be64 kept ms + lease id -> ChallengeAnswer with job and manifest */
     NODE_TABLE_RETIRED, /* asset id -> be64 version when its hardware went away */
     NODE_TABLE_ANSWER, /* hash of who asked and his key -> be64 expiry ms + answer */
-    NODE_TABLE_EXPIRY, /* be64 expiry ms + key of NODE_TABLE_ANSWER -> empty */
+    NODE_TABLE_EXPIRY, /* be64 expiry ms + key of NODE_TABLE_ANSWER -> be32 length of the answer */
     NODE_TABLE_COUNT,
 };
 extern const char *const node_table_names[NODE_TABLE_COUNT];
@@ -28,13 +28,13 @@ int node_retired_note(struct node *node, const Hypermesh__Asset *const *assets, 
                       struct hm_error *error);
 bool node_retired_by_node(struct node *node, const Hypermesh__Asset *asset);
 
-/* Answers by idempotency key; at most NODE_ANSWERS_MAX, the oldest go first. HM_ENOTFOUND. */
-#define NODE_ANSWERS_MAX      100000
-#define NODE_ANSWER_MAX_BYTES ((size_t)64 << 10)
+/* Answers by idempotency key, as struct api_backend's: past API_IDEMPOTENCY_ENTRIES_MAX of them, or
+ * API_IDEMPOTENCY_BYTES_MAX together, those that end first go. HM_ELIMIT past NODE_ANSWER_MAX_BYTES. */
+#define NODE_ANSWER_MAX_BYTES (2 * API_IDEMPOTENCY_ANSWER_MAX_BYTES)
 int node_answer_get(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], struct hm_arena *arena,
                     struct hm_slice *out, struct hm_error *error);
-/* HM_ELIMIT past NODE_ANSWER_MAX_BYTES. */
-int node_answer_put(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], struct hm_slice answer,
-                    uint64_t keep_ms, struct hm_error *error);
+/* Replaces; an empty answer removes. */
+int node_answer_put(struct node *node, const uint8_t key[CRYPTO_HASH_BYTES], uint64_t expires_ms,
+                    struct hm_slice answer, struct hm_error *error);
 
 #endif

@@ -22,6 +22,7 @@
 #define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
 #define NODE_USER     "user" /* whose jobs they are unless another account is named */
 
+#define NODE_LOG_NAME    "blocks" /* the block log: blocks.0, blocks.1 */
 #define NODE_VERIFY_NAME "verify" /* scratch folder of a replay */
 
 #define NODE_PATH_MAX_BYTES 4096
@@ -84,9 +85,17 @@ struct node_challenges {
     _Atomic uint64_t answered, missed; /* since start */
 };
 
+/* How much is kept by idempotency key. */
+struct node_kept_answers {
+    pthread_mutex_t lock; /* held while one is written */
+    bool counted;
+    uint64_t count, bytes;
+};
+
 struct node {
     struct node_options options;
     char data_dir[NODE_PATH_MAX_BYTES];
+    char log_path[NODE_PATH_MAX_BYTES]; /* of the engine's block log */
     uint64_t started_ms;
     int stop_fd; /* eventfd: the node wants to end */
     int quit_fd; /* eventfd: threads must end */
@@ -107,6 +116,7 @@ struct node {
     struct node_wallet wallet;
     struct node_feed feed;
     struct node_jobs jobs;
+    struct node_kept_answers answers;
     struct node_hardware hardware;
 
     struct node_plot plot;

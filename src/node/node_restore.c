@@ -1,4 +1,5 @@
 /* From a backup to a data folder, and the check that a backup is good: without a running node. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,8 +56,22 @@ static int node_restore_file(struct backup_reader *reader, const char *folder, c
     return rc;
 }
 
+/* What is only checked: read to its end, which checks its digest, and not written anywhere. */
+static int node_restore_skim(struct backup_reader *reader, struct hm_error *error)
+{
+    uint8_t step[4096];
+    size_t got = 1;
+    int rc = 0;
+
+    while (rc == 0 && got > 0)
+        rc = backup_reader_read(reader, step, sizeof(step), &got, error);
+    hm_wipe(step, sizeof(step));
+    return rc;
+}
+
+/* keys: write the keys, too; a check leaves none behind, however it ends. */
 static int node_restore_unpack(const char *file, const char *passphrase, const char *folder,
-                               struct hm_error *error)
+                               bool keys, struct hm_error *error)
 {
     struct backup_reader *reader;
     const char *name = NULL;
@@ -68,6 +83,8 @@ static int node_restore_unpack(const char *file, const char *passphrase, const c
         if (!node_restore_known(name))
             rc = hm_fail(error, HM_EUNSUPPORTED, "%s holds '%s', which this version does not know",
                          file, name);
+        else if (!keys && strncmp(name, NODE_BACKUP_KEYS, strlen(NODE_BACKUP_KEYS)) == 0)
+            rc = node_restore_skim(reader, error);
         else
             rc = node_restore_file(reader, folder, name, error);
         if (rc != 0)
@@ -144,12 +161,12 @@ static int node_restore_sync(const char *folder, struct hm_error *error)
 }
 
 static int node_restore_make(const char *file, const char *passphrase, const char *folder,
-                             struct node_backup_facts *facts, struct hm_error *error)
+                             bool keys, struct node_backup_facts *facts, struct hm_error *error)
 {
     int rc = hm_mkdir_all(folder, 0700, error);
 
     if (rc == 0)
-        rc = node_restore_unpack(file, passphrase, folder, error);
+        rc = node_restore_unpack(file, passphrase, folder, keys, error);
     if (rc == 0)
         rc = node_restore_check(folder, facts, error);
     return rc != 0 ? rc : node_restore_sync(folder, error);
@@ -174,11 +191,29 @@ int node_backup_verify(const char *file, const char *passphrase, struct node_bac
                              "cannot make a folder like %s; set TMPDIR to one with "
                              "room for the whole backup",
                              folder);
-    rc = node_restore_make(file, passphrase, folder, &found, error);
+    rc = node_restore_make(file, passphrase, folder, false, &found, error);
     hm_remove_tree(folder, NULL);
     if (rc == 0)
         *facts = found;
     return rc;
+}
+
+/* Missing, or an empty folder. */
+static int node_restore_free(const char *data_dir, struct hm_error *error)
+{
+    DIR *dir = opendir(data_dir);
+    const struct dirent *entry;
+    bool empty = true;
+
+    if (dir == NULL)
+        return errno == ENOENT ? 0 : hm_fail_errno(error, HM_EIO, "cannot read %s", data_dir);
+    while (empty && (entry = readdir(dir)) != NULL)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(dir);
+    return empty
+               ? 0
+               : hm_fail(error, HM_EEXIST,
+                         "%s is not empty: a backup is restored into a new data folder", data_dir);
 }
 
 int node_backup_restore(const char *file, const char *passphrase, const char *data_dir,
@@ -192,15 +227,16 @@ int node_backup_restore(const char *file, const char *passphrase, const char *da
         return rc;
     if (partial == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to restore a backup");
-    if (rmdir(data_dir) != 0 && errno != ENOENT)
-        return hm_fail(error, HM_EEXIST,
-                       "%s is not empty: a backup is restored into a new data folder", data_dir);
+    rc = node_restore_free(data_dir, error);
+    if (rc != 0)
+        return rc;
     if (access(partial, F_OK) == 0)
         return hm_fail(error, HM_EEXIST,
                        "%s is there: another restore runs, or one was cut off; remove it in the "
                        "second case",
                        partial);
-    rc = node_restore_make(file, passphrase, partial, &found, error);
+    rc = node_restore_make(file, passphrase, partial, true, &found, error);
+    /* An empty folder gives way to a whole one; anything that came there meanwhile does not. */
     if (rc == 0 && rename(partial, data_dir) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot name %s", data_dir);
     if (rc != 0) {

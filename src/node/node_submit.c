@@ -12,6 +12,8 @@
 #define NODE_SUBMIT_TRIES 4
 /* Room for a base fee that rises by 1/8 a block while a transaction waits. */
 #define NODE_FEE_HEADROOM 4
+/* Weight left for what an operation finds to do: the chain's default of what fits one block. */
+#define NODE_WORK_HEADROOM (UINT64_C(64) << 20)
 /* Of operations in a shared transaction: past it a signature more does not count. */
 #define NODE_SHARE_MAX_BYTES ((size_t)64 << 10)
 
@@ -162,6 +164,23 @@ struct node_draft {
     uint8_t digest[CRYPTO_HASH_BYTES];
 };
 
+/* Operations whose work is known only when they run (keys that a range deletes, what a transaction of the
+ * store reads) are paid as they go: the limit must leave room for it. What is not used is not paid. */
+static bool node_op_finds_work(const Hypermesh__Operation *op)
+{
+    switch (op->op_case) {
+    case HYPERMESH__OPERATION__OP_KV_DELETE:
+        return op->kv_delete->range_end.len > 0;
+    case HYPERMESH__OPERATION__OP_KV_PUT:
+        return op->kv_put->ignore_value || op->kv_put->ignore_lease || op->kv_put->lease != 0;
+    case HYPERMESH__OPERATION__OP_KV_TXN:
+    case HYPERMESH__OPERATION__OP_KV_LEASE_REVOKE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int node_draft_body(const struct node_draft *draft, struct hm_buf *out,
                            struct hm_error *error)
 {
@@ -183,6 +202,9 @@ static int node_draft_body(const struct node_draft *draft, struct hm_buf *out,
     weight = ledger_tx_weight(&body, protobuf_c_message_get_packed_size(&body.base) +
                                          sizeof(struct crypto_root_signature) +
                                          sizeof(struct crypto_root_public));
+    for (size_t i = 0; i < draft->count; i++)
+        if (node_op_finds_work(draft->ops[i]))
+            weight += NODE_WORK_HEADROOM;
     if (!hm_mul_u64(weight, info->base_fee, &body.fee_limit) ||
         !hm_mul_u64(body.fee_limit, NODE_FEE_HEADROOM, &body.fee_limit))
         return hm_fail(error, HM_ERANGE, "the fee of this transaction is more than money can be");

@@ -232,6 +232,9 @@ static void test_keys(void **state)
     assert_true(events[0].kv->deleted);
     assert_int_equal(total, 6);
     assert_string_equal(fixture_do(&fix, ALICE, op_kv_put(&fix, "c", "3", 0))->text, "");
+    /* One that cuts through the block takes all of its keys: the rest would have other numbers. */
+    assert_string_equal(fixture_do(&fix, BOB, op_kv_compact(&fix, revision))->text, "");
+    assert_int_equal(events_of(height, 0, 100, &events, &total), 3);
     assert_string_equal(fixture_do(&fix, BOB, op_kv_compact(&fix, revision + 1))->text, "");
     assert_int_equal(fixture_block(&fix, NULL, 0), 0);
     assert_int_equal(events_of(height, 0, 100, &events, &total), 3);
