@@ -87,6 +87,30 @@ struct node_duties {
     bool bereft; /* a lost challenge took its commitment, or of its bond what its assets need */
 };
 
+/* A page of the open ones that are put to this node; more than that are for the next look. */
+static int node_duties_list(struct node *node, struct ledger_view *view, struct hm_arena *arena,
+                            struct node_duties *out, struct hm_error *error)
+{
+    const struct ledger_challenge_filter filter = {.party = node->operator_id, .open_only = true};
+    const struct hm_slice own = hm_slice_of(node->operator_id, WIRE_ID_BYTES);
+    Hypermesh__Challenge **open;
+    const uint8_t *after = NULL;
+    size_t count;
+
+    do {
+        int rc = ledger_view_challenges(view, &filter, after, LEDGER_PAGE_MAX, arena, &open, &count,
+                                        error);
+        if (rc != 0)
+            return rc;
+        after = count > 0 ? open[count - 1]->id.data : NULL;
+        out->challenges = open;
+        for (size_t i = 0; i < count; i++) /* the operator may be challenger, too */
+            if (hm_slice_equal(wire_slice(open[i]->node), own))
+                open[out->count++] = open[i];
+    } while (out->count == 0 && count == LEDGER_PAGE_MAX);
+    return 0;
+}
+
 static int node_duties_read(struct node *node, struct ledger_view *view, struct hm_arena *arena,
                             struct node_duties *out, struct hm_error *error)
 {
@@ -104,16 +128,7 @@ static int node_duties_read(struct node *node, struct ledger_view *view, struct 
     out->bereft = account->marks->failed > 0 &&
                   (account->plot == NULL ||
                    (account->assets > 0 && account->bonded < params->bond_provider));
-    if (account->marks->n_waiting == 0)
-        return 0;
-    out->challenges = hm_arena_alloc(arena, account->marks->n_waiting * sizeof(*out->challenges));
-    if (out->challenges == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for challenges");
-    for (size_t i = 0; rc == 0 && i < account->marks->n_waiting; i++)
-        rc = ledger_view_challenge(view, account->marks->waiting[i].data, arena,
-                                   &out->challenges[i], error);
-    out->count = rc == 0 ? account->marks->n_waiting : 0;
-    return rc;
+    return account->marks->open > 0 ? node_duties_list(node, view, arena, out, error) : 0;
 }
 
 static int node_duties_look(struct node *node, struct hm_arena *arena, struct node_duties *out,

@@ -65,10 +65,28 @@ static int node_assets_all(struct ledger_view *view, struct hm_arena *arena,
     return 0;
 }
 
+/* Who asks, and for how long; the snapshot in which the ledger is asked. */
+struct node_asker {
+    struct ledger_view *view;
+    const uint8_t *consumer;
+    uint64_t duration_ms;
+};
+
+static bool node_admits(void *ctx, const Hypermesh__Asset *asset)
+{
+    const struct node_asker *asker = ctx;
+
+    return ledger_view_admits(asker->view, asset, asker->consumer, 0, asker->duration_ms, NULL) ==
+           0;
+}
+
 static int node_place(struct node_job *job, struct hm_arena *arena, struct sched_placement *out,
                       struct hm_error *error)
 {
-    struct sched_snapshot snapshot = {.consumer = job->record.consumer.data,
+    struct node_asker asker = {.consumer = job->record.consumer.data,
+                               .duration_ms = job->record.spec->timeout_ms + NODE_LEASE_GRACE_MS};
+    struct sched_snapshot snapshot = {.admits = node_admits,
+                                      .admits_ctx = &asker,
                                       .share_for = node_share_for,
                                       .grace_ms = NODE_LEASE_GRACE_MS,
                                       .pids_per_slot = ASSET_SLOT_PIDS};
@@ -82,13 +100,15 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
     rc = ledger_view_params(view, arena, &params, error);
     if (rc == 0)
         rc = node_assets_all(view, arena, &assets, &snapshot.count, error);
+    if (rc == 0) {
+        asker.view = view;
+        snapshot.assets = assets;
+        snapshot.default_max_leases = params->max_leases_per_asset;
+        snapshot.default_max_duration_ms = params->max_lease_ms;
+        rc = sched_place(&snapshot, job->record.spec, out, error);
+    }
     ledger_view_close(view);
-    if (rc != 0)
-        return rc;
-    snapshot.assets = assets;
-    snapshot.default_max_leases = params->max_leases_per_asset;
-    snapshot.default_max_duration_ms = params->max_lease_ms;
-    return sched_place(&snapshot, job->record.spec, out, error);
+    return rc;
 }
 
 void node_job_digest(const Hypermesh__JobSpec *spec, uint8_t out[CRYPTO_HASH_BYTES])

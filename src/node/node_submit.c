@@ -254,6 +254,36 @@ static int node_draft_sign(struct node_draft *draft, struct hm_buf *out, struct 
     return 0;
 }
 
+/* Owners may demand more Work of the transaction that leases than the chain does. The anchor is the newest block,
+ * as fresh as can be. */
+static int node_draft_demands(struct node_draft *draft, struct ledger_view *view,
+                              struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    int rc = 0;
+
+    hm_arena_init(&arena, 0);
+    for (size_t i = 0; rc == 0 && i < draft->count; i++) {
+        const Hypermesh__Operation *op = draft->ops[i];
+        size_t items = op->op_case == HYPERMESH__OPERATION__OP_ALLOCATE ? op->allocate->n_items : 0;
+
+        for (size_t k = 0; rc == 0 && k < items; k++) {
+            const ProtobufCBinaryData id = op->allocate->items[k]->asset;
+            Hypermesh__Asset *asset = NULL;
+
+            if (id.len != WIRE_ID_BYTES)
+                continue; /* the ledger will say so */
+            rc = ledger_view_asset(view, id.data, &arena, &asset, error);
+            if (rc == HM_ENOTFOUND)
+                rc = 0; /* likewise */
+            else if (rc == 0 && asset->privacy != NULL && asset->privacy->demand != NULL &&
+                     asset->privacy->demand->min_work_bits > draft->signing.work_bits)
+                draft->signing.work_bits = asset->privacy->demand->min_work_bits;
+        }
+    }
+    return rc;
+}
+
 /* The facts to build on: of the ledger, or, where others are on their way, what they will leave. */
 static int node_draft_begin(struct node *node, struct node_draft *draft, bool fresh,
                             struct hm_error *error)
@@ -266,6 +296,8 @@ static int node_draft_begin(struct node *node, struct node_draft *draft, bool fr
     if (rc != 0)
         return rc;
     rc = ledger_view_signing(view, account->id, draft->now_ms, &draft->signing, error);
+    if (rc == 0)
+        rc = node_draft_demands(draft, view, error);
     ledger_view_close(view);
     if (rc == 0 && !draft->by_root)
         rc = node_session_now(account, draft->now_ms, &draft->session, error);

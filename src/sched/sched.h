@@ -14,7 +14,10 @@
 struct sched_snapshot {
     Hypermesh__Asset *const *assets; /* active ones, any order */
     size_t count;
-    const uint8_t *consumer; /* 32 bytes: privacy decides what it may lease */
+    /* May the consumer lease it, as far as its owner's privacy goes? The ledger's word: it alone knows
+     * networks and peers. */
+    bool (*admits)(void *ctx, const Hypermesh__Asset *asset);
+    void *admits_ctx;
     uint32_t default_max_leases; /* params.max_leases_per_asset */
     uint64_t default_max_duration_ms; /* params.max_lease_ms */
     uint64_t grace_ms; /* a lease lasts the spec's timeout and this much */

@@ -34,25 +34,6 @@ static bool sched_same_id(ProtobufCBinaryData a, const uint8_t *b)
     return a.len == WIRE_ID_BYTES && memcmp(a.data, b, WIRE_ID_BYTES) == 0;
 }
 
-/* May this consumer lease it at all? The ledger decides; this only keeps hopeless choices out. */
-static bool sched_visible(const struct sched_snapshot *snapshot, const Hypermesh__Asset *asset)
-{
-    const Hypermesh__Privacy *privacy = asset->privacy;
-
-    if (sched_same_id(asset->owner, snapshot->consumer))
-        return true;
-    if (privacy == NULL)
-        return false;
-    if (privacy->level == HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC)
-        return true;
-    if (privacy->level != HYPERMESH__PRIVACY_LEVEL__P2P)
-        return false;
-    for (size_t i = 0; i < privacy->n_accounts; i++)
-        if (sched_same_id(privacy->accounts[i], snapshot->consumer))
-            return true;
-    return false;
-}
-
 /* Has the asset room for this share, for this long? */
 static bool sched_fits(const struct sched_snapshot *snapshot, const Hypermesh__Asset *asset,
                        uint32_t share_ppm, uint64_t duration_ms)
@@ -156,7 +137,7 @@ static int sched_sort(const struct sched_snapshot *snapshot, const Hypermesh__As
         const Hypermesh__Asset *asset = snapshot->assets[i];
 
         if (asset->id.len == WIRE_ID_BYTES && asset->owner.len == WIRE_ID_BYTES &&
-            sched_visible(snapshot, asset))
+            snapshot->admits(snapshot->admits_ctx, asset))
             assets[kept++] = asset;
     }
     qsort(assets, kept, sizeof(Hypermesh__Asset *), sched_asset_compare);

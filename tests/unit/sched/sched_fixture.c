@@ -13,18 +13,30 @@ int sched_fixture_share(const Hypermesh__Asset *asset, uint64_t amount, uint32_t
     return 0;
 }
 
+/* Stands for the ledger: open assets, and those of the owner who asks. */
+static bool admits(void *ctx, const Hypermesh__Asset *asset)
+{
+    const struct sched_fixture *fixture = ctx;
+
+    if (asset->owner.data[0] == fixture->consumer)
+        return true;
+    return asset->privacy && asset->privacy->level == HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC;
+}
+
 void sched_fixture_init(struct sched_fixture *fixture)
 {
     memset(fixture, 0, sizeof(*fixture));
     for (size_t i = 0; i < HM_COUNT_OF(fixture->owners); i++)
         memset(fixture->owners[i], (int)i, WIRE_ID_BYTES);
     fixture->snapshot = (struct sched_snapshot){.assets = fixture->list,
-                                                .consumer = fixture->owners[SCHED_TEST_CONSUMER],
+                                                .admits = admits,
+                                                .admits_ctx = fixture,
                                                 .default_max_leases = 10,
                                                 .default_max_duration_ms = 24 * 3600000,
                                                 .grace_ms = SCHED_TEST_GRACE_MS,
                                                 .pids_per_slot = 256,
                                                 .share_for = sched_fixture_share};
+    fixture->consumer = SCHED_TEST_CONSUMER;
     hypermesh__job_spec__init(&fixture->spec);
     fixture->spec.cpu_milli = 1000;
     fixture->spec.memory_bytes = 1000;

@@ -22,6 +22,7 @@ struct sched_fixture {
     uint8_t owners[256][WIRE_ID_BYTES]; /* owner n: all bytes n */
     Hypermesh__Asset *list[SCHED_TEST_ASSETS_MAX];
     struct sched_snapshot snapshot;
+    uint8_t consumer; /* number of the owner who asks */
     Hypermesh__JobSpec spec;
 };
 

@@ -144,36 +144,18 @@ static void the_order_of_the_snapshot_does_not_matter(void **state)
         assert_ptr_equal(first.items[i].asset, second.items[i].asset);
 }
 
-static void privacy_says_who_may(void **state)
+static void the_ledger_says_who_may(void **state)
 {
-    ProtobufCBinaryData listed = wire_bytes(fix.owners[SCHED_TEST_CONSUMER], WIRE_ID_BYTES);
-    ProtobufCBinaryData stranger = wire_bytes(fix.owners[50], WIRE_ID_BYTES);
-
     (void)state;
     sched_fixture_provider(&fix, 1, 10);
     Hypermesh__Asset *cpu = sched_fixture_of(&fix, 1, CPU);
-    static const Hypermesh__PrivacyLevel closed[] = {
-        HYPERMESH__PRIVACY_LEVEL__PRIVACY_NONE,    HYPERMESH__PRIVACY_LEVEL__PRIVATE,
-        HYPERMESH__PRIVACY_LEVEL__PRIVATE_NETWORK, HYPERMESH__PRIVACY_LEVEL__P2P,
-        HYPERMESH__PRIVACY_LEVEL__PUBLIC_NETWORK,
-    };
-    for (size_t i = 0; i < HM_COUNT_OF(closed); i++) {
-        cpu->privacy->level = closed[i];
-        refused(HM_EUNAVAILABLE, "short of cpu");
-    }
-    cpu->privacy->level = HYPERMESH__PRIVACY_LEVEL__P2P;
-    cpu->privacy->accounts = &stranger;
-    cpu->privacy->n_accounts = 1;
-    refused(HM_EUNAVAILABLE, "short of cpu");
-    cpu->privacy->accounts = &listed;
-    placed();
-    cpu->privacy = NULL; /* no level is no permission */
-    refused(HM_EUNAVAILABLE, "short of cpu");
 
-    fix.snapshot.consumer = fix.owners[1]; /* the owner leases what he likes of his own */
     placed();
-    cpu->privacy = &fix.privacies[0];
     cpu->privacy->level = HYPERMESH__PRIVACY_LEVEL__PRIVATE;
+    refused(HM_EUNAVAILABLE, "short of cpu");
+    cpu->privacy = NULL;
+    refused(HM_EUNAVAILABLE, "short of cpu");
+    fix.consumer = 1; /* the owner leases what he likes of his own */
     placed();
 }
 
@@ -340,7 +322,7 @@ int main(void)
         cmocka_unit_test_setup(of_one_kind_the_cheapest_with_room, setup),
         cmocka_unit_test_setup(ties_go_to_the_lower_id, setup),
         cmocka_unit_test_setup(the_order_of_the_snapshot_does_not_matter, setup),
-        cmocka_unit_test_setup(privacy_says_who_may, setup),
+        cmocka_unit_test_setup(the_ledger_says_who_may, setup),
         cmocka_unit_test_setup(limits_of_the_asset_hold, setup),
         cmocka_unit_test_setup(shortage_names_what_the_closest_lacks, setup),
         cmocka_unit_test_setup(processes_take_slots, setup),
