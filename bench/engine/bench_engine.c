@@ -2,7 +2,8 @@
  * and 64 clients, each with one operation on its way at a time. Beside it what the disk alone takes: 4 KiB
  * written over and synced.
  *
- *   bench_engine [DIR]   DIR: where to make the store, default $TMPDIR or /tmp
+ *   bench_engine [DIR [nolog]]   DIR: where to make the store, default $TMPDIR or /tmp; nolog: without a block
+ *                                log, so that the store syncs every block
  *
  * An operation is an AssetUpdate signed by a session key, with all four proofs; signing and Work are the
  * client's and not in the times. The sealer opens the plot and signs each batch, as a node does. */
@@ -312,12 +313,18 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "bench_engine: cannot make a folder in %s\n", base ? base : "/tmp");
         return 1;
     }
-    const struct fixture_options options = {.lmdb_path = path, .params = bench_params};
+    bool log = argc < 3 || strcmp(argv[2], "nolog") != 0;
+    HM_AUTOFREE char *log_path = hm_asprintf("%s/blocks", path);
+    const struct fixture_options options = {
+        .lmdb_path = path, .deferred = log, .params = bench_params};
     must(fixture_init(&chain, &options), &chain.error);
     fixture_resync(&chain);
     began_ns = hm_mono_ns(hm_clock_system());
-    const struct engine_options engine_options = {
-        .ledger = chain.ledger, .clock = &chain_clock, .sealer = {.seal = seal}};
+    const struct engine_options engine_options = {.ledger = chain.ledger,
+                                                  .clock = &chain_clock,
+                                                  .sealer = {.seal = seal},
+                                                  .log_path = log ? log_path : NULL,
+                                                  .store = chain.store};
     must(engine_solo_open(&engine_options, &engine, &error), &error);
     for (size_t i = 0; i < CLIENTS_MAX; i++)
         client_make(&clients[i], (uint8_t)i);

@@ -10,6 +10,7 @@ static void engine_free(struct engine *engine)
 {
     if (engine == NULL)
         return;
+    engine_keeper_close(engine->keeper);
     hm_free(engine->items);
     hm_free(engine->txs);
     hm_free(engine);
@@ -56,6 +57,54 @@ static int engine_start(struct engine *engine, struct hm_error *error)
                    "(ulimit -u)");
 }
 
+/* On the keeper's thread, after the last of its checkpoints. */
+static void engine_break(void *ctx)
+{
+    struct engine *engine = ctx;
+
+    pthread_mutex_lock(&engine->lock);
+    engine->broken = true;
+    pthread_cond_signal(&engine->wake);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static int engine_keeper_options(const struct engine_options *options, struct engine *engine,
+                                 struct engine_keeper_options *out, struct hm_error *error)
+{
+    if (options->store == NULL)
+        return hm_fail(error, HM_EINVAL, "an engine with a block log needs the ledger's store");
+    *out = (struct engine_keeper_options){
+        .log_path = options->log_path,
+        .ledger = options->ledger,
+        .store = options->store,
+        .checkpoint_ms = options->checkpoint_ms ? options->checkpoint_ms : ENGINE_CHECKPOINT_MS,
+        .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes
+                                                      : ENGINE_CHECKPOINT_BYTES,
+        .on_failure = engine_break,
+        .ctx = engine};
+    return 0;
+}
+
+int engine_solo_recover(const struct engine_options *options, struct hm_error *error)
+{
+    struct engine_keeper_options keeper;
+
+    if (options->log_path == NULL)
+        return 0;
+    int rc = engine_keeper_options(options, NULL, &keeper, error);
+    return rc != 0 ? rc : engine_keeper_recover(&keeper, error);
+}
+
+static int engine_keep(struct engine *engine, struct hm_error *error)
+{
+    struct engine_keeper_options keeper;
+
+    if (engine->options.log_path == NULL)
+        return 0;
+    int rc = engine_keeper_options(&engine->options, engine, &keeper, error);
+    return rc != 0 ? rc : engine_keeper_open(&keeper, &engine->keeper, error);
+}
+
 int engine_solo_open(const struct engine_options *options, struct engine **out,
                      struct hm_error *error)
 {
@@ -67,9 +116,13 @@ int engine_solo_open(const struct engine_options *options, struct engine **out,
     struct engine *engine = engine_new(options);
     if (engine == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine");
+    rc = engine_keep(engine, error);
+    if (rc == 0)
+        rc = ledger_info(options->ledger, &info, error);
     engine->next_due_ms = info.next_due_ms;
     engine->hand.block_ms = info.time_ms;
-    rc = engine_start(engine, error);
+    if (rc == 0)
+        rc = engine_start(engine, error);
     if (rc != 0) {
         engine_free(engine);
         return rc;
@@ -87,6 +140,7 @@ void engine_close(struct engine *engine)
     pthread_cond_signal(&engine->wake);
     pthread_mutex_unlock(&engine->lock);
     pthread_join(engine->writer, NULL);
+    engine_keeper_close(HM_TAKE(engine->keeper)); /* it may want the lock */
     pthread_cond_destroy(&engine->wake);
     pthread_mutex_destroy(&engine->lock);
     engine_free(engine);
@@ -129,11 +183,11 @@ int engine_time(const struct engine *engine, uint64_t *now_ms, struct hm_error *
         uint64_t known_ms = hand->wall_ms + passed_ms;
 
         if (wall_ms > known_ms + ENGINE_CLOCK_AHEAD_MAX_MS)
-            return hm_fail(error, HM_EUNAVAILABLE,
-                           "the machine's clock has gone ahead by %llu hours that have not passed: "
-                           "set it right, or restart the node if it is right now",
-                           (unsigned long long)((wall_ms - known_ms + ENGINE_HOUR_MS / 2) /
-                                                ENGINE_HOUR_MS));
+            return hm_fail(
+                error, HM_EUNAVAILABLE,
+                "the machine's clock has gone ahead by %llu hours that have not passed: "
+                "set it right, or restart the node if it is right now",
+                (unsigned long long)((wall_ms - known_ms + ENGINE_HOUR_MS / 2) / ENGINE_HOUR_MS));
     }
     *now_ms = wall_ms > hand->block_ms ? wall_ms : hand->block_ms;
     return 0;

@@ -46,6 +46,13 @@ struct engine_options {
     size_t queue_limit; /* transactions waiting; 0: ENGINE_QUEUE_LIMIT */
     size_t queue_bytes; /* of them together; 0: ENGINE_QUEUE_MAX_BYTES */
     size_t batch_limit; /* transactions a batch; 0: ENGINE_BATCH_LIMIT */
+    /* The block log: files PATH.0 and PATH.1 (docs/formats-log.md). A block is then durable by one write and one
+     * sync there, and the store may be a deferred one: the engine makes its checkpoints, and engine_solo_open
+     * applies again what came after the last. NULL: the store syncs itself. */
+    const char *log_path;
+    struct store *store; /* the ledger's, borrowed; with log_path only */
+    uint64_t checkpoint_ms; /* after a block, at the latest; 0: ENGINE_CHECKPOINT_MS */
+    size_t checkpoint_bytes; /* of blocks, at the latest; 0: ENGINE_CHECKPOINT_BYTES */
     /* After each durable block, on the engine's thread; may be NULL. */
     void (*on_block)(void *ctx, const struct engine_block *block,
                      const Hypermesh__BlockRecord *record);
@@ -58,8 +65,13 @@ struct engine_options {
 #define ENGINE_QUEUE_LIMIT        65536
 #define ENGINE_BATCH_LIMIT        4096
 #define ENGINE_QUEUE_MAX_BYTES    ((size_t)256 << 20)
+#define ENGINE_CHECKPOINT_MS      UINT64_C(250)
+#define ENGINE_CHECKPOINT_BYTES   ((size_t)32 << 20)
 
-/* Starts the one writer thread. Idle means asleep: it wakes for a transaction or for a lease that is due. */
+/* What engine_solo_open does first when there is a log_path, for who reads the ledger before: applies the blocks of the
+ * log that the ledger has not got, and makes a checkpoint. HM_ECORRUPT: log and ledger do not belong together. */
+int engine_solo_recover(const struct engine_options *options, struct hm_error *error);
+/* Starts the one writer thread, and with log_path one for checkpoints. Idle means asleep: it wakes for a transaction or for a lease that is due. */
 int engine_solo_open(const struct engine_options *options, struct engine **out,
                      struct hm_error *error);
 /* Finishes the block under way, answers what still waits with HM_EUNAVAILABLE, stops. No other call may be

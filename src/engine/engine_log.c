@@ -73,7 +73,8 @@ static int folder_sync(const char *name, struct hm_error *error)
     char folder[LOG_PATH_BYTES];
     const char *slash = strrchr(name, '/');
 
-    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - name) + 1 : 1, slash ? name : ".");
+    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - name) + 1 : 1,
+             slash ? name : ".");
     HM_AUTOCLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         return hm_fail_errno(error, HM_EIO, "cannot write the folder of the block log %s to disk",
@@ -189,12 +190,6 @@ void engine_log_turn(struct engine_log *log)
 {
     log->current = !log->current;
     log->files[log->current].end = ENGINE_LOG_PAGE_BYTES;
-    log->other_in_use = true;
-}
-
-void engine_log_drop_other(struct engine_log *log)
-{
-    log->other_in_use = false;
 }
 
 void engine_log_restart(struct engine_log *log)
@@ -202,7 +197,6 @@ void engine_log_restart(struct engine_log *log)
     for (unsigned i = 0; i < ENGINE_LOG_FILES; i++)
         log->files[i].end = ENGINE_LOG_PAGE_BYTES;
     log->current = 0;
-    log->other_in_use = false;
 }
 
 int engine_log_append(struct engine_log *log, const struct engine_log_block *block,

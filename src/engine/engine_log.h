@@ -26,7 +26,6 @@ struct engine_log_file {
 struct engine_log {
     struct engine_log_file files[ENGINE_LOG_FILES];
     unsigned current;
-    bool other_in_use; /* the other file holds blocks that no finished checkpoint covers */
     size_t step_bytes; /* by which a file grows */
     size_t limit_bytes; /* of one file; a single record may be longer */
     struct hm_buf record;
@@ -59,9 +58,8 @@ int engine_log_append(struct engine_log *log, const struct engine_log_block *blo
 /* May the block go to the file in use? If not, the log must turn first. */
 bool engine_log_has_room(const struct engine_log *log, const struct engine_log_block *block);
 size_t engine_log_used(const struct engine_log *log); /* bytes of records in the file in use */
-/* Only while the other file is not in use. */
+/* From now on the other file is in use, from its start: what it held must be under a finished checkpoint. */
 void engine_log_turn(struct engine_log *log);
-void engine_log_drop_other(struct engine_log *log);
 
 /* One record, for the log and its tests. Parsing is pure. */
 int engine_log_pack(const uint8_t id[ENGINE_LOG_ID_BYTES], const struct engine_log_block *block,

@@ -115,8 +115,7 @@ int engine_log_unpack(const uint8_t id[ENGINE_LOG_ID_BYTES], struct hm_slice byt
     uint8_t digest[CRYPTO_HASH_BYTES];
     uint64_t len;
 
-    if (bytes.len < RECORD_HEAD_BYTES ||
-        memcmp(bytes.data, RECORD_MAGIC, RECORD_MAGIC_BYTES) != 0)
+    if (bytes.len < RECORD_HEAD_BYTES || memcmp(bytes.data, RECORD_MAGIC, RECORD_MAGIC_BYTES) != 0)
         return HM_EPARSE;
     len = hm_get_be64(bytes.data + AT_LEN);
     if (len < RECORD_HEAD_BYTES || len > ENGINE_LOG_RECORD_MAX_BYTES || len > bytes.len)

@@ -51,7 +51,7 @@ static void engine_nap(struct engine *engine)
 /* Sleeps until there is work; false: stop. Under the lock. */
 static bool engine_sleep(struct engine *engine)
 {
-    while (!engine->stopping && engine->head == NULL) {
+    while (!engine->stopping && !engine->broken && engine->head == NULL) {
         if (engine->next_due_ms == 0) {
             pthread_cond_wait(&engine->wake, &engine->lock);
             continue;
@@ -211,11 +211,28 @@ static void engine_answer(const struct engine *engine, struct engine_group *grou
         engine->options.on_block(engine->options.ctx, block, record);
 }
 
-static int engine_commit(struct engine *engine, const struct ledger_proposal *proposal,
-                         struct hm_error *error)
+/* With a block log the block is durable before anybody can see it. */
+static int engine_make_durable(struct engine *engine, const struct ledger_proposal *proposal,
+                               const struct ledger_outcome *outcome, struct hm_error *error)
 {
-    int rc = ledger_commit(engine->options.ledger, error);
+    struct engine_log_block block = {.proposal = *proposal};
 
+    if (engine->keeper == NULL)
+        return 0;
+    memcpy(block.state_root, outcome->state_root, sizeof(block.state_root));
+    int rc = engine_keeper_append(engine->keeper, &block, error);
+    if (rc != 0)
+        ledger_abandon(engine->options.ledger);
+    return rc;
+}
+
+static int engine_commit(struct engine *engine, const struct ledger_proposal *proposal,
+                         const struct ledger_outcome *outcome, struct hm_error *error)
+{
+    int rc = engine_make_durable(engine, proposal, outcome, error);
+
+    if (rc == 0)
+        rc = ledger_commit(engine->options.ledger, error);
     if (rc != 0)
         (void)hm_error_prefix(error, rc,
                               "block %llu may or may not be on the disk, a restart will tell",
@@ -332,6 +349,24 @@ static int engine_draft_make(struct engine *engine, struct engine_group *group,
     return *idle ? 0 : engine_draft_apply(engine, group, draft, error);
 }
 
+/* Makes a block of the group, durable and committed; none (*idle) when nobody is left in it. */
+static int engine_draft_run(struct engine *engine, struct engine_group *group,
+                            struct engine_draft *draft, bool *idle, struct hm_error *error)
+{
+    int rc = engine->keeper == NULL ? 0 : engine_keeper_enter(engine->keeper, error);
+
+    if (rc != 0)
+        return rc;
+    rc = engine_draft_begin(engine, group, draft, error);
+    if (rc == 0)
+        rc = engine_draft_make(engine, group, draft, idle, error);
+    if (rc == 0 && !*idle)
+        rc = engine_commit(engine, &draft->proposal, &draft->outcome, error);
+    if (engine->keeper != NULL)
+        engine_keeper_leave(engine->keeper, rc == 0 && !*idle);
+    return rc;
+}
+
 /* One block from seal to durable. On failure the group is still unanswered. */
 static int engine_block(struct engine *engine, struct engine_group *group, struct hm_error *error)
 {
@@ -339,18 +374,13 @@ static int engine_block(struct engine *engine, struct engine_group *group, struc
     uint64_t began_ns = hm_mono_ns(engine->options.clock);
     bool idle = false;
 
-    int rc = engine_draft_begin(engine, group, &draft, error);
-    if (rc == 0)
-        rc = engine_draft_make(engine, group, &draft, &idle, error);
+    int rc = engine_draft_run(engine, group, &draft, &idle, error);
     if (rc != 0 || idle)
         return rc;
     struct engine_block block = {
         .height = draft.proposal.height, .time_ms = draft.time_ms, .txs = group->count};
     memcpy(block.hash, draft.proposal.hash, sizeof(block.hash));
     memcpy(block.state_root, draft.outcome.state_root, sizeof(block.state_root));
-    rc = engine_commit(engine, &draft.proposal, error);
-    if (rc != 0)
-        return rc;
     engine_count(engine, &block, draft.outcome.next_due_ms, began_ns);
     engine_answer(engine, group, &block, draft.outcome.record);
     return 0;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "engine.h"
+#include "engine_keeper.h"
 
 struct engine_item {
     struct engine_item *next;
@@ -25,6 +26,7 @@ struct engine_hand {
 struct engine {
     struct engine_options options;
     pthread_t writer;
+    struct engine_keeper *keeper; /* NULL: no block log */
 
     /* The writer's alone: room for batch_limit transactions, allocated once. */
     struct engine_item **items;
@@ -36,6 +38,7 @@ struct engine {
     size_t queued;
     size_t queued_bytes;
     bool stopping;
+    bool broken; /* a checkpoint failed: the writer is to find out */
     uint64_t next_due_ms;
     struct engine_hand hand;
     struct engine_status status;

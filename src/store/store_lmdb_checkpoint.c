@@ -141,12 +141,20 @@ static int metas_put_back(const char *path, const struct store_lmdb_state *state
     return 0;
 }
 
-static bool data_is_there(const char *path)
+static int data_find(const char *path, bool *there, struct hm_error *error)
 {
     HM_AUTOFREE char *data = hm_asprintf("%s/data.mdb", path);
     struct stat info;
 
-    return data && stat(data, &info) == 0 && info.st_size > 0;
+    if (!data)
+        return hm_fail(error, HM_ENOMEM, "no memory to open the store %s", path);
+    if (stat(data, &info) == 0)
+        *there = info.st_size > 0;
+    else if (errno == ENOENT)
+        *there = false;
+    else
+        return hm_fail_errno(error, HM_EIO, "the store %s: data.mdb", path);
+    return 0;
 }
 
 int store_lmdb_slots_restore(const char *path, bool read_only, struct store_lmdb_slots *slots,
@@ -154,12 +162,16 @@ int store_lmdb_slots_restore(const char *path, bool read_only, struct store_lmdb
 {
     HM_AUTOFREE char *name = hm_asprintf("%s" CHECKPOINT_NAME, path);
     struct store_lmdb_slots found = {.fd = -1};
+    bool there = false;
     int rc;
 
     *slots = found;
     if (!name)
         return hm_fail(error, HM_ENOMEM, "no memory to open the store %s", path);
-    if (!data_is_there(path)) {
+    rc = data_find(path, &there, error);
+    if (rc)
+        return rc;
+    if (!there) {
         if (!read_only && unlink(name) && errno != ENOENT) /* it speaks of a file that is gone */
             return failed(error, path, "removed");
         return 0;

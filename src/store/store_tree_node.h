@@ -8,9 +8,10 @@
 #define STORE_TREE_NODE_BYTES CRYPTO_HASH_BYTES
 #define STORE_TREE_LEAF_BIT   0x80u /* first bit of a node */
 
-/* So many leaves in one subtree are hashed anew with each change rather than kept as pages: the leaves
- * lie side by side in the leaf table, SIMD hashes them in about the time that reading and writing a
- * page of nodes takes, and the disk is spared the page. */
+/* A subtree with so many leaves gets a page. Fewer are hashed anew with each change: they lie side by side
+ * in the leaf table, and SIMD hashes them in about the time that reading a page of nodes takes. A subtree
+ * without a page may have more, up to the second number: stores that earlier versions wrote have such. */
+#define STORE_TREE_PAGED_LEAVES    25
 #define STORE_TREE_PAGELESS_LEAVES 64
 
 /* A change is also a leaf as it is hashed: H(key) || H(value), 64 bytes without a gap. */

@@ -9,7 +9,8 @@ static bool bitmap_has(const uint8_t *bitmap, unsigned index)
     return (unsigned)bitmap[index / 8] >> (7 - index % 8) & 1u;
 }
 
-int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
+int store_tree_page_parse(struct hm_slice bytes, struct store_tree_page *page,
+                          struct store_tree_marks *marks)
 {
     const uint8_t *next = bytes.data + BITMAP_BYTES;
     size_t count = 0;
@@ -21,7 +22,8 @@ int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
     if (bytes.len != BITMAP_BYTES + count * STORE_TREE_NODE_BYTES)
         return HM_ECORRUPT;
     for (unsigned i = 0; i < STORE_TREE_PAGE_NODES; i++) {
-        if (bitmap_has(bytes.data, i)) {
+        marks->nodes[i] = bitmap_has(bytes.data, i);
+        if (marks->nodes[i]) {
             memcpy(page->nodes[i], next, STORE_TREE_NODE_BYTES);
             next += STORE_TREE_NODE_BYTES;
         } else {
@@ -31,13 +33,60 @@ int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
     return 0;
 }
 
+/* The node at position q, 1..62, from its marked children. */
+static int settle_one(struct store_tree_page *page, struct store_tree_marks *marks, unsigned q,
+                      uint8_t hash[STORE_TREE_NODE_BYTES])
+{
+    uint8_t *node = page->nodes[q - 1];
+
+    if (store_tree_is_zero(page->nodes[2 * q]) && store_tree_is_zero(page->nodes[2 * q + 1]))
+        return marks->nodes[q - 1] && store_tree_kind(node) == STORE_TREE_INNER ? HM_ECORRUPT : 0;
+    if (!marks->nodes[2 * q] && !marks->nodes[2 * q + 1])
+        return 0;
+    hash[0] &= (uint8_t)~STORE_TREE_LEAF_BIT;
+    memcpy(node, hash, STORE_TREE_NODE_BYTES);
+    marks->nodes[q - 1] = true;
+    return 0;
+}
+
+int store_tree_page_settle(struct store_tree_page *page, struct store_tree_marks *marks)
+{
+    uint8_t hashes[STORE_TREE_PAGE_POSITIONS / 2 + 1][STORE_TREE_NODE_BYTES];
+
+    /* The positions of one level, q = first .. end - 1, from the lowest that has children in the page up. */
+    for (unsigned end = STORE_TREE_PAGE_POSITIONS; end > 1; end /= 2) {
+        unsigned first = end / 2;
+        bool any = false;
+
+        for (unsigned i = 2 * first; i < 2 * end && !any; i++)
+            any = marks->nodes[i];
+        if (any)
+            crypto_hash_many(page->nodes[2 * first], end - first, (size_t)2 * STORE_TREE_NODE_BYTES,
+                             hashes[0]);
+        for (unsigned q = first; q < end; q++)
+            if (settle_one(page, marks, q, hashes[q - first]))
+                return HM_ECORRUPT;
+    }
+    return 0;
+}
+
+int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
+{
+    struct store_tree_marks marks;
+    int rc = store_tree_page_parse(bytes, page, &marks);
+
+    return rc ? rc : store_tree_page_settle(page, &marks);
+}
+
 size_t store_tree_page_encode(const struct store_tree_page *page, uint8_t *out)
 {
     uint8_t *next = out + BITMAP_BYTES;
 
     memset(out, 0, BITMAP_BYTES);
     for (unsigned i = 0; i < STORE_TREE_PAGE_NODES; i++) {
-        if (store_tree_is_zero(page->nodes[i]))
+        enum store_tree_kind kind = store_tree_kind(page->nodes[i]);
+
+        if (kind == STORE_TREE_EMPTY || (kind == STORE_TREE_INNER && i < STORE_TREE_PAGE_LOWEST))
             continue;
         out[i / 8] |= (uint8_t)(0x80u >> i % 8);
         memcpy(next, page->nodes[i], STORE_TREE_NODE_BYTES);
@@ -56,17 +105,21 @@ static struct hm_slice page_key(const uint8_t key_hash[CRYPTO_HASH_BYTES], unsig
 
 int store_tree_page_load(struct store_txn *txn, const struct store_tree *tree,
                          const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
-                         struct store_tree_page *page, struct hm_error *error)
+                         struct store_tree_page *page, struct store_tree_marks *marks,
+                         struct hm_error *error)
 {
     uint8_t key[STORE_TREE_PAGE_KEY_BYTES];
     struct hm_slice value;
     int rc = store_get(txn, tree->page_table, page_key(key_hash, level, key), &value);
 
-    if (rc == HM_ENOTFOUND)
+    if (rc == HM_ENOTFOUND) {
+        memset(page, 0, sizeof(*page));
+        memset(marks, 0, sizeof(*marks));
         return rc;
+    }
     if (rc)
         return hm_fail(error, rc, "state tree: the page at level %u cannot be read", level);
-    if (store_tree_page_decode(value, page))
+    if (store_tree_page_parse(value, page, marks))
         return hm_fail(error, HM_ECORRUPT, "state tree: the page at level %u is malformed", level);
     return 0;
 }

@@ -5,12 +5,13 @@
  *
  * key    1 byte level / 6, then the path's bits, most significant first, zero bits to a whole byte
  * value  16 bytes: bit i, most significant first, says whether node i is there; the last 2 bits are 0
- *        then the nodes that are there, 32 bytes each, in order of i
+ *        then the nodes that are there, 32 bytes each, in order of i. Inner nodes of depth 1..5 are not
+ *        there: they follow from those below (earlier versions wrote them)
  * Node i of depth d (1..6) in the page, with path p (d bits), has i = 2^d - 2 + p.
  *
- * Small subtrees have no page: where a subtree hangs that never had more than
- * STORE_TREE_PAGELESS_LEAVES leaves since it was last smaller than two, its nodes are computed from
- * the leaf table, where they lie side by side. The root record, key ff, holds the root. */
+ * Small subtrees have no page: where a subtree hangs that never had STORE_TREE_PAGED_LEAVES leaves
+ * since it was last smaller than two, its nodes are computed from the leaf table, where they lie side
+ * by side. The root record, key ff, holds the root. */
 #ifndef HM_STORE_TREE_PAGE_H
 #define HM_STORE_TREE_PAGE_H
 
@@ -18,6 +19,7 @@
 
 #define STORE_TREE_PAGE_LEVELS    6
 #define STORE_TREE_PAGE_NODES     126
+#define STORE_TREE_PAGE_POSITIONS 63 /* with children in the page; position 0 hangs above */
 #define STORE_TREE_PAGE_LOWEST    62 /* number of the first node of the lowest level */
 #define STORE_TREE_PAGES_DEEP     43 /* levels 0, 6, ... 252 */
 #define STORE_TREE_PAGE_MAX_BYTES (16 + STORE_TREE_PAGE_NODES * STORE_TREE_NODE_BYTES)
@@ -29,15 +31,27 @@ struct store_tree_page {
     uint8_t nodes[STORE_TREE_PAGE_NODES][STORE_TREE_NODE_BYTES];
 };
 
-/* Pure; HM_ECORRUPT. */
+/* Which nodes of a page hold something new. */
+struct store_tree_marks {
+    bool nodes[STORE_TREE_PAGE_NODES];
+};
+
+/* Pure; the nodes that bytes have, marked; inner nodes above the lowest level are left to settle. HM_ECORRUPT. */
+int store_tree_page_parse(struct hm_slice bytes, struct store_tree_page *page,
+                          struct store_tree_marks *marks);
+/* Hashes anew what lies above marked nodes. HM_ECORRUPT when an inner node has nothing below it. */
+int store_tree_page_settle(struct store_tree_page *page, struct store_tree_marks *marks);
+/* Both of these. */
 int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page);
 /* out holds STORE_TREE_PAGE_MAX_BYTES; the length used. */
 size_t store_tree_page_encode(const struct store_tree_page *page, uint8_t *out);
 
-/* The page at level (a multiple of six) on the path of key_hash. HM_ENOTFOUND, HM_ECORRUPT. */
+/* The page at level (a multiple of six) on the path of key_hash, as the table has it and not yet settled.
+ * HM_ENOTFOUND (then page and marks are zero), HM_ECORRUPT. */
 int store_tree_page_load(struct store_txn *txn, const struct store_tree *tree,
                          const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
-                         struct store_tree_page *page, struct hm_error *error);
+                         struct store_tree_page *page, struct store_tree_marks *marks,
+                         struct hm_error *error);
 int store_tree_page_save(struct store_txn *txn, const struct store_tree *tree,
                          const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,
                          const struct store_tree_page *page, struct hm_error *error);

@@ -6,7 +6,7 @@
  * oldest changes are folded into the tables, a stretch of the key space with each update, where by then
  * many fall into one disk page (store_tree_fold.h). After O'Neil et al., "The Log-Structured Merge-Tree".
  *
- * Value of a run, key f0 and its number as 4 bytes (larger is newer), in the page table:
+ * Value of a run, key f0 and its number as 8 bytes (larger is newer), in the page table:
  *   1          version, 1
  *   3          zero
  *   4          leaves n
@@ -22,7 +22,7 @@
 
 #define STORE_TREE_RUN_DEEP         11 /* page depths with patches; deeper pages are written at once */
 #define STORE_TREE_RUN_HEAD_BYTES   64
-#define STORE_TREE_RUN_KEY_BYTES    5
+#define STORE_TREE_RUN_KEY_BYTES    9
 #define STORE_TREE_RUN_LEAVES_MAX   ((size_t)1 << 18)
 #define STORE_TREE_RUN_PATCHES_MAX  ((size_t)1 << 20)
 #define STORE_TREE_PATCH_PATH_BYTES 8
@@ -45,7 +45,7 @@ struct store_tree_run {
     const struct store_tree_patch *patches[STORE_TREE_RUN_DEEP];
     size_t patch_count[STORE_TREE_RUN_DEEP];
     uint64_t born;
-    uint32_t number;
+    uint64_t number;
     uint8_t *owned; /* the bytes, when the run holds them itself */
     /* Where the last search ended; readers go from left to right. */
     size_t leaf_hint;

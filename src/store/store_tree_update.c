@@ -104,7 +104,7 @@ static int build(struct update *update, unsigned level, struct store_tree_page *
     size_t left;
     int rc;
 
-    if (count < 2 || (starts_page && count <= STORE_TREE_PAGELESS_LEAVES)) {
+    if (count < 2 || (starts_page && count < STORE_TREE_PAGED_LEAVES)) {
         store_tree_hash_leaves(leaves, count, level, node);
         return 0;
     }
@@ -298,6 +298,8 @@ static int change_tree(struct update *update, const struct store_tree_change *ch
         rc = change_node(update, 0, NULL, 0, changes, count, node);
     if (!rc && !large)
         rc = run_finish(update, changes, count);
+    if (!rc && store_tree_is_zero(node)) /* an empty map leaves nothing behind */
+        rc = store_tree_fold(&update->view, STORE_TREE_FOLD_WHOLE);
     return rc ? rc : store_tree_view_state_save(&update->view);
 }
 

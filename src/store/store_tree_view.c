@@ -1,17 +1,14 @@
 #include "store_tree_view.h"
 
-#define RUN_KEY      0xf0
-#define STATE_BYTES  12 /* fold, next number */
-#define INNER_FIRST  1 /* positions of nodes whose children are in the page */
-#define INNER_END    63
-#define HASHED_PAIRS 32
+#define RUN_KEY     0xf0
+#define STATE_BYTES 16 /* fold, next number */
 
 static const uint8_t state_key[] = {0xf1};
 
-struct hm_slice store_tree_run_key(uint32_t number, uint8_t out[STORE_TREE_RUN_KEY_BYTES])
+struct hm_slice store_tree_run_key(uint64_t number, uint8_t out[STORE_TREE_RUN_KEY_BYTES])
 {
     out[0] = RUN_KEY;
-    hm_put_be32(out + 1, number);
+    hm_put_be64(out + 1, number);
     return hm_slice_of(out, STORE_TREE_RUN_KEY_BYTES);
 }
 
@@ -34,18 +31,21 @@ static int state_load(struct store_tree_view *view)
     if (value.len != STATE_BYTES)
         return damaged(view, "their record has another length");
     view->fold = hm_get_be64(value.data);
-    view->next_number = hm_get_be32(value.data + 8);
+    view->next_number = hm_get_be64(value.data + 8);
     return 0;
 }
 
 int store_tree_view_state_save(const struct store_tree_view *view)
 {
+    struct hm_slice key = hm_slice_of(state_key, sizeof(state_key));
     uint8_t bytes[STATE_BYTES];
 
+    if (view->run_count == 0)
+        return store_delete(view->txn, view->tree->page_table, key, view->error);
     hm_put_be64(bytes, view->fold);
-    hm_put_be32(bytes + 8, view->next_number);
-    return store_put(view->txn, view->tree->page_table, hm_slice_of(state_key, sizeof(state_key)),
-                     hm_slice_of(bytes, sizeof(bytes)), view->error);
+    hm_put_be64(bytes + 8, view->next_number);
+    return store_put(view->txn, view->tree->page_table, key, hm_slice_of(bytes, sizeof(bytes)),
+                     view->error);
 }
 
 static int run_load(struct store_tree_view *view, struct hm_slice key, struct hm_slice value)
@@ -67,7 +67,7 @@ static int run_load(struct store_tree_view *view, struct hm_slice key, struct hm
         return damaged(view, "a run is malformed");
     }
     run->owned = owned;
-    run->number = hm_get_be32(key.data + 1);
+    run->number = hm_get_be64(key.data + 1);
     view->run_count++;
     return 0;
 }
@@ -201,79 +201,65 @@ int store_tree_view_leaves(struct store_tree_view *view, const uint8_t key_hash[
 
 /* --- pages --- */
 
-/* Hashes anew what lies above changed nodes. Where both children are empty, the node is as a patch said. */
-static void settle(struct store_tree_page *page, bool changed[STORE_TREE_PAGE_NODES])
-{
-    uint8_t hashes[HASHED_PAIRS][STORE_TREE_NODE_BYTES];
-
-    for (unsigned end = INNER_END; end > INNER_FIRST; end = end / 2) { /* a level of positions */
-        unsigned first = end / 2;
-
-        crypto_hash_many(page->nodes[2 * first], end - first, (size_t)2 * STORE_TREE_NODE_BYTES,
-                         hashes[0]);
-        for (unsigned q = first; q < end; q++) {
-            if (!changed[2 * q] && !changed[2 * q + 1])
-                continue;
-            if (store_tree_is_zero(page->nodes[2 * q]) &&
-                store_tree_is_zero(page->nodes[2 * q + 1]))
-                continue;
-            hashes[q - first][0] &= (uint8_t)~STORE_TREE_LEAF_BIT;
-            memcpy(page->nodes[q - 1], hashes[q - first], STORE_TREE_NODE_BYTES);
-            changed[q - 1] = true;
-        }
-    }
-}
-
 /* Lays what a run says of one page over it. */
 static int patch(struct store_tree_view *view, const struct store_tree_patch *at, size_t count,
-                 struct store_tree_page *page, bool changed[STORE_TREE_PAGE_NODES], bool *there)
+                 struct store_tree_page *page, struct store_tree_marks *marks, bool *there)
 {
     for (size_t i = 0; i < count && memcmp(at[i].path, at->path, sizeof(at->path)) == 0; i++) {
         if (at[i].index > STORE_TREE_PAGE_NODES)
             return damaged(view, "a page has no such node");
         if (at[i].index == 0) {
             memset(page, 0, sizeof(*page));
-            memset(changed, 0, STORE_TREE_PAGE_NODES);
+            memset(marks, 0, sizeof(*marks));
             *there = at[i].node[0] == STORE_TREE_PATCH_NEW;
             continue;
         }
         memcpy(page->nodes[at[i].index - 1], at[i].node, STORE_TREE_NODE_BYTES);
-        changed[at[i].index - 1] = true;
+        marks->nodes[at[i].index - 1] = true;
     }
     return 0;
+}
+
+static int patch_all(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
+                     unsigned level, struct store_tree_page *page, struct store_tree_marks *marks,
+                     bool *there)
+{
+    unsigned depth = level / STORE_TREE_PAGE_LEVELS;
+    uint8_t path[CRYPTO_HASH_BYTES];
+    int rc = 0;
+
+    store_tree_prefix(key_hash, level, path);
+    for (size_t i = 0; !rc && i < view->run_count; i++) {
+        struct store_tree_run *run = &view->runs[i];
+        size_t at = store_tree_run_patch_at(run, depth, path);
+        const struct store_tree_patch *first =
+            at < run->patch_count[depth] ? &run->patches[depth][at] : NULL;
+
+        if (first && memcmp(first->path, path, sizeof(first->path)) == 0)
+            rc = patch(view, first, run->patch_count[depth] - at, page, marks, there);
+    }
+    return rc;
 }
 
 int store_tree_view_page(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
                          unsigned level, struct store_tree_page *page)
 {
-    unsigned depth = level / STORE_TREE_PAGE_LEVELS;
-    bool changed[STORE_TREE_PAGE_NODES];
-    uint8_t path[CRYPTO_HASH_BYTES];
-    bool patched = false;
-    bool there;
-    int rc = store_tree_page_load(view->txn, view->tree, key_hash, level, page, view->error);
+    struct store_tree_marks marks;
+    int rc = store_tree_page_load(view->txn, view->tree, key_hash, level, page, &marks,
+                                  view->error);
+    bool there = rc == 0;
 
-    if ((rc && rc != HM_ENOTFOUND) || depth >= STORE_TREE_RUN_DEEP)
+    if (rc && rc != HM_ENOTFOUND)
         return rc;
-    there = rc == 0;
-    store_tree_prefix(key_hash, level, path);
-    for (size_t i = 0; i < view->run_count; i++) {
-        struct store_tree_run *run = &view->runs[i];
-        size_t at = store_tree_run_patch_at(run, depth, path);
-        const struct store_tree_patch *first = run->patches[depth] + at;
-
-        if (at == run->patch_count[depth] || memcmp(first->path, path, sizeof(first->path)) != 0)
-            continue;
-        if (!patched)
-            memset(changed, 0, sizeof(changed));
-        patched = true;
-        rc = patch(view, first, run->patch_count[depth] - at, page, changed, &there);
-        if (rc)
-            return rc;
-    }
+    rc = level / STORE_TREE_PAGE_LEVELS < STORE_TREE_RUN_DEEP
+             ? patch_all(view, key_hash, level, page, &marks, &there)
+             : 0;
+    if (rc)
+        return rc;
     if (!there)
         return HM_ENOTFOUND;
-    if (patched)
-        settle(page, changed);
+    if (store_tree_page_settle(page, &marks))
+        return hm_fail(view->error, HM_ECORRUPT, "state tree: the page at level %u is malformed",
+                       level);
     return 0;
 }

@@ -19,7 +19,7 @@ struct store_tree_view {
         runs[STORE_TREE_RUNS_MAX + 1]; /* oldest first; one more while it is made */
     size_t run_count;
     uint64_t fold; /* how far the fold has come, 2^32 for each time through the key space */
-    uint32_t next_number; /* of a run */
+    uint64_t next_number; /* of a run */
     struct store_tree_leaves scratch;
     struct hm_error *error;
 };
@@ -40,7 +40,8 @@ int store_tree_view_lay(struct store_tree_view *view, struct store_tree_leaves *
                         const struct store_tree_change *leaves, size_t count);
 
 /* Keys in the page table. */
-struct hm_slice store_tree_run_key(uint32_t number, uint8_t out[STORE_TREE_RUN_KEY_BYTES]);
+struct hm_slice store_tree_run_key(uint64_t number, uint8_t out[STORE_TREE_RUN_KEY_BYTES]);
+/* How far the fold has come; nothing when no run waits. */
 int store_tree_view_state_save(const struct store_tree_view *view);
 
 #endif

@@ -174,7 +174,14 @@ static void many_transactions(Hypermesh__Params *params)
 
 void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path)
 {
-    const struct fixture_options options = {.lmdb_path = lmdb_path, .params = many_transactions};
+    engine_fixture_init_log(fixture, lmdb_path, NULL);
+}
+
+void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_path,
+                             const char *log_path)
+{
+    const struct fixture_options options = {
+        .lmdb_path = lmdb_path, .deferred = log_path != NULL, .params = many_transactions};
 
     memset(fixture, 0, sizeof(*fixture));
     if (fixture_init(&fixture->chain, &options) != 0)
@@ -187,6 +194,8 @@ void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path)
     fixture->options = (struct engine_options){.ledger = fixture->chain.ledger,
                                                .clock = &fixture->clock,
                                                .sealer = {fixture_sealer, fixture},
+                                               .log_path = log_path,
+                                               .store = fixture->chain.store,
                                                .on_block = fixture_on_block,
                                                .on_failure = fixture_on_failure,
                                                .ctx = fixture};

@@ -63,6 +63,9 @@ struct engine_fixture {
 
 /* Chain in memory, or in LMDB in the folder; no engine yet. options may be changed before start. */
 void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path);
+/* The same with a block log; then the store is a deferred one. log_path is the caller's to keep. */
+void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_path,
+                             const char *log_path);
 void engine_fixture_start(struct engine_fixture *fixture);
 void engine_fixture_release(struct engine_fixture *fixture); /* closes the engine too */
 

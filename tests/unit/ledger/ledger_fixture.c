@@ -153,6 +153,7 @@ static int people_settle(struct fixture *fixture)
 
 int fixture_init(struct fixture *fixture, const struct fixture_options *options)
 {
+    struct store_options lmdb = *fixture_store_options();
     int rc;
 
     *fixture = (struct fixture){.next_ms = FIXTURE_START_MS + FIXTURE_BLOCK_MS};
@@ -165,9 +166,9 @@ int fixture_init(struct fixture *fixture, const struct fixture_options *options)
     if (options && options->params)
         options->params(&fixture->params);
     rc = plot_make(fixture);
+    lmdb.deferred = options && options->deferred;
     if (rc == 0 && options && options->lmdb_path)
-        rc = store_open_lmdb(options->lmdb_path, fixture_store_options(), &fixture->store,
-                             &fixture->error);
+        rc = store_open_lmdb(options->lmdb_path, &lmdb, &fixture->store, &fixture->error);
     else if (rc == 0)
         rc = store_open_memory(fixture_store_options(), &fixture->store, &fixture->error);
     if (rc == 0)

@@ -39,6 +39,7 @@ struct fixture {
 /* Where the tables are: memory, or LMDB in the folder path. */
 struct fixture_options {
     const char *lmdb_path;
+    bool deferred; /* its store syncs at checkpoints only */
     void (*params)(Hypermesh__Params *params); /* changes the defaults; NULL is fine */
     bool bare; /* stop after genesis */
 };

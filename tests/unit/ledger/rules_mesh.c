@@ -170,6 +170,7 @@ void test_privacy_admits(void **state)
     refused(CAROL, lease, "privacy.private");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PRIVATE, NULL);
     refused(BOB, lease, "privacy.private");
+    assert_non_null(strstr(fix.record->results[0]->text, "only its owner may lease it"));
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PRIVATE_NETWORK, change_closed);
     refused(CAROL, lease, "privacy.private_network");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PUBLIC_NETWORK, change_open);
@@ -271,6 +272,7 @@ void test_challenges(void **state)
     uint8_t other[32];
     uint8_t result[32];
     uint8_t bare[32];
+    uint8_t own[32];
     uint8_t lease[32];
     uint8_t late[32];
     Hypermesh__Operation *op;
@@ -285,6 +287,9 @@ void test_challenges(void **state)
     refused(BOB, op_challenge(&fix, CAROL, lease), "challenge.provider");
     refused(CAROL, op_challenge(&fix, BOB, lease), "challenge.provider");
     refused(BOB, op_challenge(&fix, ALICE, bare), "challenge.result");
+    made(ALICE, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), own);
+    good(ALICE, op_settle_result(&fix, own, "m"));
+    refused(BOB, op_challenge(&fix, ALICE, own), "challenge.own");
     refused(NODE, op_answer_space(&fix, nothing), "challenge.unknown");
     made(BOB, op_challenge(&fix, NODE, NULL), space);
     refused(BOB, op_challenge(&fix, NODE, NULL), "challenge.twice");
@@ -297,6 +302,7 @@ void test_challenges(void **state)
     good(NODE, op_answer_space(&fix, other));
     refused(NODE, op_answer_space(&fix, space), "challenge.ended");
     made(BOB, op_challenge(&fix, ALICE, lease), result);
+    refused(CAROL, op_challenge(&fix, ALICE, lease), "challenge.twice");
     op = op_answer_space(&fix, space);
     op->challenge_answer->challenge = wire_bytes(result, 32);
     refused(ALICE, op, "challenge.form");

@@ -126,6 +126,8 @@ static void test_genesis_params(void **state)
     WRONG(challenge_slash_ppm, 0);
     WRONG(challenge_slash_ppm, 1000001);
     WRONG(challenge_pay_ppm, 1000001);
+    WRONG(challenge_burn_ppm, 0);
+    WRONG(challenge_burn_ppm, 1000001);
     WRONG(max_open_challenges, 0);
     WRONG(max_open_challenges, 257);
     WRONG(result_window_ms, 0);

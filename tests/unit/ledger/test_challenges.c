@@ -12,6 +12,7 @@
 #define MINUTE_MS UINT64_C(60000)
 #define BOND      (1000 * FIXTURE_HYPER)
 #define DEPOSIT   (10 * FIXTURE_HYPER)
+#define LEASES_MAX 20
 
 static struct fixture fix;
 static uint8_t cpu[1][32];
@@ -93,6 +94,7 @@ static void test_space_answered(void **state)
 {
     uint64_t carol = fixture_account(&fix, CAROL)->hyper;
     uint64_t node = fixture_account(&fix, NODE)->hyper;
+    uint64_t burnt;
     Hypermesh__Challenge *challenge;
     Hypermesh__TxResult *result;
     Hypermesh__Account *account;
@@ -138,9 +140,11 @@ static void test_space_answered(void **state)
     for (size_t i = 0; i < count; i++)
         assert_int_equal(answer->challenge_answer->openings[i]->index, indices[i]);
 
+    burnt = fixture_supply(&fix)->hyper_burnt;
     result = good(NODE, answer);
     account = fixture_account(&fix, NODE);
-    assert_int_equal(account->hyper, node - result->fee + DEPOSIT);
+    assert_int_equal(account->hyper, node - result->fee + DEPOSIT - DEPOSIT / 10);
+    assert_int_equal(fixture_supply(&fix)->hyper_burnt, burnt + result->fee + DEPOSIT / 10);
     assert_int_equal(account->bonded, BOND);
     assert_int_equal(account->marks->open, 0);
     assert_int_equal(account->marks->n_waiting, 0);
@@ -190,6 +194,39 @@ static void test_result_answered(void **state)
     /* One that was answered may be asked again: it costs its maker each time. */
     made(CAROL, op_challenge(&fix, NODE, plain), id);
     assert_int_equal(fixture_account(&fix, NODE)->marks->answered, 2);
+}
+
+/* Results have places of their own, one each: however many a node has its friends ask for, it is still asked for
+ * its space, and for what else it settled. */
+static void test_results_take_no_place(void **state)
+{
+    const unsigned many = fix.params.max_open_challenges + 1;
+    uint8_t lease[LEASES_MAX][32];
+    uint8_t id[LEASES_MAX][32];
+    Hypermesh__Account *node;
+
+    (void)state;
+    assert_true(many <= LEASES_MAX);
+    for (unsigned i = 0; i < many; i++) {
+        settled_with(NULL, "m", lease[i]);
+        made(BOB, op_challenge(&fix, NODE, lease[i]), id[i]);
+        assert_memory_equal(fixture_lease(&fix, lease[i])->challenge.data, id[i], 32);
+    }
+    refused(CAROL, op_challenge(&fix, NODE, lease[0]), "challenge.twice");
+    made(CAROL, op_challenge(&fix, NODE, NULL), id[many]);
+    node = fixture_account(&fix, NODE);
+    assert_int_equal(node->marks->open, many + 1);
+    assert_int_equal(node->marks->open_results, many);
+    assert_int_equal(node->marks->n_waiting, 1);
+    good(NODE, op_answer_result(&fix, id[0], "", "m"));
+    assert_int_equal(fixture_lease(&fix, lease[0])->challenge.len, 0);
+    made(CAROL, op_challenge(&fix, NODE, lease[0]), id[0]);
+    good(NODE, op_answer_space(&fix, id[many]));
+    node = fixture_account(&fix, NODE);
+    assert_int_equal(node->marks->open, many);
+    assert_int_equal(node->marks->n_waiting, 0);
+    /* The plot waits for nothing any more, whatever the results do. */
+    good(NODE, op_space(&fix));
 }
 
 /* --- failed --- */
@@ -503,7 +540,7 @@ int main(void)
         CASE(test_space_answered), CASE(test_result_answered),  CASE(test_space_wrong),
         CASE(test_space_moved),    CASE(test_result_wrong),     CASE(test_silence),
         CASE(test_too_late),       CASE(test_queue_is_slashed), CASE(test_bond_while_open),
-        CASE(test_lists),          CASE(test_answers_fit),
+        CASE(test_lists),          CASE(test_answers_fit),      CASE(test_results_take_no_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,7 +257,7 @@ static void test_no_block(void **state)
                      HM_ENOTFOUND);
     assert_int_equal(ledger_view_events(view, 1, 0, 0, &fix.arena, &events, &count, &total, NULL),
                      HM_ELIMIT);
-    assert_int_equal(ledger_view_events(view, 1, 0, LEDGER_PAGE_MAX + 1, &fix.arena, &events,
+    assert_int_equal(ledger_view_events(view, 1, 0, LEDGER_EVENTS_MAX + 1, &fix.arena, &events,
                                         &count, &total, NULL),
                      HM_ELIMIT);
     ledger_view_close(view);

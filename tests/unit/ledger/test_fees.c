@@ -164,13 +164,79 @@ static void test_map(void **state)
     hm_arena_release(&arena);
 }
 
+/* What a failed growth leaves is whole: found again, and added to when there is memory again. */
+static void test_map_without_memory(void **state)
+{
+    struct hm_arena arena;
+    struct ledger_map map;
+    char key[16];
+    size_t had;
+
+    (void)state;
+    hm_arena_init(&arena, 600); /* for four entries, not for eight */
+    ledger_map_init(&map, &arena, NULL);
+    for (had = 0; had < 100; had++) {
+        (void)snprintf(key, sizeof key, "key %zu", had);
+        if (!ledger_map_add(&map, hm_slice_str(key), (void *)(uintptr_t)(had + 1)))
+            break;
+    }
+    assert_true(had > 0 && had < 100);
+    arena.limit = (size_t)1 << 20;
+    for (; had < 100; had++) {
+        (void)snprintf(key, sizeof key, "key %zu", had);
+        if (had == 8 || had == 16) { /* entries, but no index */
+            arena.limit = arena.used + 2 * had * sizeof *map.entries + 16;
+            assert_null(ledger_map_add(&map, hm_slice_str(key), NULL));
+            arena.limit = (size_t)1 << 20;
+        }
+        assert_non_null(ledger_map_add(&map, hm_slice_str(key), (void *)(uintptr_t)(had + 1)));
+    }
+    for (size_t i = 0; i < had; i++) {
+        (void)snprintf(key, sizeof key, "key %zu", i);
+        assert_true(ledger_map_find(&map, hm_slice_str(key))->value == (void *)(uintptr_t)(i + 1));
+    }
+    assert_null(ledger_map_find(&map, hm_slice_str("none")));
+    hm_arena_release(&arena);
+}
+
+static void dear(Hypermesh__Params *params)
+{
+    params->base_fee_initial = UINT64_MAX / 2;
+}
+
+static int setup_dear(void **state)
+{
+    static const struct fixture_options options = {.params = dear, .bare = true};
+    struct fixture *fix = hm_calloc(1, sizeof *fix);
+
+    *state = fix;
+    return fixture_init(fix, &options);
+}
+
+/* A fee of more than 64 bits is refused; it does not come round to something small. */
+static void test_fee_past_counting(void **state)
+{
+    struct fixture *fix = *state;
+    Hypermesh__Operation *op = op_transfer(fix, BOB, 1);
+    Hypermesh__TxBody *body = fixture_body(fix, ALICE, &op, 1);
+    struct hm_error error = {0};
+    struct hm_slice tx;
+
+    body->fee_limit = UINT64_MAX;
+    tx = fixture_pack(fix, &fixture_sign(fix, ALICE, body, true)->base);
+    assert_int_equal(ledger_check_tx(fix->ledger, tx, fix->next_ms, NULL, &error), HM_ERANGE);
+    assert_non_null(strstr(error.text, "the fee cannot be counted"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lease_cost),
         cmocka_unit_test(test_base_fee),
         cmocka_unit_test_setup_teardown(test_fee_follows, setup_small, teardown),
+        cmocka_unit_test_setup_teardown(test_fee_past_counting, setup_dear, teardown),
         cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,23 +236,33 @@ static void test_state_of_a_block_is_bounded(void **state)
     ledger_block_free(block);
 }
 
-/* Leases that are due wait for the next block when this one holds enough. */
+/* Leases that are due wait for the next block when this one holds enough; what waits is not renewed. */
 static void test_expiry_is_bounded(void **state)
 {
-    uint8_t assets[1][32];
+    const Hypermesh__TxResult *result;
+    Hypermesh__Operation *op;
     struct ledger_block *block;
+    struct hm_slice item;
+    struct hm_slice tx;
+    uint8_t assets[1][32];
 
     (void)state;
     fat_asset("fat0");
     fixture_asset_id(&fix, ALICE, "fat0", assets[0]);
-    assert_int_equal(
-        fixture_do(&fix, BOB, op_allocate(&fix, (const uint8_t(*)[32])assets, 1, 1000, 1000))->code,
-        0);
+    result = fixture_do(&fix, BOB, op_allocate(&fix, (const uint8_t(*)[32])assets, 1, 1000, 1000));
+    assert_int_equal(result->code, 0);
+    op = op_renew(&fix, result->created[0].data, 1000);
     fix.next_ms += 1000;
+    tx = fixture_tx(&fix, BOB, &op, 1);
+    item = fixture_batch(&fix, &tx, 1);
     block = block_begin();
     block->overlay.held = LEDGER_BLOCK_HELD_MAX_BYTES;
     assert_int_equal(ledger_block_expire(block, &fix.error), 0);
     assert_int_equal(block->expired_count, 0);
+    block->overlay.held = 0;
+    assert_int_equal(ledger_batch_apply(block, item, 0, &fix.error), 0);
+    assert_string_equal(block->placed[0].result->rule, "lease.ended");
+    assert_non_null(strstr(block->placed[0].result->text, "the lease has run out"));
     ledger_block_free(block);
     block = block_begin();
     assert_int_equal(ledger_block_expire(block, &fix.error), 0);

@@ -217,6 +217,97 @@ static void test_block_work(void **state)
     assert_int_equal(keys_now(&revision), 3 * OPS);
 }
 
+/* What a transaction pays that compares all keys from "m/" to "m0". */
+static struct hm_slice compare_all(void)
+{
+    Hypermesh__KvTxn *txn = kv_txn(&fix);
+    Hypermesh__Operation *op;
+    Hypermesh__KvCompare *compare = kv_compare(&fix, txn, HYPERMESH__KV_COMPARE_TARGET__KV_VERSION,
+                                               HYPERMESH__KV_COMPARE_RESULT__KV_EQUAL, "m/");
+
+    compare->range_end = kv_bytes(&fix, "m0", 2);
+    op = op_kv_txn(&fix, txn);
+    return fixture_tx(&fix, ALICE, &op, 1);
+}
+
+static void put_under_m(uint64_t lease)
+{
+    Hypermesh__Operation *ops[OPS];
+
+    for (unsigned i = 0; i < OPS; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "m/%u", i);
+        ops[i] = op_kv_put(&fix, key, "v", lease);
+    }
+    assert_int_equal(fixture_do_many(&fix, ALICE, ops, OPS)->code, 0);
+}
+
+/* What the block deleted, or took back, is stepped over: that weighs as looking at it does. */
+static void test_stepping_over_weighs(void **state)
+{
+    Hypermesh__Operation *ops[OPS];
+    struct hm_slice txs[2];
+    uint64_t empty;
+
+    (void)state;
+    txs[0] = compare_all();
+    assert_int_equal(fixture_block_txs(&fix, txs, 1), 0);
+    empty = fix.record->results[0]->fee;
+    put_under_m(0);
+    ops[0] = op_kv_delete(&fix, "m/", "m0");
+    txs[0] = fixture_tx(&fix, ALICE, ops, 1);
+    txs[1] = compare_all();
+    assert_int_equal(fixture_block_txs(&fix, txs, 2), 0);
+    assert_int_equal(fix.record->results[0]->code, 0);
+    assert_int_equal(fix.record->results[1]->code, 0);
+    assert_in_range(fix.record->results[1]->fee, empty + OPS * 20, empty + OPS * 20 + 8);
+
+    for (unsigned i = 0; i < OPS - 1; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "m/new %u", i);
+        ops[i] = op_kv_put(&fix, key, "v", 0);
+    }
+    ops[OPS - 1] = op_kv_revoke(&fix, 12345);
+    txs[0] = fixture_tx(&fix, ALICE, ops, OPS);
+    txs[1] = compare_all();
+    assert_int_equal(fixture_block_txs(&fix, txs, 2), 0);
+    assert_string_equal(fix.record->results[0]->rule, "kv.lease_unknown");
+    assert_int_equal(fix.record->results[1]->code, 0);
+    assert_in_range(fix.record->results[1]->fee, empty + (OPS - 1) * 20, empty + OPS * 20);
+}
+
+/* So it does on the list of a lease's keys. */
+static void test_lease_stepping_over_weighs(void **state)
+{
+    Hypermesh__Operation *ops[3];
+    struct hm_slice txs[2];
+    uint64_t fee[2];
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(fixture_do(&fix, ALICE, op_kv_grant(&fix, 5, 1000000))->code, 0);
+        put_under_m(5);
+        ops[0] = op_kv_delete(&fix, "m/", "m0");
+        ops[1] = op_kv_put(&fix, "z", "v", 5);
+        txs[0] = fixture_tx(&fix, ALICE, ops, 2);
+        ops[0] = op_kv_revoke(&fix, 5);
+        txs[1] = fixture_tx(&fix, ALICE, ops, 1);
+        if (round == 0) { /* in the next block nothing is left to step over */
+            assert_int_equal(fixture_block_txs(&fix, txs, 1), 0);
+            assert_int_equal(fixture_block_txs(&fix, txs + 1, 1), 0);
+            fee[round] = fix.record->results[0]->fee;
+            assert_int_equal(fix.record->results[0]->code, 0);
+        } else {
+            assert_int_equal(fixture_block_txs(&fix, txs, 2), 0);
+            fee[round] = fix.record->results[1]->fee;
+            assert_int_equal(fix.record->results[1]->code, 0);
+        }
+    }
+    assert_in_range(fee[1], fee[0] + OPS * 20, fee[0] + OPS * 20 + 8);
+}
+
 static void test_block_answers(void **state)
 {
     Hypermesh__Operation *op = op_kv_put(&fix, "big", NULL, 0);
@@ -249,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_expiry_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
         cmocka_unit_test_setup_teardown(test_block_work, setup_small, teardown),
+        cmocka_unit_test_setup_teardown(test_stepping_over_weighs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lease_stepping_over_weighs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_block_answers, setup, teardown),
     };
 

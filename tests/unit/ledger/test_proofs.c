@@ -536,6 +536,16 @@ static void test_space_of_another(void **state)
     refused_item(fixture_seal(&fix, BOB, head, &tx, 1), HM_EPROOF_SPACE, "committed no plot");
 }
 
+/* One byte more behind what would be right. */
+static ProtobufCBinaryData longer(ProtobufCBinaryData bytes)
+{
+    uint8_t *copy = hm_arena_alloc(&fix.arena, bytes.len + 1);
+
+    assert_non_null(copy);
+    memcpy(copy, bytes.data, bytes.len);
+    return wire_bytes(copy, bytes.len + 1);
+}
+
 static void test_batch_head(void **state)
 {
     struct hm_slice tx = register_tx();
@@ -556,6 +566,18 @@ static void test_batch_head(void **state)
     head = fixture_head(&fix, NODE, &tx, 1, true);
     head->chain_id = (char *)(uintptr_t)("other");
     refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EINVAL, "is for chain \"other\"");
+    tx = register_tx();
+    head = fixture_head(&fix, NODE, &tx, 1, true);
+    head->node = longer(head->node);
+    refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EINVAL, "node has 33 bytes");
+    tx = register_tx();
+    head = fixture_head(&fix, NODE, &tx, 1, true);
+    head->tx_root = longer(head->tx_root);
+    refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EINVAL, "tx_root must have 32");
+    tx = register_tx();
+    head = fixture_head(&fix, NODE, &tx, 1, true);
+    head->anchor_hash = longer(head->anchor_hash);
+    refused_item(fixture_seal(&fix, NODE, head, &tx, 1), HM_EINVAL, "must have 32 bytes");
     /* Signed by somebody else with the node's name on it. */
     tx = register_tx();
     head = fixture_head(&fix, NODE, &tx, 1, true);

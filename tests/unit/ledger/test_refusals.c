@@ -468,6 +468,7 @@ static void test_before_the_fee(void **state)
     Hypermesh__Operation empty = HYPERMESH__OPERATION__INIT;
     Hypermesh__Operation *many[65];
     Hypermesh__TxBody *body = fixture_body(&fix, ALICE, &op, 1);
+    uint8_t account[33] = {0};
 
     (void)state;
     body->fee_limit = 1000;
@@ -475,6 +476,10 @@ static void test_before_the_fee(void **state)
     body = fixture_body(&fix, ALICE, &op, 1);
     body->chain_id = (char *)(uintptr_t)("test-2");
     free_refusal(body, ALICE, HM_EINVAL, "is for chain \"test-2\"");
+    body = fixture_body(&fix, ALICE, &op, 1);
+    memcpy(account, body->account.data, 32);
+    body->account = wire_bytes(account, sizeof account);
+    free_refusal(body, ALICE, HM_EINVAL, "account has 33 bytes");
     body = fixture_body(&fix, ALICE, &op, 0);
     free_refusal(body, ALICE, HM_ELIMIT, "1 to 64 operations");
     for (size_t i = 0; i < 65; i++)

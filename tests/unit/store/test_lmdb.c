@@ -5,8 +5,11 @@
  * `test_lmdb short DIR` leaves a data file that is shorter than its page count, though whole. */
 #include "store_test.h"
 
+#include "store_lmdb_error.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -524,6 +527,96 @@ static void refuses_bad_options(void **state)
     assert_null(store);
 }
 
+/* Each failure of LMDB or the disk has its code, and a sentence that says what to do. */
+static void failures_have_their_sentence(void **state)
+{
+    static const struct {
+        int rc;
+        int code;
+        const char *says;
+    } cases[] = {
+        {MDB_MAP_FULL, HM_ELIMIT, "map_bytes"},
+        {MDB_TXN_FULL, HM_ELIMIT, "split it"},
+        {MDB_READERS_FULL, HM_EBUSY, "READERS_FULL"},
+        {MDB_CORRUPTED, HM_ECORRUPT, "CORRUPTED"},
+        {MDB_VERSION_MISMATCH, HM_ECORRUPT, "VERSION"},
+        {MDB_PANIC, HM_EIO, "restart"},
+        {MDB_BAD_TXN, HM_EINTERNAL, "after it failed"},
+        {MDB_NOTFOUND, HM_ENOTFOUND, "NOTFOUND"},
+        {MDB_INCOMPATIBLE, HM_EINTERNAL, "INCOMPATIBLE"},
+        {ENOSPC, HM_EIO, "free some"},
+        {EDQUOT, HM_EIO, "free some"},
+        {EFBIG, HM_EIO, "ulimit -f"},
+        {EROFS, HM_EIO, "remount"},
+        {ENOMEM, HM_ENOMEM, "memory"},
+        {EACCES, HM_EPERM, "denied"},
+        {EIO, HM_EIO, "/nowhere"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HM_COUNT_OF(cases); i++) {
+        struct hm_error error = {0};
+
+        assert_int_equal(store_lmdb_fail(&error, cases[i].rc, "try", "/nowhere"), cases[i].code);
+        assert_int_equal(error.code, cases[i].code);
+        if (!strstr(error.text, cases[i].says))
+            fail_msg("no \"%s\" in: %s", cases[i].says, error.text);
+        assert_non_null(strstr(error.text, "/nowhere"));
+    }
+    assert_int_equal(store_lmdb_code(0), 0);
+}
+
+/* Every allocation of a store's whole life fails once: said, nothing leaks, and the folder opens again. */
+static void survives_failed_allocations(void **state)
+{
+    unsigned long nth = 0;
+    int rc = -1;
+
+    while (rc) {
+        struct store *store = NULL;
+        struct store_txn *txn = NULL;
+
+        hm_alloc_fail_at(++nth);
+        rc = store_open_lmdb(*state, &store_test_options, &store, NULL);
+        if (!rc)
+            rc = store_begin_write(store, &txn, NULL);
+        if (!rc)
+            rc = store_put(txn, STORE_TEST_A, hm_slice_str("k"), hm_slice_str("1"), NULL);
+        if (!rc) {
+            rc = store_commit(txn, NULL);
+            txn = NULL;
+        }
+        hm_alloc_fail_at(0);
+        assert_true(rc == 0 || rc == HM_ENOMEM);
+        store_abort(txn);
+        store_close(store);
+        put_one(*state, "2");
+    }
+    assert_true(nth > 8);
+}
+
+/* What is in the folder but is no store. */
+static void foreign_things_are_refused(void **state)
+{
+    HM_AUTOFREE char *data = hm_asprintf("%s/data.mdb", (char *)*state);
+    HM_AUTOFREE char *lock = hm_asprintf("%s/LOCK", (char *)*state);
+    struct store *store = NULL;
+    struct hm_error error = {0};
+
+    assert_int_equal(mkdir(data, 0700), 0); /* a folder by that name */
+    assert_true(store_open_lmdb(*state, &store_test_options, &store, &error) < 0);
+    assert_true(error.text[0] != '\0');
+    assert_int_equal(rmdir(data), 0);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(mkdir(lock, 0700), 0);
+    assert_int_equal(store_open_lmdb(*state, &store_test_options, &store, &error), HM_EIO);
+    assert_non_null(strstr(error.text, "LOCK"));
+    assert_int_equal(rmdir(lock), 0);
+    assert_int_equal(hm_file_replace(data, "", 0, 0600, NULL), 0); /* empty: never was a store */
+    store_close(open_at(*state));
+    assert_null(store);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +634,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(short_but_whole_file_opens, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_bad_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_bad_options, setup, teardown),
+        cmocka_unit_test(failures_have_their_sentence),
+        cmocka_unit_test_setup_teardown(survives_failed_allocations, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_things_are_refused, setup, teardown),
     };
 
     if (argc == 3 && strcmp(argv[1], "hold") == 0)

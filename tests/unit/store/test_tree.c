@@ -243,7 +243,7 @@ static void refuses_a_key_twice(void **state)
 /* Damage to either table is found, not hashed over. */
 static void notices_damage(void **state)
 {
-    enum { COUNT = 500 };
+    enum { COUNT = 900 }; /* so many go straight into the tables */
     struct world *world = *state;
     static struct store_tree_change changes[COUNT];
     struct hm_error error = {0};
@@ -272,34 +272,42 @@ static void notices_damage(void **state)
     store_abort(txn);
 }
 
-/* Every allocation fails once; the committed tree is never touched. */
-static void survives_failed_allocations(void **state)
+/* So few changes wait above the tables; so many go straight into them. */
+#define WAITING  300
+#define STRAIGHT 900
+
+static void random_changes(struct world *world, struct store_tree_change *changes, size_t count)
 {
-    enum { COUNT = 300 };
-    struct world *world = *state;
-    static struct store_tree_change changes[COUNT];
-    static struct store_tree_change again[COUNT];
-    struct store_txn *txn;
+    for (size_t i = 0; i < count; i++) {
+        random_hash(&world->random, false, changes[i].key_hash);
+        random_hash(&world->random, false, changes[i].value_hash);
+    }
+}
+
+/* Every allocation of an update fails once, over a tree of so many leaves; the committed tree is never
+ * touched. */
+static void fail_allocations(struct world *world, size_t tree, size_t count, unsigned long least)
+{
+    static struct store_tree_change changes[STRAIGHT];
+    static struct store_tree_change again[STRAIGHT];
     uint8_t before[32];
     uint8_t root[32];
     unsigned long nth = 0;
     int rc = -1;
 
-    for (size_t i = 0; i < COUNT; i++) {
-        random_hash(&world->random, false, changes[i].key_hash);
-        random_hash(&world->random, false, changes[i].value_hash);
-    }
-    apply(world, changes, COUNT);
+    random_changes(world, changes, tree);
+    apply(world, changes, tree);
     tree_model_root(&world->model, before);
-    for (size_t i = 0; i < COUNT; i++)
+    for (size_t i = 0; i < count; i++)
         random_hash(&world->random, false, changes[i].value_hash);
     while (rc) {
+        struct store_txn *txn = store_test_write(world->stores[0]);
+
         /* Every allocation of a small tree, then every seventh: the path is the same. */
         nth += nth < 200 ? 1 : 7;
         memcpy(again, changes, sizeof(again));
-        txn = store_test_write(world->stores[0]);
         hm_alloc_fail_at(nth);
-        rc = store_tree_update(txn, &store_test_tree, again, COUNT, root, NULL);
+        rc = store_tree_update(txn, &store_test_tree, again, count, root, NULL);
         hm_alloc_fail_at(0);
         store_abort(txn);
         assert_true(rc == 0 || rc == HM_ENOMEM);
@@ -308,38 +316,49 @@ static void survives_failed_allocations(void **state)
         assert_memory_equal(root, before, 32);
         store_abort(txn);
     }
-    assert_true(nth > 300);
+    assert_true(nth > least);
+    apply(world, changes, count); /* and it goes on */
 }
 
-/* Every write fails once, then the commit: the same. */
-static void survives_failed_writes(void **state)
+static void survives_failed_allocations(void **state)
 {
-    enum { COUNT = 200 };
-    struct world *world = *state;
-    static struct store_tree_change changes[COUNT];
+    fail_allocations(*state, STRAIGHT, WAITING, 10);
+    fail_allocations(*state, STRAIGHT, STRAIGHT, 300);
+    fail_allocations(*state, WAITING, WAITING, 10); /* part of what waits is folded */
+}
+
+/* Every write of an update fails once, then the commit: the same. */
+static void fail_writes(struct world *world, size_t count, unsigned long least)
+{
+    static struct store_tree_change changes[STRAIGHT];
+    uint64_t before = entries(world->stores[0], store_test_tree.leaf_table);
     struct store_txn *txn;
     uint8_t root[32];
     unsigned long nth = 0;
     int rc = -1;
 
-    for (size_t i = 0; i < COUNT; i++) {
-        random_hash(&world->random, false, changes[i].key_hash);
-        random_hash(&world->random, false, changes[i].value_hash);
-    }
+    random_changes(world, changes, count);
     while (rc) {
         txn = store_test_write(world->stores[0]);
         store_memory_fail_at(world->stores[0], ++nth, 0);
-        rc = store_tree_update(txn, &store_test_tree, changes, COUNT, root, NULL);
+        rc = store_tree_update(txn, &store_test_tree, changes, count, root, NULL);
         assert_true(rc == 0 || rc == HM_EIO);
         if (rc)
             store_abort(txn);
     }
-    assert_true(nth > COUNT);
+    assert_true(nth > least);
     store_memory_fail_at(world->stores[0], 0, 1);
     assert_int_equal(store_commit(txn, NULL), HM_EIO);
     store_memory_fail_at(world->stores[0], 0, 0);
-    assert_int_equal(entries(world->stores[0], store_test_tree.leaf_table), 0);
-    apply(world, changes, COUNT);
+    assert_int_equal(entries(world->stores[0], store_test_tree.leaf_table), before);
+    apply(world, changes, count);
+}
+
+static void survives_failed_writes(void **state)
+{
+    fail_writes(*state, WAITING, 2);
+    fail_writes(*state, WAITING, 50); /* with what is folded */
+    fail_writes(*state, STRAIGHT, STRAIGHT);
 }
 
 int main(void)

@@ -546,6 +546,28 @@ static int put_file(const struct file *file, unsigned variant, uint64_t *random,
     return bytes.len ? hm_write_all(fd, bytes.data, bytes.len, error) : 0;
 }
 
+/* A folder whose own name was lost is not there, nor what is in it. */
+static bool has_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+    bool there;
+
+    *slash = '\0';
+    there = access(path, F_OK) == 0;
+    *slash = '/';
+    return there;
+}
+
+static int put_folder(const char *folder, const char *name, bool *made, struct hm_error *error)
+{
+    HM_AUTOFREE char *path = must_have(hm_asprintf("%s/%s", folder, name));
+
+    if (access(path, F_OK) == 0 || !has_parent(path))
+        return 0;
+    *made = true;
+    return hm_mkdir_all(path, 0700, error);
+}
+
 int powercut_image_write(const struct powercut_image *image, unsigned variant, const char *folder,
                          struct hm_error *error)
 {
@@ -562,16 +584,18 @@ int powercut_image_write(const struct powercut_image *image, unsigned variant, c
         rc = hm_remove_tree(folder, error);
     if (!rc)
         rc = hm_mkdir_all(folder, 0700, error);
+    /* A folder's name may have become durable after what is in it. */
+    for (bool more = true; more && !rc;) {
+        more = false;
+        for (const struct name *name = names; name && !rc; name = name->next)
+            if (!name->file)
+                rc = put_folder(folder, name->path, &more, error);
+    }
     for (const struct name *name = names; name && !rc; name = name->next) {
         HM_AUTOFREE char *path = must_have(hm_asprintf("%s/%s", folder, name->path));
-        char *slash = strrchr(path, '/');
 
-        *slash = '\0'; /* a folder whose own name was lost is not there, nor what is in it */
-        if (access(path, F_OK))
-            continue;
-        *slash = '/';
-        rc = name->file ? put_file(name->file, variant, &random, path, error)
-                        : hm_mkdir_all(path, 0700, error);
+        if (name->file && has_parent(path))
+            rc = put_file(name->file, variant, &random, path, error);
     }
     names_free(names);
     return rc;

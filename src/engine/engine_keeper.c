@@ -1,0 +1,271 @@
+#include "engine_keeper.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define KEEPER_NS_PER_MS      UINT64_C(1000000)
+#define KEEPER_NS_PER_S       UINT64_C(1000000000)
+#define KEEPER_STEP_MAX_BYTES ((size_t)4 << 20) /* by which the log's files grow */
+/* A file holds what comes while the checkpoint before is finished, and more. */
+#define KEEPER_LIMIT_FACTOR 2
+
+static uint64_t keeper_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * KEEPER_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* Marks what is committed and turns the log. Not while another checkpoint is on its way. Under the lock; a block may
+ * be under way that is not in the log yet. */
+static void keeper_begin(struct engine_keeper *keeper)
+{
+    struct ledger_info info;
+    int rc = ledger_info(keeper->options.ledger, &info, &keeper->failure);
+
+    if (rc == 0)
+        rc = store_checkpoint_begin(keeper->options.store, info.height, &keeper->begun,
+                                    &keeper->failure);
+    keeper->wanted = false;
+    keeper->dirty = false;
+    if (rc == 0)
+        engine_log_turn(keeper->log);
+    pthread_cond_broadcast(&keeper->changed);
+}
+
+static bool keeper_full(const struct engine_keeper *keeper)
+{
+    return engine_log_used(keeper->log) >= keeper->options.checkpoint_bytes;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------ */
+
+/* The slow part. Under the lock, but for the work itself. */
+static void keeper_finish(struct engine_keeper *keeper)
+{
+    struct hm_error error = {0};
+
+    pthread_mutex_unlock(&keeper->lock);
+    int rc = store_checkpoint_finish(keeper->begun, &error);
+    pthread_mutex_lock(&keeper->lock);
+    keeper->begun = NULL;
+    if (rc != 0)
+        keeper->failure = error;
+    pthread_cond_broadcast(&keeper->changed);
+}
+
+/* Until a checkpoint is to be finished or begun. Under the lock. */
+static void keeper_wait(struct engine_keeper *keeper)
+{
+    uint64_t due_ns = keeper->dirty_ns + keeper->options.checkpoint_ms * KEEPER_NS_PER_MS;
+
+    if (!keeper->dirty || keeper->wanted) {
+        pthread_cond_wait(&keeper->changed, &keeper->lock);
+        return;
+    }
+    if (keeper_now_ns() < due_ns) {
+        struct timespec until = {.tv_sec = (time_t)(due_ns / KEEPER_NS_PER_S),
+                                 .tv_nsec = (long)(due_ns % KEEPER_NS_PER_S)};
+        pthread_cond_timedwait(&keeper->changed, &keeper->lock, &until);
+        return;
+    }
+    if (keeper->in_block)
+        keeper->wanted = true; /* the writer begins it when it leaves its block */
+    else
+        keeper_begin(keeper);
+}
+
+static void *keeper_main(void *arg)
+{
+    struct engine_keeper *keeper = arg;
+
+    (void)pthread_setname_np(pthread_self(), "hm-keeper");
+    pthread_mutex_lock(&keeper->lock);
+    while (keeper->failure.code == 0 && (!keeper->stopping || keeper->begun != NULL)) {
+        if (keeper->begun != NULL)
+            keeper_finish(keeper);
+        else
+            keeper_wait(keeper);
+    }
+    bool failed = keeper->failure.code != 0;
+    struct store_checkpoint *rest = HM_TAKE(keeper->begun);
+    pthread_cond_broadcast(&keeper->changed);
+    pthread_mutex_unlock(&keeper->lock);
+    (void)!store_checkpoint_finish(rest, NULL);
+    if (failed)
+        keeper->options.on_failure(keeper->options.ctx);
+    return NULL;
+}
+
+/* --- the writer's steps -------------------------------------------------------------------------------------- */
+
+/* Under the lock. */
+static int keeper_failure(const struct engine_keeper *keeper, struct hm_error *error)
+{
+    return keeper->failure.code == 0
+               ? 0
+               : hm_fail(error, keeper->failure.code, "%s", keeper->failure.text);
+}
+
+int engine_keeper_enter(struct engine_keeper *keeper, struct hm_error *error)
+{
+    pthread_mutex_lock(&keeper->lock);
+    int rc = keeper_failure(keeper, error);
+    keeper->in_block = rc == 0;
+    pthread_mutex_unlock(&keeper->lock);
+    return rc;
+}
+
+/* The log is full: waits for the checkpoint on its way, then begins one, so that the other file is free. */
+static int keeper_make_room(struct engine_keeper *keeper, struct hm_error *error)
+{
+    pthread_mutex_lock(&keeper->lock);
+    while (keeper->begun != NULL && keeper->failure.code == 0)
+        pthread_cond_wait(&keeper->changed, &keeper->lock);
+    if (keeper->failure.code == 0)
+        keeper_begin(keeper);
+    int rc = keeper_failure(keeper, error);
+    pthread_mutex_unlock(&keeper->lock);
+    return rc;
+}
+
+int engine_keeper_append(struct engine_keeper *keeper, const struct engine_log_block *block,
+                         struct hm_error *error)
+{
+    int rc = engine_log_has_room(keeper->log, block) ? 0 : keeper_make_room(keeper, error);
+
+    return rc != 0 ? rc : engine_log_append(keeper->log, block, error);
+}
+
+void engine_keeper_leave(struct engine_keeper *keeper, bool kept)
+{
+    pthread_mutex_lock(&keeper->lock);
+    keeper->in_block = false;
+    if (kept && !keeper->dirty) {
+        keeper->dirty = true;
+        keeper->dirty_ns = keeper_now_ns();
+        pthread_cond_broadcast(&keeper->changed);
+    }
+    if ((keeper->wanted || keeper_full(keeper)) && keeper->dirty && keeper->begun == NULL &&
+        keeper->failure.code == 0)
+        keeper_begin(keeper);
+    pthread_mutex_unlock(&keeper->lock);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------- */
+
+/* What was applied again is in the store for good before anybody hears of it. */
+static int keeper_recover(struct engine_keeper *keeper, struct hm_error *error)
+{
+    struct store_checkpoint *checkpoint = NULL;
+    struct ledger_info info;
+    uint64_t blocks = 0;
+    int rc = engine_recover(keeper->log, keeper->options.ledger, &blocks, error);
+
+    if (rc == 0)
+        rc = ledger_info(keeper->options.ledger, &info, error);
+    if (rc == 0)
+        rc = store_checkpoint_begin(keeper->options.store, info.height, &checkpoint, error);
+    if (rc == 0)
+        rc = store_checkpoint_finish(checkpoint, error);
+    if (rc == 0 && blocks > 0)
+        hm_log(HM_LOG_INFO, "engine", "%llu blocks applied again from the block log, up to %llu",
+               (unsigned long long)blocks, (unsigned long long)info.height);
+    return rc;
+}
+
+static int keeper_start(struct engine_keeper *keeper, struct hm_error *error)
+{
+    pthread_condattr_t attr;
+
+    pthread_mutex_init(&keeper->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&keeper->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) == 0)
+        return 0;
+    pthread_cond_destroy(&keeper->changed);
+    pthread_mutex_destroy(&keeper->lock);
+    return hm_fail(error, HM_ENOMEM,
+                   "the thread for checkpoints cannot be started: raise the limit on processes "
+                   "(ulimit -u)");
+}
+
+static size_t keeper_step(size_t checkpoint_bytes)
+{
+    size_t step = checkpoint_bytes - checkpoint_bytes % ENGINE_LOG_PAGE_BYTES;
+
+    if (step < ENGINE_LOG_PAGE_BYTES)
+        return ENGINE_LOG_PAGE_BYTES;
+    return step < KEEPER_STEP_MAX_BYTES ? step : KEEPER_STEP_MAX_BYTES;
+}
+
+static void keeper_free(struct engine_keeper *keeper)
+{
+    engine_log_close(keeper->log);
+    hm_free(keeper);
+}
+
+/* Up to date, without its thread. */
+static int keeper_new(const struct engine_keeper_options *options, struct engine_keeper **out,
+                      struct hm_error *error)
+{
+    struct engine_keeper *keeper = hm_calloc(1, sizeof(*keeper));
+
+    if (keeper == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for the block log");
+    keeper->options = *options;
+    int rc = engine_log_open(options->log_path, keeper_step(options->checkpoint_bytes),
+                             KEEPER_LIMIT_FACTOR * options->checkpoint_bytes, &keeper->log, error);
+    if (rc == 0)
+        rc = keeper_recover(keeper, error);
+    if (rc != 0) {
+        keeper_free(keeper);
+        return rc;
+    }
+    *out = keeper;
+    return 0;
+}
+
+int engine_keeper_recover(const struct engine_keeper_options *options, struct hm_error *error)
+{
+    struct engine_keeper *keeper;
+    int rc = keeper_new(options, &keeper, error);
+
+    if (rc == 0)
+        keeper_free(keeper);
+    return rc;
+}
+
+int engine_keeper_open(const struct engine_keeper_options *options, struct engine_keeper **out,
+                       struct hm_error *error)
+{
+    struct engine_keeper *keeper;
+    int rc = keeper_new(options, &keeper, error);
+
+    if (rc != 0)
+        return rc;
+    rc = keeper_start(keeper, error);
+    if (rc != 0) {
+        keeper_free(keeper);
+        return rc;
+    }
+    *out = keeper;
+    return 0;
+}
+
+void engine_keeper_close(struct engine_keeper *keeper)
+{
+    if (keeper == NULL)
+        return;
+    pthread_mutex_lock(&keeper->lock);
+    keeper->stopping = true;
+    pthread_cond_broadcast(&keeper->changed);
+    pthread_mutex_unlock(&keeper->lock);
+    pthread_join(keeper->thread, NULL);
+    pthread_cond_destroy(&keeper->changed);
+    pthread_mutex_destroy(&keeper->lock);
+    keeper_free(keeper);
+}
