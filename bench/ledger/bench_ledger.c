@@ -2,8 +2,9 @@
  * signatures checked in the block and with them checked before (as the door does), in memory and on disk;
  * beside it what one signature costs.
  *
- *   bench_ledger [DIR [WORK]]   DIR: where to make the store, default $TMPDIR or /tmp
- *                               WORK: only this kind of transaction ("kv put") */
+ *   bench_ledger [DIR [WORK [STORE]]]   DIR: where to make the store, default $TMPDIR or /tmp
+ *                                       WORK: only this kind of transaction ("kv put")
+ *                                       STORE: only "disk" or "memory" */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -108,10 +109,22 @@ static void results_check(const struct fixture *fixture, uint8_t (*leases)[32])
 }
 
 struct measured {
-    double apply; /* seconds in process, finalize, commit */
+    double process; /* seconds in ledger_process */
+    double finalize; /* in ledger_finalize */
+    double commit; /* in ledger_commit, where a disk is waited for */
+    double apply; /* in all three */
     double check; /* seconds in ledger_check_tx */
     size_t txs;
 };
+
+/* Seconds since *start, which becomes now. */
+static double lap(double *start)
+{
+    double before = *start;
+
+    *start = now();
+    return *start - before;
+}
 
 static void block_run(struct fixture *fixture, struct hm_slice *txs, bool check_first,
                       struct measured *out)
@@ -131,9 +144,12 @@ static void block_run(struct fixture *fixture, struct hm_slice *txs, bool check_
     fixture_propose(fixture, &item, 1, &proposal);
     start = now();
     must(ledger_process(fixture->ledger, &proposal, &fixture->error), fixture);
+    out->process += lap(&start);
     must(ledger_finalize(fixture->ledger, &proposal, &outcome, &fixture->error), fixture);
+    out->finalize += lap(&start);
     must(ledger_commit(fixture->ledger, &fixture->error), fixture);
-    out->apply += now() - start;
+    out->commit += lap(&start);
+    out->apply = out->process + out->finalize + out->commit;
     out->txs += BATCH;
     must(ledger_view_open(fixture->ledger, &view, &fixture->error), fixture);
     must(ledger_view_block(view, proposal.height, &fixture->arena, &block, &fixture->record,
@@ -171,6 +187,10 @@ static void case_run(const char *lmdb_path, enum work work, bool check_first)
                  check_first ? "signatures known" : "signatures checked",
                  (double)measured.txs / measured.apply,
                  (double)(measured.txs * works[work].ops) / measured.apply);
+    (void)printf(" (us a tx: process %.1f, finalize %.1f, commit %.1f)",
+                 1e6 * measured.process / (double)measured.txs,
+                 1e6 * measured.finalize / (double)measured.txs,
+                 1e6 * measured.commit / (double)measured.txs);
     if (check_first)
         (void)printf(", %9.0f tx/s at the door", (double)measured.txs / measured.check);
     (void)printf("\n");
@@ -208,6 +228,8 @@ int main(int argc, char **argv)
         if (argc > 2 && strcmp(argv[2], works[work].name) != 0)
             continue;
         for (int disk = 0; disk < 2; disk++) {
+            if (argc > 3 && strcmp(argv[3], disk ? "disk" : "memory") != 0)
+                continue;
             for (int known = 0; known < 2; known++) {
                 char path[512];
 

@@ -310,7 +310,9 @@ struct ledger_event {
     const Hypermesh__Operation *op; /* NULL for what is not an operation */
     const Hypermesh__KvEvent *kv; /* type "kv" */
 };
-/* Events of the block at height, from index on, up to limit; in the arena. *total: events of the block. */
+/* Events of the block at height, from index on, up to limit (at most LEDGER_EVENTS_MAX, which is more than a
+ * page of other things has: each call reads the whole block); in the arena. *total: events of the block. */
+#define LEDGER_EVENTS_MAX 16384
 int ledger_view_events(struct ledger_view *view, uint64_t height, uint32_t index, size_t limit,
                        struct hm_arena *arena, struct ledger_event **out, size_t *count,
                        uint32_t *total, struct hm_error *error);

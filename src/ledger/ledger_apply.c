@@ -78,16 +78,15 @@ static int anchor_of(struct ledger_block *block, uint64_t height, const uint8_t 
     return 0;
 }
 
-/* Proofs and fee. *why_code is the refusal, 0 when the transaction has paid. */
-static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
-                     Hypermesh__TxResult *result, struct ledger_placed *placed, int *why_code,
+/* Proofs and fee. *why_code is the refusal, 0 when the transaction has paid; scope then is what has paid. */
+static int tx_charge(struct ledger_block *block, struct ledger_tx *tx, Hypermesh__TxResult *result,
+                     struct ledger_placed *placed, struct ledger_scope *scope, int *why_code,
                      struct hm_error *why, struct hm_error *error)
 {
     struct ledger_tx_facts facts = {.params = block->params,
                                     .chain_id = block->ledger->info.chain_id,
                                     .now_ms = block->time_ms,
                                     .base_fee = block->base_fee};
-    struct ledger_scope scope;
     Hypermesh__Account *account;
     uint64_t fee = 0;
     int rc;
@@ -95,8 +94,8 @@ static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
     *why_code = ledger_tx_shape(tx, facts.chain_id, facts.params, why);
     if (*why_code)
         return 0;
-    ledger_scope_init(&scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
-    rc = ledger_scope_account(&scope, tx->body->account, &account, error);
+    ledger_scope_init(scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
+    rc = ledger_scope_account(scope, tx->body->account, &account, error);
     if (rc)
         return rc;
     facts.account = account;
@@ -112,11 +111,11 @@ static int tx_charge(struct ledger_block *block, const struct ledger_tx *tx,
         return rc;
     result->facts->bonded = account->bonded;
     placed->account_number = account->txs;
-    rc = ledger_money_burn(&scope, account, fee, error);
+    rc = ledger_money_burn(scope, account, fee, error);
     if (rc == 0)
-        rc = account_advance(&scope, tx, account, error);
+        rc = account_advance(scope, tx, account, error);
     if (rc == 0)
-        rc = ledger_scope_commit(&scope, error);
+        rc = ledger_scope_commit(scope, error);
     if (rc)
         return rc;
     result->fee = fee;
@@ -211,7 +210,8 @@ static int tx_undo(struct ledger_scope *scope, const struct ledger_tx *tx,
 
 /* Operations, all or none. */
 static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
-                      Hypermesh__TxResult *result, struct hm_error *error)
+                      const struct ledger_scope *charged, Hypermesh__TxResult *result,
+                      struct hm_error *error)
 {
     size_t count = tx->body->n_ops;
     ProtobufCBinaryData *created = hm_arena_alloc(&block->arena, count * sizeof *created);
@@ -227,6 +227,7 @@ static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
     if (!created || !answers)
         return hm_fail(error, HM_ENOMEM, "no memory for a result");
     ledger_scope_init(&scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));
+    ledger_scope_go_on(&scope, charged);
     rc = work_allow(&scope, tx, result->fee, error);
     if (rc)
         return rc;
@@ -263,11 +264,12 @@ static int tx_operate(struct ledger_block *block, const struct ledger_tx *tx,
     return 0;
 }
 
-int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
+int ledger_tx_apply(struct ledger_block *block, struct ledger_tx *tx,
                     const Hypermesh__PlotCommitment *plot, Hypermesh__TxResult *result,
                     struct ledger_placed *placed, struct hm_error *error)
 {
     Hypermesh__TxFacts *facts = hm_arena_alloc(&block->arena, sizeof *facts);
+    struct ledger_scope scope;
     struct hm_error why = {0};
     int code = 0;
     int rc;
@@ -278,12 +280,12 @@ int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
     /* Packing only reads it. */
     facts->plot = (Hypermesh__PlotCommitment *)(uintptr_t)plot;
     result->facts = facts;
-    rc = tx_charge(block, tx, result, placed, &code, &why, error);
+    rc = tx_charge(block, tx, result, placed, &scope, &code, &why, error);
     if (rc)
         return rc;
     if (code)
         return result_set(block, result, code, &why, error);
-    return tx_operate(block, tx, result, error);
+    return tx_operate(block, tx, &scope, result, error);
 }
 
 bool ledger_result_charged(const Hypermesh__TxResult *result)

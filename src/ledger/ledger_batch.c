@@ -1,34 +1,48 @@
 #include "ledger_batch.h"
 
-/* Looks at transaction i; a bad one is remembered, for the whole batch is refused then. */
-static int batch_read_tx(const Hypermesh__Params *params, struct ledger_batch *batch, size_t i,
-                         struct hm_arena *scratch)
+/* Counts what is known of a transaction towards the batch. */
+static void batch_count_tx(struct ledger_batch *batch, const struct ledger_seen_tx *tx)
 {
-    struct hm_slice bytes = wire_slice(batch->batch->txs[i]);
+    batch->weight += tx->weight;
+    batch->touches_assets = batch->touches_assets || tx->touches_assets;
+    batch->all_root_signed = batch->all_root_signed && tx->root;
+}
+
+/* Looks at transaction i; a bad one is remembered, for the whole batch is refused then. */
+static int batch_read_tx(const Hypermesh__Params *params, struct ledger_seen *seen,
+                         struct ledger_batch *batch, size_t i, struct hm_arena *scratch)
+{
     struct ledger_batch_tx *kept = &batch->txs[i];
     struct hm_error why = {0};
     struct ledger_tx tx;
-    int rc = ledger_tx_read(params, bytes, scratch, &tx, &why);
+    int rc;
 
+    if (seen) {
+        crypto_hash(kept->bytes.data, kept->bytes.len, kept->is.key);
+        if (ledger_seen_tx_find(seen, kept->is.key, &kept->is)) {
+            batch_count_tx(batch, &kept->is);
+            return 0;
+        }
+    }
+    rc = ledger_tx_read(params, kept->bytes, scratch, &tx, &why);
     if (rc == HM_ENOMEM)
         return rc;
-    kept->bytes = bytes;
     if (rc) {
-        batch->weight += bytes.len;
+        batch->weight += kept->bytes.len;
         batch->all_root_signed = false;
         if (!batch->tx_error.code)
             (void)hm_fail(&batch->tx_error, rc, "transaction %zu: %s", i, why.text);
         return 0;
     }
-    kept->readable = true;
-    memcpy(kept->digest, tx.digest, sizeof tx.digest);
-    batch->weight += tx.weight;
-    batch->touches_assets = batch->touches_assets || tx.touches_assets;
-    batch->all_root_signed = batch->all_root_signed && tx.tx->root;
+    tx.keyed = true; /* without `seen` nobody asks for it */
+    memcpy(tx.key, kept->is.key, sizeof tx.key);
+    ledger_tx_remember(&tx, &kept->is);
+    batch_count_tx(batch, &kept->is);
     return 0;
 }
 
-static int batch_read_txs(const Hypermesh__Params *params, struct ledger_batch *batch)
+static int batch_read_txs(const Hypermesh__Params *params, struct ledger_seen *seen,
+                          struct ledger_batch *batch)
 {
     struct hm_arena scratch;
     int rc = 0;
@@ -36,7 +50,7 @@ static int batch_read_txs(const Hypermesh__Params *params, struct ledger_batch *
     hm_arena_init(&scratch, LEDGER_TX_ARENA_BYTES);
     for (size_t i = 0; rc == 0 && i < batch->batch->n_txs; i++) {
         hm_arena_clear(&scratch);
-        rc = batch_read_tx(params, batch, i, &scratch);
+        rc = batch_read_tx(params, seen, batch, i, &scratch);
     }
     hm_arena_release(&scratch);
     return rc;
@@ -50,22 +64,96 @@ static int batch_root(struct ledger_batch *batch, struct hm_arena *arena)
     if (!digests)
         return HM_ENOMEM;
     for (size_t i = 0; i < count; i++)
-        memcpy(digests + i * CRYPTO_HASH_BYTES, batch->txs[i].digest, CRYPTO_HASH_BYTES);
+        memcpy(digests + i * CRYPTO_HASH_BYTES, batch->txs[i].is.digest, CRYPTO_HASH_BYTES);
     crypto_merkle_root(digests, count, batch->tx_root);
     return 0;
 }
 
-int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
-                      struct hm_arena *arena, struct ledger_batch *out, struct hm_error *error)
+/* Has these bytes been read before? */
+static void batch_recall(struct ledger_batch *batch, const struct ledger_seen_batch *known)
+{
+    for (size_t i = 0; i < known->count; i++) {
+        batch->txs[i].is = known->txs[i];
+        batch_count_tx(batch, &known->txs[i]);
+    }
+    memcpy(batch->tx_root, known->tx_root, sizeof batch->tx_root);
+}
+
+static void batch_remember(struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYTES],
+                           const struct ledger_batch *batch, struct hm_arena *arena)
+{
+    struct ledger_seen_batch kept = {.count = batch->batch->n_txs};
+
+    kept.txs = hm_arena_alloc(arena, kept.count * sizeof *kept.txs);
+    if (!kept.txs)
+        return;
+    for (size_t i = 0; i < kept.count; i++)
+        kept.txs[i] = batch->txs[i].is;
+    memcpy(kept.key, key, sizeof kept.key);
+    memcpy(kept.tx_root, batch->tx_root, sizeof kept.tx_root);
+    ledger_seen_batch_keep(seen, &kept);
+}
+
+/* The batch itself, and what is known of it. */
+static int batch_unpack(struct ledger_seen *seen, struct hm_slice bytes, struct hm_arena *arena,
+                        Hypermesh__Batch **out, struct ledger_seen_batch *known,
+                        struct hm_error *error)
+{
+    ProtobufCMessage *message;
+    int rc;
+
+    *known = (struct ledger_seen_batch){0};
+    if (seen && bytes.len <= LEDGER_BATCH_MAX_BYTES) {
+        crypto_hash(bytes.data, bytes.len, known->key);
+        (void)ledger_seen_batch_find(seen, known->key, arena, known);
+    }
+    if (known->txs)
+        rc = wire_unpack_again(&hypermesh__batch__descriptor, bytes, arena, &message, error);
+    else
+        rc = wire_unpack(&hypermesh__batch__descriptor, bytes, LEDGER_BATCH_MAX_BYTES, arena,
+                         &message, error);
+    if (rc)
+        hm_error_prefix(error, rc, "batch");
+    else
+        *out = (Hypermesh__Batch *)message;
+    return rc;
+}
+
+/* What is in it, from the memory of it or by reading. HM_ENOMEM. */
+static int batch_look(const Hypermesh__Params *params, struct ledger_seen *seen,
+                      const struct ledger_seen_batch *known, struct ledger_batch *batch,
+                      struct hm_arena *arena)
+{
+    int rc;
+
+    batch->txs = hm_arena_alloc(arena, batch->batch->n_txs * sizeof *batch->txs);
+    if (!batch->txs)
+        return HM_ENOMEM;
+    for (size_t i = 0; i < batch->batch->n_txs; i++)
+        batch->txs[i].bytes = wire_slice(batch->batch->txs[i]);
+    batch->weight = batch->batch->head.len + batch->batch->signature.len;
+    if (known->txs) {
+        batch_recall(batch, known);
+        return 0;
+    }
+    rc = batch_read_txs(params, seen, batch);
+    if (rc == 0)
+        rc = batch_root(batch, arena);
+    if (rc == 0 && seen && !batch->tx_error.code)
+        batch_remember(seen, known->key, batch, arena);
+    return rc;
+}
+
+int ledger_batch_read(const Hypermesh__Params *params, struct ledger_seen *seen,
+                      struct hm_slice bytes, struct hm_arena *arena, struct ledger_batch *out,
+                      struct hm_error *error)
 {
     struct ledger_batch batch = {.all_root_signed = true};
-    int rc = WIRE_UNPACK(hypermesh__batch, bytes, LEDGER_BATCH_MAX_BYTES, arena, &batch.batch,
-                         error);
+    struct ledger_seen_batch known;
+    int rc = batch_unpack(seen, bytes, arena, &batch.batch, &known, error);
 
-    if (rc) {
-        hm_error_prefix(error, rc, "batch");
+    if (rc)
         return rc;
-    }
     if (batch.batch->n_txs == 0 || batch.batch->n_txs > params->max_batch_txs)
         return hm_fail(error, HM_ELIMIT, "a batch has 1 to %u transactions, this has %zu",
                        params->max_batch_txs, batch.batch->n_txs);
@@ -73,21 +161,18 @@ int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
                      arena, &batch.head, &batch.head_error);
     if (rc)
         batch.head = NULL;
-    batch.txs = hm_arena_alloc(arena, batch.batch->n_txs * sizeof *batch.txs);
-    batch.weight = batch.batch->head.len + batch.batch->signature.len;
-    if (rc == HM_ENOMEM || !batch.txs || batch_read_txs(params, &batch) ||
-        batch_root(&batch, arena))
+    if (rc == HM_ENOMEM || batch_look(params, seen, &known, &batch, arena))
         return hm_fail(error, HM_ENOMEM, "no memory to read a batch");
     *out = batch;
     return 0;
 }
 
-int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
-                       struct hm_arena *arena, uint64_t *weight, size_t *txs,
+int ledger_batch_weigh(const Hypermesh__Params *params, struct ledger_seen *seen,
+                       struct hm_slice bytes, struct hm_arena *arena, uint64_t *weight, size_t *txs,
                        struct hm_error *error)
 {
     struct ledger_batch batch;
-    int rc = ledger_batch_read(params, bytes, arena, &batch, error);
+    int rc = ledger_batch_read(params, seen, bytes, arena, &batch, error);
 
     if (rc == HM_ENOMEM)
         return rc;
@@ -208,7 +293,7 @@ static int placed_add(struct ledger_block *block, const struct ledger_batch_tx *
                       uint32_t number, struct ledger_placed **out, struct hm_error *error)
 {
     Hypermesh__TxResult *result = hm_arena_alloc(&block->arena, sizeof *result);
-    uint8_t *digest = hm_arena_dup(&block->arena, tx->digest, sizeof tx->digest);
+    uint8_t *digest = hm_arena_dup(&block->arena, tx->is.digest, sizeof tx->is.digest);
 
     if (block->placed_count == block->placed_cap) {
         size_t cap = block->placed_cap ? block->placed_cap * 2 : 64;
@@ -224,7 +309,7 @@ static int placed_add(struct ledger_block *block, const struct ledger_batch_tx *
     if (!result || !digest)
         return hm_fail(error, HM_ENOMEM, "no memory for a block's results");
     *result = (Hypermesh__TxResult)HYPERMESH__TX_RESULT__INIT;
-    if (tx->readable)
+    if (tx->is.readable)
         result->digest = wire_bytes(digest, CRYPTO_HASH_BYTES);
     *out = &block->placed[block->placed_count++];
     **out = (struct ledger_placed){.result = result, .item = item, .tx = number};
@@ -318,7 +403,9 @@ static int batch_apply_tx(struct ledger_block *block, const struct ledger_batch_
         return 0;
     }
     hm_arena_clear(&block->scratch);
-    if (rc == 0)
+    if (rc == 0 && known->is.whole)
+        rc = ledger_tx_read_again(&known->is, known->bytes, &block->scratch, &tx, error);
+    else if (rc == 0)
         rc = ledger_tx_read(block->params, known->bytes, &block->scratch, &tx, error);
     return rc ? rc : ledger_tx_apply(block, &tx, plot, placed->result, placed, error);
 }
@@ -333,7 +420,8 @@ int ledger_batch_apply(struct ledger_block *block, struct hm_slice bytes, uint32
     int rc;
 
     hm_arena_clear(&block->batch);
-    code = ledger_batch_read(block->params, bytes, &block->batch, &batch, &why);
+    code = ledger_batch_read(block->params, &block->ledger->seen, bytes, &block->batch, &batch,
+                             &why);
     if (code == HM_ENOMEM) {
         if (error)
             *error = why;

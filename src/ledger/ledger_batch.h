@@ -8,8 +8,7 @@
  * to unfold to a thousand times its size never does so all at once. */
 struct ledger_batch_tx {
     struct hm_slice bytes;
-    uint8_t digest[CRYPTO_HASH_BYTES];
-    bool readable; /* the envelope parses, so there is a digest */
+    struct ledger_seen_tx is; /* its key is set when a ledger_seen was at hand */
 };
 
 struct ledger_batch {
@@ -33,14 +32,15 @@ struct ledger_batch_facts {
     struct ledger_seen *seen; /* NULL: the signature is verified afresh */
 };
 
-/* Reads everything in it. 0 also when the head or a transaction is bad (judging refuses it then).
+/* Reads everything in it, or remembers having done so (seen may be NULL). 0 also when the head or a transaction is bad (judging refuses it then).
  * HM_EPARSE, HM_ELIMIT, HM_ENOMEM. */
-int ledger_batch_read(const Hypermesh__Params *params, struct hm_slice bytes,
-                      struct hm_arena *arena, struct ledger_batch *out, struct hm_error *error);
+int ledger_batch_read(const Hypermesh__Params *params, struct ledger_seen *seen,
+                      struct hm_slice bytes, struct hm_arena *arena, struct ledger_batch *out,
+                      struct hm_error *error);
 /* Weight and number of transactions, without keeping anything; a batch that does not parse weighs its bytes and
  * has none. HM_ENOMEM. */
-int ledger_batch_weigh(const Hypermesh__Params *params, struct hm_slice bytes,
-                       struct hm_arena *arena, uint64_t *weight, size_t *txs,
+int ledger_batch_weigh(const Hypermesh__Params *params, struct ledger_seen *seen,
+                       struct hm_slice bytes, struct hm_arena *arena, uint64_t *weight, size_t *txs,
                        struct hm_error *error);
 
 /* The parts of judging. */

@@ -23,13 +23,34 @@ int ledger_challenge_list(struct ledger_scope *scope, const Hypermesh__Challenge
 
 /* --- how one ends --- */
 
-/* Takes the challenge from what the node waits for. */
-static int marks_end(Hypermesh__NodeMarks *marks, ProtobufCBinaryData id, struct hm_error *error)
+/* A result waits no more: there may be another challenge of it. */
+static int result_end(struct ledger_scope *scope, const Hypermesh__Challenge *challenge,
+                      Hypermesh__NodeMarks *marks, struct hm_error *error)
 {
+    Hypermesh__Lease *lease;
+    int rc = ledger_scope_lease(scope, challenge->lease, &lease, error);
+
+    if (rc)
+        return rc == HM_ENOTFOUND ? broken(error) : rc;
+    if (marks->open_results == 0 || !ledger_id_equal(lease->challenge, challenge->id))
+        return broken(error);
+    lease->challenge = (ProtobufCBinaryData){0};
+    marks->open_results--;
+    marks->open--;
+    return 0;
+}
+
+/* Takes the challenge from what waits for the node's answer. */
+static int marks_end(struct ledger_scope *scope, const Hypermesh__Challenge *challenge,
+                     Hypermesh__NodeMarks *marks, struct hm_error *error)
+{
+    const ProtobufCBinaryData id = challenge->id;
     size_t kept = 0;
 
-    if (!marks || marks->open == 0 || marks->n_waiting != marks->open)
+    if (!marks || marks->open == 0 || marks->n_waiting + marks->open_results != marks->open)
         return broken(error);
+    if (challenge->lease.len > 0)
+        return result_end(scope, challenge, marks, error);
     for (size_t i = 0; i < marks->n_waiting; i++) {
         if (!ledger_id_equal(marks->waiting[i], id))
             marks->waiting[kept++] = marks->waiting[i];
@@ -37,7 +58,7 @@ static int marks_end(Hypermesh__NodeMarks *marks, ProtobufCBinaryData id, struct
     if (kept + 1 != marks->n_waiting)
         return broken(error);
     marks->n_waiting = kept;
-    marks->open = kept;
+    marks->open--;
     return 0;
 }
 
@@ -52,7 +73,7 @@ static int parties_open(struct ledger_scope *scope, const Hypermesh__Challenge *
     rc = ledger_scope_account(scope, challenge->node, node, error);
     if (rc == 0)
         rc = ledger_scope_account(scope, challenge->challenger, challenger, error);
-    return rc ? rc : marks_end((*node)->marks, challenge->id, error);
+    return rc ? rc : marks_end(scope, challenge, (*node)->marks, error);
 }
 
 static int challenge_close(struct ledger_scope *scope, Hypermesh__Challenge *challenge,
@@ -68,10 +89,16 @@ int ledger_challenge_pass(struct ledger_scope *scope, Hypermesh__Challenge *chal
 {
     Hypermesh__Account *node;
     Hypermesh__Account *challenger;
+    uint64_t burnt;
     int rc = parties_open(scope, challenge, &node, &challenger, error);
 
-    if (rc == 0)
-        rc = ledger_money_deposit_give(scope, challenger, node, challenge->deposit, error);
+    if (rc)
+        return rc;
+    /* A part is burnt: who has a challenger of his own would get his deposits back again and again. */
+    if (!hm_muldiv_u64(challenge->deposit, scope->block->params->challenge_burn_ppm, LEDGER_PPM,
+                       &burnt))
+        return hm_fail(error, HM_EINTERNAL, "a part of a deposit does not fit");
+    rc = ledger_money_deposit_give(scope, challenger, node, challenge->deposit, burnt, error);
     if (rc)
         return rc;
     node->marks->answered++;
@@ -117,7 +144,8 @@ int ledger_challenge_fail(struct ledger_scope *scope, Hypermesh__Challenge *chal
         return hm_fail(error, HM_EINTERNAL, "a part of a bond does not fit");
     rc = ledger_money_slash(scope, node, challenger, slashed, paid, error);
     if (rc == 0)
-        rc = ledger_money_deposit_give(scope, challenger, challenger, challenge->deposit, error);
+        rc = ledger_money_deposit_give(scope, challenger, challenger, challenge->deposit, 0,
+                                       error);
     if (rc == 0)
         rc = claim_drop(scope, challenge, node, error);
     if (rc == 0)
@@ -174,18 +202,11 @@ int ledger_challenge_plot_free(const struct ledger_act *act, struct hm_error *er
 {
     const Hypermesh__NodeMarks *marks = act->signer->marks;
 
-    for (size_t i = 0; marks && i < marks->n_waiting; i++) {
-        Hypermesh__Challenge *challenge;
-        int rc = ledger_scope_challenge(act->scope, marks->waiting[i], &challenge, error);
-
-        if (rc)
-            return rc == HM_ENOTFOUND ? broken(error) : rc;
-        if (challenge->lease.len == 0)
-            return ledger_refuse(error, LEDGER_RULE_SPACE_CHALLENGED,
-                                 "the plot is challenged: answer first, or wait until the "
-                                 "challenge has ended");
-    }
-    return 0;
+    return marks && marks->n_waiting > 0
+               ? ledger_refuse(error, LEDGER_RULE_SPACE_CHALLENGED,
+                               "the plot is challenged: answer first, or wait until the "
+                               "challenge has ended")
+               : 0;
 }
 
 /* --- what is asked --- */

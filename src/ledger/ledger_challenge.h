@@ -4,7 +4,7 @@
 
 #include "ledger_op.h"
 
-/* Ends an open challenge that was answered rightly: the deposit goes to the node. */
+/* Ends an open challenge that was answered rightly: the deposit goes to the node, but for the part that is burnt. */
 int ledger_challenge_pass(struct ledger_scope *scope, Hypermesh__Challenge *challenge,
                           struct hm_error *error);
 /* Ends one that was answered wrongly or not at all: the bond is slashed, the challenger paid and given its deposit

@@ -94,10 +94,15 @@ size_t ledger_prepare_batch(struct ledger *ledger, const struct hm_slice *txs, s
     hm_arena_init(&arena, LEDGER_TX_ARENA_BYTES);
     for (; fits < count && fits < params->max_batch_txs; fits++) {
         struct ledger_tx tx;
+        struct ledger_seen_tx known;
+        uint8_t key[CRYPTO_HASH_BYTES];
         uint64_t more = txs[fits].len;
 
         hm_arena_clear(&arena);
-        if (ledger_tx_read(params, txs[fits], &arena, &tx, NULL) == 0)
+        crypto_hash(txs[fits].data, txs[fits].len, key);
+        if (ledger_seen_tx_find(&ledger->seen, key, &known))
+            more = known.weight;
+        else if (ledger_tx_read(params, txs[fits], &arena, &tx, NULL) == 0)
             more = tx.weight;
         bytes += txs[fits].len + 8; /* its tag and length in the Batch */
         weight += more;
@@ -126,7 +131,8 @@ size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_
         size_t count_txs = 0;
 
         hm_arena_clear(&arena);
-        (void)ledger_batch_weigh(params, items[fits], &arena, &weight, &count_txs, NULL);
+        (void)ledger_batch_weigh(params, &ledger->seen, items[fits], &arena, &weight, &count_txs,
+                                 NULL);
         txs += count_txs;
         bytes += items[fits].len;
         total += weight;

@@ -195,8 +195,8 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
         size_t count_txs;
 
         hm_arena_clear(&arena);
-        rc = ledger_batch_weigh(ledger->params, proposal->items[i], &arena, &weight, &count_txs,
-                                error);
+        rc = ledger_batch_weigh(ledger->params, &ledger->seen, proposal->items[i], &arena, &weight,
+                                &count_txs, error);
         if (rc) {
             hm_error_prefix(error, rc, "item %zu", i);
             break;

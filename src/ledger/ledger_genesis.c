@@ -53,6 +53,7 @@ void ledger_default_params(Hypermesh__Params *out)
     params.challenge_slash_ppm = 100000;
     params.challenge_pay_ppm = 500000;
     params.max_open_challenges = 16;
+    params.challenge_burn_ppm = 100000;
     params.result_window_ms = 7 * 24 * HOUR;
     params.max_networks = 1000;
     params.max_members = 100000;
@@ -122,6 +123,7 @@ int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
         {"challenge_slash_ppm", params->challenge_slash_ppm, 1, LEDGER_PPM},
         {"challenge_pay_ppm", params->challenge_pay_ppm, 0, LEDGER_PPM},
         {"max_open_challenges", params->max_open_challenges, 1, 256},
+        {"challenge_burn_ppm", params->challenge_burn_ppm, 1, LEDGER_PPM},
         {"result_window_ms", params->result_window_ms, 1, 10 * year},
         {"max_networks", params->max_networks, 1, UINT64_C(1) << 40},
         {"max_members", params->max_members, 2, UINT64_C(1) << 40},

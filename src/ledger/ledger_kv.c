@@ -1,5 +1,7 @@
 #include "ledger_kv_do.h"
 
+#include <stdlib.h>
+
 #define KV_REVISION_FIRST UINT64_C(1) /* before any change, as etcd counts */
 #define KV_DUE_SWEEP_MS   UINT64_C(1) /* long ago: the next block is due at once */
 
@@ -84,20 +86,53 @@ void ledger_kv_take_back(struct ledger_block *block)
     kv->sub = 0;
 }
 
-static int line_write(struct ledger_block *block, const struct ledger_kv_line *line,
-                      struct hm_error *error)
+static int log_write(struct ledger_block *block, const struct ledger_kv_line *line,
+                     struct hm_error *error)
 {
     uint8_t log[LEDGER_KV_LOG_KEY_BYTES];
-    struct ledger_kv_past_key past;
-    int rc = store_append(block->txn, LEDGER_TABLE_KV_LOG,
-                          ledger_kv_log_key(line->revision, line->sub, log), line->event, error);
 
-    if (rc)
-        return rc;
+    return store_append(block->txn, LEDGER_TABLE_KV_LOG,
+                        ledger_kv_log_key(line->revision, line->sub, log), line->event, error);
+}
+
+static int past_write(struct ledger_block *block, const struct ledger_kv_line *line,
+                      struct hm_error *error)
+{
+    struct ledger_kv_past_key past;
+
     ledger_kv_past_begin(line->key, &past);
     return store_put(block->txn, LEDGER_TABLE_KV_PAST,
                      ledger_kv_past_line(&past, line->revision, line->sub), (struct hm_slice){0},
                      error);
+}
+
+/* By key, then by age: the table's own order. */
+static int past_order(const void *a, const void *b)
+{
+    const struct ledger_kv_line *left = *(const struct ledger_kv_line *const *)a;
+    const struct ledger_kv_line *right = *(const struct ledger_kv_line *const *)b;
+    int order = hm_slice_compare(left->key, right->key);
+
+    return order ? order : (left > right) - (left < right);
+}
+
+static int lines_write(struct ledger_block *block, struct hm_error *error)
+{
+    const struct ledger_kv *kv = &block->kv;
+    const struct ledger_kv_line **order = hm_arena_alloc(&block->arena,
+                                                         (kv->line_count + 1) * sizeof *order);
+    int rc = 0;
+
+    if (!order)
+        return no_memory(error);
+    for (size_t i = 0; rc == 0 && i < kv->line_count; i++) {
+        order[i] = &kv->lines[i];
+        rc = log_write(block, order[i], error);
+    }
+    qsort(order, kv->line_count, sizeof *order, past_order);
+    for (size_t i = 0; rc == 0 && i < kv->line_count; i++)
+        rc = past_write(block, order[i], error);
+    return rc;
 }
 
 /* While history waits to be swept a block is due. */
@@ -134,10 +169,8 @@ static int totals_write(struct ledger_block *block, struct hm_error *error)
 int ledger_kv_write(struct ledger_block *block, struct hm_error *error)
 {
     struct ledger_kv *kv = &block->kv;
-    int rc = 0;
+    int rc = lines_write(block, error);
 
-    for (size_t i = 0; rc == 0 && i < kv->line_count; i++)
-        rc = line_write(block, &kv->lines[i], error);
     if (rc == 0 && (kv->now.swept < kv->now.compacted)) {
         rc = ledger_kv_sweep(block, error);
         if (rc == 0)
@@ -318,9 +351,26 @@ int ledger_kv_change(struct ledger_scope *scope, struct hm_slice key,
 
 /* --- ranges --- */
 
-int ledger_kv_walk(struct ledger_block *block, const struct ledger_kv_span *span,
+int ledger_kv_range_next(struct ledger_scope *scope, struct ledger_overlay_range *range,
+                         struct hm_slice *key, struct hm_slice *value, struct hm_error *error)
+{
+    uint64_t passed = range->passed;
+    int rc = ledger_overlay_range_next(range, key, value, error);
+
+    passed = range->passed - passed;
+    if (passed > 0 && (rc == 0 || rc == HM_ENOTFOUND)) {
+        int refused = ledger_scope_work(scope, passed * LEDGER_KV_WORK_READ, error);
+
+        if (refused)
+            return refused;
+    }
+    return rc;
+}
+
+int ledger_kv_walk(struct ledger_scope *scope, const struct ledger_kv_span *span,
                    ledger_kv_visit visit, void *ctx, struct hm_error *error)
 {
+    struct ledger_block *block = scope->block;
     uint8_t room[2][LEDGER_KEY_KV_BYTES + 1];
     struct ledger_overlay_range range;
     struct ledger_kv_now now;
@@ -340,7 +390,7 @@ int ledger_kv_walk(struct ledger_block *block, const struct ledger_kv_span *span
     rc = ledger_overlay_range_open(&block->overlay, start, end, &range, error);
     if (rc)
         return rc;
-    while ((rc = ledger_overlay_range_next(&range, &key, &value, error)) == 0) {
+    while ((rc = ledger_kv_range_next(scope, &range, &key, &value, error)) == 0) {
         if (ledger_kv_entry_read(value, &now.entry))
             rc = hm_fail(error, HM_ECORRUPT, "a stored entry of the key-value store is damaged");
         else
@@ -397,7 +447,7 @@ int ledger_kv_delete(struct ledger_scope *scope, const struct ledger_kv_span *sp
                      uint64_t *deleted, struct hm_error *error)
 {
     struct key_list keys = {.scope = scope, .most = most};
-    int rc = ledger_kv_walk(scope->block, span, key_collect, &keys, error);
+    int rc = ledger_kv_walk(scope, span, key_collect, &keys, error);
 
     for (size_t i = 0; rc == 0 && i < keys.count; i++) {
         struct ledger_kv_now now;

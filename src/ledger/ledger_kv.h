@@ -60,8 +60,12 @@ int ledger_kv_state_drop(struct ledger_block *block, struct hm_slice key, struct
  * well. */
 typedef int (*ledger_kv_visit)(void *ctx, struct hm_slice key, const struct ledger_kv_entry *entry,
                                struct hm_error *error);
-int ledger_kv_walk(struct ledger_block *block, const struct ledger_kv_span *span,
+int ledger_kv_walk(struct ledger_scope *scope, const struct ledger_kv_span *span,
                    ledger_kv_visit visit, void *ctx, struct hm_error *error);
+/* ledger_overlay_range_next that weighs as reads what is stepped over on the way: what a block deleted must not
+ * be walked over again and again for nothing. */
+int ledger_kv_range_next(struct ledger_scope *scope, struct ledger_overlay_range *range,
+                         struct hm_slice *key, struct hm_slice *value, struct hm_error *error);
 /* Deletes every key of the span, refused when they are more than most. *deleted: how many. */
 int ledger_kv_delete(struct ledger_scope *scope, const struct ledger_kv_span *span, uint64_t most,
                      uint64_t *deleted, struct hm_error *error);

@@ -47,7 +47,7 @@ static int held_collect(struct ledger_scope *scope, const Hypermesh__KvLease *le
 
     if (rc)
         return rc;
-    while ((rc = ledger_overlay_range_next(&range, &key, &value, error)) == 0) {
+    while ((rc = ledger_kv_range_next(scope, &range, &key, &value, error)) == 0) {
         void *copy;
 
         if (count == lease->keys)

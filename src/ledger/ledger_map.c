@@ -1,6 +1,8 @@
 #include "ledger_map.h"
 
-#define LEDGER_MAP_CAP_FIRST ((size_t)16)
+/* As many keys are compared one by one: most transactions open two or three things. */
+#define LEDGER_MAP_CAP_FIRST ((size_t)4)
+#define LEDGER_MAP_CAP_PLAIN ((size_t)8)
 
 void ledger_map_init(struct ledger_map *map, struct hm_arena *arena, const uint8_t *seed)
 {
@@ -76,14 +78,21 @@ static bool map_grow(struct ledger_map *map)
 {
     size_t cap = map->cap ? map->cap * 2 : LEDGER_MAP_CAP_FIRST;
     struct ledger_map_entry *entries = hm_arena_alloc(map->arena, cap * sizeof *entries);
-    uint32_t *slots = hm_arena_alloc(map->arena, 2 * cap * sizeof *slots);
+    uint32_t *slots;
 
-    if (!entries || !slots)
+    if (!entries)
         return false;
     if (map->count > 0)
         memcpy(entries, map->entries, map->count * sizeof *entries);
     map->entries = entries;
     map->cap = cap;
+    if (cap <= LEDGER_MAP_CAP_PLAIN)
+        return true;
+    slots = hm_arena_alloc(map->arena, 2 * cap * sizeof *slots);
+    if (!slots) {
+        map->cap = map->count; /* the next add asks again */
+        return false;
+    }
     map->slots = slots;
     map->slot_count = 2 * cap;
     for (size_t i = 0; i < map->count; i++)
@@ -95,8 +104,15 @@ struct ledger_map_entry *ledger_map_find(const struct ledger_map *map, struct hm
 {
     uint32_t number;
 
-    if (map->count == 0)
+    if (!map->slots) {
+        for (size_t i = 0; i < map->count; i++) {
+            struct ledger_map_entry *entry = &map->entries[i];
+
+            if (entry->key_len == key.len && hm_slice_equal(ledger_map_key(entry), key))
+                return entry;
+        }
         return NULL;
+    }
     number = map->slots[slot_of(map, key)];
     return number ? &map->entries[number - 1] : NULL;
 }
@@ -120,7 +136,8 @@ struct ledger_map_entry *ledger_map_add(struct ledger_map *map, struct hm_slice 
     entry->key_len = (uint16_t)key.len;
     entry->far = far;
     entry->value = value;
-    map->slots[slot_of(map, key)] = (uint32_t)(map->count + 1);
+    if (map->slots)
+        map->slots[slot_of(map, key)] = (uint32_t)(map->count + 1);
     map->count++;
     return entry;
 }

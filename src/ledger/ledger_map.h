@@ -25,7 +25,7 @@ struct ledger_map {
     struct ledger_map_entry *entries; /* count of them, in order of insertion */
     size_t count;
     size_t cap;
-    uint32_t *slots; /* entry number + 1, or 0; slot_count is a power of two */
+    uint32_t *slots; /* entry number + 1, or 0; slot_count is a power of two. NULL: few entries */
     size_t slot_count;
 };
 

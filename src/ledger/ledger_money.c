@@ -193,22 +193,22 @@ int ledger_money_deposit(struct ledger_scope *scope, Hypermesh__Account *from, u
 }
 
 int ledger_money_deposit_give(struct ledger_scope *scope, Hypermesh__Account *from,
-                              Hypermesh__Account *to, uint64_t amount, struct hm_error *error)
+                              Hypermesh__Account *to, uint64_t amount, uint64_t burnt,
+                              struct hm_error *error)
 {
-    Hypermesh__Supply *supply = &scope->supply;
-    uint64_t accounts;
-    uint64_t deposits;
+    Hypermesh__Supply next = scope->supply;
     uint64_t own;
     uint64_t balance;
 
-    if (!hm_sub_u64(supply->hyper_deposits, amount, &deposits) ||
-        !hm_add_u64(supply->hyper_accounts, amount, &accounts) ||
-        !hm_sub_u64(from->deposits, amount, &own) || !hm_add_u64(to->hyper, amount, &balance))
+    if (burnt > amount || !hm_sub_u64(next.hyper_deposits, amount, &next.hyper_deposits) ||
+        !hm_add_u64(next.hyper_accounts, amount - burnt, &next.hyper_accounts) ||
+        !hm_add_u64(next.hyper_burnt, burnt, &next.hyper_burnt) ||
+        !hm_sub_u64(from->deposits, amount, &own) ||
+        !hm_add_u64(to->hyper, amount - burnt, &balance))
         return broken(error);
     from->deposits = own;
     to->hyper = balance;
-    supply->hyper_accounts = accounts;
-    supply->hyper_deposits = deposits;
+    scope->supply = next;
     return 0;
 }
 

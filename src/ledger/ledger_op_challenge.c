@@ -5,7 +5,7 @@
 
 /* A result can be challenged that this node settled, for some time, until it has been refuted. */
 static int result_check(struct ledger_act *act, const Hypermesh__ChallengeOpen *what,
-                        struct hm_error *error)
+                        Hypermesh__Lease **out, struct hm_error *error)
 {
     uint64_t now = act->scope->block->time_ms;
     Hypermesh__Lease *lease;
@@ -13,9 +13,14 @@ static int result_check(struct ledger_act *act, const Hypermesh__ChallengeOpen *
 
     if (rc)
         return rc;
+    *out = lease;
     if (!ledger_id_equal(lease->provider, what->node))
         return ledger_refuse(error, LEDGER_RULE_CHALLENGE_PROVIDER,
                              "the lease is not one that this node settles");
+    if (ledger_id_equal(lease->consumer, lease->provider))
+        return ledger_refuse(error, LEDGER_RULE_CHALLENGE_OWN,
+                             "the provider leased this from itself: nobody else was to get the "
+                             "result");
     if (!lease->settlement || lease->settlement->result.len == 0)
         return ledger_refuse(error, LEDGER_RULE_CHALLENGE_RESULT,
                              "the lease has not been settled with a result");
@@ -27,56 +32,76 @@ static int result_check(struct ledger_act *act, const Hypermesh__ChallengeOpen *
                              "the result was settled %llu ms ago, it may be challenged for %llu",
                              (unsigned long long)(now - lease->settled_ms),
                              (unsigned long long)act->params->result_window_ms);
+    /* Whoever asked: the answer is the same, and everybody sees it. */
+    if (lease->challenge.len > 0)
+        return ledger_refuse(error, LEDGER_RULE_CHALLENGE_TWICE,
+                             "the result has an open challenge already");
     return 0;
 }
 
-static int open_check(struct ledger_act *act, const Hypermesh__ChallengeOpen *what,
-                      const Hypermesh__Account *node, struct hm_error *error)
+static int space_check(struct ledger_act *act, const Hypermesh__Account *node,
+                       struct hm_error *error)
 {
     const Hypermesh__NodeMarks *marks = node->marks;
 
-    if (marks && marks->open >= act->params->max_open_challenges)
+    if (!node->plot)
+        return ledger_refuse(error, LEDGER_RULE_CHALLENGE_PLOT,
+                             "the account has committed no plot");
+    if (marks && marks->n_waiting >= act->params->max_open_challenges)
         return ledger_refuse(error, LEDGER_RULE_CHALLENGE_COUNT,
-                             "%llu challenges wait for the node's answer, at most %u are allowed",
-                             (unsigned long long)marks->open, act->params->max_open_challenges);
+                             "%zu challenges of its space wait for the node's answer, at most %u "
+                             "are allowed",
+                             marks->n_waiting, act->params->max_open_challenges);
     for (size_t i = 0; marks && i < marks->n_waiting; i++) {
         Hypermesh__Challenge *other;
         int rc = ledger_scope_challenge(act->scope, marks->waiting[i], &other, error);
 
         if (rc)
             return rc;
-        if (ledger_id_equal(other->challenger, act->body->account) &&
-            ledger_id_equal(other->lease, what->lease))
+        if (ledger_id_equal(other->challenger, act->body->account))
             return ledger_refuse(error, LEDGER_RULE_CHALLENGE_TWICE,
-                                 "the account has an open challenge of this already");
+                                 "the account has an open challenge of this plot already");
     }
     return 0;
 }
 
-/* The node waits for one more. */
-static int marks_begin(struct ledger_scope *scope, Hypermesh__Account *node, ProtobufCBinaryData id,
-                       struct hm_error *error)
+static int waiting_add(struct ledger_scope *scope, Hypermesh__NodeMarks *marks,
+                       ProtobufCBinaryData id, struct hm_error *error)
 {
-    Hypermesh__NodeMarks *marks = node->marks;
     void *memory;
-    int rc;
+    int rc = ledger_scope_alloc(scope, (marks->n_waiting + 1) * sizeof *marks->waiting, &memory,
+                                error);
 
-    if (!marks) {
-        rc = ledger_scope_alloc(scope, sizeof *marks, &memory, error);
-        if (rc)
-            return rc;
-        marks = memory;
-        *marks = (Hypermesh__NodeMarks)HYPERMESH__NODE_MARKS__INIT;
-    }
-    rc = ledger_scope_alloc(scope, (marks->n_waiting + 1) * sizeof *marks->waiting, &memory, error);
     if (rc)
         return rc;
     if (marks->n_waiting > 0)
         memcpy(memory, marks->waiting, marks->n_waiting * sizeof *marks->waiting);
     marks->waiting = memory;
     marks->waiting[marks->n_waiting++] = id;
-    marks->open = marks->n_waiting;
-    node->marks = marks;
+    marks->open++;
+    return 0;
+}
+
+/* One more waits for the node's answer. Those of results are not listed with it: there is one a lease, so they
+ * need no limit. lease NULL: of its space. */
+static int marks_begin(struct ledger_scope *scope, Hypermesh__Account *node,
+                       Hypermesh__Lease *lease, ProtobufCBinaryData id, struct hm_error *error)
+{
+    void *memory;
+    int rc;
+
+    if (!node->marks) {
+        rc = ledger_scope_alloc(scope, sizeof *node->marks, &memory, error);
+        if (rc)
+            return rc;
+        node->marks = memory;
+        *node->marks = (Hypermesh__NodeMarks)HYPERMESH__NODE_MARKS__INIT;
+    }
+    if (!lease)
+        return waiting_add(scope, node->marks, id, error);
+    lease->challenge = id;
+    node->marks->open_results++;
+    node->marks->open++;
     return 0;
 }
 
@@ -119,6 +144,7 @@ int ledger_op_challenge_open(struct ledger_act *act, const Hypermesh__Operation 
 {
     const Hypermesh__ChallengeOpen *what = op->challenge_open;
     Hypermesh__Challenge *challenge;
+    Hypermesh__Lease *lease = NULL;
     Hypermesh__Account *node;
     int rc = ledger_scope_account(act->scope, what->node, &node, error);
 
@@ -126,18 +152,14 @@ int ledger_op_challenge_open(struct ledger_act *act, const Hypermesh__Operation 
         return rc;
     if (node == act->signer)
         return ledger_refuse(error, LEDGER_RULE_CHALLENGE_SELF, "nobody challenges himself");
-    if (what->lease.len > 0)
-        rc = result_check(act, what, error);
-    else if (!node->plot)
-        rc = ledger_refuse(error, LEDGER_RULE_CHALLENGE_PLOT, "the account has committed no plot");
-    if (rc == 0)
-        rc = open_check(act, what, node, error);
+    rc = what->lease.len > 0 ? result_check(act, what, &lease, error)
+                             : space_check(act, node, error);
     if (rc == 0)
         rc = ledger_money_deposit(act->scope, act->signer, act->params->challenge_deposit, error);
     if (rc == 0)
         rc = challenge_new(act, what, node, &challenge, error);
     if (rc == 0)
-        rc = marks_begin(act->scope, node, challenge->id, error);
+        rc = marks_begin(act->scope, node, lease, challenge->id, error);
     if (rc)
         return rc;
     act->created = challenge->id;

@@ -264,7 +264,7 @@ static int compare_decide(struct ledger_scope *scope, const Hypermesh__KvCompare
                                error);
 
     if (rc == 0)
-        rc = ledger_kv_walk(scope->block, &span, compare_visit, &comparing, error);
+        rc = ledger_kv_walk(scope, &span, compare_visit, &comparing, error);
     if (rc)
         return rc;
     if (comparing.seen == 0)
@@ -399,7 +399,7 @@ static int range_do(struct ledger_act *act, const Hypermesh__KvRange *range,
 
     ranging.limit = range->limit && range->limit < LEDGER_KV_RANGE_MAX ? range->limit
                                                                        : LEDGER_KV_RANGE_MAX;
-    return rc ? rc : ledger_kv_walk(act->scope->block, &span, range_visit, &ranging, error);
+    return rc ? rc : ledger_kv_walk(act->scope, &span, range_visit, &ranging, error);
 }
 
 /* --- doing --- */

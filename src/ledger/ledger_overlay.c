@@ -1,5 +1,7 @@
 #include "ledger_overlay.h"
 
+#include <stdlib.h>
+
 #include "ledger.h"
 #include "ledger_limits.h"
 
@@ -83,10 +85,20 @@ int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, stru
                        struct hm_error *error)
 {
     struct ledger_overlay_entry *entry;
+
+    return ledger_overlay_open(overlay, key, &entry, value, error);
+}
+
+int ledger_overlay_open(struct ledger_overlay *overlay, struct hm_slice key,
+                        struct ledger_overlay_entry **out, struct hm_slice *value,
+                        struct hm_error *error)
+{
+    struct ledger_overlay_entry *entry;
     int rc = entry_of(overlay, key, &entry, error);
 
     if (rc)
         return rc;
+    *out = entry;
     if (entry->blind && !entry->touched)
         return stored_peek(overlay, key, value, error);
     if (!entry->now.present)
@@ -127,6 +139,7 @@ int ledger_overlay_set(struct ledger_overlay *overlay, struct hm_slice key, bool
         entry->now.len = value->len;
     }
     entry->touched = true;
+    entry->form_good = false;
     return 0;
 }
 
@@ -134,6 +147,7 @@ void ledger_overlay_take_back(const struct ledger_overlay_undo *undo)
 {
     undo->entry->now = undo->now;
     undo->entry->touched = undo->touched;
+    undo->entry->form_good = false;
 }
 
 int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice value,
@@ -142,11 +156,17 @@ int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, stru
     struct ledger_overlay_entry *entry;
     int rc = entry_of(overlay, key, &entry, error);
 
-    if (rc)
-        return rc;
-    rc = value_set(overlay, &entry->now, value, error);
+    return rc ? rc : ledger_overlay_put_at(overlay, entry, value, error);
+}
+
+int ledger_overlay_put_at(struct ledger_overlay *overlay, struct ledger_overlay_entry *entry,
+                          struct hm_slice value, struct hm_error *error)
+{
+    int rc = value_set(overlay, &entry->now, value, error);
+
     if (rc == 0)
         entry->touched = true;
+    entry->form_good = false;
     return rc;
 }
 
@@ -160,6 +180,7 @@ int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
         return rc;
     entry->now.present = false;
     entry->touched = true;
+    entry->form_good = false;
     return 0;
 }
 
@@ -192,25 +213,34 @@ static int entry_write(struct ledger_overlay *overlay, const struct ledger_map_e
                      hm_slice_of(entry->now.data, entry->now.len), error);
 }
 
+static int key_order(const void *a, const void *b)
+{
+    return hm_slice_compare(ledger_map_key(*(const struct ledger_map_entry *const *)a),
+                            ledger_map_key(*(const struct ledger_map_entry *const *)b));
+}
+
 int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree *tree,
                          uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error)
 {
     struct store_tree_change *changes = hm_arena_alloc(overlay->arena,
                                                        (overlay->map.count + 1) * sizeof *changes);
+    const struct ledger_map_entry **changed = hm_arena_alloc(
+        overlay->arena, (overlay->map.count + 1) * sizeof *changed);
     size_t count = 0;
 
-    if (!changes)
+    if (!changes || !changed)
         return no_memory(error);
     for (size_t i = 0; i < overlay->map.count; i++) {
-        const struct ledger_map_entry *at = &overlay->map.entries[i];
-        int rc;
+        if (ledger_overlay_changed(overlay->map.entries[i].value))
+            changed[count++] = &overlay->map.entries[i];
+    }
+    /* In the order of the table: neighbours share a path of its tree. */
+    qsort(changed, count, sizeof *changed, key_order);
+    for (size_t i = 0; i < count; i++) {
+        int rc = entry_write(overlay, changed[i], &changes[i], error);
 
-        if (!ledger_overlay_changed(at->value))
-            continue;
-        rc = entry_write(overlay, at, &changes[count], error);
         if (rc)
             return rc;
-        count++;
     }
     return store_tree_update(overlay->txn, tree, changes, count, root, error);
 }

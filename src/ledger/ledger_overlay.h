@@ -20,6 +20,10 @@ struct ledger_overlay_entry {
     /* Blind: of what was in the store only that it was there is known, now holds only once it is touched. */
     bool blind;
     bool touched;
+    /* What now says, unpacked, while form_good; the overlay only sees that it does not stay good too long. */
+    bool form_good;
+    void *form;
+    size_t form_cap;
 };
 
 /* What takes one ledger_overlay_set back. */
@@ -43,8 +47,14 @@ void ledger_overlay_init(struct ledger_overlay *overlay, struct store_txn *txn,
 /* HM_ENOTFOUND (error is not set) when absent. The slice is valid until the next put of the key. */
 int ledger_overlay_get(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice *value,
                        struct hm_error *error);
+/* As above; *entry stays good as long as the overlay, and is set when the key is absent as well. */
+int ledger_overlay_open(struct ledger_overlay *overlay, struct hm_slice key,
+                        struct ledger_overlay_entry **entry, struct hm_slice *value,
+                        struct hm_error *error);
 int ledger_overlay_put(struct ledger_overlay *overlay, struct hm_slice key, struct hm_slice value,
                        struct hm_error *error);
+int ledger_overlay_put_at(struct ledger_overlay *overlay, struct ledger_overlay_entry *entry,
+                          struct hm_slice value, struct hm_error *error);
 int ledger_overlay_delete(struct ledger_overlay *overlay, struct hm_slice key,
                           struct hm_error *error);
 /* Reads without keeping anything: for values that may be large and many. HM_ENOTFOUND when absent. The

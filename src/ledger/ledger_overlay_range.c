@@ -148,14 +148,18 @@ int ledger_overlay_range_next(struct ledger_overlay_range *range, struct hm_slic
         if (entry && (!entry->blind || entry->touched)) {
             if (order == 0)
                 rc = cursor_step(range, error);
-            if (rc || !entry->now.present)
+            if (rc || !entry->now.present) {
+                range->passed++;
                 continue;
+            }
             *key = own;
             *value = hm_slice_of(entry->now.data, entry->now.len);
             return 0;
         }
-        if (order > 0) /* blind and untouched, and not in the store */
+        if (order > 0) { /* blind and untouched, and not in the store */
+            range->passed++;
             continue;
+        }
         *key = stored;
         *value = range->value;
         range->given = true;

@@ -45,7 +45,7 @@ static int case_new(struct ledger_view *view, struct hm_slice bytes, size_t inde
     that->params = view->ledger->params;
     that->arena = arena;
     memcpy(that->chain_id, view->info.chain_id, sizeof that->chain_id);
-    rc = ledger_batch_read(that->params, bytes, arena, &that->batch, error);
+    rc = ledger_batch_read(that->params, NULL, bytes, arena, &that->batch, error);
     if (rc)
         return rc;
     if (index >= that->batch.batch->n_txs)

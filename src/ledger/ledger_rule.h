@@ -147,9 +147,11 @@
     X(CHALLENGE_DECIDED, "challenge.decided", HM_ECONFLICT,                                        \
       "a result that was refuted is not challenged again")                                         \
     X(CHALLENGE_TWICE, "challenge.twice", HM_EEXIST,                                               \
-      "one challenger has one open challenge of one plot or result")                               \
+      "a result has one open challenge, a plot one of each challenger")                            \
+    X(CHALLENGE_OWN, "challenge.own", HM_EPERM,                                                    \
+      "a result is challenged when the consumer is not the provider itself")                       \
     X(CHALLENGE_COUNT, "challenge.count", HM_ELIMIT,                                               \
-      "at most `max_open_challenges` wait for one node")                                           \
+      "at most `max_open_challenges` of its space wait for one node")                              \
     X(CHALLENGE_DEPOSIT, "challenge.deposit", HM_EFUNDS,                                           \
       "the challenger has the HYPER for the deposit")                                              \
     X(CHALLENGE_UNKNOWN, "challenge.unknown", HM_ENOTFOUND, "the challenge exists")                \

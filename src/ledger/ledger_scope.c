@@ -1,5 +1,6 @@
 #include "ledger_scope.h"
 
+#include "ledger_account.h"
 #include "ledger_kv.h"
 #include "ledger_rule.h"
 
@@ -55,6 +56,43 @@ static int state_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_
     return rc;
 }
 
+/* What this block wrote itself needs no look at its form; of an account there may be a copy. */
+static int entry_unpack(const struct ledger_overlay_entry *entry,
+                        const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
+                        struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
+{
+    void *room;
+
+    if (entry->form_good) {
+        room = hm_arena_alloc(arena, ledger_account_copy_bytes(entry->form));
+        if (!room)
+            return no_memory(error);
+        *out = &ledger_account_copy(entry->form, room)->base;
+        return 0;
+    }
+    return entry->touched ? wire_unpack_again(descriptor, bytes, arena, out, error)
+                          : state_unpack(descriptor, bytes, arena, out, error);
+}
+
+/* Keeps the account as it is now, for the next transaction of it. Never fails: the bytes are there. */
+static void account_keep(struct ledger_block *block, struct ledger_overlay_entry *entry,
+                         const Hypermesh__Account *account)
+{
+    size_t size = ledger_account_copy_bytes(account);
+
+    if (size > entry->form_cap) {
+        void *room = hm_arena_alloc(&block->arena, size + size / 4);
+
+        if (!room)
+            return;
+        entry->form = room;
+        entry->form_cap = size + size / 4;
+    }
+    entry->form_good = size > 0;
+    if (size > 0)
+        (void)ledger_account_copy(account, entry->form);
+}
+
 /* When block time ends the thing under a key with this prefix by itself; 0: never. The index of due things
  * follows it. */
 static uint64_t due_of(uint8_t prefix, const ProtobufCMessage *message)
@@ -84,6 +122,7 @@ int ledger_scope_open(struct ledger_scope *scope, struct hm_slice key,
                       struct hm_error *error)
 {
     struct ledger_map_entry *known = ledger_map_find(&scope->objects, key);
+    struct ledger_overlay_entry *entry;
     struct ledger_object *object;
     struct hm_slice bytes = {0};
     int rc;
@@ -97,16 +136,16 @@ int ledger_scope_open(struct ledger_scope *scope, struct hm_slice key,
             error, LEDGER_RULE_TX_OPENED,
             "the transaction opens too much of the state (%zu MiB); make two of it",
             LEDGER_TX_OPENED_MAX_BYTES >> 20);
-    rc = ledger_overlay_get(&scope->block->overlay, key, &bytes, error);
+    rc = ledger_overlay_open(&scope->block->overlay, key, &entry, &bytes, error);
     scope->opened += LEDGER_ENTRY_BYTES + bytes.len;
     if (rc && rc != HM_ENOTFOUND)
         return rc;
     object = hm_arena_alloc(scope->arena, sizeof *object);
     if (!object)
         return no_memory(error);
-    *object = (struct ledger_object){0};
+    *object = (struct ledger_object){.entry = entry};
     if (rc == 0) {
-        rc = state_unpack(descriptor, bytes, scope->arena, &object->message, error);
+        rc = entry_unpack(entry, descriptor, bytes, scope->arena, &object->message, error);
         if (rc)
             return rc;
         object->due_ms = due_of(key.data[0], object->message);
@@ -264,7 +303,10 @@ static int object_write(struct ledger_scope *scope, const struct ledger_map_entr
     hm_buf_clear(&block->pack);
     if (wire_pack(object->message, &block->pack))
         return no_memory(error);
-    return ledger_overlay_put(&block->overlay, key, hm_buf_slice(&block->pack), error);
+    rc = ledger_overlay_put_at(&block->overlay, object->entry, hm_buf_slice(&block->pack), error);
+    if (rc == 0 && key.data[0] == LEDGER_KEY_ACCOUNT)
+        account_keep(block, object->entry, (const Hypermesh__Account *)object->message);
+    return rc;
 }
 
 int ledger_scope_commit(struct ledger_scope *scope, struct hm_error *error)
@@ -288,6 +330,17 @@ int ledger_scope_commit(struct ledger_scope *scope, struct hm_error *error)
     block->supply = scope->supply;
     ledger_kv_keep(block);
     return 0;
+}
+
+void ledger_scope_go_on(struct ledger_scope *scope, const struct ledger_scope *done)
+{
+    scope->objects = done->objects;
+    for (size_t i = 0; i < scope->objects.count; i++) {
+        struct ledger_object *object = scope->objects.entries[i].value;
+
+        object->due_ms = due_of(scope->objects.entries[i].key[0], object->message);
+        scope->opened += LEDGER_ENTRY_BYTES + object->entry->now.len;
+    }
 }
 
 void ledger_scope_drop(struct ledger_scope *scope)

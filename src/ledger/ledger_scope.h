@@ -12,6 +12,7 @@
 struct ledger_object {
     ProtobufCMessage *message; /* NULL: absent. Set it to create the thing, NULL to delete it */
     uint64_t due_ms; /* under which the index of due things holds it; 0: it does not */
+    struct ledger_overlay_entry *entry; /* where it is written */
     bool ready; /* accounts: what time changes has been brought up to date */
 };
 
@@ -32,6 +33,9 @@ struct ledger_scope {
 void ledger_scope_init(struct ledger_scope *scope, struct ledger_block *block,
                        struct hm_arena *arena, struct hm_slice tx_digest);
 int ledger_scope_commit(struct ledger_scope *scope, struct hm_error *error);
+/* Before anything was opened: goes on with what `done`, of the same arena and just committed, had opened, as if it
+ * were opened again. `done` is not used any more. */
+void ledger_scope_go_on(struct ledger_scope *scope, const struct ledger_scope *done);
 /* Takes back what does not wait for the commit: keys of the key-value store. */
 void ledger_scope_drop(struct ledger_scope *scope);
 /* Counts work whose extent shows only now (keys of a range). Refused past what is paid for. */
@@ -122,9 +126,10 @@ int ledger_money_mint_caes(struct ledger_scope *scope, Hypermesh__Account *to, u
 /* From the balance to what is locked in challenges, and back. */
 int ledger_money_deposit(struct ledger_scope *scope, Hypermesh__Account *from, uint64_t amount,
                          struct hm_error *error);
-/* A deposit of `from` goes free to `to`, which may be the same. */
+/* A deposit of `from` ends: burnt of it is burnt, the rest goes free to `to`, which may be the same. */
 int ledger_money_deposit_give(struct ledger_scope *scope, Hypermesh__Account *from,
-                              Hypermesh__Account *to, uint64_t amount, struct hm_error *error);
+                              Hypermesh__Account *to, uint64_t amount, uint64_t burnt,
+                              struct hm_error *error);
 /* Takes amount of what the account has bonded and then of its queue, newest first; paid of it goes to `to`, the
  * rest is burnt. amount <= bonded and queued; paid <= amount. */
 int ledger_money_slash(struct ledger_scope *scope, Hypermesh__Account *account,

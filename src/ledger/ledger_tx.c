@@ -4,14 +4,15 @@ int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struc
                    struct ledger_tx *out, struct hm_error *error)
 {
     struct ledger_tx tx = {.bytes = bytes};
+    uint8_t body_digest[CRYPTO_HASH_BYTES];
     int rc = WIRE_UNPACK(hypermesh__tx, bytes, params->max_tx_bytes, arena, &tx.tx, error);
 
     if (rc) {
         hm_error_prefix(error, rc, "transaction");
         return rc;
     }
-    proof_body_digest(wire_slice(tx.tx->body), tx.body_digest);
-    proof_tx_digest(tx.body_digest, tx.tx->work_nonce, tx.digest);
+    proof_body_digest(wire_slice(tx.tx->body), body_digest);
+    proof_tx_digest(body_digest, tx.tx->work_nonce, tx.digest);
     rc = WIRE_UNPACK(hypermesh__tx_body, wire_slice(tx.tx->body), params->max_tx_bytes, arena,
                      &tx.body, &tx.body_error);
     if (rc == HM_ENOMEM)
@@ -27,6 +28,49 @@ int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struc
         tx.touches_assets = tx.touches_assets || ledger_op_touches_assets(tx.body->ops[i]->op_case);
     *out = tx;
     return 0;
+}
+
+int ledger_tx_read_again(const struct ledger_seen_tx *known, struct hm_slice bytes,
+                         struct hm_arena *arena, struct ledger_tx *out, struct hm_error *error)
+{
+    struct ledger_tx tx = {.bytes = bytes,
+                           .weight = known->weight,
+                           .touches_assets = known->touches_assets,
+                           .keyed = true};
+    ProtobufCMessage *message;
+    int rc = wire_unpack_again(&hypermesh__tx__descriptor, bytes, arena, &message, error);
+
+    if (rc)
+        return rc;
+    tx.tx = (Hypermesh__Tx *)message;
+    rc = wire_unpack_again(&hypermesh__tx_body__descriptor, wire_slice(tx.tx->body), arena,
+                           &message, error);
+    if (rc)
+        return rc;
+    tx.body = (Hypermesh__TxBody *)message;
+    memcpy(tx.digest, known->digest, sizeof tx.digest);
+    memcpy(tx.key, known->key, sizeof tx.key);
+    *out = tx;
+    return 0;
+}
+
+static void tx_key(struct ledger_tx *tx)
+{
+    if (!tx->keyed)
+        crypto_hash(tx->bytes.data, tx->bytes.len, tx->key);
+    tx->keyed = true;
+}
+
+void ledger_tx_remember(struct ledger_tx *tx, struct ledger_seen_tx *out)
+{
+    tx_key(tx);
+    *out = (struct ledger_seen_tx){.weight = tx->weight,
+                                   .readable = true,
+                                   .whole = tx->body != NULL,
+                                   .root = tx->tx->root,
+                                   .touches_assets = tx->touches_assets};
+    memcpy(out->key, tx->key, sizeof out->key);
+    memcpy(out->digest, tx->digest, sizeof out->digest);
 }
 
 int ledger_chain_check(const char *what, const char *claimed, const char *chain_id,
@@ -161,22 +205,25 @@ static int fee_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *f
     return 0;
 }
 
-static int signature_judge(const struct ledger_tx *tx, struct ledger_seen *seen,
-                           struct hm_error *error)
+static int signature_judge(struct ledger_tx *tx, struct ledger_seen *seen, struct hm_error *error)
 {
-    uint8_t key[CRYPTO_HASH_BYTES];
+    struct ledger_seen_tx known;
     int rc;
 
-    crypto_hash(tx->bytes.data, tx->bytes.len, key);
-    if (seen && ledger_seen_has(seen, key))
+    if (!seen)
+        return proof_signature_verify(tx->tx, tx->body, tx->digest, error);
+    tx_key(tx);
+    if (ledger_seen_has(seen, tx->key))
         return 0;
     rc = proof_signature_verify(tx->tx, tx->body, tx->digest, error);
-    if (rc == 0 && seen)
-        ledger_seen_add(seen, key);
-    return rc;
+    if (rc)
+        return rc;
+    ledger_tx_remember(tx, &known);
+    ledger_seen_tx_add(seen, &known);
+    return 0;
 }
 
-int ledger_tx_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *facts,
+int ledger_tx_judge(struct ledger_tx *tx, const struct ledger_tx_facts *facts,
                     struct ledger_seen *seen, Hypermesh__TxFacts *record, uint64_t *fee,
                     struct hm_error *error)
 {

@@ -11,10 +11,11 @@ struct ledger_tx {
     Hypermesh__Tx *tx;
     Hypermesh__TxBody *body; /* NULL when it does not parse: body_error says why */
     struct hm_error body_error;
-    uint8_t body_digest[CRYPTO_HASH_BYTES];
     uint8_t digest[CRYPTO_HASH_BYTES];
     uint64_t weight;
     bool touches_assets;
+    bool keyed; /* key is set */
+    uint8_t key[CRYPTO_HASH_BYTES]; /* ledger_seen.h */
 };
 
 /* What a transaction is judged against. */
@@ -32,6 +33,11 @@ struct ledger_tx_facts {
  * HM_ELIMIT, HM_ENOMEM. */
 int ledger_tx_read(const Hypermesh__Params *params, struct hm_slice bytes, struct hm_arena *arena,
                    struct ledger_tx *out, struct hm_error *error);
+/* As ledger_tx_read, for bytes of which is known that they are whole. */
+int ledger_tx_read_again(const struct ledger_seen_tx *known, struct hm_slice bytes,
+                         struct hm_arena *arena, struct ledger_tx *out, struct hm_error *error);
+/* What may be remembered of it. Sets its key. */
+void ledger_tx_remember(struct ledger_tx *tx, struct ledger_seen_tx *out);
 /* 0, or HM_EINVAL: what is for another chain. The sentence repeats only what is a chain's id. */
 int ledger_chain_check(const char *what, const char *claimed, const char *chain_id,
                        struct hm_error *error);
@@ -53,13 +59,13 @@ unsigned ledger_account_work_bits(const Hypermesh__Params *params,
 
 /* All of it, cheapest first: shape, Work, Time, rights, signature (seen may be NULL), fee. Fills record
  * as far as it came; *fee is what the transaction pays. */
-int ledger_tx_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *facts,
+int ledger_tx_judge(struct ledger_tx *tx, const struct ledger_tx_facts *facts,
                     struct ledger_seen *seen, Hypermesh__TxFacts *record, uint64_t *fee,
                     struct hm_error *error);
 
 /* Applies it to the block: proofs, fee, then operations all or none. The result is in `result`, which
  * lives in the block's arena; *charged tells whether the fee was paid. An error is fatal. */
-int ledger_tx_apply(struct ledger_block *block, const struct ledger_tx *tx,
+int ledger_tx_apply(struct ledger_block *block, struct ledger_tx *tx,
                     const Hypermesh__PlotCommitment *plot, Hypermesh__TxResult *result,
                     struct ledger_placed *placed, struct hm_error *error);
 

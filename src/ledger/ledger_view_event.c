@@ -11,6 +11,7 @@ struct event_walk {
     Hypermesh__Block *block;
     struct hm_arena *arena; /* of the request: what is kept lies there */
     struct hm_arena scratch; /* what is only counted */
+    struct hm_arena block_arena; /* the block, while it is walked */
     struct hm_arena batch_arena;
     Hypermesh__Batch *batch; /* the last one looked into, */
     uint32_t batch_item; /* and its number */
@@ -175,10 +176,11 @@ static int batch_find(struct event_walk *walk, uint32_t item, struct hm_error *e
     return 0;
 }
 
-/* The body of the transaction that a result is of. */
+/* The body of the transaction that a result is of, packed, in scratch. */
 static int body_find(struct event_walk *walk, const Hypermesh__TxResult *result,
-                     struct hm_arena *arena, Hypermesh__TxBody **out, struct hm_error *error)
+                     struct hm_slice *out, struct hm_error *error)
 {
+    struct hm_arena *arena = &walk->scratch;
     Hypermesh__TxLocation *location;
     ProtobufCMessage *message;
     struct hm_slice bytes;
@@ -201,11 +203,18 @@ static int body_find(struct event_walk *walk, const Hypermesh__TxResult *result,
         return damaged(error);
     rc = ledger_view_unpack(&hypermesh__tx__descriptor, wire_slice(walk->batch->txs[location->tx]),
                             LEDGER_BATCH_MAX_BYTES, arena, &message, error);
-    if (rc)
-        return rc;
-    rc = ledger_view_unpack(&hypermesh__tx_body__descriptor,
-                            wire_slice(((Hypermesh__Tx *)message)->body), LEDGER_BATCH_MAX_BYTES,
-                            arena, &message, error);
+    if (rc == 0)
+        *out = wire_slice(((Hypermesh__Tx *)message)->body);
+    return rc;
+}
+
+static int body_unpack(struct hm_slice bytes, struct hm_arena *arena, Hypermesh__TxBody **out,
+                       struct hm_error *error)
+{
+    ProtobufCMessage *message;
+    int rc = ledger_view_unpack(&hypermesh__tx_body__descriptor, bytes, LEDGER_BATCH_MAX_BYTES,
+                                arena, &message, error);
+
     if (rc == 0)
         *out = (Hypermesh__TxBody *)message;
     return rc;
@@ -215,14 +224,17 @@ static int result_walk(struct event_walk *walk, const Hypermesh__TxResult *resul
                        struct hm_error *error)
 {
     Hypermesh__TxBody *body;
+    struct hm_slice bytes;
     size_t created = 0;
     int rc;
 
     /* First counted, in scratch; read for good only when there is something to keep. */
     hm_arena_clear(&walk->scratch);
-    rc = body_find(walk, result, &walk->scratch, &body, error);
+    rc = body_find(walk, result, &bytes, error);
+    if (rc == 0)
+        rc = body_unpack(bytes, &walk->scratch, &body, error);
     if (rc == 0 && wanted(walk, body->n_ops))
-        rc = body_find(walk, result, walk->arena, &body, error);
+        rc = body_unpack(bytes, walk->arena, &body, error);
     if (rc)
         return rc;
     for (size_t i = 0; i < body->n_ops; i++) {
@@ -302,7 +314,7 @@ static int events_walk(struct event_walk *walk, struct hm_error *error)
 
     if (rc == 0)
         rc = ledger_view_unpack(&hypermesh__block__descriptor, bytes, STORE_VALUE_MAX_BYTES,
-                                walk->arena, &message, error);
+                                &walk->block_arena, &message, error);
     if (rc)
         return rc;
     walk->block = (Hypermesh__Block *)message;
@@ -322,16 +334,18 @@ int ledger_view_events(struct ledger_view *view, uint64_t height, uint32_t index
         .view = view, .height = height, .arena = arena, .from = index, .limit = limit};
     int rc;
 
-    if (limit == 0 || limit > LEDGER_PAGE_MAX)
-        return hm_fail(error, HM_ELIMIT, "a page has 1 to %d entries, not %zu", LEDGER_PAGE_MAX,
+    if (limit == 0 || limit > LEDGER_EVENTS_MAX)
+        return hm_fail(error, HM_ELIMIT, "a page has 1 to %d events, not %zu", LEDGER_EVENTS_MAX,
                        limit);
     walk.out = hm_arena_alloc(arena, limit * sizeof *walk.out);
     if (!walk.out)
         return no_memory(error);
     hm_arena_init(&walk.scratch, LEDGER_TX_ARENA_BYTES);
+    hm_arena_init(&walk.block_arena, LEDGER_TX_ARENA_BYTES);
     hm_arena_init(&walk.batch_arena, LEDGER_TX_ARENA_BYTES);
     rc = events_walk(&walk, error);
     hm_arena_release(&walk.scratch);
+    hm_arena_release(&walk.block_arena);
     hm_arena_release(&walk.batch_arena);
     if (rc)
         return rc;

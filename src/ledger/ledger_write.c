@@ -1,5 +1,7 @@
 /* What a block leaves in the tables, all in one write transaction: state and tree, the block and its
  * record, indexes, and the chain state that names them. */
+#include <stdlib.h>
+
 #include "ledger_kv.h"
 #include "ledger_private.h"
 
@@ -75,21 +77,6 @@ int ledger_chain_write(struct store_txn *txn, const struct ledger_info *info, st
                      hm_slice_of(info->block_hash, sizeof info->block_hash), error);
 }
 
-static int lines_write(struct ledger_block *block, struct hm_error *error)
-{
-    for (size_t i = 0; i < block->lines.count; i++) {
-        const struct ledger_line *line = &block->lines.list[i];
-        uint8_t key[LEDGER_ID_BYTES + 8];
-        int rc = store_put(block->txn, LEDGER_TABLE_HISTORY,
-                           ledger_key_numbered(line->subject, line->number, key), line->value,
-                           error);
-
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
 /* Who owns or is party to what. */
 static int listings_write(struct ledger_block *block, struct hm_error *error)
 {
@@ -106,14 +93,45 @@ static int listings_write(struct ledger_block *block, struct hm_error *error)
     return 0;
 }
 
+/* A table's tree is gone through once when keys come in its order. */
+struct in_order {
+    struct hm_slice key;
+    size_t number;
+};
+
+static int number_order(size_t a, size_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int in_order_compare(const void *a, const void *b)
+{
+    const struct in_order *left = a;
+    const struct in_order *right = b;
+    int order = hm_slice_compare(left->key, right->key);
+
+    return order ? order : number_order(left->number, right->number);
+}
+
+/* Where the transaction of a result stands; valid until the next pack. */
+static int location_pack(struct ledger_block *block, size_t number, struct hm_slice *out,
+                         struct hm_error *error)
+{
+    Hypermesh__TxLocation location = HYPERMESH__TX_LOCATION__INIT;
+
+    location.height = block->height;
+    location.item = block->placed[number].item;
+    location.tx = block->placed[number].tx;
+    location.result = (uint32_t)number;
+    return pack(&block->pack, &location.base, out, error);
+}
+
 /* Finds a transaction by its digest. One that was refused for nothing (no fee) does not hide where the
  * same transaction was taken before. */
 static int placed_write(struct ledger_block *block, size_t number, struct hm_error *error)
 {
     const struct ledger_placed *placed = &block->placed[number];
     struct hm_slice digest = wire_slice(placed->result->digest);
-    Hypermesh__TxLocation location = HYPERMESH__TX_LOCATION__INIT;
-    uint8_t key[LEDGER_ID_BYTES + 8];
     struct hm_slice known;
     struct hm_slice bytes;
     int rc;
@@ -125,19 +143,88 @@ static int placed_write(struct ledger_block *block, size_t number, struct hm_err
         if (rc != HM_ENOTFOUND)
             return rc;
     }
-    location.height = block->height;
-    location.item = placed->item;
-    location.tx = placed->tx;
-    location.result = (uint32_t)number;
-    rc = pack(&block->pack, &location.base, &bytes, error);
+    rc = location_pack(block, number, &bytes, error);
+    return rc ? rc : store_put(block->txn, LEDGER_TABLE_TX, digest, bytes, error);
+}
+
+/* By digest; a transaction that stands in the block twice keeps its order. */
+static int placed_write_all(struct ledger_block *block, struct hm_error *error)
+{
+    struct in_order *order = hm_arena_alloc(&block->arena,
+                                            (block->placed_count + 1) * sizeof *order);
+    int rc = 0;
+
+    if (!order)
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    for (size_t i = 0; i < block->placed_count; i++)
+        order[i] = (struct in_order){.key = wire_slice(block->placed[i].result->digest),
+                                     .number = i};
+    qsort(order, block->placed_count, sizeof *order, in_order_compare);
+    for (size_t i = 0; rc == 0 && i < block->placed_count; i++)
+        rc = placed_write(block, order[i].number, error);
+    return rc;
+}
+
+/* The key of a line of history in the block's arena. */
+static int history_key(struct ledger_block *block, const uint8_t subject[LEDGER_ID_BYTES],
+                       uint64_t number, struct in_order *out, struct hm_error *error)
+{
+    uint8_t *key = hm_arena_alloc(&block->arena, LEDGER_ID_BYTES + 8);
+
+    if (!key)
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    out->key = ledger_key_numbered(subject, number, key);
+    return 0;
+}
+
+/* Lines of assets, then transactions of accounts: numbers from lines.count on. */
+static int history_order(struct ledger_block *block, struct in_order *order, size_t *count,
+                         struct hm_error *error)
+{
+    size_t lines = block->lines.count;
+    int rc = 0;
+
+    *count = 0;
+    for (size_t i = 0; rc == 0 && i < lines + block->placed_count; i++) {
+        const struct ledger_line *line = i < lines ? &block->lines.list[i] : NULL;
+        const struct ledger_placed *placed = line ? NULL : &block->placed[i - lines];
+
+        if (placed && !placed->charged)
+            continue;
+        order[*count].number = i;
+        rc = history_key(block, line ? line->subject : placed->account,
+                         line ? line->number : placed->account_number, &order[*count], error);
+        (*count)++;
+    }
+    return rc;
+}
+
+static int history_write(struct ledger_block *block, struct hm_error *error)
+{
+    size_t lines = block->lines.count;
+    struct in_order *order = hm_arena_alloc(&block->arena,
+                                            (lines + block->placed_count + 1) * sizeof *order);
+    size_t count;
+    int rc;
+
+    if (!order)
+        return hm_fail(error, HM_ENOMEM, "no memory to write a block");
+    rc = history_order(block, order, &count, error);
     if (rc)
         return rc;
-    rc = store_put(block->txn, LEDGER_TABLE_TX, digest, bytes, error);
-    if (rc || !placed->charged)
-        return rc;
-    return store_put(block->txn, LEDGER_TABLE_HISTORY,
-                     ledger_key_numbered(placed->account, placed->account_number, key), bytes,
-                     error);
+    qsort(order, count, sizeof *order, in_order_compare);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        size_t number = order[i].number;
+        struct hm_slice value = {0};
+
+        if (number < lines)
+            value = block->lines.list[number].value;
+        else
+            rc = location_pack(block, number - lines, &value, error);
+        if (rc == 0)
+            rc = store_put(block->txn, LEDGER_TABLE_HISTORY, order[i].key, value, error);
+    }
+    return rc;
 }
 
 static int record_fill(struct ledger_block *block, struct hm_error *error)
@@ -225,11 +312,11 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
     if (rc == 0)
         rc = block_write(block, proposal, error);
     if (rc == 0)
-        rc = lines_write(block, error);
+        rc = history_write(block, error);
     if (rc == 0)
         rc = listings_write(block, error);
-    for (size_t i = 0; rc == 0 && i < block->placed_count; i++)
-        rc = placed_write(block, i, error);
+    if (rc == 0)
+        rc = placed_write_all(block, error);
     if (rc == 0)
         rc = ledger_chain_write(block->txn, next, &block->pack, error);
     return rc ? rc : ledger_read_next_due(block->txn, &next->next_due_ms, error);

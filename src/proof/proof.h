@@ -57,7 +57,8 @@ void proof_rate_count(struct proof_rate *rate, uint64_t now_ms, uint64_t window_
 
 /* --- Stake (B1 WHO): signatures; rights and bonds are compared by the ledger ---------------------- */
 /* Session form, or root form when tx->root is set (then account must be the id of those keys).
- * 0 or HM_EPROOF_STAKE. */
+ * 0 or HM_EPROOF_STAKE. The root form needs memory: HM_ENOMEM and HM_EINTERNAL are fatal and say nothing about
+ * the signature. */
 int proof_signature_verify(const Hypermesh__Tx *tx, const Hypermesh__TxBody *body,
                            const uint8_t tx_digest[CRYPTO_HASH_BYTES], struct hm_error *error);
 int proof_batch_signature_verify(const Hypermesh__Batch *batch, const Hypermesh__BatchHead *head,
@@ -91,6 +92,7 @@ int proof_time_verify(const struct proof_time_facts *facts, struct hm_error *err
 #define PROOF_SEGMENTS_MAX           (UINT64_C(1) << 20)
 #define PROOF_PLOT_LABELS_MAX        (UINT64_C(1) << 40) /* 32 TiB */
 #define PROOF_OPENINGS_MAX           64
+#define PROOF_PLOT_CACHED_LABELS     (UINT64_C(1) << 24) /* 512 MiB */
 
 struct proof_plot;
 
@@ -105,8 +107,10 @@ typedef int (*proof_plot_progress)(void *ctx, uint64_t done, uint64_t total);
 int proof_plot_create(const char *path, const uint8_t node[CRYPTO_HASH_BYTES], uint64_t labels,
                       uint64_t segment_labels, proof_plot_progress progress, void *ctx,
                       struct hm_error *error);
-/* Opens and checks header, size and the Merkle top. HM_ENOTFOUND, HM_ECORRUPT, HM_ECONFLICT
- * when the plot is another node's. */
+/* Opens and checks header, size, the tree above the segments and the segments' stored trees: all of them in
+ * plots of up to PROOF_PLOT_CACHED_LABELS (default segments), whose trees stay in memory then (1.6 % of the
+ * plot), the first and the last in larger ones. HM_ENOTFOUND, HM_ECORRUPT, HM_ECONFLICT when the plot is
+ * another node's. */
 int proof_plot_open(const char *path, const uint8_t node[CRYPTO_HASH_BYTES],
                     struct proof_plot **out, struct hm_error *error);
 void proof_plot_close(struct proof_plot *plot);
@@ -131,7 +135,8 @@ void proof_plot_challenge(const uint8_t node[CRYPTO_HASH_BYTES],
 int proof_plot_check(const Hypermesh__PlotCommitment *plot, uint64_t min_labels,
                      struct hm_error *error);
 
-/* Thread-safe. Fills count openings; messages and bytes live in the arena. */
+/* Thread-safe. Fills count openings (1..PROOF_OPENINGS_MAX), each checked up to the plot's root; messages and
+ * bytes live in the arena. HM_ECORRUPT when what was to be opened is damaged or cut off, HM_EIO, HM_ENOMEM. */
 int proof_plot_open_at(const struct proof_plot *plot, const uint8_t challenge[CRYPTO_HASH_BYTES],
                        size_t count, bool with_parents, struct hm_arena *arena,
                        Hypermesh__PlotOpening ***out, struct hm_error *error);

@@ -26,6 +26,10 @@ int wire_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice by
 #define WIRE_UNPACK(prefix, bytes, limit, arena, out, error)                                    \
     wire_unpack(&prefix##__descriptor, bytes, limit, arena, (ProtobufCMessage **)(void *)(out), \
                 error)
+/* For exactly these bytes, which wire_unpack took before or wire_pack made in this process: the same message,
+ * without looking at the form of every field again. Never for other bytes. */
+int wire_unpack_again(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
+                      struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error);
 
 static inline struct hm_slice wire_slice(ProtobufCBinaryData data)
 {

@@ -40,22 +40,15 @@ static void arena_free(void *data, void *memory)
     (void)memory;
 }
 
-int wire_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes, size_t limit,
-                struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
+static int unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
+                  struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
 {
     struct arena_allocator state = {.arena = arena};
     ProtobufCAllocator allocator = {
         .alloc = arena_alloc, .free = arena_free, .allocator_data = &state};
-    ProtobufCMessage *message;
-    int rc;
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, &allocator, bytes.len,
+                                                          bytes.data);
 
-    if (bytes.len > limit)
-        return hm_fail(error, HM_ELIMIT, "message %s is %zu bytes long, at most %zu are taken",
-                       descriptor->short_name, bytes.len, limit);
-    rc = wire_scan(descriptor, bytes, error);
-    if (rc)
-        return rc;
-    message = protobuf_c_message_unpack(descriptor, &allocator, bytes.len, bytes.data);
     if (!message && state.over_limit)
         return hm_fail(error, HM_ELIMIT,
                        "message %s of %zu bytes unfolds to more memory than one request may use",
@@ -66,4 +59,22 @@ int wire_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice by
         return hm_fail(error, HM_EPARSE, "message %s is malformed", descriptor->short_name);
     *out = message;
     return 0;
+}
+
+int wire_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes, size_t limit,
+                struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
+{
+    int rc;
+
+    if (bytes.len > limit)
+        return hm_fail(error, HM_ELIMIT, "message %s is %zu bytes long, at most %zu are taken",
+                       descriptor->short_name, bytes.len, limit);
+    rc = wire_scan(descriptor, bytes, error);
+    return rc ? rc : unpack(descriptor, bytes, arena, out, error);
+}
+
+int wire_unpack_again(const ProtobufCMessageDescriptor *descriptor, struct hm_slice bytes,
+                      struct hm_arena *arena, ProtobufCMessage **out, struct hm_error *error)
+{
+    return unpack(descriptor, bytes, arena, out, error);
 }

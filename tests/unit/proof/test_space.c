@@ -301,6 +301,53 @@ static void forged_plot(void **state)
     commitment = kept;
 }
 
+/* The largest plot there can be, all its labels zero: one node a level, so that paths can be made without it. Shows
+ * that 64 openings of it can be checked and how many bytes they are. */
+static void largest_plot(void **state)
+{
+    static const uint64_t segments[] = {PROOF_SEGMENT_LABELS_DEFAULT, PROOF_SEGMENT_LABELS_MAX};
+    uint8_t nodes[41][32] = {{0}};
+    uint64_t positions[PROOF_OPENINGS_MAX];
+    Hypermesh__PlotOpening opened[PROOF_OPENINGS_MAX], *openings[PROOF_OPENINGS_MAX];
+    Hypermesh__PlotCommitment largest = commitment;
+    Hypermesh__ChallengeAnswer answer = HYPERMESH__CHALLENGE_ANSWER__INIT;
+
+    (void)state;
+    for (size_t level = 0; level < 40; level++) {
+        uint8_t pair[64];
+        memcpy(pair, nodes[level], 32);
+        memcpy(pair + 32, nodes[level], 32);
+        crypto_hash(pair, sizeof(pair), nodes[level + 1]);
+    }
+    for (size_t s = 0; s < HM_COUNT_OF(segments); s++) {
+        largest.labels = PROOF_PLOT_LABELS_MAX;
+        largest.segment_labels = segments[s];
+        largest.root = wire_bytes(nodes[40], 32);
+        proof_space_positions(fixture.challenge, largest.labels, positions, PROOF_OPENINGS_MAX);
+        for (size_t i = 0; i < PROOF_OPENINGS_MAX; i++) {
+            hypermesh__plot_opening__init(&opened[i]);
+            opened[i].index = positions[i];
+            opened[i].label = wire_bytes(nodes[0], 32);
+            opened[i].path = wire_bytes(nodes[0], 40 * 32);
+            openings[i] = &opened[i];
+        }
+        assert_int_equal(proof_space_verify(fixture.node, &largest, fixture.challenge, openings,
+                                            PROOF_OPENINGS_MAX, PROOF_OPENINGS_MAX, false, NULL),
+                         0);
+        answer.openings = openings;
+        answer.n_openings = PROOF_OPENINGS_MAX;
+        assert_in_range(hypermesh__challenge_answer__get_packed_size(&answer), 84000, 86000);
+        opened[63].path.len -= 32;
+        assert_int_equal(proof_space_verify(fixture.node, &largest, fixture.challenge, openings,
+                                            PROOF_OPENINGS_MAX, PROOF_OPENINGS_MAX, false, NULL),
+                         HM_EPROOF_SPACE);
+        opened[63].path = wire_bytes(nodes[1], 40 * 32); /* moved by a level */
+        assert_int_equal(proof_space_verify(fixture.node, &largest, fixture.challenge, openings,
+                                            PROOF_OPENINGS_MAX, PROOF_OPENINGS_MAX, false, NULL),
+                         HM_EPROOF_SPACE);
+    }
+}
+
 static void positions_are_spread(void **state)
 {
     uint64_t positions[PROOF_OPENINGS_MAX], more[PROOF_OPENINGS_MAX];
@@ -357,6 +404,7 @@ int main(void)
         cmocka_unit_test(counts_must_agree),
         cmocka_unit_test(parents_are_checked),
         cmocka_unit_test(forged_plot),
+        cmocka_unit_test(largest_plot),
         cmocka_unit_test(positions_are_spread),
         cmocka_unit_test(commitment_rules),
     };

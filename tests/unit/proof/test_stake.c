@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <limits.h>
 
 #include <cmocka.h>
 
@@ -172,6 +173,64 @@ static void root_form_is_strict(void **state)
     refused("root.mldsa65_signature");
 }
 
+/* Memory lost at every allocation, OpenSSL's own too: the right judgement or none, never that a good signature is
+ * wrong or a wrong one good. Nodes that have memory would say otherwise. */
+static void root_without_memory(void **state)
+{
+    unsigned long losses = 0;
+
+    (void)state;
+    signer_root();
+    for (unsigned how = 0; how < 4; how++) {
+        const bool wrong = how % 2 != 0;
+        const unsigned long start = hm_alloc_failures();
+        unsigned long before = ULONG_MAX;
+        signer.root_signature.mldsa65[1234] ^= wrong ? 1 : 0;
+        for (unsigned long nth = 1; before != hm_alloc_failures(); nth++) {
+            struct hm_error error = {0};
+            before = hm_alloc_failures();
+            how < 2 ? hm_alloc_fail_at(nth) : hm_alloc_fail_from(nth);
+            int rc = verify(&error);
+            hm_alloc_fail_at(0);
+            if (before == hm_alloc_failures())
+                assert_int_equal(rc, wrong ? HM_EPROOF_STAKE : 0); /* nothing was lost */
+            else if (rc != HM_ENOMEM && rc != (wrong ? HM_EPROOF_STAKE : 0))
+                fail_msg("allocation %lu lost: %s", nth, error.text);
+            assert_int_equal(error.code, rc);
+            losses += rc == HM_ENOMEM;
+            if (rc == HM_ENOMEM)
+                assert_non_null(strstr(error.text, "cannot be checked here"));
+            if (nth == 1)
+                assert_true(hm_alloc_failures() > start);
+        }
+        signer.root_signature.mldsa65[1234] ^= wrong ? 1 : 0;
+    }
+    assert_true(losses > 20);
+    assert_int_equal(verify(NULL), 0);
+}
+
+/* Signatures are of one transaction: on another they are worth nothing. */
+static void moved_to_another_transaction(void **state)
+{
+    uint8_t body[32] = {1}, other[32] = {2}, kept[32];
+
+    (void)state;
+    memcpy(kept, signer.digest, 32);
+    for (unsigned root = 0; root < 2; root++) {
+        root ? signer_root() : signer_session();
+        for (uint64_t nonce = 0; nonce < 3; nonce++) { /* nor with another nonce */
+            proof_tx_digest(nonce == 2 ? other : body, nonce, signer.digest);
+            refused(root ? "root signature refused" : "session key's");
+        }
+        memcpy(signer.digest, kept, 32);
+        assert_int_equal(verify(NULL), 0);
+    }
+    /* The session form of a root signature: its Ed25519 half alone does not do. */
+    signer_session();
+    signer.tx.signature = wire_bytes(signer.root_signature.ed25519, 64);
+    refused("session key's");
+}
+
 static void batch_signature(void **state)
 {
     uint8_t head_bytes[] = "bytes of a head", node[32] = {8}, digest[32], signature[64];
@@ -227,6 +286,8 @@ int main(void)
         cmocka_unit_test(root_signature),
         cmocka_unit_test(root_keys_of_another),
         cmocka_unit_test(root_form_is_strict),
+        cmocka_unit_test(root_without_memory),
+        cmocka_unit_test(moved_to_another_transaction),
         cmocka_unit_test(batch_signature),
         cmocka_unit_test(bond),
     };
