@@ -116,8 +116,12 @@ static int engine_seal(struct engine *engine, struct engine_group *group, struct
 
     if (group->count == 0)
         return 0;
+    struct trace_span span;
+
     group->misfortune = true;
+    trace_begin(&span, "seal");
     int rc = sealer->seal(sealer->ctx, engine->txs, group->count, batch, error);
+    trace_end(&span);
     if (rc == 0 && (batch->len == 0 || batch->len > LEDGER_BATCH_MAX_BYTES))
         rc = hm_fail(
             error, HM_ELIMIT,
@@ -167,7 +171,11 @@ static int engine_finalize(struct engine *engine, struct engine_group *group,
                            const struct ledger_proposal *proposal, struct ledger_outcome *outcome,
                            struct hm_error *error)
 {
+    struct trace_span span;
+
+    trace_begin(&span, "finalize");
     int rc = ledger_finalize(engine->options.ledger, proposal, outcome, error);
+    trace_end(&span);
 
     if (rc != 0 || engine_results_match(engine, group, outcome->record))
         return rc;
@@ -219,8 +227,12 @@ static int engine_make_durable(struct engine *engine, const struct ledger_propos
 
     if (engine->keeper == NULL)
         return 0;
+    struct trace_span span;
+
     memcpy(block.state_root, outcome->state_root, sizeof(block.state_root));
+    trace_begin(&span, "log");
     int rc = engine_keeper_append(engine->keeper, &block, error);
+    trace_end(&span);
     if (rc != 0)
         ledger_abandon(engine->options.ledger);
     return rc;
@@ -229,10 +241,13 @@ static int engine_make_durable(struct engine *engine, const struct ledger_propos
 static int engine_commit(struct engine *engine, const struct ledger_proposal *proposal,
                          const struct ledger_outcome *outcome, struct hm_error *error)
 {
+    struct trace_span span;
     int rc = engine_make_durable(engine, proposal, outcome, error);
 
+    trace_begin(&span, "commit");
     if (rc == 0)
         rc = ledger_commit(engine->options.ledger, error);
+    trace_end(&span);
     if (rc != 0)
         (void)hm_error_prefix(error, rc,
                               "block %llu may or may not be on the disk, a restart will tell",
@@ -372,9 +387,16 @@ static int engine_block(struct engine *engine, struct engine_group *group, struc
 {
     HM_CLEANUP(engine_draft) struct engine_draft draft = {0};
     uint64_t began_ns = hm_mono_ns(engine->options.clock);
+    struct trace_span span;
     bool idle = false;
 
+    trace_begin(&span, "block");
     int rc = engine_draft_run(engine, group, &draft, &idle, error);
+    trace_number(&span, "hypermesh.height", (int64_t)draft.proposal.height);
+    trace_number(&span, "hypermesh.txs", (int64_t)group->count);
+    if (rc != 0)
+        trace_fail(&span);
+    trace_end(&span);
     if (rc != 0 || idle)
         return rc;
     struct engine_block block = {

@@ -6,6 +6,7 @@
 
 #include "engine.h"
 #include "engine_keeper.h"
+#include "trace.h"
 
 struct engine_item {
     struct engine_item *next;

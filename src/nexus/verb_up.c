@@ -22,7 +22,7 @@
 #define LOG_LINES_SHOWN   12
 #define PROGRESS_EVERY_MS 1000 /* where there is no terminal to write over */
 #define STOP_GRACE_MS     10000
-#define ARGV_MAX          24
+#define ARGV_MAX          32
 
 struct start {
     struct nexus_call *call;
@@ -218,6 +218,10 @@ static int add_file(struct nexus_call *call, const char **argv, size_t *argc,
     return rc ? rc : add_argument(call, argv, argc, daemon_option, path);
 }
 
+/* Options that mean the same to the daemon. */
+static const char *const passed[] = {"plot",    "kv-listen", "kv-account", "rate",
+                                     "runtime", "log-level", "otlp",       "otlp-every"};
+
 static int daemon_argv(struct nexus_call *call, const char *path, const char *listen,
                        const char **argv)
 {
@@ -229,15 +233,14 @@ static int daemon_argv(struct nexus_call *call, const char *path, const char *li
     rc = add_argument(call, argv, &argc, "--data", call->place.data_dir);
     if (!rc)
         rc = add_argument(call, argv, &argc, "--listen", listen);
-    if (!rc)
-        rc = add_argument(call, argv, &argc, "--plot", nexus_value(call, "plot"));
+    for (size_t i = 0; !rc && i < HM_COUNT_OF(passed); i++)
+        rc = add_argument(call, argv, &argc, hm_arena_printf(call->arena, "--%s", passed[i]),
+                          nexus_value(call, passed[i]));
     if (!rc)
         rc = add_file(call, argv, &argc, "--passphrase-file", "passphrase-file");
     if (!rc)
         rc = add_file(call, argv, &argc, "--genesis", "genesis");
-    if (!rc)
-        rc = add_argument(call, argv, &argc, "--runtime", nexus_value(call, "runtime"));
-    return rc ? rc : add_argument(call, argv, &argc, "--log-level", nexus_value(call, "log-level"));
+    return rc;
 }
 
 static int start_daemon(struct start *start)
@@ -327,6 +330,17 @@ static const struct nexus_option options[] = {
      .help = "HTTP address, on loopback; port 0: any free one; none: unix socket only; default: "
              "127.0.0.1:7470"},
     {.name = "plot", .value = "SIZE", .help = "space a new node commits; default: 64M"},
+    {.name = "kv-listen",
+     .value = "ADDR:PORT",
+     .help = "a door for programs written for etcd, on loopback, without a token; default: none"},
+    {.name = "kv-account", .value = "NAME", .help = "who acts through it; default: user"},
+    {.name = "rate", .value = "N", .help = "requests a second that one caller may send"},
+    {.name = "otlp",
+     .value = "URL",
+     .help = "send traces to this OpenTelemetry collector: http://HOST:4318/v1/traces"},
+    {.name = "otlp-every",
+     .value = "N",
+     .help = "trace one in N requests that bring no trace of their own; default: 1"},
     {.name = "passphrase-file",
      .value = "FILE",
      .help = "seals a new node's keys; opens sealed ones",

@@ -12,8 +12,10 @@
 
 #include "crypto.h"
 #include "node.h"
+#include "trace.h"
 
-#define MAIN_RATE_MAX 10000000u
+#define MAIN_RATE_MAX    10000000u
+#define MAIN_SHARE_WHOLE 1000000u /* parts per million */
 
 enum { EXIT_USAGE = 2 };
 
@@ -35,6 +37,9 @@ static const char usage[] =
     "  --runtime NAME          container runtime, crun or runc; default: whichever works\n"
     "  --backup-verify FILE    check a backup and end; its passphrase on standard input\n"
     "  --backup-restore FILE   make --data from a backup and end; likewise\n"
+    "  --otlp URL              send traces to this OpenTelemetry collector "
+    "(http://HOST:4318/v1/traces)\n"
+    "  --otlp-every N          one in N of the requests that don't bring a trace of their own (1)\n"
     "  --log-level LEVEL       error, warn, info, debug (info)\n"
     "  --log-json              log lines as JSON\n"
     "  --version, --help\n"
@@ -46,6 +51,8 @@ struct main_options {
     enum hm_log_level log_level;
     int log_json;
     const char *backup_verify, *backup_restore;
+    const char *otlp;
+    uint64_t otlp_every;
     int help, version;
 };
 
@@ -89,6 +96,16 @@ static int main_option(struct main_options *options, int name, const char *value
     case 'g':
         options->node.genesis_path = value;
         return 0;
+    case 'o':
+        options->otlp = value;
+        return 0;
+    case 's':
+        rc = hm_u64_parse(value, &options->otlp_every, error);
+        if (rc != 0)
+            return hm_error_prefix(error, rc, "--otlp-every");
+        return options->otlp_every >= 1 && options->otlp_every <= MAIN_SHARE_WHOLE
+                   ? 0
+                   : hm_fail(error, HM_ERANGE, "--otlp-every is 1 to %u", MAIN_SHARE_WHOLE);
     case 'V':
         options->backup_verify = value;
         return 0;
@@ -122,6 +139,8 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         {"passphrase-file", required_argument, NULL, 'k'},
         {"genesis", required_argument, NULL, 'g'},
         {"runtime", required_argument, NULL, 'r'},
+        {"otlp", required_argument, NULL, 'o'},
+        {"otlp-every", required_argument, NULL, 's'},
         {"backup-verify", required_argument, NULL, 'V'},
         {"backup-restore", required_argument, NULL, 'R'},
         {"log-level", required_argument, NULL, 'L'},
@@ -167,6 +186,24 @@ static int main_signals(void)
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return -1;
     return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Traces go on without a collector, and the node without traces; only a URL that makes no sense stops it. */
+static int main_trace(const struct main_options *options)
+{
+    const struct trace_options traces = {
+        .url = options->otlp,
+        .service = "hypermeshd",
+        .instance = options->node.data_dir,
+        .sample_ppm = (uint32_t)(MAIN_SHARE_WHOLE / options->otlp_every),
+        .clock = options->node.clock,
+        .random = options->node.random};
+    struct hm_error error = {0};
+
+    if (options->otlp == NULL || trace_open(&traces, &error) == 0)
+        return 0;
+    hm_log(HM_LOG_ERROR, "trace", "%s", error.text);
+    return -1;
 }
 
 static int main_run(const struct node_options *options, int signal_fd)
@@ -250,6 +287,7 @@ int main(int argc, char **argv)
     struct main_options options = {.node = {.listen = "127.0.0.1:7470",
                                             .clock = hm_clock_system(),
                                             .random = hm_random_system()},
+                                   .otlp_every = 1,
                                    .log_level = HM_LOG_INFO};
     struct hm_error error = {0};
 
@@ -275,5 +313,9 @@ int main(int argc, char **argv)
         perror("hypermeshd: signals");
         return EXIT_FAILURE;
     }
-    return main_run(&options.node, signal_fd);
+    if (main_trace(&options) != 0)
+        return EXIT_USAGE;
+    int status = main_run(&options.node, signal_fd);
+    trace_close();
+    return status;
 }

@@ -150,17 +150,18 @@ static void node_challenge_name(const Hypermesh__Challenge *challenge, char out[
 }
 
 /* True: one of them could not be answered, and may be later. */
-static bool node_duties_do(struct node *node, const struct node_duties *duties,
-                           struct hm_arena *arena, bool complain)
+static bool node_duties_do(struct node *node, const struct node_duties *duties, bool complain)
 {
     bool left = false;
 
     for (size_t i = 0; i < duties->count && !node_quitting(node); i++) {
+        HM_CLEANUP(hm_arena) struct hm_arena arena; /* of this answer: a job may be large */
         struct hm_error error = {0};
         char name[WIRE_ID_TEXT_MAX];
 
+        hm_arena_init(&arena, 0);
         node_challenge_name(duties->challenges[i], name);
-        if (node_challenge_answer(node, duties->challenges[i], arena, &error) == 0) {
+        if (node_challenge_answer(node, duties->challenges[i], &arena, &error) == 0) {
             atomic_fetch_add(&node->challenges.answered, 1);
             hm_log(HM_LOG_INFO, "node", "challenge %s is answered", name);
             continue;
@@ -224,7 +225,7 @@ static void node_challenges_look(struct node *node, struct node_mending *mending
     if (node_duties_look(node, &arena, &duties, &error) != 0)
         hm_log(HM_LOG_ERROR, "node", "challenges cannot be read: %s", error.text);
     if (duties.count > 0)
-        left = node_duties_do(node, &duties, &arena, !*complained);
+        left = node_duties_do(node, &duties, !*complained);
     else if (duties.bereft)
         node_duties_mend(node, mending);
     *complained = left || damaged;

@@ -4,14 +4,17 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
 #include "node_private.h"
 
-#define NODE_CHECKS_MAX      24
-#define NODE_LOW_DISK_BYTES  (UINT64_C(2) << 30)
-#define NODE_LOW_DESCRIPTORS 1024
+#define NODE_CHECKS_MAX       40
+#define NODE_LOW_DISK_BYTES   (UINT64_C(2) << 30)
+#define NODE_LOW_DESCRIPTORS  1024
+#define NODE_LOW_FILES        10000
+#define NODE_LOW_MEMORY_BYTES (UINT64_C(1) << 30)
 
 struct node_checks {
     struct hm_arena *arena;
@@ -104,6 +107,55 @@ static void node_check_chain_clock(const struct node *node, struct node_checks *
                    (chain_ms - wall_ms) / 60000);
     else
         node_check(checks, "chain clock", "ok", NULL, "the last block is not ahead of the clock");
+}
+
+/* Room in the file system's table of files, and the right to write at all. */
+static void node_check_folder(const struct node *node, struct node_checks *checks)
+{
+    struct statvfs disk;
+
+    if (statvfs(node->data_dir, &disk) != 0)
+        return; /* said by the check of the disk */
+    if ((disk.f_flag & ST_RDONLY) != 0)
+        node_check(checks, "folder", "error", "mount it writable, then restart the node",
+                   "%s lies on a read-only file system", node->data_dir);
+    else if (disk.f_files > 0 && disk.f_favail < NODE_LOW_FILES)
+        node_check(checks, "folder", "warning", "remove files: the file system can hold few more",
+                   "%" PRIu64 " more files fit %s", (uint64_t)disk.f_favail, node->data_dir);
+    else
+        node_check(checks, "folder", "ok", NULL, "%s is writable", node->data_dir);
+}
+
+static void node_check_memory(struct node_checks *checks)
+{
+    struct sysinfo info;
+
+    if (sysinfo(&info) != 0)
+        return;
+    uint64_t total = (uint64_t)info.totalram * info.mem_unit;
+    char text[32];
+
+    hm_size_format(total, text);
+    bool low = total < NODE_LOW_MEMORY_BYTES;
+    node_check(checks, "memory", low ? "warning" : "ok",
+               low ? "give the machine 1 GiB or more: a sealed keystore alone needs 256 MiB to open"
+                   : NULL,
+               "%s in all, %u processors", text, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* Who else could come in, and by which door. */
+static void node_check_doors(const struct node *node, struct node_checks *checks)
+{
+    const char *tcp = api_server_listen(node->api);
+    const char *kv = api_server_kv_listen(node->api);
+
+    node_check(checks, "ports", "ok", NULL, "unix socket %s/%s; TCP %s", node->data_dir,
+               NODE_SOCKET_NAME, tcp[0] != '\0' ? tcp : "none");
+    if (kv[0] != '\0')
+        node_check(checks, "ports", "note",
+                   "start without --kv-listen unless programs written for etcd need it",
+                   "%s serves the key-value store to every user of this machine, without a token",
+                   kv);
 }
 
 static void node_check_clock(struct node_checks *checks)
@@ -222,6 +274,9 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
     node_check_chain(node, checks);
     node_check_sandbox(node, checks);
     node_check_disk(node, checks);
+    node_check_folder(node, checks);
+    node_check_memory(checks);
+    node_check_doors(node, checks);
     node_check_clock(checks);
     node_check_chain_clock(node, checks);
     node_check_marks(node, checks);

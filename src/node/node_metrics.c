@@ -2,7 +2,10 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "node_private.h"
 
@@ -49,6 +52,8 @@ static int node_metrics_ledger(struct node *node, struct hm_buf *out)
          node_tokens(supply->hyper_bonded)},
         {"hypermesh_supply_escrow_hyper", "HYPER held for leases.",
          node_tokens(supply->hyper_escrow)},
+        {"hypermesh_supply_deposits_hyper", "HYPER locked in open challenges.",
+         node_tokens(supply->hyper_deposits)},
         {"hypermesh_supply_burnt_hyper", "HYPER burnt as fees.", node_tokens(supply->hyper_burnt)},
         {"hypermesh_supply_minted_caes", "CAES minted as rewards.",
          node_tokens(supply->caes_minted)},
@@ -146,6 +151,93 @@ static int node_metrics_store(struct node *node, struct hm_buf *out)
                        (double)stats.bytes_used);
 }
 
+static int node_metrics_kv(struct node *node, struct hm_buf *out)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__KvState *state;
+    struct ledger_view *view;
+    int rc;
+
+    hm_arena_init(&arena, 0);
+    if (node_view(node, &view, NULL) != 0)
+        return 0;
+    rc = ledger_view_kv_state(view, &arena, &state, NULL);
+    ledger_view_close(view);
+    if (rc != 0)
+        return rc;
+    rc = node_metric(out, "hypermesh_kv_revision", "gauge",
+                     "Newest revision of the key-value store.", (double)state->revision);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_kv_compacted_revision", "gauge",
+                         "History before it is gone.", (double)state->compacted);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_kv_keys", "gauge", "Keys there are.", (double)state->keys);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_kv_leases", "gauge", "Leases of the key-value store.",
+                         (double)state->leases);
+    return rc;
+}
+
+static int node_metrics_disk(struct node *node, struct hm_buf *out)
+{
+    struct statvfs disk;
+
+    if (statvfs(node->data_dir, &disk) != 0)
+        return 0;
+    int rc = node_metric(out, "hypermesh_disk_free_bytes", "gauge",
+                         "Free where the data directory is.",
+                         (double)disk.f_bavail * (double)disk.f_frsize);
+    return rc != 0 ? rc
+                   : node_metric(out, "hypermesh_disk_size_bytes", "gauge",
+                                 "Size of the file system of the data directory.",
+                                 (double)disk.f_blocks * (double)disk.f_frsize);
+}
+
+static int node_metrics_trace(struct hm_buf *out)
+{
+    struct trace_stats stats;
+
+    trace_get_stats(&stats);
+    int rc = node_metric(out, "hypermesh_trace_spans_sent_total", "counter",
+                         "Spans that the collector took.", (double)stats.sent);
+    if (rc == 0)
+        rc = node_metric(out, "hypermesh_trace_spans_dropped_total", "counter",
+                         "Spans that were lost: the collector was slow or away.",
+                         (double)stats.dropped);
+    return rc;
+}
+
+/* Sizes in pages, as the kernel counts them: size, resident, ... */
+static void node_memory_sizes(double *virtual_bytes, double *resident_bytes)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    double page = (double)sysconf(_SC_PAGESIZE);
+    char *rest = NULL;
+
+    *virtual_bytes = *resident_bytes = 0;
+    if (hm_file_read("/proc/self/statm", 4096, &text, NULL) != 0)
+        return;
+    *virtual_bytes = (double)strtoull(hm_buf_cstr(&text), &rest, 10) * page;
+    *resident_bytes = (double)strtoull(rest, NULL, 10) * page;
+}
+
+static int node_metrics_memory(struct hm_buf *out)
+{
+    struct rlimit files = {0};
+    double virtual_bytes, resident_bytes;
+
+    node_memory_sizes(&virtual_bytes, &resident_bytes);
+    getrlimit(RLIMIT_NOFILE, &files);
+    int rc = node_metric(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                         resident_bytes);
+    if (rc == 0)
+        rc = node_metric(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+                         virtual_bytes);
+    return rc != 0 ? rc
+                   : node_metric(out, "process_max_fds", "gauge", "Descriptors there may be.",
+                                 (double)files.rlim_cur);
+}
+
 static double node_open_fd_count(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -197,11 +289,19 @@ int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
         rc = node_metrics_standing(node, out);
     if (rc == 0 && ready)
         rc = node_metrics_engine(node, out);
+    if (rc == 0 && ready)
+        rc = node_metrics_kv(node, out);
     if (rc == 0)
         rc = node_metrics_jobs(node, out);
     if (rc == 0)
         rc = node_metrics_store(node, out);
     if (rc == 0)
+        rc = node_metrics_disk(node, out);
+    if (rc == 0)
         rc = node_metrics_process(node, out);
+    if (rc == 0)
+        rc = node_metrics_memory(out);
+    if (rc == 0)
+        rc = node_metrics_trace(out);
     return rc == 0 ? 0 : hm_fail(error, HM_ENOMEM, "no memory for metrics");
 }

@@ -6,7 +6,7 @@
 const char *const node_table_names[NODE_TABLE_COUNT] = {
     [NODE_TABLE_JOB] = "job",         [NODE_TABLE_RESULT] = "result",
     [NODE_TABLE_RETIRED] = "retired", [NODE_TABLE_ANSWER] = "answer",
-    [NODE_TABLE_EXPIRY] = "expiry",
+    [NODE_TABLE_EXPIRY] = "expiry",   [NODE_TABLE_RESULT_OF] = "result_of",
 };
 
 static struct hm_slice node_dated(uint64_t ms, const uint8_t id[WIRE_ID_BYTES],
@@ -47,6 +47,33 @@ static int node_notes_end(struct store_txn *txn, int rc, struct hm_error *error)
 
 /* --- results --------------------------------------------------------------------------------------------------- */
 
+/* When the lease's result was kept. */
+static int node_result_time(struct store_txn *txn, const uint8_t lease[WIRE_ID_BYTES],
+                            uint64_t *out)
+{
+    struct hm_slice value;
+    int rc = store_get(txn, NODE_TABLE_RESULT_OF, hm_slice_of(lease, WIRE_ID_BYTES), &value);
+
+    if (rc == 0 && value.len != 8)
+        rc = HM_ECORRUPT;
+    if (rc == 0)
+        *out = hm_get_be64(value.data);
+    return rc;
+}
+
+/* With the line that leads to it, unless that leads to a later one. */
+static int node_result_drop(struct store_txn *txn, const uint8_t dated[NODE_DATED_BYTES],
+                            struct hm_error *error)
+{
+    const uint8_t *lease = dated + 8;
+    uint64_t kept_ms;
+    int rc = store_delete(txn, NODE_TABLE_RESULT, hm_slice_of(dated, NODE_DATED_BYTES), error);
+
+    if (rc != 0 || node_result_time(txn, lease, &kept_ms) != 0 || kept_ms != hm_get_be64(dated))
+        return rc;
+    return store_delete(txn, NODE_TABLE_RESULT_OF, hm_slice_of(lease, WIRE_ID_BYTES), error);
+}
+
 static int node_results_sweep(struct node *node, struct store_txn *txn, struct hm_error *error)
 {
     uint64_t now_ms = node_now_ms(node), kept_ms = node->result_kept_ms;
@@ -56,9 +83,29 @@ static int node_results_sweep(struct node *node, struct store_txn *txn, struct h
     for (unsigned i = 0; rc == 0 && i < NODE_SWEEP_PER_WRITE; i++) {
         if (!node_oldest(txn, NODE_TABLE_RESULT, now_ms > kept_ms ? now_ms - kept_ms : 0, key))
             break;
-        rc = store_delete(txn, NODE_TABLE_RESULT, hm_slice_of(key, sizeof(key)), error);
+        rc = node_result_drop(txn, key, error);
     }
     return rc;
+}
+
+static int node_result_write(struct store_txn *txn, uint64_t now_ms,
+                             const uint8_t lease[WIRE_ID_BYTES], struct hm_slice value,
+                             struct hm_error *error)
+{
+    uint8_t dated[NODE_DATED_BYTES], time[8];
+    uint64_t before_ms;
+    int rc = 0;
+
+    if (node_result_time(txn, lease, &before_ms) == 0) {
+        (void)node_dated(before_ms, lease, dated);
+        rc = node_result_drop(txn, dated, error);
+    }
+    if (rc == 0)
+        rc = store_put(txn, NODE_TABLE_RESULT, node_dated(now_ms, lease, dated), value, error);
+    hm_put_be64(time, now_ms);
+    return rc != 0 ? rc
+                   : store_put(txn, NODE_TABLE_RESULT_OF, hm_slice_of(lease, WIRE_ID_BYTES),
+                               hm_slice_of(time, sizeof(time)), error);
 }
 
 int node_result_keep(struct node *node, const uint8_t lease[WIRE_ID_BYTES], struct hm_slice job,
@@ -66,7 +113,6 @@ int node_result_keep(struct node *node, const uint8_t lease[WIRE_ID_BYTES], stru
 {
     Hypermesh__ChallengeAnswer answer = HYPERMESH__CHALLENGE_ANSWER__INIT;
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
-    uint8_t key[NODE_DATED_BYTES];
     struct store_txn *txn;
 
     answer.job = wire_bytes(job.data, job.len);
@@ -78,42 +124,26 @@ int node_result_keep(struct node *node, const uint8_t lease[WIRE_ID_BYTES], stru
         return rc;
     rc = node_results_sweep(node, txn, error);
     if (rc == 0)
-        rc = store_put(txn, NODE_TABLE_RESULT, node_dated(node_now_ms(node), lease, key),
-                       hm_buf_slice(&bytes), error);
+        rc = node_result_write(txn, node_now_ms(node), lease, hm_buf_slice(&bytes), error);
     return node_notes_end(txn, rc, error);
-}
-
-/* Newest first: a challenge is about what was settled lately. */
-static int node_result_seek(struct store_cursor *cursor, const uint8_t lease[WIRE_ID_BYTES],
-                            struct hm_slice *value)
-{
-    struct hm_slice key;
-    int rc = store_cursor_seek_last(cursor, &key, value);
-
-    while (rc == 0 &&
-           (key.len != NODE_DATED_BYTES || memcmp(key.data + 8, lease, WIRE_ID_BYTES) != 0))
-        rc = store_cursor_prev(cursor, &key, value);
-    return rc;
 }
 
 int node_result_find(struct node *node, const uint8_t lease[WIRE_ID_BYTES], struct hm_arena *arena,
                      Hypermesh__ChallengeAnswer **out, struct hm_error *error)
 {
-    struct store_cursor *cursor;
+    uint8_t dated[NODE_DATED_BYTES];
     struct store_txn *txn;
     struct hm_slice value;
+    uint64_t kept_ms = 0;
     int rc = store_begin_read(node->jobs.store, &txn, error);
 
     if (rc != 0)
         return rc;
-    rc = store_cursor_open(txn, NODE_TABLE_RESULT, &cursor, error);
-    if (rc == 0) {
-        rc = node_result_seek(cursor, lease, &value);
-        rc = rc == 0
-                 ? WIRE_UNPACK(hypermesh__challenge_answer, value, value.len, arena, out, error)
+    rc = node_result_time(txn, lease, &kept_ms);
+    if (rc == 0)
+        rc = store_get(txn, NODE_TABLE_RESULT, node_dated(kept_ms, lease, dated), &value);
+    rc = rc == 0 ? WIRE_UNPACK(hypermesh__challenge_answer, value, value.len, arena, out, error)
                  : hm_fail(error, HM_ENOTFOUND, "nothing is kept of what the result was made of");
-        store_cursor_close(cursor);
-    }
     store_abort(txn);
     return rc;
 }

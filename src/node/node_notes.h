@@ -11,6 +11,7 @@ enum node_table {
     NODE_TABLE_RETIRED, /* asset id -> be64 version when its hardware went away */
     NODE_TABLE_ANSWER, /* hash of who asked and his key -> be64 expiry ms + answer */
     NODE_TABLE_EXPIRY, /* be64 expiry ms + key of NODE_TABLE_ANSWER -> be32 length of the answer */
+    NODE_TABLE_RESULT_OF, /* lease id -> be64 kept ms: where in NODE_TABLE_RESULT it is */
     NODE_TABLE_COUNT,
 };
 extern const char *const node_table_names[NODE_TABLE_COUNT];

@@ -16,6 +16,7 @@
 #include "proof.h"
 #include "runtime.h"
 #include "store.h"
+#include "trace.h"
 #include "trust.h"
 #include "wire.h"
 

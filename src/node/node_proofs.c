@@ -19,6 +19,8 @@ static int node_proofs_report(struct node *node, struct ledger_proof_case *proof
         uint64_t began_ns = hm_mono_ns(node->options.clock);
         int rc = ledger_proof_case_check(proof_case, (enum ledger_proof_kind)kind, &shows, &fault);
 
+        if (hm_error_is_fatal(rc)) /* this machine's trouble says nothing about the proof */
+            return hm_fail(error, rc, "%s", fault.text);
         hypermesh__proof_report__init(&reports[kind]);
         reports[kind].check_ns = hm_mono_ns(node->options.clock) - began_ns;
         reports[kind].name = (char *)(uintptr_t)node_proof_names[kind];

@@ -233,12 +233,16 @@ static int node_draft_sign(struct node_draft *draft, struct hm_buf *out, struct 
     uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES];
 
     hm_arena_init(&arena, 0);
+    struct trace_span span;
     int rc = node_draft_body(draft, &body, error);
     if (rc != 0)
         return rc;
     proof_body_digest(hm_buf_slice(&body), body_digest);
+    trace_begin(&span, "work");
     rc = proof_work_solve(body_digest, draft->signing.work_bits, &tx.work_nonce, draft->digest,
                           error);
+    trace_end(&span);
+    trace_begin(&span, "sign");
     if (rc == 0 && draft->by_root) {
         rc = node_draft_sign_root(draft, &arena, &root, error);
         tx.root = &root;
@@ -246,6 +250,7 @@ static int node_draft_sign(struct node_draft *draft, struct hm_buf *out, struct 
         rc = node_session_sign(draft->account, &draft->session, draft->digest, signature, error);
         tx.signature = wire_bytes(signature, sizeof(signature));
     }
+    trace_end(&span);
     if (rc != 0)
         return rc;
     tx.body = wire_bytes(body.data, body.len);
