@@ -149,7 +149,9 @@ void store_memory_fail_at(struct store *store, unsigned long nth_write, unsigned
  *
  * The leaf table maps H(key) to H(value); nodes are packed six levels to a page (store_tree_page.h),
  * and small subtrees are computed from the leaf table, where they lie side by side. Every node that a
- * batch touches is hashed once, however many keys change under it.
+ * batch touches is hashed once, however many keys change under it. Recent changes wait beside the tables
+ * and are folded in bit by bit (store_tree_run.h), so the number of entries in the leaf table is not the
+ * number of keys.
  * Layout after NOMT (thrum.xyz, "Nearly-Optimal Merkle Tree"). Both tables are the tree's alone. */
 #define STORE_TREE_DEPTH_MAX 256
 

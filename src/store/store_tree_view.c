@@ -232,8 +232,9 @@ static int patch_all(struct store_tree_view *view, const uint8_t key_hash[CRYPTO
     for (size_t i = 0; !rc && i < view->run_count; i++) {
         struct store_tree_run *run = &view->runs[i];
         size_t at = store_tree_run_patch_at(run, depth, path);
-        const struct store_tree_patch *first =
-            at < run->patch_count[depth] ? &run->patches[depth][at] : NULL;
+        const struct store_tree_patch *first = at < run->patch_count[depth]
+                                                   ? &run->patches[depth][at]
+                                                   : NULL;
 
         if (first && memcmp(first->path, path, sizeof(first->path)) == 0)
             rc = patch(view, first, run->patch_count[depth] - at, page, marks, there);
