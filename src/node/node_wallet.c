@@ -212,6 +212,15 @@ static int node_account_act(struct node *node, struct node_account *account,
     return rc;
 }
 
+/* Looks at both, and forgets each that the ledger does not know. */
+static bool node_sessions_are_gone(struct node *node, struct node_account *account)
+{
+    bool own = node_session_forget_unknown(node, account);
+    bool operators = node_session_forget_unknown(node, node->wallet.operator);
+
+    return own || operators;
+}
+
 int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation *const *ops,
                        size_t count, struct engine_receipt *receipt, struct hm_error *error)
 {
@@ -224,8 +233,7 @@ int node_wallet_submit(struct node *node, const char *name, Hypermesh__Operation
         return rc;
     rc = node_account_act(node, account, ops, count, receipt, error);
     /* Somebody else may have revoked the session, this account's or the one that signs batches. */
-    if (rc == HM_EPROOF_STAKE && (node_session_forget_unknown(node, account) |
-                                  node_session_forget_unknown(node, node->wallet.operator))) {
+    if (rc == HM_EPROOF_STAKE && node_sessions_are_gone(node, account)) {
         rc = node_wallet_ready(node, error);
         if (rc == 0)
             rc = node_account_act(node, account, ops, count, receipt, error);

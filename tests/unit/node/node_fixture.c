@@ -112,14 +112,17 @@ static void write_genesis(struct node_fixture *fixture, void (*change)(Hypermesh
 
 void node_fixture_rebirth(struct node_fixture *fixture, void (*change)(Hypermesh__Params *params))
 {
+    static const char *const chain_files[] = {"ledger", NODE_LOG_NAME ".0", NODE_LOG_NAME ".1"};
     char path[128];
 
     (void)snprintf(fixture->genesis, sizeof(fixture->genesis), "%s/genesis", fixture->folder);
     write_genesis(fixture, change);
     node_stop(fixture->node);
     fixture->node = NULL;
-    (void)snprintf(path, sizeof(path), "%s/ledger", fixture->folder);
-    assert_int_equal(hm_remove_tree(path, NULL), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(chain_files); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", fixture->folder, chain_files[i]);
+        assert_int_equal(hm_remove_tree(path, NULL), 0);
+    }
     fixture->options.genesis_path = fixture->genesis;
     start(fixture);
 }
