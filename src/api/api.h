@@ -285,7 +285,21 @@ struct api_backend {
     int (*image_build_base)(void *ctx, struct hm_arena *arena, struct api_image *out,
                             struct hm_error *error);
     int (*image_remove)(void *ctx, const char *name, struct hm_error *error);
+
+    /* Answers kept by their Idempotency-Key, across restarts. NULL: the server keeps them in memory only.
+     * get: HM_ENOTFOUND when there is none. put replaces, and is durable when it returns; an empty record
+     * removes. What has expired is forgotten, and beyond API_IDEMPOTENCY_ENTRIES_MAX records or
+     * API_IDEMPOTENCY_BYTES_MAX the oldest. */
+    int (*idempotency_get)(void *ctx, const uint8_t key[32], struct hm_arena *arena,
+                           struct hm_slice *out, struct hm_error *error);
+    int (*idempotency_put)(void *ctx, const uint8_t key[32], uint64_t expires_ms,
+                           struct hm_slice record, struct hm_error *error);
 };
+#define API_IDEMPOTENCY_KEEP_MS     UINT64_C(86400000) /* since the request */
+#define API_IDEMPOTENCY_ENTRIES_MAX 16384
+#define API_IDEMPOTENCY_BYTES_MAX   ((size_t)64 << 20)
+#define API_IDEMPOTENCY_ANSWER_MAX_BYTES \
+    ((size_t)64 << 10) /* of one; a longer one is not repeated */
 
 /* --- the server ------------------------------------------------------------------------------- */
 struct api_options {
@@ -293,13 +307,20 @@ struct api_options {
     const char *socket_path; /* unix socket, mode 0600; only this uid and root get in */
     const char *listen; /* "127.0.0.1:7470", "[::1]:0"; loopback only; "" : no TCP */
     const char *token_path; /* bearer token made here (0600) when missing */
-    unsigned connections; /* at once, each with a thread of its own; 0: API_CONNECTIONS_MAX */
+    unsigned connections; /* at once and by each way in; 0: API_CONNECTIONS_MAX. Fewer where the
+                             process may not have so many descriptors. */
+    unsigned rate_per_s; /* requests of one principal a second; 0: 100,000 */
+    /* A loopback address for programs written for etcd: no token, only /v3/, /version and /health.
+     * NULL or "": none. Whoever is on this machine acts there as kv_account (NULL:
+     * API_ACCOUNT_DEFAULT). */
+    const char *kv_listen;
+    const char *kv_account;
     const struct hm_clock *clock;
     const struct hm_random *random;
 };
-#define API_CONNECTIONS_MAX 1024
+#define API_CONNECTIONS_MAX 10240
 #define API_ACCOUNT_DEFAULT "user" /* whose jobs and leases they are when a request names nobody */
-#define API_BODY_MAX_BYTES  ((size_t)1 << 20)
+#define API_BODY_MAX_BYTES  ((size_t)2 << 20) /* etcd's requests have at most 1.5 MiB */
 #define API_URL_MAX_BYTES   2048
 #define API_PAGE_DEFAULT    100
 #define API_PAGE_MAX        1000
@@ -310,6 +331,8 @@ int api_server_open(const struct api_options *options, struct api_server **out,
                     struct hm_error *error);
 /* The TCP address really bound ("127.0.0.1:40123"), or "". */
 const char *api_server_listen(const struct api_server *server);
+/* The same of kv_listen. */
+const char *api_server_kv_listen(const struct api_server *server);
 /* Stops accepting, ends streams, waits for requests under way. NULL is fine. */
 void api_server_close(struct api_server *server);
 

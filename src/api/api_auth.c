@@ -172,7 +172,13 @@ int api_auth_check_origin(const struct api_request *request, struct hm_error *er
     return 0;
 }
 
-static int check_token(const char *header, const char *token, struct hm_error *error)
+/* Programs written for etcd send the token as it is. */
+static bool takes_bare_token(const char *target)
+{
+    return strncmp(target, "/v3/", 4) == 0 || strncmp(target, "/v3beta/", 8) == 0;
+}
+
+static int check_token(const char *header, const char *token, bool bare, struct hm_error *error)
 {
     static const char scheme[] = "Bearer ";
 
@@ -181,9 +187,10 @@ static int check_token(const char *header, const char *token, struct hm_error *e
                        "this address wants the token of the node's api.token file: send "
                        "\"Authorization: Bearer "
                        "TOKEN\", or use the unix socket");
-    if (strncasecmp(header, scheme, sizeof(scheme) - 1) != 0)
+    if (strncasecmp(header, scheme, sizeof(scheme) - 1) == 0)
+        header += sizeof(scheme) - 1;
+    else if (!bare)
         return hm_fail(error, HM_EAUTH, "the Authorization header must be \"Bearer TOKEN\"");
-    header += sizeof(scheme) - 1;
     while (*header == ' ')
         header++;
     if (strlen(header) != API_TOKEN_CHARS || !hm_equal_ct(header, token, API_TOKEN_CHARS))
@@ -195,7 +202,9 @@ int api_auth_check_caller(const struct api_request *request, uid_t owner, const 
                           struct hm_error *error)
 {
     if (request->transport == API_TRANSPORT_TCP)
-        return check_token(request->authorization, token, error);
+        return check_token(request->authorization, token, takes_bare_token(request->target), error);
+    if (request->transport == API_TRANSPORT_KV)
+        return 0;
     if (!request->peer_known)
         return hm_fail(error, HM_EPERM,
                        "the system does not say who is at the other end of the unix socket");
@@ -204,4 +213,18 @@ int api_auth_check_caller(const struct api_request *request, uid_t owner, const 
                        "user %lu may not use this node; only its owner and root may",
                        (unsigned long)request->peer_uid);
     return 0;
+}
+
+void api_auth_principal(const struct api_request *request, char out[API_PRINCIPAL_MAX])
+{
+    switch (request->transport) {
+    case API_TRANSPORT_UNIX:
+        (void)snprintf(out, API_PRINCIPAL_MAX, "uid %lu", (unsigned long)request->peer_uid);
+        break;
+    case API_TRANSPORT_TCP: /* one token, and so one principal */
+        memcpy(out, "token", sizeof("token"));
+        break;
+    default:
+        memcpy(out, "kv", sizeof("kv"));
+    }
 }

@@ -16,6 +16,10 @@ int api_token_open(const char *path, const struct hm_random *random,
 /* Loopback literal or localhost, with or without a port. */
 bool api_host_is_local(const char *host);
 
+#define API_PRINCIPAL_MAX 32
+/* Who asks, as a name for counting and remembering. */
+void api_auth_principal(const struct api_request *request, char out[API_PRINCIPAL_MAX]);
+
 /* Whether the request came here on purpose. HM_EPERM. */
 int api_auth_check_origin(const struct api_request *request, struct hm_error *error);
 /* Whether the caller is who may act. HM_EAUTH, HM_EPERM. token: NUL-terminated. */

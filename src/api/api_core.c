@@ -2,6 +2,23 @@
 
 #define WAIT_NAP_NS 5000000
 
+static int init_tables(struct api_core *core)
+{
+    int rc = api_follows_init(&core->follows, core->backend);
+
+    if (rc)
+        return rc;
+    rc = api_things_init(&core->things);
+    if (rc == 0) {
+        rc = api_idempotency_init(&core->idempotency, core->backend, core->clock);
+        if (rc)
+            api_things_release(&core->things);
+    }
+    if (rc)
+        api_follows_release(&core->follows);
+    return rc;
+}
+
 int api_core_init(struct api_core *core, const struct api_backend *backend,
                   const struct hm_clock *clock, struct hm_error *error)
 {
@@ -11,9 +28,10 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
     core->backend = backend;
     core->clock = clock;
     core->owner = geteuid();
+    core->kv_account = API_ACCOUNT_DEFAULT;
     rc = api_openapi_write(&core->document);
     if (rc == 0)
-        rc = api_follows_init(&core->follows, backend);
+        rc = init_tables(core);
     if (rc) {
         hm_buf_release(&core->document);
         core->backend = NULL; /* nothing to release */
@@ -24,8 +42,11 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
 
 void api_core_release(struct api_core *core)
 {
-    if (core->backend)
+    if (core->backend) {
         api_follows_release(&core->follows);
+        api_things_release(&core->things);
+        api_idempotency_release(&core->idempotency);
+    }
     hm_buf_release(&core->document);
     hm_wipe(core->token, sizeof(core->token));
 }
@@ -56,11 +77,12 @@ void api_core_refuse(struct api_response *response, unsigned status, int code, c
     struct json_out json = {.out = &response->body};
 
     hm_buf_clear(&response->body);
-    if (response->stream)
-        response->stream->release(response->stream);
+    api_stream_release(response->stream);
     response->stream = NULL;
+    response->etag[0] = '\0';
+    response->replayed = false;
     response->status = status;
-    response->content_type = "application/problem+json";
+    response->content_type = API_PROBLEM_TYPE;
     response->ask_token = status == 401;
     api_problem_json(&json, status, code, sentence, path);
     /* Out of memory: a status without a body still says what happened. */
@@ -111,7 +133,7 @@ int api_wait_begin(struct api_core *core, struct hm_error *error)
     if (atomic_fetch_add(&core->metrics.waits, 1) >= API_WAITS_MAX) {
         atomic_fetch_sub(&core->metrics.waits, 1);
         return hm_fail(error, HM_EBUSY,
-                       "%d streams and waits are open already; close one or ask again later",
+                       "%d requests wait for jobs or replay the chain already; ask again later",
                        API_WAITS_MAX);
     }
     return 0;

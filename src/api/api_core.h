@@ -7,11 +7,14 @@
 
 #include "api.h"
 #include "api_auth.h"
+#include "api_etag.h"
 #include "api_follow.h"
+#include "api_idempotency.h"
 #include "api_metrics.h"
 #include "api_request.h"
 
-#define API_WAITS_MAX           256 /* requests that stay: streams, and waits for a job */
+#define API_WAITS_MAX           256 /* requests that wait for a job or replay the chain */
+#define API_STREAMS_MAX         4096 /* streams open at once */
 #define API_WAIT_SLICE_MS       250 /* how soon a waiting thread sees that the server closes */
 #define API_ARENA_MAX_BYTES     ((size_t)256 << 20) /* of one request */
 #define API_JOB_WAIT_DEFAULT_MS 30000
@@ -22,9 +25,12 @@ struct api_core {
     const struct hm_clock *clock;
     uid_t owner; /* who may use the unix socket, beside root */
     char token[API_TOKEN_CHARS + 1]; /* "" without TCP */
+    const char *kv_account; /* who acts through API_TRANSPORT_KV; borrowed */
     struct hm_buf document; /* openapi.json */
     struct api_metrics metrics;
     struct api_follows follows;
+    struct api_things things;
+    struct api_idempotency idempotency;
     _Atomic uint64_t etcd_cluster, etcd_member; /* 0: not looked up yet */
     atomic_bool closing; /* streams and waits end */
 };
@@ -41,6 +47,8 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
 /* Always answers. The caller releases *response. May take as long as the act does. */
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response);
+/* Is the request answered from a snapshot, without waiting for anything? */
+bool api_core_is_quick(const struct api_request *request);
 /* The problem document of a failure (RFC 9457). path may be NULL. */
 void api_problem_json(struct json_out *json, unsigned status, int code, const char *sentence,
                       const char *path);
@@ -64,6 +72,7 @@ enum api_body_kind {
 #define API_QUICK    2u /* reads a snapshot, never waits: the thread that polls the sockets answers */
 #define API_TAGGED   4u /* GET of one thing: has an ETag; routes below its pattern take If-Match */
 #define API_OF_ASSET 8u /* changes the asset that the body names: takes If-Match too */
+#define API_MATCHES  16u /* an act whose handler minds If-Match and If-None-Match itself */
 
 struct api_call;
 typedef int (*api_handler)(struct api_call *call, struct hm_error *error);
@@ -114,7 +123,7 @@ void api_list_close(struct json_out *json, const char *next);
 /* limit of the query, 1 to API_PAGE_MAX. */
 int api_query_limit(const struct api_call *call, size_t *limit, struct hm_error *error);
 
-/* Counts a stream or wait in; HM_EBUSY past API_WAITS_MAX. */
+/* Counts a wait in; HM_EBUSY past API_WAITS_MAX. */
 int api_wait_begin(struct api_core *core, struct hm_error *error);
 void api_wait_end(struct api_core *core);
 /* After a turn of a waiting loop that brought nothing: a short sleep if the turn was very short,

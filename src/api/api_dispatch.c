@@ -1,5 +1,5 @@
 /* One request: find its route, check the caller, parse, call the handler, answer. */
-#include "api_core.h"
+#include "api_guard.h"
 
 /* --- finding the route ------------------------------------------------------------------------ */
 
@@ -115,6 +115,7 @@ struct visit {
     struct api_target target;
     struct match found;
     unsigned refused; /* status, when it is not the code's own */
+    struct api_guard guard;
     struct hm_error error;
     uint64_t started_ns;
 };
@@ -123,12 +124,13 @@ static void visit_init(struct visit *visit, struct api_core *core,
                        const struct api_request *request, struct api_response *response)
 {
     memset(visit, 0, sizeof(*visit));
-    visit->call = (struct api_call){.core = core,
-                                    .backend = core->backend,
-                                    .account = API_ACCOUNT_DEFAULT,
-                                    .request = request,
-                                    .response = response,
-                                    .json = {.out = &response->body}};
+    visit->call = (struct api_call){
+        .core = core,
+        .backend = core->backend,
+        .account = request->transport == API_TRANSPORT_KV ? core->kv_account : API_ACCOUNT_DEFAULT,
+        .request = request,
+        .response = response,
+        .json = {.out = &response->body}};
     visit->started_ns = hm_mono_ns(core->clock);
     hm_arena_init(&visit->call.arena, API_ARENA_MAX_BYTES);
 }
@@ -156,6 +158,7 @@ static void visit_release(struct visit *visit, int rc)
     if (rc)
         api_core_refuse(response, visit->refused ? visit->refused : (unsigned)hm_error_http(rc), rc,
                         visit->error.text, instance_of(visit));
+    api_guard_leave(&visit->call, &visit->guard, rc);
     api_metrics_count(&core->metrics, route ? (size_t)(route - api_routes) : API_METRIC_NO_ROUTE,
                       response->status, hm_mono_ns(core->clock) - visit->started_ns);
     hm_arena_release(&visit->call.arena);
@@ -213,7 +216,7 @@ static int check_body(struct visit *visit, uint64_t length)
     const struct api_route *route = visit->found.route;
 
     if (length > API_BODY_MAX_BYTES)
-        return refuse(visit, 413, HM_ELIMIT, "the body is longer than 1 MiB");
+        return refuse(visit, 413, HM_ELIMIT, "the body is longer than 2 MiB");
     if (route->body_kind == API_BODY_NONE && length > 0)
         return refuse(visit, 400, HM_EINVAL, "this request takes no body");
     if (media_type_fits(route, visit->call.request->content_type))
@@ -222,7 +225,16 @@ static int check_body(struct visit *visit, uint64_t length)
     return hm_fail(&visit->error, HM_EINVAL, "the Content-Type must be %s",
                    media_type_wanted(route));
 }
-_Static_assert(API_BODY_MAX_BYTES == (size_t)1 << 20, "check_body says how much");
+_Static_assert(API_BODY_MAX_BYTES == (size_t)2 << 20, "check_body says how much");
+
+/* What the door without a token serves. */
+static bool is_etcd_path(const struct api_target *target)
+{
+    const char *first = target->segment_count > 0 ? target->segments[0] : "";
+
+    return strcmp(first, "v3") == 0 || strcmp(first, "v3beta") == 0 ||
+           strcmp(first, "version") == 0 || strcmp(first, "health") == 0;
+}
 
 /* Everything that can be said before the body is here. */
 static int visit_admit(struct visit *visit, uint64_t length)
@@ -235,6 +247,9 @@ static int visit_admit(struct visit *visit, uint64_t length)
         visit->refused = rc == HM_ELIMIT ? 414 : 0;
         return rc;
     }
+    if (request->transport == API_TRANSPORT_KV && !is_etcd_path(&visit->target))
+        return refuse(visit, 404, HM_ENOTFOUND,
+                      "this address serves only /v3/, /version and /health");
     find_route(&visit->target, request->method, &visit->found);
     rc = api_auth_check_origin(request, &visit->error);
     if (rc == 0 && !(visit->found.route && (visit->found.route->flags & API_OPEN) != 0))
@@ -251,9 +266,9 @@ enum json_form api_param_form(const char *name, size_t len)
     static const struct {
         const char *name;
         enum json_form form;
-    } forms[] = {
-        {"asset", JSON_FORM_ASSET}, {"lease", JSON_FORM_LEASE}, {"network", JSON_FORM_NETWORK},
-        {"challenge", JSON_FORM_CHALLENGE}, {"digest", JSON_FORM_DIGEST}, {"key", JSON_FORM_HEX}};
+    } forms[] = {{"asset", JSON_FORM_ASSET},     {"lease", JSON_FORM_LEASE},
+                 {"network", JSON_FORM_NETWORK}, {"challenge", JSON_FORM_CHALLENGE},
+                 {"digest", JSON_FORM_DIGEST},   {"key", JSON_FORM_HEX}};
 
     for (size_t i = 0; i < HM_COUNT_OF(forms); i++) {
         if (strlen(forms[i].name) == len && memcmp(forms[i].name, name, len) == 0)
@@ -275,10 +290,29 @@ static int parse_param(struct visit *visit)
                                 &visit->error);
 }
 
+/* A stream is counted from here until its response is released. */
+static int count_stream(struct visit *visit)
+{
+    struct api_core *core = visit->call.core;
+    struct api_response *response = visit->call.response;
+
+    if (!response->stream)
+        return 0;
+    if (atomic_fetch_add(&core->metrics.streams, 1) >= API_STREAMS_MAX) {
+        atomic_fetch_sub(&core->metrics.streams, 1);
+        return hm_fail(&visit->error, HM_EBUSY,
+                       "%d streams are open already; close one or ask again later",
+                       API_STREAMS_MAX);
+    }
+    response->stream->counted = &core->metrics.streams;
+    return 0;
+}
+
 static int visit_run(struct visit *visit)
 {
     const struct api_route *route = visit->found.route;
     struct api_call *call = &visit->call;
+    bool done = false;
     int rc = parse_param(visit);
 
     call->route = route;
@@ -292,10 +326,16 @@ static int visit_run(struct visit *visit)
     call->response->status = route->status;
     call->response->content_type = route->media_type ? route->media_type : "application/json";
     if (rc == 0)
+        rc = api_method_acts(route->method) && (route->flags & API_QUICK) == 0
+                 ? api_guard_enter(call, &visit->guard, &visit->refused, &done, &visit->error)
+                 : 0;
+    if (rc == 0 && !done)
         rc = route->handle(call, &visit->error);
     if (rc == 0 && call->json.error != 0)
         rc = hm_fail(&visit->error, call->json.error, "out of memory for the answer");
-    return rc;
+    if (rc == 0 && !api_method_acts(route->method))
+        rc = api_guard_tag(call, &visit->error);
+    return rc ? rc : count_stream(visit);
 }
 
 bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
@@ -313,6 +353,26 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
     return rc == 0;
 }
 
+static void count_body(struct api_core *core, const struct api_request *request)
+{
+    if (request->body.len > 0)
+        atomic_fetch_add_explicit(&core->metrics.received_bytes, request->body.len,
+                                  memory_order_relaxed);
+}
+
+bool api_core_is_quick(const struct api_request *request)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
+    struct api_target target = {0};
+    struct match found;
+
+    hm_arena_init(&arena, API_ARENA_MAX_BYTES);
+    if (api_target_parse(request->target, &arena, &target, NULL))
+        return true; /* a refusal waits for nothing */
+    find_route(&target, request->method, &found);
+    return !found.route || (found.route->flags & API_QUICK) != 0;
+}
+
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response)
 {
@@ -323,7 +383,6 @@ void api_core_handle(struct api_core *core, const struct api_request *request,
     rc = visit_admit(&visit, request->body.len);
     if (rc == 0)
         rc = visit_run(&visit);
-    atomic_fetch_add_explicit(&core->metrics.received_bytes, request->body.len,
-                              memory_order_relaxed);
+    count_body(core, request);
     visit_release(&visit, rc);
 }

@@ -4,6 +4,7 @@
 #define MS_PER_S        1000
 #define LEASES_PER_READ 1000
 #define LEASES_MAX      100000
+#define KEEP_ALIVES_MAX 128 /* in one request: each is a transaction that is waited for and paid */
 
 static int find_lease(struct api_call *call, int64_t id, Hypermesh__KvLease **out,
                       struct hm_slice **keys, size_t *count, struct hm_error *error)
@@ -187,10 +188,33 @@ static int keep_alive_one(struct api_call *call, int64_t id, struct hm_error *er
     return rc ? rc : hm_buf_append(call->json.out, "\n", 1);
 }
 
+/* Before any of them is done and paid. */
+static int keep_alives_count(struct hm_slice rest, struct hm_error *error)
+{
+    for (unsigned count = 0;; count++) {
+        HM_CLEANUP(json) json_t *body = NULL;
+        int64_t id = 0;
+        int rc = api_etcd_read_next(&rest, &body, error);
+
+        if (rc || !body)
+            return rc;
+        if (count == KEEP_ALIVES_MAX)
+            return hm_fail(error, HM_ELIMIT,
+                           "one request keeps at most %d leases alive: send the others in another",
+                           KEEP_ALIVES_MAX);
+        rc = api_etcd_i64(body, "ID", &id, error);
+        if (rc)
+            return rc;
+    }
+}
+
 static int keep_alive_body(struct api_call *call, struct hm_error *error)
 {
     struct hm_slice rest = call->request->body;
+    int counted = keep_alives_count(rest, error);
 
+    if (counted)
+        return counted;
     for (;;) {
         HM_CLEANUP(json) json_t *body = NULL;
         int64_t id = 0;

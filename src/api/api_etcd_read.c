@@ -9,6 +9,12 @@
 static const char *const sort_orders[] = {"NONE", "ASCEND", "DESCEND"};
 static const char *const sort_targets[] = {"KEY", "VERSION", "CREATE", "MOD", "VALUE"};
 
+/* A zero byte is none, though strchr would find it. */
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 int api_etcd_read_next(struct hm_slice *body, json_t **out, struct hm_error *error)
 {
     struct hm_slice rest = *body;
@@ -18,7 +24,7 @@ int api_etcd_read_next(struct hm_slice *body, json_t **out, struct hm_error *err
     size_t at = 0;
 
     *out = NULL;
-    while (rest.len > 0 && strchr(" \t\r\n", rest.data[0])) {
+    while (rest.len > 0 && is_blank(rest.data[0])) {
         rest.data++;
         rest.len--;
     }

@@ -2,7 +2,8 @@
 #include "api_feed.h"
 #include "api_handlers.h"
 
-#define EVENTS_PER_READ 256
+/* Each read goes through its whole block, so a page is long: a block is read a few times, however much is in it. */
+#define EVENTS_PER_READ 16384
 #define BLOCKS_PER_TURN 64 /* looked at, so that a rare filter does not hold up the thread */
 #define TYPES_MAX       16
 #define TYPE_CHARS      32
@@ -101,6 +102,7 @@ static int block_append(struct api_feed *feed, struct event_state *state)
         if (event_fits(&state->filter, &events[i]))
             rc = event_append(feed, &events[i]);
     }
+    hm_arena_clear(&feed->arena); /* what is said is in feed->out; the next block needs the room */
     if (rc)
         return rc;
     state->index += (uint32_t)count;

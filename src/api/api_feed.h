@@ -9,7 +9,10 @@
 
 #define API_FEED_BEAT_MS    10000 /* a comment at least this often */
 #define API_FEED_TURN_BYTES ((size_t)64 << 10) /* appended in one turn, about */
-#define API_FEED_ARENA_MAX  ((size_t)64 << 20) /* of one turn */
+/* Of one turn. What the largest block (32 MiB) may need at once to be told: its operations as messages (small ones
+ * take some four times their bytes), the values of its keys once more, its record with 16 MiB of answers; with
+ * a half to spare. It is a bound, not a reservation. */
+#define API_FEED_ARENA_MAX ((size_t)320 << 20)
 
 struct api_feed;
 /* Appends to feed->out what there is to say now, about API_FEED_TURN_BYTES of it: 0; nothing

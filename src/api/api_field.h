@@ -20,6 +20,7 @@ struct api_field {
 #define API_LIST     2u
 #define API_NULLABLE 4u
 #define API_LONG     8u /* text without a limit of its own: a value of the key-value store */
+#define API_SECRET   16u /* top-level text of a request: the parser wipes its own copies */
 
 struct api_fields {
     const char *name; /* of the schema in /openapi.json */

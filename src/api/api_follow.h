@@ -8,11 +8,11 @@
 
 #include "api.h"
 
-#define API_FOLLOWED_JOBS_MAX    256 /* at once, each with a thread; readers of more jobs poll */
-#define API_FOLLOW_ID_MAX_CHARS  64
-#define API_FOLLOW_SLICE_MS      250 /* how soon its thread sees that nobody follows any more */
-#define API_FOLLOW_STACK_BYTES   ((size_t)1 << 20)
-#define API_FOLLOW_NAP_NS        5000000 /* least time between two looks at a job */
+#define API_FOLLOWED_JOBS_MAX   256 /* at once, each with a thread; readers of more jobs poll */
+#define API_FOLLOW_ID_MAX_CHARS 64
+#define API_FOLLOW_SLICE_MS     250 /* how soon its thread sees that nobody follows any more */
+#define API_FOLLOW_STACK_BYTES  ((size_t)1 << 20)
+#define API_FOLLOW_NAP_NS       5000000 /* least time between two looks at a job */
 
 struct api_followed; /* a job and its thread */
 

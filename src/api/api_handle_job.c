@@ -149,7 +149,8 @@ static int wait_done(struct api_call *call, uint64_t timeout_ms, Hypermesh__JobR
 
     hm_arena_init(&scratch, API_ARENA_MAX_BYTES);
     while (rc == 0 && state != HYPERMESH__JOB_STATE__JOB_DONE &&
-           !atomic_load(&call->core->closing)) {
+           !atomic_load(&call->core->closing) &&
+           !(call->request->gone && atomic_load(call->request->gone))) {
         uint64_t now_ns = hm_mono_ns(call->core->clock);
         uint64_t left_ms = now_ns < until_ns ? (until_ns - now_ns + 999999) / 1000000 : 0;
         Hypermesh__JobRecord *seen = NULL;

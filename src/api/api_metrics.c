@@ -1,8 +1,8 @@
 #include "api_metrics.h"
 
 /* What this server answers with; others count as "other". */
-static const unsigned statuses[] = {200, 201, 202, 400, 401, 402, 403, 404, 405, 409,
-                                    411, 413, 414, 415, 421, 429, 500, 501, 503, 504};
+static const unsigned statuses[] = {200, 201, 202, 304, 400, 401, 402, 403, 404, 405, 409, 411,
+                                    412, 413, 414, 415, 421, 422, 429, 431, 500, 501, 503, 504};
 _Static_assert(HM_COUNT_OF(statuses) < API_METRIC_STATUSES, "the last place is for other statuses");
 
 /* Upper bounds in microseconds; text as Prometheus wants it, in seconds. */
@@ -146,11 +146,25 @@ int api_metrics_write(const struct api_metrics *metrics, const struct api_metric
                            "# HELP hypermesh_http_connections Connections open now.\n"
                            "# TYPE hypermesh_http_connections gauge\n"
                            "hypermesh_http_connections %u\n"
-                           "# HELP hypermesh_http_waits Streams and waiting requests now.\n"
+                           "# HELP hypermesh_http_connections_refused_total Connections closed "
+                           "at once, because there were too many.\n"
+                           "# TYPE hypermesh_http_connections_refused_total counter\n"
+                           "hypermesh_http_connections_refused_total %llu\n"
+                           "# HELP hypermesh_http_connections_cut_total Connections closed "
+                           "because a request came too slowly.\n"
+                           "# TYPE hypermesh_http_connections_cut_total counter\n"
+                           "hypermesh_http_connections_cut_total %llu\n"
+                           "# HELP hypermesh_http_streams Streams open now.\n"
+                           "# TYPE hypermesh_http_streams gauge\n"
+                           "hypermesh_http_streams %u\n"
+                           "# HELP hypermesh_http_waits Requests that wait for a job or replay "
+                           "the chain now.\n"
                            "# TYPE hypermesh_http_waits gauge\n"
                            "hypermesh_http_waits %u\n",
                            load(&metrics->received_bytes),
                            atomic_load_explicit(&metrics->connections, memory_order_relaxed),
+                           load(&metrics->refused_connections), load(&metrics->cut_connections),
+                           atomic_load_explicit(&metrics->streams, memory_order_relaxed),
                            atomic_load_explicit(&metrics->waits, memory_order_relaxed));
     return rc;
 }

@@ -8,7 +8,7 @@
 
 #define API_METRIC_ROUTES_MAX 160
 #define API_METRIC_BUCKETS    12
-#define API_METRIC_STATUSES   24
+#define API_METRIC_STATUSES   32
 
 struct api_route_metrics {
     atomic_ullong statuses[API_METRIC_STATUSES];
@@ -22,7 +22,10 @@ struct api_metrics {
     struct api_route_metrics routes[API_METRIC_ROUTES_MAX]; /* the last one: no route */
     atomic_ullong received_bytes; /* bodies */
     atomic_uint connections; /* open now */
-    atomic_uint waits; /* streams, and requests that wait for a job, now */
+    atomic_uint waits; /* requests that wait for a job or replay the chain, now */
+    atomic_uint streams; /* open now */
+    atomic_ullong refused_connections; /* closed at once: there were too many */
+    atomic_ullong cut_connections; /* too slow with their headers or body */
 };
 
 #define API_METRIC_NO_ROUTE (API_METRIC_ROUTES_MAX - 1)

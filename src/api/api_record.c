@@ -264,6 +264,17 @@ static int take_object(const struct api_fields *fields, json_t *root, struct hm_
     return rc;
 }
 
+/* The JSON library has copies of its own, which it frees as they are. */
+static void secrets_wipe(const struct api_fields *fields, const json_t *root)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        json_t *value = json_object_get(root, fields->rows[i].name);
+
+        if ((fields->rows[i].flags & API_SECRET) != 0 && json_is_string(value))
+            hm_wipe((void *)(uintptr_t)json_string_value(value), json_string_length(value));
+    }
+}
+
 int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
                           struct hm_arena *arena, struct api_record *out, struct hm_error *error)
 {
@@ -272,7 +283,9 @@ int api_record_parse_json(const struct api_fields *fields, struct hm_slice text,
 
     if (rc)
         return rc;
-    return take_object(fields, root, arena, out, error);
+    rc = take_object(fields, root, arena, out, error);
+    secrets_wipe(fields, root);
+    return rc;
 }
 
 int api_record_parse_query(const struct api_fields *fields, const struct api_pair *pairs,

@@ -3,9 +3,15 @@
 #ifndef HM_API_REQUEST_H
 #define HM_API_REQUEST_H
 
+#include <stdatomic.h>
+
 #include "api_field.h"
 
-enum api_transport { API_TRANSPORT_UNIX, API_TRANSPORT_TCP };
+enum api_transport {
+    API_TRANSPORT_UNIX,
+    API_TRANSPORT_TCP,
+    API_TRANSPORT_KV /* loopback without a token, for what etcd serves only */
+};
 
 struct api_request {
     const char *method;
@@ -18,17 +24,22 @@ struct api_request {
     const char *if_match;
     const char *if_none_match;
     const char *last_event_id;
+    const char *idempotency_key;
+    const char *traceparent;
     enum api_transport transport;
     bool peer_known; /* unix socket: peer_uid is what the kernel says */
     uid_t peer_uid;
+    const atomic_bool *gone; /* the client hung up: waiting is in vain; NULL: not known */
     struct hm_slice body;
 };
 
-#define API_SEGMENTS_MAX   6
-#define API_QUERY_MAX      16
-#define API_SEGMENT_MAX    1024 /* bytes, decoded: a state key in hexadecimal is the longest */
-#define API_AUTH_MAX_BYTES 256
-#define API_ETAG_MAX       80 /* with NUL */
+#define API_SEGMENTS_MAX     6
+#define API_QUERY_MAX        16
+#define API_SEGMENT_MAX      1024 /* bytes, decoded: a state key in hexadecimal is the longest */
+#define API_AUTH_MAX_BYTES   256
+#define API_HEADERS_MAX      64
+#define API_HEADER_MAX_BYTES 8192 /* request line and headers */
+#define API_ETAG_MAX         80 /* with NUL */
 
 /* Path and query, decoded; memory is the arena's. */
 struct api_target {
@@ -60,22 +71,29 @@ struct api_stream {
     unsigned beat_ms;
     /* After it has returned, wake is not called any more. */
     void (*release)(struct api_stream *stream);
+    atomic_uint *counted; /* the core's: where it is counted; NULL: nowhere */
 };
 #define API_STREAM_WAIT    0
 #define API_STREAM_END     (-1000)
 #define API_STREAM_POLL_MS 50
-#define API_STREAM_MAX ((size_t)1 << 20) /* one read */
+#define API_STREAM_MAX     ((size_t)1 << 20) /* one read */
 
 struct api_response {
     unsigned status;
     const char *content_type; /* static text */
     const char *allow; /* static text, or NULL: of 405 */
     bool ask_token; /* 401: WWW-Authenticate */
+    bool retry; /* Retry-After, beside 429 and 503, which always have it */
+    bool replayed; /* of an earlier request with the same Idempotency-Key */
     char etag[API_ETAG_MAX]; /* with its quotes; "": none */
     struct hm_buf body; /* when stream is NULL */
     struct api_stream *stream; /* owned */
 };
 
+#define API_PROBLEM_TYPE "application/problem+json"
+
+/* NULL is fine. */
+void api_stream_release(struct api_stream *stream);
 void api_response_release(struct api_response *response);
 
 #endif

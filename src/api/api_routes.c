@@ -12,6 +12,8 @@
 /* etcd's gateway: answers are etcd's and described there. */
 #define ETCD(method, path, id, handle, status, about, body) \
     {method, path, id, handle, status, body, NULL, NULL, NULL, "application/json", about, 0}
+#define ETCD_QUICK(method, path, id, handle, status, about, body) \
+    {method, path, id, handle, status, body, NULL, NULL, NULL, "application/json", about, API_QUICK}
 
 const struct api_route api_routes[] = {
     {"GET", "/livez", "livez", api_handle_livez, 200, NO_BODY, NULL, NULL, TEXT_PLAIN, "The process answers.", API_OPEN | API_QUICK},
@@ -79,7 +81,7 @@ const struct api_route api_routes[] = {
 
     {"POST", "/networks", "network_create", api_handle_network_create, 201, API_BODY_JSON, &api_body_network, NULL, &api_answer_network_made, NULL, "Makes a network: a set of accounts that assets may be opened to.", 0},
     {"GET", "/networks", "network_list", api_handle_networks, 200, NO_BODY, &api_query_networks, &api_answer_networks, NULL, "Networks.", 0},
-    {"GET", "/networks/{network}", "network_show", api_handle_network, 200, NO_BODY, NULL, &api_answer_network, NULL, "One network.", API_QUICK},
+    {"GET", "/networks/{network}", "network_show", api_handle_network, 200, NO_BODY, NULL, &api_answer_network, NULL, "One network.", API_QUICK | API_TAGGED},
     {"DELETE", "/networks/{network}", "network_dissolve", api_handle_network_dissolve, 200, NO_BODY, &api_query_account, &api_answer_receipt, NULL, "Ends a network that has no member but its owner.", 0},
     {"GET", "/networks/{network}/members", "network_members", api_handle_members, 200, NO_BODY, &api_query_page, &api_answer_members, NULL, "Who joined, is invited or was expelled.", 0},
     {"POST", "/networks/{network}/join", "network_join", api_handle_network_join, 200, API_BODY_JSON, &api_body_acting, NULL, &api_answer_receipt, NULL, "Joins an open network, or one that invited the account.", 0},
@@ -89,12 +91,12 @@ const struct api_route api_routes[] = {
 
     {"POST", "/consensus/challenge", "challenge_open", api_handle_challenge_open, 201, API_BODY_JSON, &api_body_challenge, NULL, &api_answer_challenge_made, NULL, "Asks a node to show its space, or a result that it settled, again.", 0},
     {"GET", "/consensus/challenges", "challenge_list", api_handle_challenges, 200, NO_BODY, &api_query_challenges, &api_answer_challenges, NULL, "Challenges.", 0},
-    {"GET", "/consensus/challenges/{challenge}", "challenge_show", api_handle_challenge, 200, NO_BODY, NULL, &api_answer_challenge, NULL, "One challenge.", API_QUICK},
+    {"GET", "/consensus/challenges/{challenge}", "challenge_show", api_handle_challenge, 200, NO_BODY, NULL, &api_answer_challenge, NULL, "One challenge.", API_QUICK | API_TAGGED},
 
     {"GET", "/kv", "kv_list", api_handle_kv_list, 200, NO_BODY, &api_query_kv_list, &api_answer_kv_items, NULL, "Keys and values of a range.", 0},
     {"GET", "/kv/{name}", "kv_get", api_handle_kv_get, 200, NO_BODY, &api_query_kv_get, &api_answer_kv_item, NULL, "One key; its ETag is its mod_revision.", API_QUICK},
-    {"PUT", "/kv/{name}", "kv_put", api_handle_kv_put, 200, API_BODY_JSON, &api_body_kv_put, NULL, &api_answer_kv_written, NULL, "Sets a key. If-Match: its ETag, or If-None-Match: *, is compared in the ledger; 412 when it does not hold.", 0},
-    {"DELETE", "/kv/{name}", "kv_delete", api_handle_kv_delete, 200, NO_BODY, &api_query_kv_delete, &api_answer_kv_deleted, NULL, "Deletes a key, or every key that begins so. Takes If-Match.", 0},
+    {"PUT", "/kv/{name}", "kv_put", api_handle_kv_put, 200, API_BODY_JSON, &api_body_kv_put, NULL, &api_answer_kv_written, NULL, "Sets a key. If-Match: its ETag, or If-None-Match: *, is compared in the ledger; 412 when it does not hold.", API_MATCHES},
+    {"DELETE", "/kv/{name}", "kv_delete", api_handle_kv_delete, 200, NO_BODY, &api_query_kv_delete, &api_answer_kv_deleted, NULL, "Deletes a key, or every key that begins so. Takes If-Match.", API_MATCHES},
     {"GET", "/kv-watch", "kv_watch", api_handle_kv_watch, 200, NO_BODY, &api_query_kv_watch, NULL, API_EVENTS, "Changes of keys from any revision, as server-sent events.", 0},
     {"POST", "/kv-txn", "kv_txn", api_handle_kv_txn, 200, API_BODY_TREE, &api_body_kv_txn, NULL, &api_answer_kv_txn, NULL, "If every compare holds then these operations, else those; all at once.", 0},
     {"POST", "/kv-leases", "kv_lease_grant", api_handle_kv_lease_grant, 201, API_BODY_JSON, &api_body_kv_lease, NULL, &api_answer_kv_lease_made, NULL, "Makes a lease: its keys go when it is not kept alive.", 0},
@@ -112,9 +114,9 @@ const struct api_route api_routes[] = {
     {"GET", "/audit", "audit_export", api_handle_audit, 200, NO_BODY, &api_query_audit, NULL, API_LINES, "Every operation as JSON lines that prove that none was left out.", 0},
     {"POST", "/backup", "backup_create", api_handle_backup, 201, API_BODY_JSON, &api_body_backup, NULL, &api_answer_backup, NULL, "Writes an encrypted backup of the node while it runs.", 0},
 
-    ETCD("GET", "/version", "etcd_version", api_etcd_version, 200, "Which etcd this gateway behaves like.", API_BODY_NONE),
-    ETCD("GET", "/health", "etcd_health", api_etcd_health, 200, "As etcd's.", API_BODY_NONE),
-    ETCD("POST", "/v3/kv/range", "etcd_range", api_etcd_range, 200, "etcd v3: RangeRequest.", API_BODY_LOOSE),
+    ETCD_QUICK("GET", "/version", "etcd_version", api_etcd_version, 200, "Which etcd this gateway behaves like.", API_BODY_NONE),
+    ETCD_QUICK("GET", "/health", "etcd_health", api_etcd_health, 200, "As etcd's.", API_BODY_NONE),
+    ETCD_QUICK("POST", "/v3/kv/range", "etcd_range", api_etcd_range, 200, "etcd v3: RangeRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/kv/put", "etcd_put", api_etcd_put, 200, "etcd v3: PutRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/kv/deleterange", "etcd_delete_range", api_etcd_delete_range, 200, "etcd v3: DeleteRangeRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/kv/txn", "etcd_txn", api_etcd_txn, 200, "etcd v3: TxnRequest.", API_BODY_LOOSE),

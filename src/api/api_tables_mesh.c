@@ -112,7 +112,7 @@ static const struct api_field audit[] = {
 const struct api_fields api_query_audit = {.name = "AuditQuery", ROWS(audit)};
 static const struct api_field backup_new[] = {
     {.name = "path", .form = JSON_FORM_TEXT, MUST, .about = "File on the node's machine, absolute; must not exist."},
-    {.name = "passphrase", .form = JSON_FORM_TEXT, MUST, .about = "Encrypts it; nothing opens it without."},
+    {.name = "passphrase", .form = JSON_FORM_TEXT, .flags = API_REQUIRED | API_SECRET, .about = "Encrypts it; nothing opens it without."},
 };
 const struct api_fields api_body_backup = {.name = "BackupNew", ROWS(backup_new)};
 static const struct api_field backup[] = {

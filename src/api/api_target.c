@@ -151,12 +151,21 @@ bool api_content_type_is(const char *header, const char *media_type)
     return *header == '\0' || *header == ';';
 }
 
+void api_stream_release(struct api_stream *stream)
+{
+    atomic_uint *counted = stream ? stream->counted : NULL;
+
+    if (stream)
+        stream->release(stream);
+    if (counted)
+        atomic_fetch_sub(counted, 1);
+}
+
 void api_response_release(struct api_response *response)
 {
     if (!response)
         return;
     hm_buf_release(&response->body);
-    if (response->stream)
-        response->stream->release(response->stream);
+    api_stream_release(response->stream);
     response->stream = NULL;
 }

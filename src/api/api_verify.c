@@ -141,7 +141,7 @@ static int verify_read(struct api_stream *stream, uint8_t *out, size_t size)
     if (part == 0)
         return API_STREAM_WAIT;
     part = part < size ? part : size;
-memcpy(out, verify->line.data + verify->line_at, part);
+    memcpy(out, verify->line.data + verify->line_at, part);
     verify->line_at += part;
     return (int)part;
 }

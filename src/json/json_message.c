@@ -114,6 +114,7 @@ static const struct message_form forms[] = {
     {M(account), "deposits", JSON_FORM_MONEY},
     {M(proxies), "relays", JSON_FORM_ACCOUNT},
     {M(node_marks), "slashed", JSON_FORM_MONEY},
+    {M(lease), "challenge", JSON_FORM_CHALLENGE},
     {M(network), "id", JSON_FORM_NETWORK},
     {M(network), "owner", JSON_FORM_ACCOUNT},
     {M(member), "network", JSON_FORM_NETWORK},

@@ -144,8 +144,7 @@ int ledger_challenge_fail(struct ledger_scope *scope, Hypermesh__Challenge *chal
         return hm_fail(error, HM_EINTERNAL, "a part of a bond does not fit");
     rc = ledger_money_slash(scope, node, challenger, slashed, paid, error);
     if (rc == 0)
-        rc = ledger_money_deposit_give(scope, challenger, challenger, challenge->deposit, 0,
-                                       error);
+        rc = ledger_money_deposit_give(scope, challenger, challenger, challenge->deposit, 0, error);
     if (rc == 0)
         rc = claim_drop(scope, challenge, node, error);
     if (rc == 0)

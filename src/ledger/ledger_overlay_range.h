@@ -16,7 +16,8 @@ struct ledger_overlay_range {
     bool given; /* the cursor's key was handed out: the next call moves it first */
     const struct ledger_overlay_node
         *node; /* where the overlay's order stands; NULL: past the end */
-    uint64_t passed; /* entries stepped over so far: deleted in the block, or left by what was taken back */
+    uint64_t
+        passed; /* entries stepped over so far: deleted in the block, or left by what was taken back */
 };
 
 /* Keys in [start, end). The overlay may be written while the range is open, the store may not: keys past

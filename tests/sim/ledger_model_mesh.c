@@ -166,6 +166,16 @@ static bool is_open(const struct model_challenge *challenge)
     return challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN;
 }
 
+static uint64_t space_open(const struct model *model, unsigned node)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < model->challenge_count; i++)
+        count += is_open(&model->challenges[i]) && model->challenges[i].node == node &&
+                 model->challenges[i].space;
+    return count;
+}
+
 uint64_t model_challenges_open(const struct model *model, unsigned node)
 {
     uint64_t count = 0;
@@ -192,18 +202,20 @@ static int do_open(struct model *model, const struct model_op *op)
     if (!op->flag) {
         if (lease->provider != op->to)
             return HM_EINVAL;
+        if (lease->consumer == lease->provider)
+            return HM_EPERM;
         if (!lease->settled || !lease->has_result || lease->refuted)
             return HM_ECONFLICT;
         if (model->now_ms - lease->settled_ms > model->params.result_window_ms)
             return HM_ERANGE;
     }
-    if (model_challenges_open(model, op->to) >= model->params.max_open_challenges)
+    if (op->flag && space_open(model, op->to) >= model->params.max_open_challenges)
         return HM_ELIMIT;
     for (size_t i = 0; i < model->challenge_count; i++) {
         const struct model_challenge *other = &model->challenges[i];
 
-        if (is_open(other) && other->challenger == op->who && other->node == op->to &&
-            other->space == op->flag && (op->flag || other->lease == op->lease))
+        if (is_open(other) && other->node == op->to && other->space == op->flag &&
+            (op->flag ? other->challenger == op->who : other->lease == op->lease))
             return HM_EEXIST;
     }
     if (model->people[op->who].hyper < model->params.challenge_deposit)
@@ -250,10 +262,12 @@ static void challenge_end(struct model *model, struct model_challenge *challenge
 {
     bool right = state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_ANSWERED;
     uint64_t deposit = model->params.challenge_deposit;
+    uint64_t burnt = right ? deposit / 10 : 0;
 
     challenge->state = state;
     model->people[challenge->challenger].deposits -= deposit;
-    model->people[right ? challenge->node : challenge->challenger].hyper += deposit;
+    model->people[right ? challenge->node : challenge->challenger].hyper += deposit - burnt;
+    model->burnt += burnt;
     if (right) {
         model->people[challenge->node].answered++;
         return;
@@ -341,7 +355,9 @@ static void compare_marks(const struct model *model, struct fixture *fixture, un
     unsigned peers = 0;
 
     model_same(marks->open, model_challenges_open(model, who), "open challenges of person", who);
-    model_same(marks->n_waiting, marks->open, "list of open challenges of person", who);
+    model_same(marks->n_waiting, space_open(model, who), "open challenges of space of person", who);
+    model_same(marks->open_results, marks->open - marks->n_waiting,
+               "open challenges of results of person", who);
     model_same(marks->answered, person->answered, "answered challenges of person", who);
     model_same(marks->failed, person->failed, "failed challenges of person", who);
     model_same(marks->slashed, person->slashed, "slashed bond of person", who);

@@ -163,11 +163,21 @@ static void pick_challenge(struct scenario *scenario, struct model_op *op)
     for (size_t i = 0; i < 40; i++) {
         op->lease = scenario->leases_known - 1 -
                     below(scenario, scenario->leases_known < 40 ? scenario->leases_known : 40);
-        if (model->leases[op->lease].has_result && !model->leases[op->lease].refuted)
+        const struct model_lease *lease = &model->leases[op->lease];
+
+        /* Now and then one that the provider leased from itself, which is refused. */
+        if (lease->has_result && !lease->refuted &&
+            (lease->consumer != lease->provider || below(scenario, 8) == 0))
             break;
     }
     if (below(scenario, 8))
         op->to = model->leases[op->lease].provider;
+}
+
+/* Two of three challenges of results are forgotten: not even the node answers them. */
+static bool is_forgotten(const struct model *model, size_t number)
+{
+    return !model->challenges[number].space && number % 3 != 0;
 }
 
 /* An answer about a result; space is answered in time always (plan_space_answers). */
@@ -180,11 +190,14 @@ static void pick_answer(struct scenario *scenario, struct model_op *op)
     for (size_t i = 0; i < scenario->challenges_known; i++) {
         const struct model_challenge *challenge = &model->challenges[i];
 
-        if (challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN && !challenge->space)
+        if (challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN && !challenge->space &&
+            !is_forgotten(model, i))
             op->challenge = i;
     }
-    if (below(scenario, 6))
+    if (below(scenario, 6) && !is_forgotten(model, op->challenge))
         op->who = model->challenges[op->challenge].node;
+    else if (is_forgotten(model, op->challenge))
+        op->who = model->challenges[op->challenge].challenger;
 }
 
 static void pick_assets(struct scenario *scenario, struct model_op *op)

@@ -287,7 +287,7 @@ def the_door_and_the_limits():
         statuses.add(str(answer.status))
     connection.close()
     refuse(404, "GET", "/nothing/here")
-    refuse(413, "POST", "/accounts", b" " * ((1 << 20) + 1))
+    refuse(413, "POST", "/accounts", b" " * ((2 << 20) + 1))
     refuse(414, "GET", "/kv/" + "k" * 3000)
 
 

@@ -34,6 +34,7 @@ struct fake {
     bool cancelled;
     char log_path[128]; /* "": no file yet */
     unsigned more_blocks; /* beyond FAKE_BLOCKS, for events */
+    size_t event_bytes; /* that each block's events take in the arena, beside themselves */
     struct fake_kv *kv;
 };
 

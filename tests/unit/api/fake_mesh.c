@@ -113,6 +113,8 @@ static int fake_events(void *ctx, uint64_t height, uint32_t index, size_t limit,
     (void)pthread_mutex_unlock(&fake->lock);
     if (height < 1 || height > head)
         return hm_fail(error, HM_ENOTFOUND, "there is no such block");
+    if (fake->event_bytes > 0 && !hm_arena_alloc(arena, fake->event_bytes))
+        return hm_fail(error, HM_ENOMEM, "no memory for a block's events");
     hypermesh__operation__init(op);
     hypermesh__release__init(release);
     hypermesh__kv_event__init(change);

@@ -187,6 +187,40 @@ static void test_txn(void **state)
     check(test, "/v3/kv/txn", "{}", 200, HEADER("3") ",\"succeeded\":true}");
 }
 
+/* Each of them is paid: no body makes the node pay for a hundred thousand. */
+static void test_many_keep_alives(struct api_test *test)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf body = {0};
+    unsigned before = test->fake.submits;
+
+    for (unsigned i = 0; i < 128; i++)
+        assert_int_equal(hm_buf_append_str(&body, "{\"ID\":77}"), 0);
+    assert_int_equal(api_test_ask(test, "POST", "/v3/lease/keepalive", NULL, hm_buf_cstr(&body)),
+                     200);
+    assert_int_equal(test->fake.submits, before + 128);
+    assert_int_equal(hm_buf_append_str(&body, "{\"ID\":77}"), 0);
+    assert_int_equal(api_test_ask(test, "POST", "/v3/lease/keepalive", NULL, hm_buf_cstr(&body)),
+                     400);
+    assert_non_null(strstr(api_test_body(test), "at most 128 leases"));
+    assert_int_equal(test->fake.submits, before + 128);
+}
+
+/* A zero byte is not a blank. */
+static void test_zero_bytes(void **state)
+{
+    static const uint8_t zeros[] = {0, 0, '{', '}'};
+    struct hm_slice rest = hm_slice_of(zeros, 2);
+    json_t *body;
+
+    (void)state;
+    assert_int_equal(api_etcd_read_next(&rest, &body, NULL), HM_EPARSE);
+    rest = hm_slice_of(zeros, sizeof(zeros));
+    assert_int_equal(api_etcd_read_next(&rest, &body, NULL), HM_EPARSE);
+    rest = hm_slice_of(zeros + 2, 2);
+    assert_int_equal(api_etcd_read_next(&rest, &body, NULL), 0);
+    json_decref(body);
+}
+
 static void test_leases(void **state)
 {
     struct api_test *test = *state;
@@ -196,6 +230,7 @@ static void test_leases(void **state)
     check(test, "/v3/lease/keepalive", "{'ID':'77'}{'ID':'5'} {'ID':77}", 200,
           "{\"result\":" HEADER("1") ",\"ID\":\"77\",\"TTL\":\"2\"}}\n{\"result\":" HEADER(
               "1") ",\"ID\":\"5\"}}\n{\"result\":" HEADER("1") ",\"ID\":\"77\",\"TTL\":\"2\"}}\n");
+    test_many_keep_alives(test);
     check(test, "/v3/lease/timetolive", "{'ID':'77','keys':true}", 200,
           HEADER("1") ",\"ID\":\"77\",\"grantedTTL\":\"2\",\"keys\":[\"aGVsZA==\"]}");
     check(test, "/v3/kv/lease/timetolive", "{'ID':'5'}", 200,
@@ -436,10 +471,10 @@ static void test_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_put_and_range), CASE(test_range_order),    CASE(test_txn),
-        CASE(test_leases),        CASE(test_errors),         CASE(test_deep_and_wide),
-        CASE(test_watch),         CASE(test_watch_progress), CASE(test_watch_looks_on),
-        CASE(test_server),
+        CASE(test_put_and_range),  CASE(test_range_order), CASE(test_txn),
+        CASE(test_leases),         CASE(test_zero_bytes),  CASE(test_errors),
+        CASE(test_deep_and_wide),  CASE(test_watch),       CASE(test_watch_progress),
+        CASE(test_watch_looks_on), CASE(test_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,6 +185,23 @@ static void test_events_filter_says_where_it_is(void **state)
     assert_false(has(&out, "event:"));
 }
 
+/* However much each block holds, and however little of it fits the filter: no turn gathers it all. */
+static void test_events_of_large_blocks(void **state)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+    struct api_test *test = *state;
+
+    test->fake.event_bytes = (size_t)40 << 20;
+    fake_add_blocks(&test->fake, 100);
+    assert_int_equal(ask_after(test, "/events?since=0&follow=0&type=none", NULL), 200);
+    assert_int_equal(read_now(test, &out), API_STREAM_END);
+    assert_false(has(&out, "event:"));
+    test->fake.event_bytes = (size_t)300 << 20; /* one largest block needs less than this */
+    assert_int_equal(ask_after(test, "/events?since=100&follow=0&type=kv", NULL), 200);
+    assert_int_equal(read_now(test, &out), API_STREAM_END);
+    assert_true(has(&out, "event: kv"));
+}
+
 /* --- changes of keys ------------------------------------------------------------------------------------ */
 
 static void put(struct api_test *test, const char *key, const char *value)
@@ -361,6 +378,7 @@ int main(void)
         CASE(test_events_filters),
         CASE(test_events_follow),
         CASE(test_events_filter_says_where_it_is),
+        CASE(test_events_of_large_blocks),
         CASE(test_watch_history_and_news),
         CASE(test_watch_resume),
         CASE(test_watch_compacted),

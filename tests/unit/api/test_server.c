@@ -217,7 +217,7 @@ static void test_announced_body_too_long(void **state)
     assert_true(http_open_unix(&http, place->socket_path));
     assert_true(http_send(
         &http, "POST /txs HTTP/1.1\r\nHost: node\r\nContent-Type: application/octet-stream\r\n"
-               "Content-Length: 1048577\r\n\r\n"));
+               "Content-Length: 2097153\r\n\r\n"));
     assert_true(http_receive(&http, &answer)); /* before anything of it was sent */
     assert_int_equal(answer.status, 413);
     http_answer_release(&answer);
@@ -254,7 +254,7 @@ static void test_chunked_bodies(void **state)
     assert_int_equal(answer.status, 200);
     assert_int_equal(place->fake.op.len, 800000);
     http_answer_release(&answer);
-    assert_true(http_send(&http, "%s", head) && send_chunks(&http, 300) &&
+    assert_true(http_send(&http, "%s", head) && send_chunks(&http, 600) &&
                 http_send(&http, "0\r\n\r\n"));
     assert_true(http_receive(&http, &answer));
     assert_int_equal(answer.status, 413);
@@ -357,9 +357,9 @@ static void test_reader_goes_away(void **state)
     assert_true(http_send(&http, GET_UNIX, "/jobs/latest/logs?follow=1"));
     assert_true(http_receive_head(&http, &answer));
     http_answer_release(&answer);
-    assert_true(place_metrics_say(place, "hypermesh_http_waits 1\n"));
+    assert_true(place_metrics_say(place, "hypermesh_http_streams 1\n"));
     http_close(&http);
-    assert_true(place_metrics_say(place, "hypermesh_http_waits 0\n"));
+    assert_true(place_metrics_say(place, "hypermesh_http_streams 0\n"));
 }
 
 static void test_closing_cuts_streams(void **state)

@@ -142,14 +142,26 @@ static void test_too_many_waits(void **state)
     struct api_test *test = *state;
 
     atomic_store(&test->core.metrics.waits, API_WAITS_MAX);
-    assert_int_equal(api_test_ask(test, "GET", LOGS, NULL, NULL), 503);
+    assert_int_equal(api_test_ask(test, "GET", LOGS, NULL, NULL), 200); /* costs no thread */
     assert_int_equal(api_test_ask(test, "POST", "/chain/verify", NULL, NULL), 503);
     assert_int_equal(api_test_ask(test, "GET", "/jobs/latest/wait", NULL, NULL), 503);
     assert_int_equal(atomic_load(&test->core.metrics.waits), API_WAITS_MAX);
-    atomic_store(&test->core.metrics.waits, API_WAITS_MAX - 1);
+    atomic_store(&test->core.metrics.waits, 0);
+}
+
+static void test_too_many_streams(void **state)
+{
+    struct api_test *test = *state;
+
+    atomic_store(&test->core.metrics.streams, API_STREAMS_MAX);
+    assert_int_equal(api_test_ask(test, "GET", LOGS "?follow=1", NULL, NULL), 503);
+    assert_null(test->response.stream);
+    assert_int_equal(atomic_load(&test->core.metrics.streams), API_STREAMS_MAX);
+    atomic_store(&test->core.metrics.streams, API_STREAMS_MAX - 1);
     assert_int_equal(api_test_ask(test, "GET", LOGS, NULL, NULL), 200);
+    assert_int_equal(atomic_load(&test->core.metrics.streams), API_STREAMS_MAX);
     api_response_release(&test->response);
-    assert_int_equal(atomic_load(&test->core.metrics.waits), API_WAITS_MAX - 1);
+    assert_int_equal(atomic_load(&test->core.metrics.streams), API_STREAMS_MAX - 1);
 }
 
 /* Every line is JSON; returns the last. */
@@ -223,6 +235,7 @@ int main(void)
         TEST(test_wait),
         TEST(test_closing_ends_waits),
         TEST(test_too_many_waits),
+        TEST(test_too_many_streams),
         TEST(test_verify),
         TEST(test_verify_abandoned),
     };

@@ -9,9 +9,9 @@
 
 #include "ledger_fixture.h"
 
-#define MINUTE_MS UINT64_C(60000)
-#define BOND      (1000 * FIXTURE_HYPER)
-#define DEPOSIT   (10 * FIXTURE_HYPER)
+#define MINUTE_MS  UINT64_C(60000)
+#define BOND       (1000 * FIXTURE_HYPER)
+#define DEPOSIT    (10 * FIXTURE_HYPER)
 #define LEASES_MAX 20
 
 static struct fixture fix;

@@ -1,0 +1,34 @@
+/* Takes connections in and hands them to the library's threads. Here, and not in the library, so
+ * that too many are turned away at once, and so that no more come while the server closes. */
+#ifndef HM_API_PORTER_H
+#define HM_API_PORTER_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+#include "base.h"
+
+#define API_DOORS_MAX 3
+
+struct api_porter_door {
+    int fd; /* listens; the porter's */
+    struct MHD_Daemon *daemon; /* without a socket of its own */
+    bool (*has_room)(void *ctx); /* asked before each connection; false: it is closed at once */
+    void *ctx;
+};
+
+struct api_porter {
+    struct api_porter_door doors[API_DOORS_MAX];
+    size_t count;
+    int stop_fd;
+    pthread_t thread;
+    bool running;
+};
+
+/* Before api_porter_open. fd is the porter's from here on. */
+void api_porter_add(struct api_porter *porter, const struct api_porter_door *door);
+int api_porter_open(struct api_porter *porter, struct hm_error *error);
+/* After it nothing is taken in. Zero-initialised is fine, and so is a second time. */
+void api_porter_close(struct api_porter *porter);
+
+#endif
