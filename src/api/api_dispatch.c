@@ -1,6 +1,8 @@
 /* One request: find its route, check the caller, parse, call the handler, answer. */
 #include "api_guard.h"
 
+#include "trace.h"
+
 /* --- finding the route ------------------------------------------------------------------------ */
 
 struct match {
@@ -373,16 +375,38 @@ bool api_core_is_quick(const struct api_request *request)
     return !found.route || (found.route->flags & API_QUICK) != 0;
 }
 
+/* Named as OpenTelemetry names what HTTP servers do. */
+static void span_end(struct trace_span *span, const struct visit *visit,
+                     const struct api_response *response)
+{
+    const struct api_route *route = visit->found.route;
+
+    if (!span->recording)
+        return;
+    if (route) {
+        span->name = route->id;
+        trace_text(span, "http.route", route->pattern);
+    }
+    trace_text(span, "http.request.method", visit->call.request->method);
+    trace_number(span, "http.response.status_code", (int64_t)response->status);
+    if (response->status >= 500)
+        trace_fail(span);
+    trace_end(span);
+}
+
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response)
 {
+    struct trace_span span;
     struct visit visit;
     int rc;
 
+    trace_begin_request(&span, "request", request->traceparent);
     visit_init(&visit, core, request, response);
     rc = visit_admit(&visit, request->body.len);
     if (rc == 0)
         rc = visit_run(&visit);
     count_body(core, request);
     visit_release(&visit, rc);
+    span_end(&span, &visit, response);
 }

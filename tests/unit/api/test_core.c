@@ -233,6 +233,28 @@ static void test_bodies(void **state)
         {"{'to':null,'amount':'1'}", "to must be text"},
         {"{'to':'node','amount':'1','memo':'\\u0000'}", "JSON"},
         {"[[[[[[[[[[[[[[[[[[[[", "nested deeper"},
+        {"{'to':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':{'a':"
+         "1}}}}}}}}}}}}}}}}}",
+         "nested deeper"},
+        {"{'to':'node','amount':NaN}", "not valid JSON"},
+        {"{'to':'node','amount':Infinity}", "not valid JSON"},
+        {"{'to':'node','amount':-Infinity}", "not valid JSON"},
+        {"{'to':'node','amount':1e999}", "not valid JSON"},
+        {"{'to':'node','amount':123456789012345678901234567890}", "not valid JSON"},
+        {"{'to':'node','amount':0x10}", "not valid JSON"},
+        {"{'to':'node','amount':'NaN'}", "amount"},
+        {"{'to':'node','amount':'1e3'}", "amount"},
+        {"{'to':'no\xff"
+         "de','amount':'1'}",
+         "UTF-8"},
+        {"{'to':'\xed\xa0\x80','amount':'1'}", "decode byte"},
+        {"{'to':'node','amount':'1'} {}", "not valid JSON"},
+        {"{'to':'node','amount':'1',}", "not valid JSON"},
+        {"{'to':'node','to':'user','amount':'1'}", "duplicate"},
+        {"{'to':'node','amount':'1'", "not valid JSON"},
+        {"{'to':'node','amount':{}}", "amount must be"},
+        {"{'to':['node'],'amount':'1'}", "to must be text"},
+        {"\xef\xbb\xbf{'to':'node','amount':'1'}", "not valid JSON"},
     };
 
     for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
@@ -467,6 +489,16 @@ static void test_pages(void **state)
     assert_int_equal(pages, 4);
     assert_int_equal(count_pages(test, "/jobs", &pages), 3);
     assert_int_equal(count_pages(test, history, &pages), 3);
+    assert_int_equal(count_pages(test, "/accounts", &pages), 2);
+    assert_int_equal(api_test_ask(test, "GET", "/accounts?limit=1", NULL, NULL), 200);
+    assert_non_null(strstr(api_test_body(test), "\"name\":\"node\""));
+    assert_non_null(strstr(api_test_body(test), "\"next\":\"node\""));
+    assert_int_equal(api_test_ask(test, "GET", "/accounts?limit=1&after=node", NULL, NULL), 200);
+    assert_non_null(strstr(api_test_body(test), "\"name\":\"user\""));
+    assert_non_null(strstr(api_test_body(test), "\"next\":null"));
+    assert_int_equal(api_test_ask(test, "GET", "/images?after=zzz", NULL, NULL), 200);
+    assert_non_null(strstr(api_test_body(test), "\"items\":[]"));
+    assert_int_equal(api_test_ask(test, "GET", "/images?limit=0", NULL, NULL), 400);
     assert_int_equal(api_test_ask(test, "GET", "/blocks?from=2", NULL, NULL), 200);
     assert_null(strstr(api_test_body(test), "\"height\":3"));
     assert_non_null(strstr(api_test_body(test), "\"next\":null"));

@@ -120,6 +120,24 @@ static void test_cut_and_grown(void **state)
     assert_int_equal(ledger_check_tx(fix.ledger, tx, fix.next_ms, NULL, NULL), 0);
 }
 
+/* An account's transactions in another order than it signed them: only the one that follows counts. */
+static void test_reordered(void **state)
+{
+    Hypermesh__Operation *op = op_transfer(&fix, BOB, 7);
+    struct hm_slice first = fixture_tx(&fix, ALICE, &op, 1);
+    struct hm_slice second = fixture_tx(&fix, ALICE, &op, 1);
+    struct hm_slice swapped[2] = {second, first};
+
+    (void)state;
+    assert_int_equal(fixture_block_txs(&fix, swapped, 2), 0);
+    assert_int_equal(fix.record->results[0]->code, HM_EPROOF_TIME);
+    assert_non_null(strstr(fix.record->results[0]->text, "does not follow"));
+    assert_int_equal(fix.record->results[1]->code, 0);
+    /* Now it follows, and its anchor is young still. */
+    assert_int_equal(fixture_block_txs(&fix, &second, 1), 0);
+    assert_int_equal(fix.record->results[0]->code, 0);
+}
+
 /* --- money that waits ----------------------------------------------------------------------------------- */
 
 /* What has finished unbonding pays for the very transaction that touches it. */
@@ -434,17 +452,12 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_cut_and_grown),
-        CASE(test_refusals_are_bounded),
-        CASE(test_results_stay_readable),
-        CASE(test_unbonded_money_pays),
-        CASE(test_state_of_a_block_is_bounded),
-        CASE(test_expiry_is_bounded),
-        CASE(test_state_of_a_transaction_is_bounded),
-        CASE(test_map_is_seeded),
-        CASE(test_damaged_anchor),
-        CASE(test_gift_to_a_new_account),
-        CASE(test_filtered_pages_are_small),
+        CASE(test_cut_and_grown),         CASE(test_reordered),
+        CASE(test_refusals_are_bounded),  CASE(test_results_stay_readable),
+        CASE(test_unbonded_money_pays),   CASE(test_state_of_a_block_is_bounded),
+        CASE(test_expiry_is_bounded),     CASE(test_state_of_a_transaction_is_bounded),
+        CASE(test_map_is_seeded),         CASE(test_damaged_anchor),
+        CASE(test_gift_to_a_new_account), CASE(test_filtered_pages_are_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

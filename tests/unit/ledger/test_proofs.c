@@ -418,23 +418,6 @@ static void test_replayed(void **state)
     ledger_view_close(view);
 }
 
-/* An account's transactions in another order than it signed them: only the one that follows counts. */
-static void test_reordered(void **state)
-{
-    struct hm_slice first = pay_tx(NULL);
-    struct hm_slice second = pay_tx(NULL);
-    struct hm_slice swapped[2] = {second, first};
-
-    (void)state;
-    assert_int_equal(fixture_block_txs(&fix, swapped, 2), 0);
-    assert_int_equal(fix.record->results[0]->code, HM_EPROOF_TIME);
-    assert_non_null(strstr(fix.record->results[0]->text, "does not follow"));
-    assert_int_equal(fix.record->results[1]->code, 0);
-    /* Now it follows, and its anchor is young still. */
-    assert_int_equal(fixture_block_txs(&fix, &second, 1), 0);
-    assert_int_equal(fix.record->results[0]->code, 0);
-}
-
 static void test_presence(void **state)
 {
     Hypermesh__TxBody *body;
@@ -694,7 +677,6 @@ int main(void)
         CASE(test_anchor),
         cmocka_unit_test_setup_teardown(test_anchor_old, setup_short, teardown),
         CASE(test_replayed),
-        CASE(test_reordered),
         CASE(test_presence),
         CASE(test_space_missing),
         CASE(test_space_forged),
