@@ -42,6 +42,12 @@ static bool thing_of(const struct api_call *call, struct thing *out)
     return out->route && out->id.set;
 }
 
+bool api_guard_fits(const struct api_route *route)
+{
+    return (route->flags & (API_OF_ASSET | API_MATCHES)) != 0 ||
+           tagged_route(route->pattern, false) != NULL;
+}
+
 static struct hm_slice id_of(const struct thing *thing)
 {
     return thing->id.text ? hm_slice_str(thing->id.text)

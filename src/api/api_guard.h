@@ -21,6 +21,9 @@ void api_guard_leave(struct api_call *call, struct api_guard *guard, int rc);
 /* Of a read that succeeded: gives the answer its tag; 304 when If-None-Match names it. */
 int api_guard_tag(struct api_call *call, struct hm_error *error);
 
+/* Whether requests of the route may carry If-Match. */
+bool api_guard_fits(const struct api_route *route);
+
 /* Whether the method asks for a change. */
 bool api_method_acts(const char *method);
 

@@ -1,4 +1,6 @@
 /* Accounts of the keystore and of the ledger, and what they do with their tokens. */
+#include <stdlib.h>
+
 #include "api_handlers.h"
 
 int api_no_memory(struct hm_error *error)
@@ -95,18 +97,38 @@ static void account_json(struct json_out *json, const struct api_account *accoun
     json_out_close(json, '}');
 }
 
+static int compare_accounts(const void *a, const void *b)
+{
+    const struct api_account *left = a;
+    const struct api_account *right = b;
+
+    return strcmp(left->name ? left->name : "", right->name ? right->name : "");
+}
+
 int api_handle_accounts(struct api_call *call, struct hm_error *error)
 {
     struct api_account *accounts = NULL;
+    struct api_name_page page = {0};
+    const char **names;
     size_t count = 0;
     int rc = call->backend->accounts(call->backend->ctx, &call->arena, &accounts, &count, error);
 
     if (rc)
         return rc;
-    api_list_open(&call->json);
+    names = hm_arena_alloc(&call->arena, (count + 1) * sizeof(*names));
+    if (!names)
+        return api_no_memory(error);
+    if (count > 0)
+        qsort(accounts, count, sizeof(*accounts), compare_accounts);
     for (size_t i = 0; i < count; i++)
-        account_json(&call->json, &accounts[i]);
-    api_list_close(&call->json, NULL);
+        names[i] = accounts[i].name ? accounts[i].name : "";
+    rc = api_page_names(call, names, count, &page, error);
+    if (rc)
+        return rc;
+    api_list_open(&call->json);
+    for (size_t i = 0; i < page.count; i++)
+        account_json(&call->json, &accounts[page.first + i]);
+    api_list_close(&call->json, page.next);
     return 0;
 }
 

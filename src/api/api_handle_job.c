@@ -1,4 +1,6 @@
 /* Jobs and the images they run in. Logs are in api_logs.c. */
+#include <stdlib.h>
+
 #include "api_handlers.h"
 
 static int find_job(struct api_call *call, const char *id, Hypermesh__JobRecord **out,
@@ -206,18 +208,38 @@ static void image_json(struct json_out *json, const struct api_image *image)
     json_out_close(json, '}');
 }
 
+static int compare_images(const void *a, const void *b)
+{
+    const struct api_image *left = a;
+    const struct api_image *right = b;
+
+    return strcmp(left->name ? left->name : "", right->name ? right->name : "");
+}
+
 int api_handle_images(struct api_call *call, struct hm_error *error)
 {
     struct api_image *images = NULL;
+    struct api_name_page page = {0};
+    const char **names;
     size_t count = 0;
     int rc = call->backend->images(call->backend->ctx, &call->arena, &images, &count, error);
 
     if (rc)
         return rc;
-    api_list_open(&call->json);
+    names = hm_arena_alloc(&call->arena, (count + 1) * sizeof(*names));
+    if (!names)
+        return api_no_memory(error);
+    if (count > 0)
+        qsort(images, count, sizeof(*images), compare_images);
     for (size_t i = 0; i < count; i++)
-        image_json(&call->json, &images[i]);
-    api_list_close(&call->json, NULL);
+        names[i] = images[i].name ? images[i].name : "";
+    rc = api_page_names(call, names, count, &page, error);
+    if (rc)
+        return rc;
+    api_list_open(&call->json);
+    for (size_t i = 0; i < page.count; i++)
+        image_json(&call->json, &images[page.first + i]);
+    api_list_close(&call->json, page.next);
     return 0;
 }
 

@@ -152,6 +152,15 @@ int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKin
 int api_privacy_of(struct api_call *call, const struct api_record *from, Hypermesh__Privacy *out,
                    struct hm_error *error);
 
+/* --- api_page.c: pages of what comes as a whole, sorted by name -------------------------------- */
+struct api_name_page {
+    size_t first, count; /* what to show of the list */
+    const char *next; /* cursor, or NULL */
+};
+/* names: sorted, may not be NULL. The cursor is the last name shown. */
+int api_page_names(struct api_call *call, const char *const *names, size_t count,
+                   struct api_name_page *out, struct hm_error *error);
+
 /* --- api_page.c: pages of things that have 32-byte ids ------------------------------------------- */
 struct api_id_kind {
     int (*parse)(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);

@@ -1,4 +1,5 @@
 /* /openapi.json: OpenAPI 3.1, from the tables of routes and fields. */
+#include "api_guard.h"
 #include "api_core.h"
 #include "api_tables.h"
 
@@ -123,6 +124,22 @@ static void put_path_parameter(struct json_out *json, const char *pattern)
     put_parameter(json, name, "path", api_param_form(name, strlen(name)), NULL, true);
 }
 
+static void put_header_parameters(struct json_out *json, const struct api_route *route)
+{
+    bool acts = api_method_acts(route->method) && (route->flags & API_QUICK) == 0;
+
+    if (acts)
+        put_parameter(json, "Idempotency-Key", "header", JSON_FORM_TEXT,
+                      "1 to 128 printable characters: the request is done once, whoever repeats it",
+                      false);
+    if (acts && api_guard_fits(route))
+        put_parameter(json, "If-Match", "header", JSON_FORM_TEXT,
+                      "ETags of the thing: it is changed only if it is as one of them says", false);
+    if ((route->flags & API_TAGGED) != 0)
+        put_parameter(json, "If-None-Match", "header", JSON_FORM_TEXT,
+                      "ETags: 304 when the thing is as one of them says", false);
+}
+
 static void put_parameters(struct json_out *json, const struct api_route *route)
 {
     json_out_key(json, "parameters");
@@ -134,6 +151,7 @@ static void put_parameters(struct json_out *json, const struct api_route *route)
         put_parameter(json, row->name, "query", row->form, row->about,
                       (row->flags & API_REQUIRED) != 0);
     }
+    put_header_parameters(json, route);
     json_out_close(json, ']');
 }
 

@@ -30,3 +30,22 @@ int api_page_next(struct api_call *call, const struct api_id_kind *kind, Protobu
     *next = hm_arena_strdup(&call->arena, text);
     return *next ? 0 : api_no_memory(error);
 }
+
+int api_page_names(struct api_call *call, const char *const *names, size_t count,
+                   struct api_name_page *out, struct hm_error *error)
+{
+    const char *after = api_text_or(&call->query, "after", NULL);
+    struct api_name_page page = {0};
+    size_t limit = 0;
+    int rc = api_query_limit(call, &limit, error);
+
+    if (rc)
+        return rc;
+    while (after && page.first < count && strcmp(names[page.first], after) <= 0)
+        page.first++;
+    page.count = count - page.first < limit ? count - page.first : limit;
+    if (page.first + page.count < count)
+        page.next = names[page.first + page.count - 1];
+    *out = page;
+    return 0;
+}

@@ -25,7 +25,7 @@ const struct api_route api_routes[] = {
     {"GET", "/node/scan", "node_scan", api_handle_scan, 200, NO_BODY, NULL, &api_answer_scan, NULL, "This machine's hardware as it is now.", 0},
     {"GET", "/node/doctor", "node_doctor", api_handle_doctor, 200, NO_BODY, NULL, &api_answer_doctor, NULL, "What works on this machine and what to do about the rest.", 0},
 
-    {"GET", "/accounts", "account_list", api_handle_accounts, 200, NO_BODY, NULL, &api_answer_accounts, NULL, "Accounts of the node's keystore.", 0},
+    {"GET", "/accounts", "account_list", api_handle_accounts, 200, NO_BODY, &api_query_page, &api_answer_accounts, NULL, "Accounts of the node's keystore.", 0},
     {"POST", "/accounts", "account_create", api_handle_account_create, 201, API_BODY_JSON, &api_body_account, NULL, &api_answer_account, NULL, "Makes keys and keeps them in the keystore.", 0},
     {"GET", "/accounts/{account}", "account_show", api_handle_account, 200, NO_BODY, NULL, &api_answer_account, NULL, "One account, by name or id.", API_QUICK | API_TAGGED},
     {"GET", "/accounts/{account}/signing", "account_signing", api_handle_signing, 200, NO_BODY, NULL, &api_answer_signing, NULL, "What a client needs to sign a transaction by itself.", API_QUICK},
@@ -61,7 +61,7 @@ const struct api_route api_routes[] = {
     {"GET", "/jobs/{job}/logs", "job_logs", api_handle_job_logs, 200, NO_BODY, &api_query_logs, NULL, "application/octet-stream", "Output of a job, as a stream.", 0},
     {"GET", "/jobs/{job}/wait", "job_wait", api_handle_job_wait, 200, NO_BODY, &api_query_wait, &api_answer_job, NULL, "The job when it is done, or as it is at the timeout.", 0},
 
-    {"GET", "/images", "image_list", api_handle_images, 200, NO_BODY, NULL, &api_answer_images, NULL, "Container images.", 0},
+    {"GET", "/images", "image_list", api_handle_images, 200, NO_BODY, &api_query_page, &api_answer_images, NULL, "Container images.", 0},
     {"POST", "/images", "image_import", api_handle_image_import, 201, API_BODY_JSON, &api_body_image, NULL, &api_answer_image, NULL, "Takes in an OCI layout or a docker-save archive.", 0},
     {"POST", "/images/base", "image_base", api_handle_image_base, 201, NO_BODY, NULL, &api_answer_image, NULL, "Makes the busybox image from this machine's static busybox.", 0},
     {"DELETE", "/images/{image}", "image_remove", api_handle_image_remove, 200, NO_BODY, NULL, &api_answer_empty, NULL, "Removes an image.", 0},

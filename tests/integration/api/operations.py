@@ -17,6 +17,7 @@ from document import Document  # noqa: E402
 
 # Statuses of docs/api.md that a healthy node gives nobody, with the reason.
 NOT_PROVOKED = {
+    "429": "100,000 requests a second are needed (tests/unit/api/test_limits.c sets a lower rate)",
     "500": "the node's own fault: store, disk or memory must fail (tests/integration/node does that to the whole node)",
     "503": "the node must be starting, full of connections, or on a machine that can't run jobs",
     "504": "an act must take longer than the node waits",
@@ -289,6 +290,17 @@ def the_door_and_the_limits():
     refuse(404, "GET", "/nothing/here")
     refuse(413, "POST", "/accounts", b" " * ((2 << 20) + 1))
     refuse(414, "GET", "/kv/" + "k" * 3000)
+    refuse(431, "GET", "/node", headers={f"X-{i}": "x" for i in range(100)})
+
+
+def a_key_stands_for_one_request():
+    key = {"Idempotency-Key": "operations 1"}
+    first = call("POST", "/accounts/user/bond", {"amount": "1"}, headers=key)
+    again = call("POST", "/accounts/user/bond", {"amount": "1"}, headers=key)
+    assert first == again, "the repeat was done again"
+    refuse(422, "POST", "/accounts/user/bond", {"amount": "2"}, headers=key)
+    asset = call("GET", "/assets")["items"][0]["id"]
+    refuse(412, "PUT", f"/assets/{asset}", {"price_per_hour": "1"}, headers={"If-Match": '"stale"'})
 
 
 def everything_was_called():
@@ -311,6 +323,7 @@ def stop():
 try:
     run_cases([start, node_and_accounts, assets_leases_blocks, networks_peers_challenges, key_value_store, events_audit_backup,
                jobs_and_images, etcd_paths, signed_transactions, each_operation_refuses_what_it_does_not_know,
-               each_path_says_which_methods_it_takes, the_door_and_the_limits, everything_was_called, stop])
+               each_path_says_which_methods_it_takes, a_key_stands_for_one_request, the_door_and_the_limits,
+               everything_was_called, stop])
 finally:
     node.remove()

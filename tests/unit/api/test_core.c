@@ -246,7 +246,7 @@ static void test_bodies(void **state)
         {"{'to':'node','amount':'1e3'}", "amount"},
         {"{'to':'no\xff"
          "de','amount':'1'}",
-         "UTF-8"},
+         "decode byte 0xff"},
         {"{'to':'\xed\xa0\x80','amount':'1'}", "decode byte"},
         {"{'to':'node','amount':'1'} {}", "not valid JSON"},
         {"{'to':'node','amount':'1',}", "not valid JSON"},
