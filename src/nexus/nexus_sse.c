@@ -37,7 +37,7 @@ static int field(struct nexus_sse *sse, const char *text, size_t len)
         sse->has_data = true;
         return rc ? rc : hm_buf_append(&sse->data, value, rest);
     }
-    if (name == 5 && memcmp(text, "event", 5) == 0)
+    if (name == 5 && memcmp(text, "event", 5) == 0 && !memchr(value, '\0', rest))
         return keep(&sse->type, value, rest);
     if (name == 2 && memcmp(text, "id", 2) == 0 && !memchr(value, '\0', rest))
         return keep(&sse->id, value, rest);
