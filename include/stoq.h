@@ -111,8 +111,9 @@ struct stoq_peer {
     uint64_t wall_seconds; /* now, UNIX time */
 };
 /* Returns 0 to accept, or a negative code (STOQ_EAUTH) with a sentence: the handshake then fails with a TLS alert
- * (bad_certificate, or what `*alert` was set to) and connect's `closed` callback has the sentence. Runs in the
- * endpoint's thread; must not block. */
+ * (bad_certificate, or what `*alert` was set to) and connect's `closed` callback has the sentence. Asked again, with the
+ * same chain, whenever the peer resumes (tickets resume for at most 12 hours): a refusal then means a full handshake.
+ * Runs in the endpoint's thread; must not block. */
 typedef int (*stoq_verify_fn)(void *ctx, const struct stoq_peer *peer, uint8_t *alert,
                               struct stoq_error *error);
 
@@ -169,7 +170,10 @@ struct stoq_config {
     const char *alpn; /* one name, 1 .. STOQ_ALPN_BYTES_MAX; copied */
     enum stoq_groups groups;
     enum stoq_ciphers ciphers;
-    bool early_data; /* 0-RTT: send it (client), take it once per ticket (server) */
+    /* 0-RTT: send it (client), take it once per ticket (server). Used tickets are remembered with the identity object:
+     * endpoints that share it, as a host's workers do, share them; processes with the same secret do not, and must not
+     * have this on together. */
+    bool early_data;
     bool
         stream_tags; /* streams begin with a permission tag (see stoq_stream_options); off: plain QUIC streams */
 

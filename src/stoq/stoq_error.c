@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_text(struct stoq_error *error, int code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void set_text(struct stoq_error *error, int code,
+                                                           const char *format, va_list args)
 {
     error->code = code;
     (void)vsnprintf(error->text, sizeof(error->text), format, args);

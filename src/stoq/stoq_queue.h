@@ -13,6 +13,7 @@ struct stoq_sendq {
         end; /* acked: everything below is; ngtcp2 reports acknowledgements in order */
     size_t limit; /* bytes between acked and end that are taken */
     bool fin; /* nothing may follow `end` */
+    bool dropped; /* pieces were released without having been acknowledged */
 };
 void stoq_sendq_init(struct stoq_sendq *queue, size_t limit);
 void stoq_sendq_release(struct stoq_sendq *queue); /* releases every piece */

@@ -5,7 +5,7 @@
 #include "stoq_internal.h"
 
 /* Hash table from connection ids (1-20 bytes) to a pointer, open addressing, SipHash-like keyed by `key`, because ids of
- * Initial packets are chosen by the other side. Grows by halves as it fills and shrinks when nearly empty. */
+ * Initial packets are chosen by the other side. Doubles when three quarters full, halves when nearly empty. */
 struct stoq_table {
     struct stoq_slot *slots;
     size_t capacity, used;
@@ -14,7 +14,7 @@ struct stoq_table {
 int stoq_table_init(struct stoq_table *table, const uint8_t key[16]); /* STOQ_ENOMEM */
 void stoq_table_release(struct stoq_table *table);
 int stoq_table_put(struct stoq_table *table, const uint8_t *cid, size_t len,
-                   void *value); /* STOQ_ENOMEM; replaces */
+                   void *value); /* STOQ_ENOMEM, STOQ_EINVAL (length); replaces */
 void *stoq_table_get(const struct stoq_table *table, const uint8_t *cid, size_t len); /* NULL */
 void stoq_table_remove(struct stoq_table *table, const uint8_t *cid, size_t len);
 
@@ -23,6 +23,10 @@ struct stoq_timer {
     uint64_t at_ns;
     size_t index; /* place in the heap; SIZE_MAX: not in it */
 };
+static inline void stoq_timer_init(struct stoq_timer *timer)
+{
+    *timer = (struct stoq_timer){.at_ns = STOQ_NEVER, .index = SIZE_MAX};
+}
 struct stoq_timers {
     struct stoq_timer **heap;
     size_t count, capacity, reserved;

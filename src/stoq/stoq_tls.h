@@ -16,14 +16,17 @@ void stoq_tls_free(struct stoq_tls *tls);
 /* What a session tells its owner. Called inside ngtcp2_conn_read_pkt and write. */
 struct stoq_tls_events {
     void *ctx;
-    /* A ticket came (client): what stoq_tls_session_pack made of it, without transport parameters yet. */
-    void (*ticket)(void *ctx, struct stoq_bytes packed);
+    /* A ticket came (client): opaque bytes, the `ticket` of a struct stoq_session. Valid during the call. NULL: not
+     * wanted. */
+    void (*ticket)(void *ctx, struct stoq_bytes ticket);
 };
 
 /* One per connection. */
 struct stoq_tls_session;
-/* ref: as ngtcp2_crypto_conn_ref demands, owned by the caller, outlives the session. name: server name (client),
- * NULL in a server. resume: what `ticket` gave earlier, or empty; a damaged one is ignored and resumption not tried. */
+/* ref: as ngtcp2_crypto_conn_ref demands, owned by the caller, outlives the session. name: server name (client), copied;
+ * NULL in a server. resume: what `ticket` gave earlier, or empty; one that is damaged, too old, or whose server's
+ * certificate the verify callback refuses now is ignored and resumption not tried. STOQ_ENOMEM, STOQ_EINVAL,
+ * STOQ_EINTERNAL. */
 int stoq_tls_session_new(struct stoq_tls_session **out, struct stoq_tls *tls, bool server,
                          const char *name, struct stoq_bytes resume, ngtcp2_crypto_conn_ref *ref,
                          const struct stoq_tls_events *events, struct stoq_error *error);
@@ -32,6 +35,19 @@ void stoq_tls_session_free(
 void *stoq_tls_native(struct stoq_tls_session *session); /* for ngtcp2_conn_set_tls_native_handle */
 bool stoq_tls_early_possible(
     const struct stoq_tls_session *session); /* client: the ticket allows 0-RTT */
+/* Client: no 0-RTT although it is possible (its transport parameters are missing). Before the first step. */
+void stoq_tls_early_withdraw(struct stoq_tls_session *session);
+/* What became of 0-RTT, once the handshake is complete. A client whose early data was refused must call
+ * ngtcp2_conn_tls_early_data_rejected. NONE: none was offered. */
+enum stoq_tls_early { STOQ_TLS_EARLY_NONE, STOQ_TLS_EARLY_ACCEPTED, STOQ_TLS_EARLY_REFUSED };
+enum stoq_tls_early stoq_tls_early_status(const struct stoq_tls_session *session);
+/* For the recv_crypto_data callback, in place of ngtcp2_crypto_recv_crypto_data_cb, and with its results: drives the
+ * handshake, has clients without a certificate verified, and sets the alert that the verify callback chose. */
+int stoq_tls_crypto_data(struct stoq_tls_session *session, ngtcp2_conn *conn,
+                         ngtcp2_encryption_level level, const uint8_t *data, size_t len);
+/* For the handshake_confirmed callback: frees what TLS needs no longer (a server's at once, a client's when its ticket
+ * has come). ngtcp2_conn's native handle is NULL from then on. All that is asked of the session below still works. */
+void stoq_tls_confirmed(struct stoq_tls_session *session);
 bool stoq_tls_resumed(const struct stoq_tls_session *session);
 const char *stoq_tls_group(
     const struct stoq_tls_session *session); /* static; "" before the handshake */
@@ -40,9 +56,8 @@ struct stoq_bytes stoq_tls_peer_leaf(const struct stoq_tls_session *session); /*
 /* The sentence of the verify callback that refused, or of TLS's own refusal; "" when there is none. */
 const char *stoq_tls_refusal(const struct stoq_tls_session *session);
 
-/* Packet protection (RFC 9001 section 5): drop-in replacements for ngtcp2_crypto_encrypt_cb, _decrypt_cb, _hp_mask_cb and
- * for what makes and deletes their contexts, faster than ngtcp2's (see stoq_protect.c for how and how much). Sets the
- * members of *callbacks. */
+/* Packet protection (RFC 9001 section 5): sets encrypt, decrypt, hp_mask, update_key and delete_crypto_*_ctx of
+ * *callbacks (see stoq_protect.c for what was measured). */
 void stoq_protect_install(ngtcp2_callbacks *callbacks);
 
 /* Once per process, from any thread: algorithms fetched. STOQ_EINTERNAL when one is missing. */

@@ -1,0 +1,362 @@
+/* What ngtcp2 tells of a connection. Everything here runs inside ngtcp2: nothing is freed, no packet written. */
+#include "stoq_config.h"
+#include "stoq_core.h"
+
+#define FAILED NGTCP2_ERR_CALLBACK_FAILURE
+
+void stoq_conn_announce(struct stoq_conn *conn)
+{
+    struct stoq_endpoint *endpoint = conn->endpoint;
+
+    if (conn->announced || conn->ending || !conn->server)
+        return;
+    conn->announced = true; /* so that what `accepted` calls finds a live connection */
+    if (endpoint->handlers.accepted != NULL &&
+        endpoint->handlers.accepted(endpoint->handlers.ctx, conn) != 0) {
+        conn->announced = false;
+        stoq_conn_end_application(conn, STOQ_APP_REFUSED, "the connection was refused");
+    }
+}
+
+static void early_result(struct stoq_conn *conn)
+{
+    struct stoq_endpoint *endpoint = conn->endpoint;
+
+    if (stoq_tls_resumed(conn->tls))
+        stoq_count(endpoint, STOQ_COUNT_RESUMED, 1);
+    if (!conn->server && conn->early_offered) {
+        conn->early_taken = !conn->early_refused;
+        stoq_count(endpoint,
+                   conn->early_taken ? STOQ_COUNT_EARLY_ACCEPTED : STOQ_COUNT_EARLY_REFUSED, 1);
+    } else if (conn->server && conn->early_taken) {
+        stoq_count(endpoint, STOQ_COUNT_EARLY_ACCEPTED, 1);
+    }
+}
+
+static int on_crypto(ngtcp2_conn *quic, ngtcp2_encryption_level level, uint64_t offset,
+                     const uint8_t *data, size_t len, void *user)
+{
+    (void)offset;
+    return stoq_tls_crypto_data(((struct stoq_conn *)user)->tls, quic, level, data, len);
+}
+
+static int on_handshake_completed(ngtcp2_conn *quic, void *user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_endpoint *endpoint = conn->endpoint;
+
+    conn->handshake_done = true;
+    if (conn->early_offered && stoq_tls_early_status(conn->tls) != STOQ_TLS_EARLY_ACCEPTED &&
+        ngtcp2_conn_tls_early_data_rejected(quic) != 0)
+        return FAILED;
+    early_result(conn);
+    stoq_count(endpoint, conn->server ? STOQ_COUNT_ACCEPTED : STOQ_COUNT_CONNECTED, 1);
+    if (conn->server) {
+        conn->confirmed = true;
+        endpoint->handshakes--;
+        if (conn->first_dcid.datalen > 0) {
+            stoq_conn_cid_remove(conn, &conn->first_dcid);
+            conn->first_dcid.datalen = 0;
+        }
+        if (stoq_conn_submit_token(conn) == STOQ_ENOMEM)
+            return FAILED;
+        stoq_conn_announce(conn);
+        stoq_tls_confirmed(conn->tls);
+    } else {
+        if (conn->early_refused)
+            stoq_streams_reopen(conn);
+        if (endpoint->handlers.connected != NULL && !conn->ending)
+            endpoint->handlers.connected(endpoint->handlers.ctx, conn);
+    }
+    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after)
+        stoq_stream_kick(stream);
+    stoq_conn_drained(conn);
+    return 0;
+}
+
+static int on_handshake_confirmed(ngtcp2_conn *quic, void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    conn->confirmed = true;
+    stoq_tls_confirmed(conn->tls);
+    return 0;
+}
+
+static int on_early_rejected(ngtcp2_conn *quic, void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    conn->early_refused = true;
+    /* ngtcp2 has forgotten its streams; they come back when the handshake is complete. */
+    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after)
+        stoq_sched_remove(&conn->sched, &stream->node);
+    return 0;
+}
+
+/* --- ids, keys, paths ------------------------------------------------------------------------------------------- */
+
+static void on_rand(uint8_t *out, size_t len, const ngtcp2_rand_ctx *ctx)
+{
+    if (stoq_endpoint_random(ctx->native_handle, out, len) != 0)
+        memset(out, 0, len); /* only where predictable bytes do no harm, says ngtcp2 */
+}
+
+static int on_new_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
+                      size_t len, void *user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_endpoint *endpoint = conn->endpoint;
+
+    (void)quic;
+    if (len != STOQ_CID_BYTES || stoq_endpoint_cid(endpoint, cid) != 0 ||
+        ngtcp2_crypto_generate_stateless_reset_token(token->data, endpoint->config.secret,
+                                                     sizeof(endpoint->config.secret), cid) != 0 ||
+        stoq_conn_cid_add(conn, cid) != 0)
+        return FAILED;
+    return 0;
+}
+
+static int on_remove_cid(ngtcp2_conn *quic, const ngtcp2_cid *cid, void *user)
+{
+    (void)quic;
+    stoq_conn_cid_remove(user, cid);
+    return 0;
+}
+
+static int on_challenge(ngtcp2_conn *quic, ngtcp2_path_challenge_data *data, void *user)
+{
+    (void)quic;
+    return stoq_endpoint_random(((struct stoq_conn *)user)->endpoint, data->data,
+                                sizeof(data->data)) == 0
+               ? 0
+               : FAILED;
+}
+
+static int on_path_begin(ngtcp2_conn *quic, uint32_t flags, const ngtcp2_path *path,
+                         const ngtcp2_path *fallback, void *user)
+{
+    (void)flags;
+    (void)fallback;
+    /* A probe of another path, or of the old one after a change, is not what is sent over. */
+    if (ngtcp2_path_eq(path, ngtcp2_conn_get_path(quic)))
+        ((struct stoq_conn *)user)->validating = true;
+    return 0;
+}
+
+static int on_path_validation(ngtcp2_conn *quic, uint32_t flags, const ngtcp2_path *path,
+                              const ngtcp2_path *fallback, ngtcp2_path_validation_result result,
+                              void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)fallback;
+    (void)path;
+    (void)quic;
+    conn->validating = false;
+    if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
+        return 0;
+    if (conn->server && (flags & NGTCP2_PATH_VALIDATION_FLAG_NEW_TOKEN) != 0 &&
+        stoq_conn_submit_token(conn) == STOQ_ENOMEM)
+        return FAILED;
+    conn->path_told = true; /* what the path is now is asked when ngtcp2 has returned */
+    return 0;
+}
+
+static int on_new_token(ngtcp2_conn *quic, const uint8_t *token, size_t len, void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    if (len > STOQ_TOKEN_BYTES_MAX)
+        return 0;
+    uint8_t *copy = hm_malloc(len);
+    if (copy == NULL)
+        return 0; /* the next connection goes without */
+    memcpy(copy, token, len);
+    hm_free(conn->token);
+    conn->token = copy;
+    conn->token_len = len;
+    return 0;
+}
+
+static int on_stateless_reset(ngtcp2_conn *quic, const ngtcp2_pkt_stateless_reset2 *reset,
+                              void *user)
+{
+    (void)quic;
+    (void)reset;
+    stoq_conn_end(user, STOQ_CLOSE_RESET, 0, true, "the peer has lost the connection");
+    return 0;
+}
+
+/* --- streams ---------------------------------------------------------------------------------------------------- */
+
+static int on_stream_open(ngtcp2_conn *quic, int64_t id, void *user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_stream *stream;
+
+    if (conn->ending)
+        return 0;
+    stoq_conn_announce(conn); /* 0-RTT data comes before the handshake is complete */
+    if (conn->ending)
+        return 0;
+    if (stoq_stream_new(&stream, conn, id, false) != 0 ||
+        ngtcp2_conn_set_stream_user_data(quic, id, stream) != 0)
+        return FAILED;
+    return 0;
+}
+
+static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t offset,
+                          const uint8_t *data, size_t len, void *user, void *stream_user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_stream *stream = stream_user;
+
+    (void)quic;
+    (void)id;
+    (void)offset;
+    if (stream == NULL || conn->ending)
+        return 0;
+    if ((flags & NGTCP2_STREAM_DATA_FLAG_0RTT) != 0) {
+        stream->early = true;
+        conn->early_taken = true;
+    }
+    return stoq_stream_deliver(stream, data, len, (flags & NGTCP2_STREAM_DATA_FLAG_FIN) != 0) == 0
+               ? 0
+               : FAILED;
+}
+
+static int on_stream_acked(ngtcp2_conn *quic, int64_t id, uint64_t offset, uint64_t len,
+                           void *user, void *stream_user)
+{
+    (void)quic;
+    (void)id;
+    (void)user;
+    if (stream_user != NULL)
+        stoq_stream_acked(stream_user, offset + len);
+    return 0;
+}
+
+static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t final_size, uint64_t code,
+                           void *user, void *stream_user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_stream *stream = stream_user;
+
+    (void)quic;
+    (void)id;
+    (void)final_size;
+    if (stream == NULL || stream->in_reset)
+        return 0;
+    stream->in_reset = true;
+    bool told = stream->announced && !stream->discard && !conn->ending;
+    stoq_stream_discard(stream);
+    if (told && conn->endpoint->handlers.stream_reset != NULL)
+        conn->endpoint->handlers.stream_reset(conn->endpoint->handlers.ctx, stream, code);
+    return 0;
+}
+
+static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t code,
+                           void *user, void *stream_user)
+{
+    struct stoq_conn *conn = user;
+    struct stoq_stream *stream = stream_user;
+
+    (void)quic;
+    (void)id;
+    if (stream == NULL)
+        return 0;
+    /* A code that neither side's RESET_STREAM explains came with STOP_SENDING. */
+    if ((flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) != 0 && !stream->reset_asked &&
+        !stream->in_reset && !stream->fin_sent)
+        stoq_stream_stopped(stream, code);
+    stream->gone = true;
+    stoq_sched_remove(&conn->sched, &stream->node);
+    stoq_stream_attend(stream, STOQ_ATTENTION_END);
+    return 0;
+}
+
+static int on_more_stream_data(ngtcp2_conn *quic, int64_t id, uint64_t max, void *user,
+                               void *stream_user)
+{
+    (void)quic;
+    (void)id;
+    (void)max;
+    (void)user;
+    if (stream_user != NULL)
+        stoq_stream_kick(stream_user);
+    return 0;
+}
+
+static int on_more_bidi(ngtcp2_conn *quic, uint64_t max, void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    (void)max;
+    if (conn->announced && !conn->ending && conn->endpoint->handlers.streams_available != NULL)
+        conn->endpoint->handlers.streams_available(conn->endpoint->handlers.ctx, conn, true);
+    return 0;
+}
+
+static int on_more_uni(ngtcp2_conn *quic, uint64_t max, void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    (void)max;
+    if (conn->announced && !conn->ending && conn->endpoint->handlers.streams_available != NULL)
+        conn->endpoint->handlers.streams_available(conn->endpoint->handlers.ctx, conn, false);
+    return 0;
+}
+
+static int on_datagram(ngtcp2_conn *quic, uint32_t flags, const uint8_t *data, size_t len,
+                       void *user)
+{
+    struct stoq_conn *conn = user;
+
+    (void)quic;
+    (void)flags;
+    stoq_conn_announce(conn);
+    return conn->ending || stoq_datagram_received(conn, data, len) == 0 ? 0 : FAILED;
+}
+
+void stoq_conn_callbacks(ngtcp2_callbacks *callbacks)
+{
+    *callbacks = (ngtcp2_callbacks){
+        .client_initial = ngtcp2_crypto_client_initial_cb,
+        .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
+        .recv_crypto_data = on_crypto,
+        .recv_retry = ngtcp2_crypto_recv_retry_cb,
+        .encrypt = ngtcp2_crypto_encrypt_cb,
+        .decrypt = ngtcp2_crypto_decrypt_cb,
+        .hp_mask = ngtcp2_crypto_hp_mask_cb,
+        .update_key = ngtcp2_crypto_update_key_cb,
+        .delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+        .delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+        .version_negotiation = ngtcp2_crypto_version_negotiation_cb,
+        .rand = on_rand,
+        .get_new_connection_id2 = on_new_cid,
+        .remove_connection_id = on_remove_cid,
+        .get_path_challenge_data2 = on_challenge,
+        .begin_path_validation = on_path_begin,
+        .path_validation = on_path_validation,
+        .handshake_completed = on_handshake_completed,
+        .handshake_confirmed = on_handshake_confirmed,
+        .tls_early_data_rejected = on_early_rejected,
+        .recv_new_token = on_new_token,
+        .recv_stateless_reset2 = on_stateless_reset,
+        .stream_open = on_stream_open,
+        .recv_stream_data = on_stream_data,
+        .acked_stream_data_offset = on_stream_acked,
+        .stream_reset = on_stream_reset,
+        .stream_close = on_stream_close,
+        .extend_max_stream_data = on_more_stream_data,
+        .extend_max_local_streams_bidi = on_more_bidi,
+        .extend_max_local_streams_uni = on_more_uni,
+        .recv_datagram = on_datagram,
+    };
+}

@@ -1,0 +1,314 @@
+/* A connection's packets: opening those that came, writing trains, its timer. */
+#include "stoq_core.h"
+
+#define STREAM_VECTORS       16
+#define FRAMES_PER_PACKET    64 /* streams that share one packet at most */
+#define DEADLINE_SOONEST_NS  1000ULL /* a deadline that has passed already is met this much later, not at once */
+
+void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out)
+{
+    *out = (ngtcp2_path){
+        .local = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->local,
+                  .addrlen = sizeof(path->local)},
+        .remote = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->remote,
+                   .addrlen = sizeof(path->remote)},
+    };
+}
+
+void stoq_conn_path_from(struct stoq_path *out, const ngtcp2_path *path)
+{
+    if (path->local.addrlen == sizeof(out->local))
+        memcpy(&out->local, path->local.addr, sizeof(out->local));
+    if (path->remote.addrlen == sizeof(out->remote))
+        memcpy(&out->remote, path->remote.addr, sizeof(out->remote));
+}
+
+void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns)
+{
+    uint64_t at = ngtcp2_conn_get_expiry(conn->quic);
+
+    if (at <= now_ns)
+        at = now_ns + DEADLINE_SOONEST_NS;
+    stoq_timers_set(&conn->endpoint->timers, &conn->timer, at);
+}
+
+/* --- in --------------------------------------------------------------------------------------------------------- */
+
+static void remnant_read(struct stoq_conn *conn)
+{
+    /* The first, second, fourth, eighth ... late packet is answered (RFC 9000 section 10.2.1). */
+    conn->remnant_heard++;
+    if (conn->last_packet != NULL &&
+        (conn->remnant_heard & (conn->remnant_heard - 1)) == 0) {
+        conn->remnant_answer = true;
+        stoq_conn_ready(conn);
+    }
+}
+
+void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_t ecn,
+                    const uint8_t *data, size_t len, uint64_t now_ns)
+{
+    ngtcp2_pkt_info info = {.ecn = ecn};
+    struct stoq_path known = *path;
+    ngtcp2_path at;
+
+    if (conn->quic == NULL) {
+        remnant_read(conn);
+        return;
+    }
+    if (conn->ending)
+        return;
+    if (conn->local_unknown)
+        known.local = conn->read_local;
+    else if (memcmp(&path->remote, &conn->path.remote, sizeof(path->remote)) != 0 ||
+             memcmp(&path->local, &conn->path.local, sizeof(path->local)) != 0)
+        conn->path_told = true; /* a path that ngtcp2 knows from before is taken without a word */
+    stoq_conn_path(&known, &at);
+    conn->bytes_received += len;
+    conn->inside = true;
+    stoq_frames_begin(conn);
+    int rc = ngtcp2_conn_read_pkt(conn->quic, &at, &info, data, len, now_ns);
+    stoq_frames_end();
+    conn->inside = false;
+    if (rc != 0)
+        stoq_conn_end_library(conn, rc);
+    stoq_conn_ready(conn);
+}
+
+/* --- out -------------------------------------------------------------------------------------------------------- */
+
+/* What one packet is written with. */
+struct writing {
+    struct stoq_conn *conn;
+    ngtcp2_conn *quic;
+    ngtcp2_path *path;
+    ngtcp2_pkt_info *info;
+    uint8_t *out;
+    size_t capacity;
+    uint64_t now_ns;
+};
+
+#define GO_ON NGTCP2_ERR_WRITE_MORE
+
+/* Puts datagrams into the packet; GO_ON when there is room left, else what the packet's writer returns. */
+static ngtcp2_ssize write_datagrams(const struct writing *w)
+{
+    struct stoq_conn *conn = w->conn;
+
+    for (int frames = 0; conn->datagrams != NULL && frames < FRAMES_PER_PACKET; frames++) {
+        ngtcp2_vec vector = {.base = conn->datagrams->data, .len = conn->datagrams->len};
+        int accepted = 0;
+
+        if (vector.len > stoq_conn_datagram_size(conn)) { /* the path has become narrower */
+            conn->datagrams_dropped++;
+            stoq_datagram_pop(conn);
+            continue;
+        }
+        ngtcp2_ssize n =
+            ngtcp2_conn_writev_datagram(w->quic, w->path, w->info, w->out, w->capacity, &accepted,
+                                        NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vector, 1, w->now_ns);
+        if (accepted) {
+            conn->datagrams_sent++;
+            stoq_datagram_pop(conn);
+        } else if (n == NGTCP2_ERR_INVALID_ARGUMENT || n == NGTCP2_ERR_INVALID_STATE) {
+            conn->datagrams_dropped++;
+            stoq_datagram_pop(conn);
+            continue;
+        }
+        if (n != GO_ON)
+            return n;
+    }
+    return GO_ON;
+}
+
+/* What of a stream went into the packet. */
+static void stream_written(struct stoq_stream *stream, size_t bytes, bool fin_offered)
+{
+    struct stoq_conn *conn = stream->conn;
+
+    stoq_sendq_sent(&stream->out, bytes);
+    conn->stream_bytes_sent += bytes;
+    stoq_sched_spent(&conn->sched, &stream->node, bytes);
+    if (stream->out.sent == stream->out.end) {
+        if (fin_offered)
+            stream->fin_sent = true;
+        if (stream->fin_sent || !stream->out.fin)
+            stoq_sched_remove(&conn->sched, &stream->node);
+    }
+}
+
+/* One stream's bytes into the packet. */
+static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *stream)
+{
+    struct stoq_bytes pieces[STREAM_VECTORS];
+    ngtcp2_vec vectors[STREAM_VECTORS];
+    size_t count = stoq_sendq_peek(&stream->out, pieces, STREAM_VECTORS), total = 0;
+    ngtcp2_ssize taken = -1;
+
+    for (size_t i = 0; i < count; i++) {
+        vectors[i] =
+            (ngtcp2_vec){.base = (uint8_t *)(uintptr_t)pieces[i].data, .len = pieces[i].len};
+        total += pieces[i].len;
+    }
+    bool fin = stream->out.fin && total == stream->out.end - stream->out.sent;
+    /* A packet that one stream fills is complete with it, and full, as a train wants it; otherwise others follow. */
+    uint32_t flags = total >= w->capacity ? NGTCP2_WRITE_STREAM_FLAG_PADDING
+                                          : NGTCP2_WRITE_STREAM_FLAG_MORE;
+    if (fin)
+        flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
+    ngtcp2_ssize n =
+        ngtcp2_conn_writev_stream(w->quic, w->path, w->info, w->out, w->capacity, &taken, flags,
+                                  stream->id, vectors, count, w->now_ns);
+    if (taken >= 0)
+        stream_written(stream, (size_t)taken, fin && (size_t)taken == total);
+    switch (n) {
+    case NGTCP2_ERR_STREAM_DATA_BLOCKED: /* until on_more_stream_data, or until a packet brings MAX_DATA */
+        if (ngtcp2_conn_get_max_data_left(w->quic) > 0)
+            stoq_sched_remove(&stream->conn->sched, &stream->node);
+        return n;
+    case NGTCP2_ERR_STREAM_SHUT_WR: /* the peer asked to stop; its code is seen when RESET_STREAM leaves */
+    case NGTCP2_ERR_STREAM_NOT_FOUND:
+        stoq_sched_remove(&stream->conn->sched, &stream->node);
+        return GO_ON;
+    default:
+        return n;
+    }
+}
+
+static ngtcp2_ssize write_streams(const struct writing *w)
+{
+    for (int frames = 0; frames < FRAMES_PER_PACKET; frames++) {
+        struct stoq_sched_node *node = stoq_sched_next(&w->conn->sched);
+
+        if (node == NULL)
+            break;
+        ngtcp2_ssize n = write_stream(w, (struct stoq_stream *)(void *)node);
+        if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
+            if (node->queued) /* the whole connection's credit is used up */
+                break;
+        } else if (n != GO_ON) {
+            return n;
+        }
+    }
+    return GO_ON;
+}
+
+static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pkt_info *info,
+                                 uint8_t *out, size_t capacity, ngtcp2_tstamp now_ns, void *user)
+{
+    const struct writing w = {.conn = user,
+                              .quic = quic,
+                              .path = path,
+                              .info = info,
+                              .out = out,
+                              .capacity = capacity,
+                              .now_ns = now_ns};
+    ngtcp2_ssize n = write_datagrams(&w);
+
+    if (n == GO_ON)
+        n = write_streams(&w);
+    if (n == GO_ON)
+        n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,
+                                      NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
+    return n;
+}
+
+/* How many packets the next train may have: what pacing and the rate allow. 0: none now. */
+static size_t packets_allowed(struct stoq_conn *conn, size_t payload, uint64_t now_ns)
+{
+    size_t room = stoq_rate_room(conn, now_ns);
+    size_t quantum = ngtcp2_conn_get_send_quantum(conn->quic);
+
+    if (room < payload)
+        return 0;
+    if (quantum > room)
+        quantum = room;
+    return quantum < payload ? 1 : quantum / payload;
+}
+
+static ngtcp2_ssize train_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
+                                struct stoq_train *train, size_t packets, uint64_t now_ns)
+{
+    ngtcp2_path_storage storage;
+    ngtcp2_pkt_info info = {0};
+    size_t segment = 0;
+
+    ngtcp2_path_storage_zero(&storage);
+    conn->inside = true;
+    stoq_frames_begin(conn);
+    ngtcp2_ssize n =
+        ngtcp2_conn_write_aggregate_pkt2(conn->quic, &storage.path, &info, buffer, capacity,
+                                         &segment, write_packet, packets, now_ns);
+    stoq_frames_end();
+    if (n >= 0)
+        ngtcp2_conn_update_pkt_tx_time(conn->quic, now_ns);
+    conn->inside = false;
+    if (n <= 0)
+        return n;
+    train->path = conn->path;
+    stoq_conn_path_from(&train->path, &storage.path);
+    train->len = (size_t)n;
+    train->segment = segment;
+    train->ecn = (uint8_t)info.ecn;
+    conn->bytes_sent += (size_t)n;
+    if (conn->rate.bits != 0)
+        stoq_bucket_spend(&conn->rate.bucket, (size_t)n);
+    return n;
+}
+
+size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
+                       struct stoq_train *train, uint64_t now_ns)
+{
+    if (conn->quic == NULL)
+        return stoq_remnant_write(conn, buffer, capacity, train);
+    if (!stoq_conn_settle(conn, now_ns) || conn->quic == NULL)
+        return 0;
+    if (conn->ending)
+        return stoq_conn_write_close(conn, buffer, capacity, train, now_ns);
+    size_t payload = ngtcp2_conn_get_path_max_tx_udp_payload_size(conn->quic);
+    size_t packets = packets_allowed(conn, payload, now_ns);
+    if (packets == 0) {
+        uint64_t at = stoq_bucket_ready_ns(&conn->rate.bucket, payload);
+        uint64_t expiry = ngtcp2_conn_get_expiry(conn->quic);
+
+        at = at <= now_ns ? now_ns + DEADLINE_SOONEST_NS : at;
+        /* What is due earlier has to wait for the bucket too; idling and losing are told by handle_expiry. */
+        stoq_timers_set(&conn->endpoint->timers, &conn->timer,
+                        expiry > now_ns && expiry < at ? expiry : at);
+        return 0;
+    }
+    if (capacity < payload)
+        return 0;
+    ngtcp2_ssize n = train_write(conn, buffer, capacity, train, packets, now_ns);
+    if (n < 0) {
+        stoq_conn_end_library(conn, (int)n);
+        return stoq_conn_write_close(conn, buffer, capacity, train, now_ns);
+    }
+    if (n > 0) {
+        stoq_conn_ready(conn); /* at the end of the line: the others first */
+        return (size_t)n;
+    }
+    stoq_conn_arm(conn, now_ns);
+    if (conn->attention != NULL || conn->ending)
+        stoq_conn_ready(conn);
+    return 0;
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------- */
+
+void stoq_conn_expire(struct stoq_conn *conn, uint64_t now_ns)
+{
+    if (conn->quic == NULL) {
+        stoq_conn_free(conn);
+        return;
+    }
+    if (!conn->ending && ngtcp2_conn_get_expiry(conn->quic) <= now_ns) {
+        conn->inside = true;
+        int rc = ngtcp2_conn_handle_expiry(conn->quic, now_ns);
+        conn->inside = false;
+        if (rc != 0)
+            stoq_conn_end_library(conn, rc);
+    }
+    if (stoq_conn_settle(conn, now_ns) && conn->quic != NULL)
+        stoq_conn_ready(conn);
+}

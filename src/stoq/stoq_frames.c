@@ -1,0 +1,188 @@
+/* Looks at packets before they are sealed, for what ngtcp2 has no callback for: RESET_STREAM frames (RFC 9000
+ * section 19) and the key phase. */
+#include "stoq_core.h"
+
+/* Whose packet this thread is writing; NULL outside stoq_frames_begin and _end. ngtcp2's encryption callback has no
+ * argument that tells. */
+static _Thread_local struct stoq_conn *writing;
+
+struct cursor {
+    const uint8_t *at, *end;
+    bool bad;
+};
+
+static uint64_t varint(struct cursor *c)
+{
+    if (c->at == c->end) {
+        c->bad = true;
+        return 0;
+    }
+    size_t size = (size_t)1 << (*c->at >> 6);
+    if ((size_t)(c->end - c->at) < size) {
+        c->bad = true;
+        return 0;
+    }
+    uint64_t value = *c->at++ & 0x3f;
+    for (size_t i = 1; i < size; i++)
+        value = value << 8 | *c->at++;
+    return value;
+}
+
+static void skip(struct cursor *c, uint64_t bytes)
+{
+    if (bytes > (uint64_t)(c->end - c->at))
+        c->bad = true;
+    else
+        c->at += bytes;
+}
+
+static void skip_varints(struct cursor *c, int count)
+{
+    while (count-- > 0 && !c->bad)
+        (void)varint(c);
+}
+
+static void skip_ack(struct cursor *c, bool ecn)
+{
+    skip_varints(c, 2);
+    uint64_t ranges = varint(c);
+    skip_varints(c, 1);
+    for (; ranges > 0 && !c->bad; ranges--)
+        skip_varints(c, 2);
+    if (ecn)
+        skip_varints(c, 3);
+}
+
+static void skip_stream(struct cursor *c, uint64_t type)
+{
+    skip_varints(c, (type & 4) != 0 ? 2 : 1);
+    if ((type & 2) != 0)
+        skip(c, varint(c));
+    else
+        c->at = c->end;
+}
+
+/* Moves past a frame; false: one that it does not know, or the rest is of no interest. */
+static bool skip_frame(struct cursor *c, uint64_t type)
+{
+    if (type >= 0x08 && type <= 0x0f) {
+        skip_stream(c, type);
+        return true;
+    }
+    switch (type) {
+    case 0x01: /* PING */
+    case 0x1e: /* HANDSHAKE_DONE */
+        return true;
+    case 0x02: /* ACK */
+    case 0x03:
+        skip_ack(c, type == 0x03);
+        return true;
+    case 0x05: /* STOP_SENDING */
+    case 0x11: /* MAX_STREAM_DATA */
+    case 0x15: /* STREAM_DATA_BLOCKED */
+        skip_varints(c, 2);
+        return true;
+    case 0x06: /* CRYPTO */
+        skip_varints(c, 1);
+        skip(c, varint(c));
+        return true;
+    case 0x07: /* NEW_TOKEN */
+        skip(c, varint(c));
+        return true;
+    case 0x10: /* MAX_DATA */
+    case 0x12: /* MAX_STREAMS */
+    case 0x13:
+    case 0x14: /* DATA_BLOCKED */
+    case 0x16: /* STREAMS_BLOCKED */
+    case 0x17:
+    case 0x19: /* RETIRE_CONNECTION_ID */
+        skip_varints(c, 1);
+        return true;
+    case 0x18: /* NEW_CONNECTION_ID */
+        skip_varints(c, 2);
+        if (c->at < c->end)
+            skip(c, 1U + *c->at + NGTCP2_STATELESS_RESET_TOKENLEN);
+        return true;
+    case 0x1a: /* PATH_CHALLENGE, PATH_RESPONSE */
+    case 0x1b:
+        skip(c, NGTCP2_PATH_CHALLENGE_DATALEN);
+        return true;
+    case 0x31: /* DATAGRAM with a length */
+        skip(c, varint(c));
+        return true;
+    default: /* PADDING and DATAGRAM without a length end a packet, CONNECTION_CLOSE ends more */
+        return false;
+    }
+}
+
+void stoq_frames_resets(const uint8_t *data, size_t len,
+                        void (*found)(void *ctx, uint64_t id, uint64_t code), void *ctx)
+{
+    struct cursor c = {.at = data, .end = data + len};
+
+    while (c.at < c.end && !c.bad) {
+        uint64_t type = varint(&c);
+
+        if (type == 0x04) { /* RESET_STREAM */
+            uint64_t id = varint(&c);
+            uint64_t code = varint(&c);
+
+            skip_varints(&c, 1);
+            if (!c.bad)
+                found(ctx, id, code);
+        } else if (!skip_frame(&c, type)) {
+            return;
+        }
+    }
+}
+
+static void reset_found(void *ctx, uint64_t id, uint64_t code)
+{
+    struct stoq_conn *conn = ctx;
+
+    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
+        if (stream->id == (int64_t)id) {
+            if (!stream->reset_asked && !stream->gone)
+                stoq_stream_stopped(stream, code);
+            return;
+        }
+    }
+}
+
+/* RFC 9001 section 6: the key phase bit changes with each update, whoever began it. */
+static void phase_see(struct stoq_conn *conn, bool phase)
+{
+    if (phase == conn->key_phase)
+        return;
+    conn->key_phase = phase;
+    conn->key_updates++;
+    stoq_count(conn->endpoint, STOQ_COUNT_KEY_UPDATES, 1);
+}
+
+void stoq_frames_begin(struct stoq_conn *conn)
+{
+    writing = conn;
+}
+
+void stoq_frames_end(void)
+{
+    writing = NULL;
+}
+
+int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+                        const ngtcp2_crypto_aead_ctx *context, const uint8_t *plain, size_t len,
+                        const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
+                        size_t header_len)
+{
+    struct stoq_conn *conn = writing;
+
+    if (conn == NULL)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    if (len > 0 && (header[0] & 0x80) == 0) { /* no long header, nor what a Retry packet's tag is made of */
+        phase_see(conn, (header[0] & 0x04) != 0);
+        if (conn->streams != NULL && !conn->ending)
+            stoq_frames_resets(plain, len, reset_found, conn);
+    }
+    return conn->endpoint->encrypt(dest, aead, context, plain, len, nonce, nonce_len,
+                                           header, header_len);
+}

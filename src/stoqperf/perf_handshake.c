@@ -1,0 +1,176 @@
+/* Handshakes a second, so many at a time, and how long one takes when it is alone. */
+#include "perf_client.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+struct attempt {
+    struct handshakes *run;
+    uint64_t began_ns;
+};
+
+struct handshakes {
+    struct perf_client client;
+    _Atomic uint64_t until_ns;
+    struct attempt attempts[PERF_AT_ONCE_MAX];
+    /* One worker: what follows is its own. */
+    uint8_t session[STOQ_SESSION_BYTES_MAX];
+    size_t session_len;
+    uint64_t done, resumed, early;
+    struct perf_times times;
+};
+
+static void begin(struct handshakes *run, struct attempt *attempt, struct stoq_endpoint *endpoint,
+                  uint64_t now_ns)
+{
+    const struct perf_options *options = run->client.options;
+    struct stoq_bytes session = {0};
+
+    *attempt = (struct attempt){.run = run, .began_ns = now_ns};
+    if (options->resume && run->session_len > 0)
+        session = (struct stoq_bytes){run->session, run->session_len};
+    struct stoq_conn *conn = perf_client_connect(&run->client, endpoint, now_ns, session, attempt);
+    if (conn != NULL && options->early) {
+        struct stoq_stream *stream = perf_client_open_stream(&run->client, conn, "count", true,
+                                                             NULL);
+        if (stream != NULL)
+            (void)stoq_stream_send(stream, "early", 5, true);
+    }
+}
+
+static void act_begin(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    struct attempt *attempt = arg;
+
+    begin(attempt->run, attempt, endpoint, now_ns);
+}
+
+/* With --resume a connection lives until it has a session for the next one; with --early until it is answered. */
+static void over(struct stoq_conn *conn)
+{
+    stoq_conn_close(conn, 0, NULL);
+}
+
+static void on_connected(void *ctx, struct stoq_conn *conn)
+{
+    struct handshakes *run = ctx;
+    struct attempt *attempt = stoq_conn_user(conn);
+    struct stoq_conn_info info;
+
+    stoq_conn_info(conn, &info);
+    run->resumed += info.resumed;
+    run->early += info.early_accepted;
+    if (perf_times_add(&run->times, hm_mono_ns(hm_clock_system()) - attempt->began_ns) != 0)
+        perf_gate_fail(&run->client.gate, STOQ_ENOMEM, "out of memory");
+    run->done++;
+    if (!run->client.options->resume)
+        over(conn);
+}
+
+static void on_session(void *ctx, struct stoq_conn *conn, struct stoq_bytes session)
+{
+    struct handshakes *run = ctx;
+
+    if (!run->client.options->resume)
+        return;
+    memcpy(run->session, session.data, session.len);
+    run->session_len = session.len;
+    over(conn);
+}
+
+static void on_closed(void *ctx, struct stoq_conn *conn, const struct stoq_close *why)
+{
+    struct handshakes *run = ctx;
+    uint64_t now_ns = hm_mono_ns(hm_clock_system());
+
+    perf_client_ended(&run->client, why);
+    if (why->kind == STOQ_CLOSE_DROPPED)
+        return;
+    if (now_ns >= atomic_load_explicit(&run->until_ns, memory_order_relaxed) ||
+        why->kind != STOQ_CLOSE_LOCAL)
+        perf_gate_pass(&run->client.gate);
+    else
+        begin(run, stoq_conn_user(conn), stoq_conn_endpoint(conn), now_ns);
+}
+
+static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *data, size_t len,
+                          bool fin)
+{
+    (void)ctx;
+    (void)stream;
+    (void)data;
+    (void)fin;
+    return len;
+}
+
+static int measure(struct handshakes *run, const char *what, unsigned at_once,
+                   struct stoq_error *error)
+{
+    const struct perf_options *options = run->client.options;
+    struct perf_report report;
+
+    run->client.gate.waiting = at_once;
+    double start = perf_seconds(), cpu = perf_cpu_seconds();
+    atomic_store(&run->until_ns,
+                 hm_mono_ns(hm_clock_system()) + (uint64_t)(options->seconds * 1e9));
+    for (unsigned i = 0; i < at_once; i++) {
+        run->attempts[i].run = run;
+        int code = stoq_host_post(run->client.host, 0, act_begin, &run->attempts[i]);
+        if (code != 0)
+            return *error = (struct stoq_error){.code = code,
+                                                .text = "the host takes no more work"},
+                   code;
+    }
+    int code = perf_gate_wait(&run->client.gate, options->seconds + 30, error);
+    if (code != 0)
+        return code;
+    double elapsed = perf_seconds() - start;
+    perf_report_begin(&report, options, what);
+    perf_report_number(&report, "per_second", (double)run->done / elapsed, "a second");
+    perf_report_number(&report, "handshakes", (double)run->done, "");
+    perf_report_number(&report, "resumed", (double)run->resumed, "");
+    perf_report_number(&report, "early_accepted", (double)run->early, "");
+    perf_report_number(&report, "p50_ms", perf_times_ms(&run->times, 0.5), "ms");
+    perf_report_number(&report, "p99_ms", perf_times_ms(&run->times, 0.99), "ms");
+    perf_report_number(&report, "seconds", elapsed, "s");
+    perf_report_number(&report, "cpu_seconds", perf_cpu_seconds() - cpu,
+                       "s of this side's processor");
+    perf_report_end(&report);
+    return 0;
+}
+
+static int run_measure(const struct perf_options *options, const char *what, unsigned at_once)
+{
+    const struct stoq_handlers handlers = {.connected = on_connected,
+                                           .closed = on_closed,
+                                           .session = on_session,
+                                           .received = on_received};
+    struct handshakes *run = hm_calloc(1, sizeof(*run));
+    struct perf_options one = *options;
+    struct stoq_error error = {.code = STOQ_ENOMEM, .text = "out of memory"};
+
+    if (run == NULL)
+        return perf_complain(&error);
+    one.workers = 1;
+    perf_gate_init(&run->client.gate, 0);
+    int code = perf_client_open(&run->client, &one, handlers, &error);
+    if (code == 0) {
+        code = measure(run, what, at_once, &error);
+        perf_client_close(&run->client);
+    }
+    perf_gate_release(&run->client.gate);
+    perf_times_release(&run->times);
+    hm_wipe(run->session, sizeof(run->session));
+    hm_free(run);
+    return code == 0 ? 0 : perf_complain(&error);
+}
+
+int perf_measure_handshakes(const struct perf_options *options)
+{
+    return run_measure(options, "handshakes", options->at_once);
+}
+
+int perf_measure_latency(const struct perf_options *options)
+{
+    return run_measure(options, "latency", 1);
+}
