@@ -83,10 +83,10 @@ static ProtobufCBinaryData key_of(struct world *world, unsigned number)
 
     number %= KEY_ALL;
     if (number < HM_COUNT_OF(keys))
-        return kv_bytes(world->f, keys[number].text, keys[number].len);
+        return fixture_keep(world->f, keys[number].text, keys[number].len);
     memset(room, 'k', sizeof room);
     memset(room, 0, number == KEY_LONG ? 24 : 25); /* the most, and one too many */
-    return kv_bytes(world->f, room, LEDGER_KV_KEY_MAX_BYTES);
+    return fixture_keep(world->f, room, LEDGER_KV_KEY_MAX_BYTES);
 }
 
 /* Mostly keys that are there and may be touched. */
@@ -104,7 +104,7 @@ static ProtobufCBinaryData end_draw(struct world *world, struct bytes *bytes)
     if (byte < 60)
         return (ProtobufCBinaryData){0};
     if (byte < 90)
-        return kv_bytes(world->f, "", 1);
+        return fixture_keep(world->f, "", 1);
     return key_of(world, byte < 210 ? byte % 10 : byte);
 }
 
@@ -113,7 +113,7 @@ static ProtobufCBinaryData value_draw(struct world *world, struct bytes *bytes)
     static const char *const values[] = {"", "x", "y", "xx", "a longer value, to be told apart"};
     const char *value = values[next(bytes) % HM_COUNT_OF(values)];
 
-    return kv_bytes(world->f, value, strlen(value));
+    return fixture_keep(world->f, value, strlen(value));
 }
 
 /* One that was granted, mostly to who asks and not over. */

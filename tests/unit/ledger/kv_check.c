@@ -1,15 +1,5 @@
 /* What the tests of the key-value store share. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "kv_check.h"
-
-struct fixture fix;
 
 /* A value of a megabyte costs a thousand times what the fixture's transactions are ready to pay. */
 static void cheap(Hypermesh__Params *params)
@@ -24,13 +14,6 @@ int kv_setup(void **state)
 
     (void)state;
     return fixture_init(&fix, &options);
-}
-
-int kv_teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
 }
 
 /* --- shorthands --- */
@@ -60,17 +43,9 @@ void kv_refused(enum fixture_role who, Hypermesh__Operation *op, const char *rul
     assert_int_equal(fix.record->kv_before, fix.record->kv_after);
 }
 
-struct ledger_view *kv_view_now(void)
-{
-    struct ledger_view *view;
-
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
-    return view;
-}
-
 Hypermesh__KvState *kv_state_now(void)
 {
-    struct ledger_view *view = kv_view_now();
+    struct ledger_view *view = check_view();
     Hypermesh__KvState *state;
 
     assert_int_equal(ledger_view_kv_state(view, &fix.arena, &state, NULL), 0);
@@ -84,7 +59,7 @@ Hypermesh__KvPair **kv_range_at(const char *key, const char *range_end, uint64_t
     struct ledger_kv_query query = {.key = wire_slice(kv_text(&fix, key)),
                                     .range_end = wire_slice(kv_end(&fix, range_end)),
                                     .revision = revision};
-    struct ledger_view *view = kv_view_now();
+    struct ledger_view *view = check_view();
     Hypermesh__KvPair **pairs;
     uint64_t total;
     bool more;
@@ -134,7 +109,7 @@ void kv_entry(const char *key, uint64_t create, uint64_t mod, uint64_t version, 
 int kv_past_rc(uint64_t revision)
 {
     struct ledger_kv_query query = {.key = hm_slice_str("a"), .revision = revision};
-    struct ledger_view *view = kv_view_now();
+    struct ledger_view *view = check_view();
     Hypermesh__KvPair **pairs;
     size_t count;
     uint64_t total;

@@ -2,9 +2,8 @@
 #ifndef KV_CHECK_H
 #define KV_CHECK_H
 
+#include "ledger_check.h"
 #include "ledger_kv_ops.h"
-
-extern struct fixture fix;
 
 #define VERSION HYPERMESH__KV_COMPARE_TARGET__KV_VERSION
 #define CREATE  HYPERMESH__KV_COMPARE_TARGET__KV_CREATE
@@ -17,10 +16,8 @@ extern struct fixture fix;
 #define UNEQUAL HYPERMESH__KV_COMPARE_RESULT__KV_NOT_EQUAL
 
 int kv_setup(void **state);
-int kv_teardown(void **state);
 const Hypermesh__KvAnswer *kv_good(enum fixture_role who, Hypermesh__Operation *op);
 void kv_refused(enum fixture_role who, Hypermesh__Operation *op, const char *rule, int code);
-struct ledger_view *kv_view_now(void);
 Hypermesh__KvState *kv_state_now(void);
 Hypermesh__KvPair **kv_range_at(const char *key, const char *range_end, uint64_t revision,
                                 size_t *count);

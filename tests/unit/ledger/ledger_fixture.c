@@ -12,7 +12,7 @@ static void must(bool ok, struct fixture *fixture, const char *what)
     abort();
 }
 
-static void *take(struct fixture *fixture, size_t size)
+void *fixture_take(struct fixture *fixture, size_t size)
 {
     void *memory = hm_arena_alloc(&fixture->arena, size);
 
@@ -20,13 +20,21 @@ static void *take(struct fixture *fixture, size_t size)
     return memory;
 }
 
-static ProtobufCBinaryData keep(struct fixture *fixture, const void *data, size_t len)
+ProtobufCBinaryData fixture_keep(struct fixture *fixture, const void *data, size_t len)
 {
-    uint8_t *copy = take(fixture, len > 0 ? len : 1);
+    uint8_t *copy = fixture_take(fixture, len + 1);
 
     if (len > 0)
         memcpy(copy, data, len);
     return wire_bytes(copy, len);
+}
+
+void *fixture_new(struct fixture *fixture, const ProtobufCMessageDescriptor *descriptor)
+{
+    void *message = fixture_take(fixture, descriptor->sizeof_message);
+
+    protobuf_c_message_init(descriptor, message);
+    return message;
 }
 
 const struct store_options *fixture_store_options(void)
@@ -66,16 +74,16 @@ static void person_make(struct fixture *fixture, unsigned number)
 /* Everybody reads and writes; but below b/ only Bob writes, and only he and Carol read. */
 static Hypermesh__KvRule **kv_rules(struct fixture *fixture, size_t *count)
 {
-    Hypermesh__KvRule **rules = take(fixture, 2 * sizeof(Hypermesh__KvRule *));
+    Hypermesh__KvRule **rules = fixture_take(fixture, 2 * sizeof(Hypermesh__KvRule *));
 
     for (size_t i = 0; i < 2; i++) {
-        rules[i] = take(fixture, sizeof *rules[i]);
+        rules[i] = fixture_take(fixture, sizeof *rules[i]);
         *rules[i] = (Hypermesh__KvRule)HYPERMESH__KV_RULE__INIT;
         rules[i]->owner = wire_bytes(fixture->people[i == 0 ? ALICE : BOB].id, 32);
     }
     rules[0]->anyone_writes = true;
-    rules[1]->prefix = keep(fixture, "b/", 2);
-    rules[1]->readers = take(fixture, sizeof *rules[1]->readers);
+    rules[1]->prefix = fixture_keep(fixture, "b/", 2);
+    rules[1]->readers = fixture_take(fixture, sizeof *rules[1]->readers);
     rules[1]->readers[0] = wire_bytes(fixture->people[CAROL].id, 32);
     rules[1]->n_readers = 1;
     *count = 2;
@@ -89,7 +97,7 @@ struct hm_slice fixture_genesis(struct fixture *fixture)
     size_t count = POOR; /* the last has nothing */
 
     for (size_t i = 0; i < count; i++) {
-        shares[i] = take(fixture, sizeof *shares[i]);
+        shares[i] = fixture_take(fixture, sizeof *shares[i]);
         *shares[i] = (Hypermesh__GenesisShare)HYPERMESH__GENESIS_SHARE__INIT;
         shares[i]->name = (char *)(uintptr_t)("person");
         shares[i]->percent = i == 0 ? 40 : 10;
@@ -221,13 +229,13 @@ struct hm_slice fixture_pack(struct fixture *fixture, const ProtobufCMessage *me
     HM_CLEANUP(hm_buf) struct hm_buf buf = {0};
 
     must(wire_pack(message, &buf) == 0, fixture, "pack");
-    return wire_slice(keep(fixture, buf.data, buf.len));
+    return wire_slice(fixture_keep(fixture, buf.data, buf.len));
 }
 
 Hypermesh__TxBody *fixture_body(struct fixture *fixture, enum fixture_role who,
                                 Hypermesh__Operation *const *ops, size_t count)
 {
-    Hypermesh__TxBody *body = take(fixture, sizeof *body);
+    Hypermesh__TxBody *body = fixture_take(fixture, sizeof *body);
     struct ledger_info info;
 
     must(ledger_info(fixture->ledger, &info, &fixture->error) == 0, fixture, "info");
@@ -235,13 +243,13 @@ Hypermesh__TxBody *fixture_body(struct fixture *fixture, enum fixture_role who,
     body->chain_id = (char *)(uintptr_t)FIXTURE_CHAIN;
     body->account = wire_bytes(fixture->people[who].id, 32);
     body->session_key = wire_bytes(fixture->people[who].session.public_key, 32);
-    body->presence = keep(fixture, fixture->people[who].presence, 32);
+    body->presence = fixture_keep(fixture, fixture->people[who].presence, 32);
     body->fee_limit = FIXTURE_HYPER;
     body->anchor_height = info.height;
-    body->anchor_hash = keep(fixture, info.block_hash, 32);
+    body->anchor_hash = fixture_keep(fixture, info.block_hash, 32);
     body->timestamp_ms = fixture->next_ms;
     body->n_ops = count;
-    body->ops = take(fixture, count * sizeof *ops);
+    body->ops = fixture_take(fixture, count * sizeof *ops);
     memcpy(body->ops, ops, count * sizeof *ops);
     return body;
 }
@@ -263,15 +271,15 @@ static void sign_root(struct fixture *fixture, struct fixture_person *person, Hy
                       const uint8_t digest[32])
 {
     struct crypto_root_signature signature;
-    Hypermesh__RootAuth *root = take(fixture, sizeof *root);
+    Hypermesh__RootAuth *root = fixture_take(fixture, sizeof *root);
 
     must(crypto_root_sign(person->root, digest, 32, &signature, &fixture->error) == 0, fixture,
          "root signature");
     *root = (Hypermesh__RootAuth)HYPERMESH__ROOT_AUTH__INIT;
     root->ed25519_public = wire_bytes(person->root_public.ed25519, CRYPTO_ED25519_PUBLIC_BYTES);
     root->mldsa65_public = wire_bytes(person->root_public.mldsa65, CRYPTO_MLDSA65_PUBLIC_BYTES);
-    root->ed25519_signature = keep(fixture, signature.ed25519, sizeof signature.ed25519);
-    root->mldsa65_signature = keep(fixture, signature.mldsa65, sizeof signature.mldsa65);
+    root->ed25519_signature = fixture_keep(fixture, signature.ed25519, sizeof signature.ed25519);
+    root->mldsa65_signature = fixture_keep(fixture, signature.mldsa65, sizeof signature.mldsa65);
     tx->root = root;
 }
 
@@ -279,7 +287,7 @@ Hypermesh__Tx *fixture_sign(struct fixture *fixture, enum fixture_role who, Hype
                             bool by_root)
 {
     struct fixture_person *person = &fixture->people[who];
-    Hypermesh__Tx *tx = take(fixture, sizeof *tx);
+    Hypermesh__Tx *tx = fixture_take(fixture, sizeof *tx);
     uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES];
     uint8_t body_digest[32];
     uint8_t digest[32];
@@ -298,7 +306,7 @@ Hypermesh__Tx *fixture_sign(struct fixture *fixture, enum fixture_role who, Hype
         sign_root(fixture, person, tx, digest);
     } else {
         crypto_ed25519_sign(&person->session, digest, sizeof digest, signature);
-        tx->signature = keep(fixture, signature, sizeof signature);
+        tx->signature = fixture_keep(fixture, signature, sizeof signature);
     }
     proof_presence_next(person->presence, digest, person->presence);
     return tx;
@@ -339,8 +347,8 @@ void fixture_tx_digest(struct hm_slice bytes, uint8_t digest[32])
 Hypermesh__BatchHead *fixture_head(struct fixture *fixture, enum fixture_role node,
                                    const struct hm_slice *txs, size_t count, bool with_space)
 {
-    Hypermesh__BatchHead *head = take(fixture, sizeof *head);
-    uint8_t *digests = take(fixture, count * 32 + 1);
+    Hypermesh__BatchHead *head = fixture_take(fixture, sizeof *head);
+    uint8_t *digests = fixture_take(fixture, count * 32 + 1);
     uint8_t challenge[32];
     uint8_t root[32];
     struct ledger_info info;
@@ -354,9 +362,9 @@ Hypermesh__BatchHead *fixture_head(struct fixture *fixture, enum fixture_role no
     head->node = wire_bytes(fixture->people[node].id, 32);
     head->session_key = wire_bytes(fixture->people[node].session.public_key, 32);
     head->anchor_height = info.height;
-    head->anchor_hash = keep(fixture, info.block_hash, 32);
+    head->anchor_hash = fixture_keep(fixture, info.block_hash, 32);
     head->timestamp_ms = fixture->next_ms;
-    head->tx_root = keep(fixture, root, 32);
+    head->tx_root = fixture_keep(fixture, root, 32);
     if (!with_space)
         return head;
     proof_space_challenge(info.block_hash, root, fixture->people[node].id, challenge);
@@ -382,7 +390,7 @@ static struct hm_slice seal(struct fixture *fixture, const struct crypto_ed25519
         batch.signature = wire_bytes(signature, sizeof signature);
     }
     batch.n_txs = count;
-    batch.txs = take(fixture, count * sizeof *batch.txs + 1);
+    batch.txs = fixture_take(fixture, count * sizeof *batch.txs + 1);
     for (size_t i = 0; i < count; i++)
         batch.txs[i] = wire_bytes(txs[i].data, txs[i].len);
     return fixture_pack(fixture, &batch.base);
@@ -414,7 +422,7 @@ void fixture_propose(struct fixture *fixture, const struct hm_slice *items, size
                      struct ledger_proposal *out)
 {
     Hypermesh__BlockHeader header = HYPERMESH__BLOCK_HEADER__INIT;
-    uint8_t *hashes = take(fixture, count * 32 + 1);
+    uint8_t *hashes = fixture_take(fixture, count * 32 + 1);
     uint8_t root[32];
     struct ledger_info info;
 

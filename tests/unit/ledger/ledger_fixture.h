@@ -56,6 +56,13 @@ void fixture_forget(struct fixture *fixture);
 struct hm_slice fixture_genesis(struct fixture *fixture);
 const struct store_options *fixture_store_options(void);
 
+/* --- memory in the arena; without it the test ends --- */
+void *fixture_take(struct fixture *fixture, size_t size);
+ProtobufCBinaryData fixture_keep(struct fixture *fixture, const void *data,
+                                 size_t len); /* a copy */
+void *fixture_new(struct fixture *fixture,
+                  const ProtobufCMessageDescriptor *descriptor); /* with its defaults */
+
 /* --- messages; each call may be changed before it goes on --- */
 Hypermesh__TxBody *fixture_body(struct fixture *fixture, enum fixture_role who,
                                 Hypermesh__Operation *const *ops, size_t count);
@@ -108,6 +115,7 @@ Hypermesh__MemberState fixture_member(struct fixture *fixture, const uint8_t net
                                       enum fixture_role who);
 
 /* --- operations --- */
+Hypermesh__Operation *op_new(struct fixture *f, Hypermesh__Operation__OpCase number);
 Hypermesh__Operation *op_transfer(struct fixture *f, enum fixture_role to, uint64_t amount);
 Hypermesh__Operation *op_transfer_caes(struct fixture *f, enum fixture_role to, uint64_t amount);
 Hypermesh__Operation *op_grant(struct fixture *f, const uint8_t key[32], uint64_t scope,
@@ -152,6 +160,9 @@ Hypermesh__Operation *op_allocate_job(struct fixture *f, const uint8_t (*assets)
                                       uint32_t share_ppm, uint64_t duration_ms, const char *job);
 Hypermesh__Operation *op_settle_result(struct fixture *f, const uint8_t lease[32],
                                        const char *manifest);
+/* One more id at the end of a list, which is copied. */
+void fixture_id_append(struct fixture *f, ProtobufCBinaryData **list, size_t *count,
+                       const uint8_t id[32]);
 /* Adds a network, or an account, to a privacy. */
 void privacy_network(struct fixture *f, Hypermesh__Privacy *privacy, const uint8_t network[32]);
 void privacy_account(struct fixture *f, Hypermesh__Privacy *privacy, enum fixture_role who);

@@ -1,53 +1,18 @@
 #include "ledger_kv_ops.h"
 
-#include <stdlib.h>
-
-static void *take(struct fixture *f, size_t size)
-{
-    void *memory = hm_arena_alloc(&f->arena, size);
-
-    if (!memory)
-        abort();
-    return memory;
-}
-
-#define MAKE(type, init)                      \
-    ({                                        \
-        type *made_ = take(f, sizeof *made_); \
-        *made_ = (type)init;                  \
-        made_;                                \
-    })
-
-static Hypermesh__Operation *operation(struct fixture *f, Hypermesh__Operation__OpCase number)
-{
-    Hypermesh__Operation *op = MAKE(Hypermesh__Operation, HYPERMESH__OPERATION__INIT);
-
-    op->op_case = number;
-    return op;
-}
-
-ProtobufCBinaryData kv_bytes(struct fixture *f, const void *data, size_t len)
-{
-    uint8_t *copy = take(f, len + 1);
-
-    if (len > 0)
-        memcpy(copy, data, len);
-    return wire_bytes(copy, len);
-}
-
 ProtobufCBinaryData kv_text(struct fixture *f, const char *text)
 {
-    return text ? kv_bytes(f, text, strlen(text)) : (ProtobufCBinaryData){0};
+    return text ? fixture_keep(f, text, strlen(text)) : (ProtobufCBinaryData){0};
 }
 
 ProtobufCBinaryData kv_end(struct fixture *f, const char *text)
 {
-    return text && strcmp(text, KV_ALL) == 0 ? kv_bytes(f, "", 1) : kv_text(f, text);
+    return text && strcmp(text, KV_ALL) == 0 ? fixture_keep(f, "", 1) : kv_text(f, text);
 }
 
 Hypermesh__KvPut *kv_put(struct fixture *f, const char *key, const char *value, uint64_t lease)
 {
-    Hypermesh__KvPut *put = MAKE(Hypermesh__KvPut, HYPERMESH__KV_PUT__INIT);
+    Hypermesh__KvPut *put = fixture_new(f, &hypermesh__kv_put__descriptor);
 
     put->key = kv_text(f, key);
     put->value = kv_text(f, value);
@@ -58,7 +23,7 @@ Hypermesh__KvPut *kv_put(struct fixture *f, const char *key, const char *value, 
 Hypermesh__Operation *op_kv_put(struct fixture *f, const char *key, const char *value,
                                 uint64_t lease)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_PUT);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_PUT);
 
     op->kv_put = kv_put(f, key, value, lease);
     return op;
@@ -66,7 +31,7 @@ Hypermesh__Operation *op_kv_put(struct fixture *f, const char *key, const char *
 
 static Hypermesh__KvDelete *deletion(struct fixture *f, const char *key, const char *range_end)
 {
-    Hypermesh__KvDelete *that = MAKE(Hypermesh__KvDelete, HYPERMESH__KV_DELETE__INIT);
+    Hypermesh__KvDelete *that = fixture_new(f, &hypermesh__kv_delete__descriptor);
 
     that->key = kv_text(f, key);
     that->range_end = kv_end(f, range_end);
@@ -75,7 +40,7 @@ static Hypermesh__KvDelete *deletion(struct fixture *f, const char *key, const c
 
 Hypermesh__Operation *op_kv_delete(struct fixture *f, const char *key, const char *range_end)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_DELETE);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_DELETE);
 
     op->kv_delete = deletion(f, key, range_end);
     return op;
@@ -83,9 +48,8 @@ Hypermesh__Operation *op_kv_delete(struct fixture *f, const char *key, const cha
 
 Hypermesh__Operation *op_kv_grant(struct fixture *f, uint64_t lease, uint64_t ttl_ms)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_LEASE_GRANT);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_LEASE_GRANT);
 
-    op->kv_lease_grant = MAKE(Hypermesh__KvLeaseGrant, HYPERMESH__KV_LEASE_GRANT__INIT);
     op->kv_lease_grant->lease = lease;
     op->kv_lease_grant->ttl_ms = ttl_ms;
     return op;
@@ -93,68 +57,57 @@ Hypermesh__Operation *op_kv_grant(struct fixture *f, uint64_t lease, uint64_t tt
 
 Hypermesh__Operation *op_kv_revoke(struct fixture *f, uint64_t lease)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_LEASE_REVOKE);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_LEASE_REVOKE);
 
-    op->kv_lease_revoke = MAKE(Hypermesh__KvLeaseRevoke, HYPERMESH__KV_LEASE_REVOKE__INIT);
     op->kv_lease_revoke->lease = lease;
     return op;
 }
 
 Hypermesh__Operation *op_kv_keep_alive(struct fixture *f, uint64_t lease)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_LEASE_KEEP_ALIVE);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_LEASE_KEEP_ALIVE);
 
-    op->kv_lease_keep_alive = MAKE(Hypermesh__KvLeaseKeepAlive,
-                                   HYPERMESH__KV_LEASE_KEEP_ALIVE__INIT);
     op->kv_lease_keep_alive->lease = lease;
     return op;
 }
 
 Hypermesh__Operation *op_kv_compact(struct fixture *f, uint64_t revision)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_COMPACT);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_COMPACT);
 
-    op->kv_compact = MAKE(Hypermesh__KvCompact, HYPERMESH__KV_COMPACT__INIT);
     op->kv_compact->revision = revision;
     return op;
 }
 
 Hypermesh__Operation *op_kv_rule(struct fixture *f, const char *prefix, int owner)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_RULE_SET);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_RULE_SET);
 
-    op->kv_rule_set = MAKE(Hypermesh__KvRuleSet, HYPERMESH__KV_RULE_SET__INIT);
     op->kv_rule_set->prefix = kv_text(f, prefix);
     if (owner >= 0)
-        op->kv_rule_set->owner = kv_bytes(f, f->people[owner].id, 32);
+        op->kv_rule_set->owner = fixture_keep(f, f->people[owner].id, 32);
     return op;
 }
 
 void kv_rule_add(struct fixture *f, ProtobufCBinaryData **list, size_t *count,
                  enum fixture_role who)
 {
-    ProtobufCBinaryData *longer = take(f, (*count + 1) * sizeof *longer);
-
-    if (*count > 0)
-        memcpy(longer, *list, *count * sizeof *longer);
-    longer[*count] = kv_bytes(f, f->people[who].id, 32);
-    *list = longer;
-    (*count)++;
+    fixture_id_append(f, list, count, f->people[who].id);
 }
 
 Hypermesh__KvTxn *kv_txn(struct fixture *f)
 {
-    Hypermesh__KvTxn *txn = MAKE(Hypermesh__KvTxn, HYPERMESH__KV_TXN__INIT);
+    Hypermesh__KvTxn *txn = fixture_new(f, &hypermesh__kv_txn__descriptor);
 
-    txn->compare = take(f, KV_TXN_TEST_MAX * sizeof(void *));
-    txn->success = take(f, KV_TXN_TEST_MAX * sizeof(void *));
-    txn->failure = take(f, KV_TXN_TEST_MAX * sizeof(void *));
+    txn->compare = fixture_take(f, KV_TXN_TEST_MAX * sizeof(void *));
+    txn->success = fixture_take(f, KV_TXN_TEST_MAX * sizeof(void *));
+    txn->failure = fixture_take(f, KV_TXN_TEST_MAX * sizeof(void *));
     return txn;
 }
 
 Hypermesh__Operation *op_kv_txn(struct fixture *f, Hypermesh__KvTxn *txn)
 {
-    Hypermesh__Operation *op = operation(f, HYPERMESH__OPERATION__OP_KV_TXN);
+    Hypermesh__Operation *op = op_new(f, HYPERMESH__OPERATION__OP_KV_TXN);
 
     op->kv_txn = txn;
     return op;
@@ -164,7 +117,7 @@ Hypermesh__KvCompare *kv_compare(struct fixture *f, Hypermesh__KvTxn *txn,
                                  Hypermesh__KvCompareTarget target,
                                  Hypermesh__KvCompareResult result, const char *key)
 {
-    Hypermesh__KvCompare *compare = MAKE(Hypermesh__KvCompare, HYPERMESH__KV_COMPARE__INIT);
+    Hypermesh__KvCompare *compare = fixture_new(f, &hypermesh__kv_compare__descriptor);
 
     if (txn->n_compare == KV_TXN_TEST_MAX)
         abort();
@@ -177,7 +130,7 @@ Hypermesh__KvCompare *kv_compare(struct fixture *f, Hypermesh__KvTxn *txn,
 
 Hypermesh__KvTxnOp *kv_then(struct fixture *f, Hypermesh__KvTxn *txn, bool success)
 {
-    Hypermesh__KvTxnOp *op = MAKE(Hypermesh__KvTxnOp, HYPERMESH__KV_TXN_OP__INIT);
+    Hypermesh__KvTxnOp *op = fixture_new(f, &hypermesh__kv_txn_op__descriptor);
     size_t *count = success ? &txn->n_success : &txn->n_failure;
 
     if (*count == KV_TXN_TEST_MAX)
@@ -208,7 +161,7 @@ Hypermesh__KvRange *kv_then_range(struct fixture *f, Hypermesh__KvTxn *txn, bool
                                   const char *key, const char *range_end)
 {
     Hypermesh__KvTxnOp *op = kv_then(f, txn, success);
-    Hypermesh__KvRange *range = MAKE(Hypermesh__KvRange, HYPERMESH__KV_RANGE__INIT);
+    Hypermesh__KvRange *range = fixture_new(f, &hypermesh__kv_range__descriptor);
 
     range->key = kv_text(f, key);
     range->range_end = kv_end(f, range_end);

@@ -6,9 +6,8 @@
 
 #define KV_ALL "\1" /* range_end: all keys from key on; a C string can't hold etcd's zero byte */
 
-/* A copy in the fixture's arena. */
-ProtobufCBinaryData kv_bytes(struct fixture *f, const void *data, size_t len);
-ProtobufCBinaryData kv_text(struct fixture *f, const char *text); /* NULL: empty */
+/* A copy in the fixture's arena; NULL: empty. */
+ProtobufCBinaryData kv_text(struct fixture *f, const char *text);
 /* NULL: empty; KV_ALL: a zero byte. */
 ProtobufCBinaryData kv_end(struct fixture *f, const char *text);
 

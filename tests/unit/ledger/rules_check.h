@@ -2,24 +2,11 @@
 #ifndef RULES_CHECK_H
 #define RULES_CHECK_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
-
-#define MINUTE_MS UINT64_C(60000)
-
-extern struct fixture fix;
-extern uint8_t cpu[1][32];
+#include "ledger_check.h"
 
 void result_is(const Hypermesh__TxResult *result, const char *name);
-void refused(enum fixture_role who, Hypermesh__Operation *op, const char *name);
-void good(enum fixture_role who, Hypermesh__Operation *op);
-void made(enum fixture_role who, Hypermesh__Operation *op, uint8_t id[32]);
+/* As refused, and the sentence, the code and the name are what the table of rules says. */
+void refused_by(enum fixture_role who, Hypermesh__Operation *op, const char *name);
 
 /* rules_mesh.c */
 void test_privacy_set(void **state);

@@ -9,10 +9,10 @@ static void privacy_refused(void (*change)(Hypermesh__Privacy *privacy),
     Hypermesh__Operation *op = op_privacy(&fix, cpu[0], level);
 
     change(op->privacy_set->privacy);
-    refused(ALICE, op, name);
+    refused_by(ALICE, op, name);
     op = op_register(&fix, "new", 1, level);
     change(op->asset_register->privacy);
-    refused(ALICE, op, name);
+    refused_by(ALICE, op, name);
 }
 
 static uint8_t closed[32]; /* Alice's, with Bob in it */
@@ -167,30 +167,30 @@ void test_privacy_admits(void **state)
     (void)state;
     networks_make();
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PRIVATE, change_closed);
-    refused(CAROL, lease, "privacy.private");
+    refused_by(CAROL, lease, "privacy.private");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PRIVATE, NULL);
-    refused(BOB, lease, "privacy.private");
+    refused_by(BOB, lease, "privacy.private");
     assert_non_null(strstr(fix.record->results[0]->text, "only its owner may lease it"));
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PRIVATE_NETWORK, change_closed);
-    refused(CAROL, lease, "privacy.private_network");
+    refused_by(CAROL, lease, "privacy.private_network");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__PUBLIC_NETWORK, change_open);
-    refused(DAVE, lease, "privacy.public_network");
+    refused_by(DAVE, lease, "privacy.public_network");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__P2P, change_accounts);
-    refused(CAROL, lease, "privacy.p2p");
-    refused(BOB, lease, "privacy.p2p_peer");
+    refused_by(CAROL, lease, "privacy.p2p");
+    refused_by(BOB, lease, "privacy.p2p_peer");
     good(CAROL, op_peers(&fix, &alice, 1));
-    refused(CAROL, lease, "privacy.p2p");
+    refused_by(CAROL, lease, "privacy.p2p");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC, demand_all);
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS + 1), "privacy.duration");
-    refused(BOB, op_allocate(&fix, cpu, 1, 500001, 1), "privacy.share");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS + 1), "privacy.duration");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 500001, 1), "privacy.share");
     good(ALICE, op_allocate(&fix, cpu, 1, 1, MINUTE_MS));
-    refused(BOB, lease, "privacy.concurrency");
+    refused_by(BOB, lease, "privacy.concurrency");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC, demand_bond);
-    refused(BOB, lease, "privacy.demand.bond");
+    refused_by(BOB, lease, "privacy.demand.bond");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC, demand_work);
-    refused(BOB, lease, "privacy.demand.work");
+    refused_by(BOB, lease, "privacy.demand.work");
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC, demand_plot);
-    refused(BOB, lease, "privacy.demand.plot");
+    refused_by(BOB, lease, "privacy.demand.plot");
     good(NODE, lease);
     privacy_becomes(HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC, demand_anchor);
     good(BOB, lease);
@@ -215,36 +215,36 @@ void test_networks(void **state)
     uint8_t net[32];
 
     (void)state;
-    refused(ALICE, op_network(&fix, "", false), "network.name");
-    refused(ALICE, op_network(&fix, "No", false), "network.name");
-    refused(ALICE, op_join(&fix, nothing), "network.unknown");
+    refused_by(ALICE, op_network(&fix, "", false), "network.name");
+    refused_by(ALICE, op_network(&fix, "No", false), "network.name");
+    refused_by(ALICE, op_join(&fix, nothing), "network.unknown");
     made(ALICE, op_network(&fix, "a", false), net);
     good(ALICE, op_network(&fix, "a", true));
-    refused(ALICE, op_network(&fix, "b", false), "network.count");
-    refused(BOB, op_join(&fix, net), "network.closed");
-    refused(BOB, op_invite(&fix, net, CAROL), "network.owner");
-    refused(BOB, op_expel(&fix, net, CAROL), "network.owner");
-    refused(BOB, op_dissolve(&fix, net), "network.owner");
-    refused(BOB, op_leave(&fix, net), "network.member");
-    refused(ALICE, op_expel(&fix, net, BOB), "network.member");
-    refused(ALICE, op_leave(&fix, net), "network.owner_stays");
-    refused(ALICE, op_expel(&fix, net, ALICE), "network.owner_stays");
-    refused(ALICE, op_invite(&fix, net, ALICE), "network.joined");
+    refused_by(ALICE, op_network(&fix, "b", false), "network.count");
+    refused_by(BOB, op_join(&fix, net), "network.closed");
+    refused_by(BOB, op_invite(&fix, net, CAROL), "network.owner");
+    refused_by(BOB, op_expel(&fix, net, CAROL), "network.owner");
+    refused_by(BOB, op_dissolve(&fix, net), "network.owner");
+    refused_by(BOB, op_leave(&fix, net), "network.member");
+    refused_by(ALICE, op_expel(&fix, net, BOB), "network.member");
+    refused_by(ALICE, op_leave(&fix, net), "network.owner_stays");
+    refused_by(ALICE, op_expel(&fix, net, ALICE), "network.owner_stays");
+    refused_by(ALICE, op_invite(&fix, net, ALICE), "network.joined");
     good(ALICE, op_invite(&fix, net, BOB));
-    refused(ALICE, op_invite(&fix, net, BOB), "network.invited");
-    refused(ALICE, op_dissolve(&fix, net), "network.dissolve");
+    refused_by(ALICE, op_invite(&fix, net, BOB), "network.invited");
+    refused_by(ALICE, op_dissolve(&fix, net), "network.dissolve");
     good(BOB, op_join(&fix, net));
-    refused(BOB, op_join(&fix, net), "network.joined");
-    refused(ALICE, op_dissolve(&fix, net), "network.dissolve");
+    refused_by(BOB, op_join(&fix, net), "network.joined");
+    refused_by(ALICE, op_dissolve(&fix, net), "network.dissolve");
     good(ALICE, op_invite(&fix, net, CAROL));
-    refused(ALICE, op_invite(&fix, net, DAVE), "network.members");
+    refused_by(ALICE, op_invite(&fix, net, DAVE), "network.members");
     made(CAROL, op_network(&fix, "open", true), net);
     good(BOB, op_join(&fix, net));
     good(CAROL, op_expel(&fix, net, BOB));
-    refused(BOB, op_join(&fix, net), "network.expelled");
+    refused_by(BOB, op_join(&fix, net), "network.expelled");
     good(DAVE, op_join(&fix, net));
     good(ERIN, op_join(&fix, net));
-    refused(FRANK, op_join(&fix, net), "network.members");
+    refused_by(FRANK, op_join(&fix, net), "network.members");
 }
 
 void test_peers(void **state)
@@ -252,9 +252,9 @@ void test_peers(void **state)
     enum fixture_role many[65] = {BOB};
 
     (void)state;
-    refused(ALICE, op_peers(&fix, many, 65), "peers.count");
-    refused(ALICE, op_proxy(&fix, false, many, 65), "proxy.count");
-    refused(ALICE, op_proxy(&fix, true, many, 1), "proxy.any");
+    refused_by(ALICE, op_peers(&fix, many, 65), "peers.count");
+    refused_by(ALICE, op_proxy(&fix, false, many, 65), "proxy.count");
+    refused_by(ALICE, op_proxy(&fix, true, many, 1), "proxy.any");
 }
 
 /* --- challenges --- */
@@ -281,35 +281,35 @@ void test_challenges(void **state)
     lease_settled("m", lease);
     lease_settled("m", late);
     lease_settled(NULL, bare);
-    refused(NODE, op_challenge(&fix, NODE, NULL), "challenge.self");
-    refused(BOB, op_challenge(&fix, ALICE, NULL), "challenge.plot");
-    refused(BOB, op_challenge(&fix, ALICE, nothing), "lease.unknown");
-    refused(BOB, op_challenge(&fix, CAROL, lease), "challenge.provider");
-    refused(CAROL, op_challenge(&fix, BOB, lease), "challenge.provider");
-    refused(BOB, op_challenge(&fix, ALICE, bare), "challenge.result");
+    refused_by(NODE, op_challenge(&fix, NODE, NULL), "challenge.self");
+    refused_by(BOB, op_challenge(&fix, ALICE, NULL), "challenge.plot");
+    refused_by(BOB, op_challenge(&fix, ALICE, nothing), "lease.unknown");
+    refused_by(BOB, op_challenge(&fix, CAROL, lease), "challenge.provider");
+    refused_by(CAROL, op_challenge(&fix, BOB, lease), "challenge.provider");
+    refused_by(BOB, op_challenge(&fix, ALICE, bare), "challenge.result");
     made(ALICE, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), own);
     good(ALICE, op_settle_result(&fix, own, "m"));
-    refused(BOB, op_challenge(&fix, ALICE, own), "challenge.own");
-    refused(NODE, op_answer_space(&fix, nothing), "challenge.unknown");
+    refused_by(BOB, op_challenge(&fix, ALICE, own), "challenge.own");
+    refused_by(NODE, op_answer_space(&fix, nothing), "challenge.unknown");
     made(BOB, op_challenge(&fix, NODE, NULL), space);
-    refused(BOB, op_challenge(&fix, NODE, NULL), "challenge.twice");
+    refused_by(BOB, op_challenge(&fix, NODE, NULL), "challenge.twice");
     made(CAROL, op_challenge(&fix, NODE, NULL), other);
-    refused(DAVE, op_challenge(&fix, NODE, NULL), "challenge.count");
-    refused(ALICE, op_answer_space(&fix, space), "challenge.node");
-    refused(NODE, op_answer_result(&fix, space, "", "m"), "challenge.form");
-    refused(NODE, op_unbond(&fix, 900 * FIXTURE_HYPER), "bond.challenged");
+    refused_by(DAVE, op_challenge(&fix, NODE, NULL), "challenge.count");
+    refused_by(ALICE, op_answer_space(&fix, space), "challenge.node");
+    refused_by(NODE, op_answer_result(&fix, space, "", "m"), "challenge.form");
+    refused_by(NODE, op_unbond(&fix, 900 * FIXTURE_HYPER), "bond.challenged");
     good(NODE, op_answer_space(&fix, space));
     good(NODE, op_answer_space(&fix, other));
-    refused(NODE, op_answer_space(&fix, space), "challenge.ended");
+    refused_by(NODE, op_answer_space(&fix, space), "challenge.ended");
     made(BOB, op_challenge(&fix, ALICE, lease), result);
-    refused(CAROL, op_challenge(&fix, ALICE, lease), "challenge.twice");
+    refused_by(CAROL, op_challenge(&fix, ALICE, lease), "challenge.twice");
     op = op_answer_space(&fix, space);
     op->challenge_answer->challenge = wire_bytes(result, 32);
-    refused(ALICE, op, "challenge.form");
+    refused_by(ALICE, op, "challenge.form");
     good(ALICE, op_answer_result(&fix, result, "", "another"));
-    refused(CAROL, op_challenge(&fix, ALICE, lease), "challenge.decided");
+    refused_by(CAROL, op_challenge(&fix, ALICE, lease), "challenge.decided");
     fix.next_ms += fix.params.result_window_ms;
-    refused(CAROL, op_challenge(&fix, ALICE, late), "challenge.window");
+    refused_by(CAROL, op_challenge(&fix, ALICE, late), "challenge.window");
     good(DAVE, op_transfer(&fix, ALICE, fixture_account(&fix, DAVE)->hyper - FIXTURE_HYPER));
-    refused(DAVE, op_challenge(&fix, NODE, NULL), "challenge.deposit");
+    refused_by(DAVE, op_challenge(&fix, NODE, NULL), "challenge.deposit");
 }

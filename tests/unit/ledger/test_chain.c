@@ -1,21 +1,7 @@
 /* The chain: genesis and what it refuses, proposals that do not fit, replay, and that damage is found. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
-
-static struct fixture fix;
-
-static int setup(void **state)
-{
-    (void)state;
-    return fixture_init(&fix, NULL);
-}
+#include "ledger_check.h"
 
 static int setup_bare(void **state)
 {
@@ -23,13 +9,6 @@ static int setup_bare(void **state)
 
     (void)state;
     return fixture_init(&fix, &options);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
 }
 
 /* --- genesis --- */
@@ -55,12 +34,11 @@ static void test_genesis(void **state)
 {
     struct hm_slice bytes = fixture_genesis(&fix);
     struct hm_error error = {0};
-    struct ledger_info info;
+    struct ledger_info info = check_info();
     Hypermesh__Genesis *genesis;
     uint8_t hash[32];
 
     (void)state;
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
     assert_string_equal(info.chain_id, FIXTURE_CHAIN);
     assert_int_equal(info.height, 0);
     crypto_hash(bytes.data, bytes.len, hash);
@@ -92,6 +70,9 @@ static void test_genesis(void **state)
     genesis->n_shares = 0;
     genesis_refused(genesis, "shares");
     GENESIS();
+    genesis->shares[1]->percent = 101;
+    genesis_refused(genesis, "shares[1].percent is 101");
+    GENESIS();
     genesis->params = NULL;
     genesis_refused(genesis, "params are missing");
     GENESIS();
@@ -103,6 +84,30 @@ static void test_genesis(void **state)
     GENESIS();
     genesis->params->space_openings = 0;
     genesis_refused(genesis, "params.space_openings");
+}
+
+/* Who may write what from the first block on. */
+static void test_genesis_rules(void **state)
+{
+    struct hm_slice bytes = fixture_genesis(&fix);
+    Hypermesh__Genesis *genesis;
+    Hypermesh__KvRule *first;
+
+    (void)state;
+    GENESIS();
+    genesis->kv_rules[1]->owner.len = 0;
+    genesis->kv_rules[1]->n_readers = 0; /* a removal, were it an operation */
+    genesis_refused(genesis, "kv_rules[1] has no owner");
+    GENESIS();
+    genesis->kv_rules[1]->owner.len = 31;
+    genesis_refused(genesis, "kv_rules[1]");
+    GENESIS();
+    first = genesis->kv_rules[0];
+    genesis->kv_rules[0] = genesis->kv_rules[1];
+    genesis->kv_rules[1] = first;
+    genesis_refused(genesis, "kv_rules[1] is not after the one before it");
+    genesis->kv_rules[0] = first; /* the same twice */
+    genesis_refused(genesis, "kv_rules[1] is not after the one before it");
 }
 
 /* What a genesis of an older version lacks is named. */
@@ -312,7 +317,7 @@ static void test_replay(void **state)
 
     (void)state;
     busy_chain();
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(replay(&blocks, &txs), 0);
     assert_int_equal(blocks, info.height);
     assert_int_equal(txs, 7 + 9);
@@ -352,7 +357,7 @@ static struct hm_slice facts_damage(uint64_t height)
     uint8_t key[8];
 
     hm_put_be64(key, height);
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_block(view, height, &fix.arena, &block, &record, NULL), 0);
     ledger_view_close(view);
     for (int turn = 0; turn < 2; turn++) {
@@ -372,7 +377,7 @@ static void test_replay_damage(void **state)
 {
     uint8_t height[8];
     uint8_t account[33] = {LEDGER_KEY_ACCOUNT};
-    uint8_t history[40] = {0}; /* the account's first transaction */
+    uint8_t history[40] = {0}; /* the asset's first event */
     uint8_t hash[9] = {0}; /* of block 0 */
     const uint8_t supply = LEDGER_KEY_SUPPLY;
     struct ledger_view *view;
@@ -384,7 +389,7 @@ static void test_replay_damage(void **state)
     busy_chain();
     hm_put_be64(height, 3);
     key = hm_slice_of(height, sizeof height);
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_block(view, 3, &fix.arena, &block, NULL, NULL), 0);
     ledger_view_close(view);
     damage(LEDGER_TABLE_BLOCK, key, block.len - 5, "block 3: its items");
@@ -394,7 +399,7 @@ static void test_replay_damage(void **state)
     damage(LEDGER_TABLE_RECORD, key, 40, "block 3: applying it again gives another state root");
     /* What a result's proofs are shown from, and the indexes that lead to it. */
     digest = facts_damage(3);
-    memcpy(history, fix.people[CAROL].id, 32);
+    fixture_asset_id(&fix, ALICE, "cpu0", history);
     damage(LEDGER_TABLE_HISTORY, hm_slice_of(history, sizeof history), 1, "history table");
     damage(LEDGER_TABLE_TX, digest, 1, "tx table");
     hash[0] = 'h';
@@ -484,7 +489,7 @@ static void test_lmdb(void **state)
         assert_int_equal(fixture_do(&fix, ALICE, op_transfer(&fix, BOB, 5))->code, 0);
         assert_int_equal(fixture_do(&disk, ALICE, op_transfer(&disk, BOB, 5))->code, 0);
     }
-    assert_int_equal(ledger_info(fix.ledger, &memory_info, NULL), 0);
+    memory_info = check_info();
     assert_int_equal(ledger_info(disk.ledger, &disk_info, NULL), 0);
     assert_memory_equal(memory_info.state_root, disk_info.state_root, 32);
     assert_memory_equal(memory_info.block_hash, disk_info.block_hash, 32);
@@ -503,12 +508,13 @@ static void test_lmdb(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, check_setup, check_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_genesis, setup_bare, teardown),
-        cmocka_unit_test_setup_teardown(test_genesis_rounding, setup_bare, teardown),
-        cmocka_unit_test_setup_teardown(test_genesis_params, setup_bare, teardown),
-        cmocka_unit_test_setup_teardown(test_old_chain, setup_bare, teardown),
+        cmocka_unit_test_setup_teardown(test_genesis, setup_bare, check_teardown),
+        cmocka_unit_test_setup_teardown(test_genesis_rounding, setup_bare, check_teardown),
+        cmocka_unit_test_setup_teardown(test_genesis_rules, setup_bare, check_teardown),
+        cmocka_unit_test_setup_teardown(test_genesis_params, setup_bare, check_teardown),
+        cmocka_unit_test_setup_teardown(test_old_chain, setup_bare, check_teardown),
         CASE(test_proposals),
         CASE(test_abandon),
         CASE(test_replay),

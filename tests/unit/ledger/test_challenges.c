@@ -1,21 +1,11 @@
 /* Challenges: answered rightly, wrongly and not at all; what each costs whom; that an answer fits. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
+#include "ledger_check.h"
 
-#include "ledger_fixture.h"
-
-#define MINUTE_MS  UINT64_C(60000)
 #define BOND       (1000 * FIXTURE_HYPER)
 #define DEPOSIT    (10 * FIXTURE_HYPER)
 #define LEASES_MAX 20
-
-static struct fixture fix;
-static uint8_t cpu[1][32];
 
 static void more_params(Hypermesh__Params *params)
 {
@@ -25,18 +15,10 @@ static void more_params(Hypermesh__Params *params)
 static int setup(void **state)
 {
     static const struct fixture_options options = {.params = more_params};
-    Hypermesh__TxResult *result;
 
     (void)state;
-    if (fixture_init(&fix, &options))
-        return -1;
-    result = fixture_do(
-        &fix, NODE,
-        op_register(&fix, "cpu0", 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
-    if (!result || result->code)
-        return -1;
-    fixture_asset_id(&fix, NODE, "cpu0", cpu[0]);
-    return 0;
+    return fixture_init(&fix, &options) ||
+           check_offer(NODE, 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
 }
 
 /* The whole chain applied again, and every sum counted, after each test. */
@@ -54,29 +36,6 @@ static int teardown(void **state)
     store_close(store);
     fixture_release(&fix);
     return 0;
-}
-
-static Hypermesh__TxResult *good(enum fixture_role who, Hypermesh__Operation *op)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->text, "");
-    assert_int_equal(result->code, 0);
-    return result;
-}
-
-static void refused(enum fixture_role who, Hypermesh__Operation *op, const char *rule)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->rule, rule);
-}
-
-static void made(enum fixture_role who, Hypermesh__Operation *op, uint8_t id[32])
-{
-    memcpy(id, good(who, op)->created[0].data, 32);
 }
 
 static void settled_with(const char *job, const char *manifest, uint8_t lease[32])
@@ -119,12 +78,12 @@ static void test_space_answered(void **state)
     challenge = fixture_challenge(&fix, id);
     assert_int_equal(challenge->state, HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN);
     assert_int_equal(challenge->due_ms, challenge->opened_ms + fix.params.challenge_window_ms);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, challenge->due_ms);
     assert_int_equal(challenge->opened_height, info.height);
 
     /* What it asks for: drawn from the block that holds it. */
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(
         ledger_challenge_indices(challenge, &fix.params, &fix.arena, &indices, &count, NULL), 0);
     ledger_view_close(view);
@@ -159,7 +118,7 @@ static void test_space_answered(void **state)
     assert_int_equal(challenge->slashed, 0);
     assert_true(challenge->ended_ms > challenge->opened_ms);
     assert_int_equal(fixture_supply(&fix)->hyper_deposits, 0);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, 0);
     /* Nothing more happens when it would have been due. */
     fix.next_ms += fix.params.challenge_window_ms;
@@ -449,11 +408,10 @@ static size_t listed(enum fixture_role party, bool open_only, bool everybody)
 {
     struct ledger_challenge_filter filter = {.party = everybody ? NULL : fix.people[party].id,
                                              .open_only = open_only};
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     Hypermesh__Challenge **list;
     size_t count;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     assert_int_equal(
         ledger_view_challenges(view, &filter, NULL, 100, &fix.arena, &list, &count, NULL), 0);
     for (size_t i = 1; i < count; i++)

@@ -1,61 +1,24 @@
 /* Events of a block, made from the block; and that lists by party need not look at everything. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
+#include "ledger_check.h"
 #include "ledger_kv_ops.h"
-
-#define MINUTE_MS UINT64_C(60000)
-
-static struct fixture fix;
-static uint8_t cpu[1][32];
 
 static int setup(void **state)
 {
-    Hypermesh__TxResult *result;
-
-    (void)state;
-    if (fixture_init(&fix, NULL))
-        return -1;
-    result = fixture_do(&fix, ALICE,
-                        op_register(&fix, "cpu0", 36, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
-    if (!result || result->code)
-        return -1;
-    fixture_asset_id(&fix, ALICE, "cpu0", cpu[0]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
+    return check_setup(state) || check_offer(ALICE, 36, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
 }
 
 static size_t events_of(uint64_t height, uint32_t index, size_t limit, struct ledger_event **out,
                         uint32_t *total)
 {
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     size_t count;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     if (ledger_view_events(view, height, index, limit, &fix.arena, out, &count, total, &fix.error))
         fail_msg("events: %s", fix.error.text);
     ledger_view_close(view);
     return count;
-}
-
-static uint64_t last_height(void)
-{
-    struct ledger_info info;
-
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
-    return info.height;
 }
 
 static bool is_id(const uint8_t *id, const uint8_t wanted[32])
@@ -94,7 +57,7 @@ static void test_block(void **state)
     assert_int_equal(fix.record->n_silent, 1);
     assert_int_equal(fix.record->results[1]->code, HM_ENOTFOUND);
 
-    count = events_of(last_height(), 0, 100, &events, &total);
+    count = events_of(check_info().height, 0, 100, &events, &total);
     assert_int_equal(count, 5);
     assert_int_equal(total, 5);
     assert_string_equal(events[0].type, "lease_expired");
@@ -116,17 +79,17 @@ static void test_block(void **state)
     assert_true(is_id(events[4].account, fix.people[CAROL].id));
     for (uint32_t i = 0; i < 5; i++) {
         assert_int_equal(events[i].index, i);
-        assert_int_equal(events[i].height, last_height());
+        assert_int_equal(events[i].height, check_info().height);
         assert_int_equal(events[i].time_ms, fix.record->time_ms);
     }
     /* From the middle, a few at a time. */
-    assert_int_equal(events_of(last_height(), 3, 1, &events, &total), 1);
+    assert_int_equal(events_of(check_info().height, 3, 1, &events, &total), 1);
     assert_string_equal(events[0].type, "network_create");
     assert_int_equal(events[0].index, 3);
     assert_int_equal(total, 5);
-    assert_int_equal(events_of(last_height(), 1, 2, &events, &total), 2);
+    assert_int_equal(events_of(check_info().height, 1, 2, &events, &total), 2);
     assert_string_equal(events[1].type, "transfer");
-    assert_int_equal(events_of(last_height(), 5, 2, &events, &total), 0);
+    assert_int_equal(events_of(check_info().height, 5, 2, &events, &total), 0);
     assert_int_equal(total, 5);
 }
 
@@ -140,7 +103,7 @@ static void about(enum fixture_role who, Hypermesh__Operation *op, const char *t
     Hypermesh__TxResult *result = fixture_do(&fix, who, op);
 
     assert_string_equal(result->text, "");
-    assert_int_equal(events_of(last_height(), 0, 10, &events, &total), 1);
+    assert_int_equal(events_of(check_info().height, 0, 10, &events, &total), 1);
     assert_string_equal(events[0].type, type);
     assert_int_equal(asset != NULL, events[0].asset != NULL);
     assert_int_equal(lease != NULL, events[0].lease != NULL);
@@ -154,11 +117,6 @@ static void about(enum fixture_role who, Hypermesh__Operation *op, const char *t
         assert_memory_equal(events[0].network, network, 32);
     if (challenge)
         assert_memory_equal(events[0].challenge, challenge, 32);
-}
-
-static void made(enum fixture_role who, Hypermesh__Operation *op, uint8_t id[32])
-{
-    memcpy(id, fixture_do(&fix, who, op)->created[0].data, 32);
 }
 
 static void test_subjects(void **state)
@@ -196,7 +154,7 @@ static void test_subjects(void **state)
         uint32_t total;
 
         made(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), lease);
-        assert_int_equal(events_of(last_height(), 0, 10, &events, &total), 1);
+        assert_int_equal(events_of(check_info().height, 0, 10, &events, &total), 1);
         assert_true(is_id(events[0].lease, lease));
         assert_true(is_id(events[0].asset, cpu[0]));
     }
@@ -209,7 +167,7 @@ static void test_keys(void **state)
                                     op_kv_delete(&fix, "a", NULL)};
     Hypermesh__TxResult *result = fixture_do_many(&fix, ALICE, ops, 3);
     struct ledger_event *events;
-    uint64_t height = last_height();
+    uint64_t height = check_info().height;
     uint64_t revision;
     uint32_t total;
 
@@ -244,14 +202,13 @@ static void test_keys(void **state)
 static void test_no_block(void **state)
 {
     struct ledger_event *events;
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     uint32_t total;
     size_t count;
 
     (void)state;
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
-    assert_int_equal(ledger_view_events(view, last_height() + 1, 0, 1, &fix.arena, &events, &count,
-                                        &total, NULL),
+    assert_int_equal(ledger_view_events(view, check_info().height + 1, 0, 1, &fix.arena, &events,
+                                        &count, &total, NULL),
                      HM_ENOTFOUND);
     assert_int_equal(ledger_view_events(view, 0, 0, 1, &fix.arena, &events, &count, &total, NULL),
                      HM_ENOTFOUND);
@@ -274,12 +231,11 @@ static size_t leases_by(const uint8_t *party, const uint8_t *asset, bool active_
     struct ledger_lease_filter filter = {
         .party = party, .asset = asset, .active_only = active_only};
     Hypermesh__Lease **list;
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     uint8_t last[32];
     size_t count;
     size_t seen = 0;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     for (const uint8_t *after = NULL;; after = last) {
         assert_int_equal(
             ledger_view_leases(view, &filter, after, 2, &fix.arena, &list, &count, NULL), 0);
@@ -300,10 +256,9 @@ static size_t assets_by(enum fixture_role owner, bool with_retired)
     struct ledger_asset_filter filter = {.owner = fix.people[owner].id,
                                          .with_retired = with_retired};
     Hypermesh__Asset **list;
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     size_t count;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     assert_int_equal(ledger_view_assets(view, &filter, NULL, 100, &fix.arena, &list, &count, NULL),
                      0);
     ledger_view_close(view);
@@ -419,7 +374,7 @@ static void test_entries(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_block),
         CASE(test_subjects),

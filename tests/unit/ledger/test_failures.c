@@ -1,30 +1,8 @@
 /* The machine's trouble: every write, commit and allocation that can fail. A block that could not be applied
  * leaves the ledger as it was, and the same block gives the same root afterwards. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
+#include "ledger_check.h"
 #include "ledger_scope.h"
 #include "ledger_supply.h"
-
-static struct fixture fix;
-
-static int setup(void **state)
-{
-    (void)state;
-    return fixture_init(&fix, NULL);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
-}
 
 /* A block that ends a lease and a challenge by its time, and then does a little of everything. */
 static struct hm_slice busy_item(void)
@@ -64,70 +42,74 @@ static void info_is(const struct ledger_info *wanted)
     assert_memory_equal(&info, wanted, sizeof info);
 }
 
-static void test_writes_fail(void **state)
-{
-    struct hm_slice item = busy_item();
+/* A busy block and what it comes to when nothing fails. */
+struct trial {
+    struct hm_slice item;
     struct ledger_proposal proposal;
-    struct ledger_outcome outcome;
     struct ledger_info before;
     uint8_t root[32];
+};
+
+static void trial_begin(struct trial *trial)
+{
+    struct ledger_outcome outcome;
+
+    trial->item = busy_item();
+    fixture_propose(&fix, &trial->item, 1, &trial->proposal);
+    assert_int_equal(ledger_info(fix.ledger, &trial->before, NULL), 0);
+    assert_int_equal(ledger_finalize(fix.ledger, &trial->proposal, &outcome, NULL), 0);
+    memcpy(trial->root, outcome.state_root, 32);
+    ledger_abandon(fix.ledger);
+}
+
+/* The same block: fails so and changes nothing, or gives the same root. */
+static int trial_again(const struct trial *trial, int failure)
+{
+    struct ledger_outcome outcome;
+    int rc = ledger_finalize(fix.ledger, &trial->proposal, &outcome, &fix.error);
+
+    hm_alloc_fail_at(0);
+    if (rc == 0) {
+        assert_memory_equal(outcome.state_root, trial->root, 32);
+        return 0;
+    }
+    assert_int_equal(rc, failure);
+    info_is(&trial->before);
+    return rc;
+}
+
+static void test_writes_fail(void **state)
+{
+    struct trial trial;
     unsigned long nth = 0;
-    int rc;
 
     (void)state;
-    fixture_propose(&fix, &item, 1, &proposal);
-    assert_int_equal(ledger_info(fix.ledger, &before, NULL), 0);
-    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
-    memcpy(root, outcome.state_root, 32);
-    ledger_abandon(fix.ledger);
+    trial_begin(&trial);
     do {
+        assert_true(nth < 10000);
         store_memory_fail_at(fix.store, ++nth, 0);
-        rc = ledger_finalize(fix.ledger, &proposal, &outcome, &fix.error);
-        if (rc) {
-            assert_int_equal(rc, HM_EIO);
-            info_is(&before);
-        }
-    } while (rc && nth < 10000);
+    } while (trial_again(&trial, HM_EIO));
     assert_true(nth > 10);
-    assert_int_equal(rc, 0);
-    assert_memory_equal(outcome.state_root, root, 32);
     store_memory_fail_at(fix.store, 0, 1);
     assert_int_equal(ledger_commit(fix.ledger, &fix.error), HM_EIO);
-    info_is(&before);
+    info_is(&trial.before);
     store_memory_fail_at(fix.store, 0, 0);
-    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
-    assert_memory_equal(outcome.state_root, root, 32);
+    assert_int_equal(trial_again(&trial, 0), 0);
     assert_int_equal(ledger_commit(fix.ledger, NULL), 0);
 }
 
 static void test_memory_fails(void **state)
 {
-    struct hm_slice item = busy_item();
-    struct ledger_proposal proposal;
-    struct ledger_outcome outcome;
-    struct ledger_info before;
-    uint8_t root[32];
+    struct trial trial;
     unsigned long nth = 0;
-    int rc;
 
     (void)state;
-    fixture_propose(&fix, &item, 1, &proposal);
-    assert_int_equal(ledger_info(fix.ledger, &before, NULL), 0);
-    assert_int_equal(ledger_finalize(fix.ledger, &proposal, &outcome, NULL), 0);
-    memcpy(root, outcome.state_root, 32);
-    ledger_abandon(fix.ledger);
+    trial_begin(&trial);
     do {
+        assert_true(nth < 10000);
         hm_alloc_fail_at(++nth);
-        rc = ledger_finalize(fix.ledger, &proposal, &outcome, &fix.error);
-        hm_alloc_fail_at(0);
-        if (rc) {
-            assert_int_equal(rc, HM_ENOMEM);
-            info_is(&before);
-        }
-    } while (rc && nth < 10000);
+    } while (trial_again(&trial, HM_ENOMEM));
     assert_true(nth > 5);
-    assert_int_equal(rc, 0);
-    assert_memory_equal(outcome.state_root, root, 32);
     ledger_abandon(fix.ledger);
 }
 
@@ -256,7 +238,7 @@ static void test_share_check(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, check_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_writes_fail),  CASE(test_memory_fails), CASE(test_check_memory_fails),
         CASE(test_supply_check), CASE(test_share_check),

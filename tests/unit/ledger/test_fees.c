@@ -169,7 +169,7 @@ static void test_map_without_memory(void **state)
 {
     struct hm_arena arena;
     struct ledger_map map;
-    char key[16];
+    char key[32];
     size_t had;
 
     (void)state;

@@ -1,29 +1,7 @@
 /* What somebody would try who wants the chain to stop, to grow or to stall: each is refused, and nothing that
  * arrives from outside ends in an error of the machine. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "ledger_batch.h"
-#include "ledger_fixture.h"
-
-static struct fixture fix;
-
-static int setup(void **state)
-{
-    (void)state;
-    return fixture_init(&fix, NULL);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
-}
+#include "ledger_check.h"
 
 /* --- a block of refusals ------------------------------------------------------------------------------ */
 
@@ -172,7 +150,7 @@ static void test_unbonded_money_pays(void **state)
     tx = fixture_seal_bare(&fix, fixture_head(&fix, NODE, &tx, 1, false), &tx, 1);
     assert_int_equal(fixture_block(&fix, &tx, 1), 0);
     assert_string_equal(fix.record->results[0]->text, "");
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_signing(view, fix.people[DAVE].id, fix.next_ms, &signing, NULL),
                      0);
     ledger_view_close(view);
@@ -381,7 +359,7 @@ static void test_damaged_anchor(void **state)
     (void)state;
     tx = fixture_tx(&fix, ALICE, &op, 1);
     item = fixture_batch(&fix, &tx, 1);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     hm_put_be64(key + 1, info.height);
     assert_int_equal(store_begin_write(fix.store, &txn, NULL), 0);
     assert_int_equal(store_put(txn, LEDGER_TABLE_META, hm_slice_of(key, sizeof key),
@@ -436,7 +414,7 @@ static void test_filtered_pages_are_small(void **state)
         fat_asset(name);
     }
     hm_arena_init(&arena, 0);
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_assets(view, &filter, NULL, 1, &arena, &assets, &count, NULL), 0);
     assert_int_equal(count, 0);
     assert_true(arena.used < (size_t)4096);
@@ -450,7 +428,7 @@ static void test_filtered_pages_are_small(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, check_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_cut_and_grown),         CASE(test_reordered),
         CASE(test_refusals_are_bounded),  CASE(test_results_stay_readable),

@@ -1,11 +1,5 @@
 /* The key-value store, rule by rule: keys, leases, history, watches, memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #include "kv_check.h"
 
@@ -106,7 +100,7 @@ static void test_form(void **state)
     kv_refused(ALICE, op_kv_delete(&fix, "", KV_ALL), "kv.key", HM_EINVAL);
     op = op_kv_put(&fix, NULL, "v", 0);
     memset(zeros, 'k', sizeof zeros);
-    op->kv_put->key = kv_bytes(&fix, zeros, sizeof zeros);
+    op->kv_put->key = fixture_keep(&fix, zeros, sizeof zeros);
     kv_refused(ALICE, op, "kv.key", HM_EINVAL);
     op->kv_put->key.len--;
     (void)kv_good(ALICE, op);
@@ -115,8 +109,9 @@ static void test_form(void **state)
     op->kv_put->key.data[0] = 'k';
     (void)kv_good(ALICE, op);
     op = op_kv_put(&fix, "a", NULL, 0);
-    op->kv_put->value = kv_bytes(&fix, hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES + 1),
-                                 LEDGER_KV_VALUE_MAX_BYTES + 1);
+    op->kv_put->value = fixture_keep(&fix,
+                                     hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES + 1),
+                                     LEDGER_KV_VALUE_MAX_BYTES + 1);
     kv_refused(ALICE, op, "kv.value", HM_ELIMIT);
     op->kv_put->value.len--;
     (void)kv_good(ALICE, op);
@@ -222,13 +217,13 @@ static void test_lease_expiry(void **state)
 
     (void)state;
     (void)kv_good(ALICE, op_kv_grant(&fix, 1, 5000));
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, info.time_ms + 5000);
     (void)kv_good(ALICE, op_kv_put(&fix, "e/1", "v", 1));
     (void)kv_good(ALICE, op_kv_put(&fix, "e/2", "v", 1));
     (void)kv_good(ALICE, op_kv_put(&fix, "e/3", "v", 0));
     (void)kv_good(ALICE, op_kv_keep_alive(&fix, 1));
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, info.time_ms + 5000);
     revision = kv_state_now()->revision;
     fix.next_ms = info.time_ms + 4999;
@@ -240,7 +235,7 @@ static void test_lease_expiry(void **state)
     assert_int_equal(kv_state_now()->revision, revision + 1);
     assert_int_equal(fix.record->kv_after, revision + 1);
     kv_refused(ALICE, op_kv_keep_alive(&fix, 1), "kv.lease_unknown", HM_ENOTFOUND);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, 0);
 }
 
@@ -293,7 +288,7 @@ static void test_compact(void **state)
     assert_int_equal(stats.entries[LEDGER_TABLE_KV_PAST], 2);
     kv_value("a", 9, "last");
     assert_int_equal(kv_state_now()->swept, 9);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_int_equal(info.next_due_ms, 0);
 }
 
@@ -322,7 +317,7 @@ static void test_sweep_goes_on(void **state)
     do {
         kv_value("s", 3 * 64 * 64 + 1, "v");
         assert_int_equal(kv_past_rc(3 * 64 * 64), HM_ERANGE);
-        assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+        info = check_info();
         if (info.next_due_ms == 0)
             break;
         assert_true(info.next_due_ms <= fix.next_ms);
@@ -352,7 +347,7 @@ static void test_watch(void **state)
     (void)kv_good(ALICE, op_kv_put(&fix, "l1", "2", 0)); /* 4 */
     (void)kv_good(ALICE, op_kv_put(&fix, "l2", "1", 0)); /* 5 */
     (void)kv_good(ALICE, op_kv_delete(&fix, "l", "m")); /* 6: two */
-    view = kv_view_now();
+    view = check_view();
     assert_int_equal(ledger_view_kv_changes(view, from_l, to_m, 3, 0, 3, &fix.arena, &events,
                                             &previous, &count, &next, &next_sub, NULL),
                      0);
@@ -422,7 +417,7 @@ static void test_out_of_memory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, kv_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_put_and_delete), TEST(test_range_delete),  TEST(test_all_or_none),
         TEST(test_form),           TEST(test_keeping),       TEST(test_lease),

@@ -1,18 +1,11 @@
 /* The key-value store's bounds on how many: keys of a lease and of a deletion, rules, work and answers of a block. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
+#include "ledger_check.h"
 #include "ledger_kv_ops.h"
 
 #define OPS 64 /* params.max_ops_per_tx */
 #define TXS 256 /* a block */
-
-static struct fixture fix;
 
 static void cheap(Hypermesh__Params *params)
 {
@@ -48,23 +41,6 @@ static int setup_small(void **state)
     return begin(small_blocks);
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
-}
-
-static Hypermesh__TxResult *refused(enum fixture_role who, Hypermesh__Operation *op,
-                                    const char *rule)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->rule, rule);
-    return result;
-}
-
 static void block_check(const struct hm_slice *txs, size_t count)
 {
     assert_int_equal(fixture_block_txs(&fix, txs, count), 0);
@@ -88,7 +64,7 @@ static void put_many(size_t count, uint64_t lease)
             size_t n = 0;
 
             for (; n < OPS && done < count; n++, done++) {
-                char key[16];
+                char key[32];
 
                 (void)snprintf(key, sizeof key, "m/%06zu", done);
                 ops[n] = op_kv_put(&fix, key, "v", lease);
@@ -102,10 +78,9 @@ static void put_many(size_t count, uint64_t lease)
 
 static uint64_t keys_now(uint64_t *revision)
 {
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     Hypermesh__KvState *state;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     assert_int_equal(ledger_view_kv_state(view, &fix.arena, &state, NULL), 0);
     ledger_view_close(view);
     *revision = state->revision;
@@ -152,7 +127,7 @@ static void test_expiry_waits(void **state)
     fix.next_ms += 10000000;
     assert_int_equal(fixture_block(&fix, NULL, 0), 0);
     assert_int_equal(keys_now(&revision), 20);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    info = check_info();
     assert_true(info.next_due_ms > 0 && info.next_due_ms <= info.time_ms);
     assert_int_equal(fixture_block(&fix, NULL, 0), 0);
     assert_int_equal(keys_now(&revision), 0);
@@ -225,7 +200,7 @@ static struct hm_slice compare_all(void)
     Hypermesh__KvCompare *compare = kv_compare(&fix, txn, HYPERMESH__KV_COMPARE_TARGET__KV_VERSION,
                                                HYPERMESH__KV_COMPARE_RESULT__KV_EQUAL, "m/");
 
-    compare->range_end = kv_bytes(&fix, "m0", 2);
+    compare->range_end = fixture_keep(&fix, "m0", 2);
     op = op_kv_txn(&fix, txn);
     return fixture_tx(&fix, ALICE, &op, 1);
 }
@@ -315,8 +290,8 @@ static void test_block_answers(void **state)
     size_t good = 0;
 
     (void)state;
-    op->kv_put->value = kv_bytes(&fix, hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES),
-                                 LEDGER_KV_VALUE_MAX_BYTES);
+    op->kv_put->value = fixture_keep(&fix, hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES),
+                                     LEDGER_KV_VALUE_MAX_BYTES);
     assert_int_equal(fixture_do(&fix, ALICE, op)->code, 0);
     for (size_t i = 0; i < HM_COUNT_OF(txs); i++) {
         Hypermesh__KvTxn *txn = kv_txn(&fix);
@@ -336,13 +311,13 @@ static void test_block_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_expiry_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_block_work, setup_small, teardown),
-        cmocka_unit_test_setup_teardown(test_stepping_over_weighs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lease_stepping_over_weighs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_block_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_expiry_waits, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_rules, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_block_work, setup_small, check_teardown),
+        cmocka_unit_test_setup_teardown(test_stepping_over_weighs, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_lease_stepping_over_weighs, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_block_answers, setup, check_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,5 @@
 /* The key-value store, rule by rule: who may, and what is paid for work that shows late. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #include "kv_check.h"
 
@@ -13,7 +7,7 @@
 
 static int allowed(enum fixture_role who, const char *key, const char *range_end, bool write)
 {
-    struct ledger_view *view = kv_view_now();
+    struct ledger_view *view = check_view();
     int rc = ledger_view_kv_allowed(view, fix.people[who].id, wire_slice(kv_text(&fix, key)),
                                     wire_slice(kv_end(&fix, range_end)), write, &fix.error);
 
@@ -147,7 +141,7 @@ static void test_work(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, kv_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_rules),
         TEST(test_rule_form),

@@ -1,11 +1,5 @@
 /* The key-value store, rule by rule: transactions and compares. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #include "kv_check.h"
 
@@ -161,9 +155,9 @@ static void test_txn_limits(void **state)
     kv_compare(&fix, txn, (Hypermesh__KvCompareTarget)9, EQUAL, "k");
     kv_refused(ALICE, op_kv_txn(&fix, txn), "kv.txn_form", HM_EINVAL);
     txn->compare[0]->target = VALUE;
-    txn->compare[0]->value = kv_bytes(&fix,
-                                      hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES + 1),
-                                      LEDGER_KV_VALUE_MAX_BYTES + 1);
+    txn->compare[0]->value = fixture_keep(&fix,
+                                          hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES + 1),
+                                          LEDGER_KV_VALUE_MAX_BYTES + 1);
     kv_refused(ALICE, op_kv_txn(&fix, txn), "kv.txn_form", HM_EINVAL);
 }
 
@@ -173,8 +167,8 @@ static void test_txn_answers(void **state)
     Hypermesh__Operation *op = op_kv_put(&fix, "big", NULL, 0);
 
     (void)state;
-    op->kv_put->value = kv_bytes(&fix, hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES),
-                                 LEDGER_KV_VALUE_MAX_BYTES);
+    op->kv_put->value = fixture_keep(&fix, hm_arena_alloc(&fix.arena, LEDGER_KV_VALUE_MAX_BYTES),
+                                     LEDGER_KV_VALUE_MAX_BYTES);
     (void)kv_good(ALICE, op);
     for (unsigned i = 0; i < 3; i++)
         kv_then_range(&fix, txn, true, "big", NULL);
@@ -186,7 +180,7 @@ static void test_txn_answers(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, kv_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kv_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_compares),   TEST(test_txn),         TEST(test_txn_twice),
         TEST(test_txn_limits), TEST(test_txn_answers),

@@ -1,65 +1,10 @@
 /* Networks, who is in them, what the five privacy levels let in, and what a lease under each earns. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
-
-#define MINUTE_MS UINT64_C(60000)
-#define HOUR_MS   UINT64_C(3600000)
-
-static struct fixture fix;
-static uint8_t cpu[1][32];
+#include "ledger_check.h"
 
 static int setup(void **state)
 {
-    Hypermesh__TxResult *result;
-
-    (void)state;
-    if (fixture_init(&fix, NULL))
-        return -1;
-    result = fixture_do(
-        &fix, ALICE,
-        op_register(&fix, "cpu0", 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__PRIVATE));
-    if (!result || result->code)
-        return -1;
-    fixture_asset_id(&fix, ALICE, "cpu0", cpu[0]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
-}
-
-static void good(enum fixture_role who, Hypermesh__Operation *op)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->text, "");
-    assert_int_equal(result->code, 0);
-}
-
-static void refused(enum fixture_role who, Hypermesh__Operation *op, const char *rule)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->rule, rule);
-}
-
-static void made(enum fixture_role who, Hypermesh__Operation *op, uint8_t id[32])
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_string_equal(result->text, "");
-    memcpy(id, result->created[0].data, 32);
+    return check_setup(state) ||
+           check_offer(ALICE, 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__PRIVATE);
 }
 
 static void counts_are(const uint8_t net[32], uint64_t members, uint64_t invited)
@@ -74,11 +19,10 @@ static void counts_are(const uint8_t net[32], uint64_t members, uint64_t invited
 /* How many networks the view gives for an account. */
 static size_t networks_of(enum fixture_role who)
 {
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     Hypermesh__Network **list;
     size_t count;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     assert_int_equal(
         ledger_view_networks(view, fix.people[who].id, NULL, 100, &fix.arena, &list, &count, NULL),
         0);
@@ -202,10 +146,9 @@ static void admitted(enum fixture_role who, const char *rule)
     const Hypermesh__Asset *asset = fixture_asset(&fix, cpu[0]);
     Hypermesh__TxResult *result;
     struct hm_error error = {0};
-    struct ledger_view *view;
+    struct ledger_view *view = check_view();
     int code;
 
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     code = ledger_view_admits(view, asset, fix.people[who].id, 1, MINUTE_MS, &error);
     ledger_view_close(view);
     result = fixture_do(&fix, who, op_allocate(&fix, cpu, 1, 1, MINUTE_MS));
@@ -457,7 +400,7 @@ static void test_pages(void **state)
     assert_int_equal(networks_of(BOB), 1);
     assert_int_equal(networks_of(CAROL), 3);
     assert_int_equal(networks_of(DAVE), 0);
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     for (const uint8_t *after = NULL;; after = last) {
         assert_int_equal(ledger_view_networks(view, fix.people[CAROL].id, after, 1, &fix.arena,
                                               &list, &count, NULL),
@@ -489,7 +432,7 @@ static void test_pages(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_life),   CASE(test_open),    CASE(test_all_or_none),
         CASE(test_levels), CASE(test_p2p),     CASE(test_networks_that_changed),

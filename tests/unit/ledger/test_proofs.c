@@ -1,35 +1,12 @@
 /* Each of the four proofs forged, moved to another transaction or too old: refused, named, and without
  * effect. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "ledger_fixture.h"
-
-static struct fixture fix;
-
-static int setup(void **state)
-{
-    (void)state;
-    return fixture_init(&fix, NULL);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
-}
+#include "ledger_check.h"
 
 /* What must not change when something is refused. */
 static void state_root(uint8_t root[32])
 {
-    struct ledger_info info;
+    struct ledger_info info = check_info();
 
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
     memcpy(root, info.state_root, 32);
 }
 
@@ -171,7 +148,7 @@ static void test_session_over_at_the_door(void **state)
     assert_int_equal(fixture_account(&fix, ALICE)->n_sessions, 1);
     assert_int_equal(ledger_check_tx(fix.ledger, tx, fix.next_ms, NULL, &error), HM_EPROOF_STAKE);
     assert_non_null(strstr(error.text, "the session expired"));
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(
         ledger_proof_case_offered(view, batch, 0, fix.next_ms, &fix.arena, &that, NULL), 0);
     assert_int_equal(ledger_proof_case_check(that, LEDGER_PROOF_STAKE, NULL, &error),
@@ -368,12 +345,11 @@ static void test_anchor_old(void **state)
 {
     Hypermesh__TxBody *body;
     struct ledger_view *view;
-    struct ledger_info info;
     struct hm_slice genesis;
 
     (void)state;
     /* Genesis is an anchor as long as it is near. */
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_genesis(view, &genesis, NULL), 0);
     pay_tx(&body);
     body->anchor_height = 0;
@@ -382,7 +358,6 @@ static void test_anchor_old(void **state)
     assert_int_equal(fixture_block_txs(&fix, (struct hm_slice[]){signed_body(body)}, 1), 0);
     assert_int_equal(fix.record->results[0]->code, 0);
     pay_tx(&body);
-    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(fixture_block(&fix, NULL, 0), 0);
     refused_tx(signed_body(body), HM_EPROOF_TIME, "not among the recent blocks");
@@ -412,7 +387,7 @@ static void test_replayed(void **state)
     assert_int_equal(fixture_account(&fix, BOB)->hyper, bob + 7);
     /* The index still leads to the one that counted. */
     fixture_tx_digest(tx, digest);
-    assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
+    view = check_view();
     assert_int_equal(ledger_view_tx(view, digest, &fix.arena, NULL, NULL, &result, NULL), 0);
     assert_int_equal(result->code, 0);
     ledger_view_close(view);
@@ -658,7 +633,7 @@ static void test_unfolding(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, check_setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_signature_forged),
         CASE(test_signature_moved),
@@ -672,10 +647,10 @@ int main(void)
         CASE(test_root_forged),
         CASE(test_bond_missing),
         CASE(test_work_missing),
-        cmocka_unit_test_setup_teardown(test_work_rises, setup_slow, teardown),
+        cmocka_unit_test_setup_teardown(test_work_rises, setup_slow, check_teardown),
         CASE(test_time_window),
         CASE(test_anchor),
-        cmocka_unit_test_setup_teardown(test_anchor_old, setup_short, teardown),
+        cmocka_unit_test_setup_teardown(test_anchor_old, setup_short, check_teardown),
         CASE(test_replayed),
         CASE(test_presence),
         CASE(test_space_missing),

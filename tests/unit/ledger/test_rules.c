@@ -7,8 +7,6 @@
 #include "ledger_scope.h"
 #include "rules_check.h"
 
-struct fixture fix;
-uint8_t cpu[1][32];
 static bool reached[LEDGER_RULE_COUNT];
 
 static void small_params(Hypermesh__Params *params)
@@ -26,25 +24,10 @@ static void small_params(Hypermesh__Params *params)
 static int setup(void **state)
 {
     static const struct fixture_options options = {.params = small_params};
-    Hypermesh__TxResult *result;
 
     (void)state;
-    if (fixture_init(&fix, &options))
-        return -1;
-    result = fixture_do(
-        &fix, ALICE,
-        op_register(&fix, "cpu0", 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
-    if (!result || result->code)
-        return -1;
-    fixture_asset_id(&fix, ALICE, "cpu0", cpu[0]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fixture_release(&fix);
-    return 0;
+    return fixture_init(&fix, &options) ||
+           check_offer(ALICE, 36 * FIXTURE_HYPER, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC);
 }
 
 /* --- checking a refusal --- */
@@ -78,7 +61,7 @@ void result_is(const Hypermesh__TxResult *result, const char *name)
     assert_true(result->fee > 0);
 }
 
-void refused(enum fixture_role who, Hypermesh__Operation *op, const char *name)
+void refused_by(enum fixture_role who, Hypermesh__Operation *op, const char *name)
 {
     result_is(fixture_do(&fix, who, op), name);
 }
@@ -92,25 +75,6 @@ static Hypermesh__TxResult *by_root(enum fixture_role who, Hypermesh__Operation 
     return fix.record->results[0];
 }
 
-void good(enum fixture_role who, Hypermesh__Operation *op)
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_non_null(result);
-    assert_string_equal(result->text, "");
-    assert_int_equal(result->code, 0);
-    assert_string_equal(result->rule, "");
-}
-
-void made(enum fixture_role who, Hypermesh__Operation *op, uint8_t id[32])
-{
-    Hypermesh__TxResult *result = fixture_do(&fix, who, op);
-
-    assert_string_equal(result->text, "");
-    assert_int_equal(result->n_created, 1);
-    memcpy(id, result->created[0].data, 32);
-}
-
 /* --- forms and money --- */
 
 static void test_forms(void **state)
@@ -120,15 +84,15 @@ static void test_forms(void **state)
 
     (void)state;
     op->transfer->to.len = 31;
-    refused(ALICE, op, "form.id");
+    refused_by(ALICE, op, "form.id");
     op = op_transfer(&fix, BOB, 1);
     op->transfer->memo = (char *)(uintptr_t)("a\nb");
-    refused(ALICE, op, "form.text");
+    refused_by(ALICE, op, "form.text");
     memset(memo, 'm', sizeof memo - 1);
     memo[sizeof memo - 1] = '\0';
     op = op_transfer(&fix, BOB, 1);
     op->transfer->memo = memo;
-    refused(ALICE, op, "form.text_length");
+    refused_by(ALICE, op, "form.text_length");
 }
 
 static void test_money(void **state)
@@ -137,22 +101,22 @@ static void test_money(void **state)
 
     (void)state;
     op->transfer->token = (Hypermesh__Token)7;
-    refused(ALICE, op, "token.kind");
-    refused(ALICE, op_transfer(&fix, BOB, 0), "token.amount");
-    refused(ALICE, op_bond(&fix, 0), "token.amount");
-    refused(ALICE, op_unbond(&fix, 0), "token.amount");
-    refused(ALICE, op_transfer(&fix, BOB, UINT64_MAX), "funds.hyper");
-    refused(ALICE, op_bond(&fix, UINT64_MAX), "funds.hyper");
-    refused(ALICE, op_transfer_caes(&fix, BOB, 1), "funds.caes");
-    refused(BOB, op_unbond(&fix, 1001 * FIXTURE_HYPER), "bond.amount");
-    refused(ALICE, op_unbond(&fix, 950 * FIXTURE_HYPER), "bond.provider");
+    refused_by(ALICE, op, "token.kind");
+    refused_by(ALICE, op_transfer(&fix, BOB, 0), "token.amount");
+    refused_by(ALICE, op_bond(&fix, 0), "token.amount");
+    refused_by(ALICE, op_unbond(&fix, 0), "token.amount");
+    refused_by(ALICE, op_transfer(&fix, BOB, UINT64_MAX), "funds.hyper");
+    refused_by(ALICE, op_bond(&fix, UINT64_MAX), "funds.hyper");
+    refused_by(ALICE, op_transfer_caes(&fix, BOB, 1), "funds.caes");
+    refused_by(BOB, op_unbond(&fix, 1001 * FIXTURE_HYPER), "bond.amount");
+    refused_by(ALICE, op_unbond(&fix, 950 * FIXTURE_HYPER), "bond.provider");
     for (int i = 0; i < 16; i++)
         good(BOB, op_unbond(&fix, 1));
-    refused(BOB, op_unbond(&fix, 1), "bond.queue");
+    refused_by(BOB, op_unbond(&fix, 1), "bond.queue");
     good(CAROL, op_unbond(&fix, 1000 * FIXTURE_HYPER));
-    refused(CAROL, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), "stake.bond");
-    refused(CAROL, op_register(&fix, "x", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE), "stake.bond");
-    refused(ALICE, op_give(&fix, cpu[0], CAROL), "stake.bond");
+    refused_by(CAROL, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), "stake.bond");
+    refused_by(CAROL, op_register(&fix, "x", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE), "stake.bond");
+    refused_by(ALICE, op_give(&fix, cpu[0], CAROL), "stake.bond");
 }
 
 static void test_sessions(void **state)
@@ -167,7 +131,7 @@ static void test_sessions(void **state)
     result_is(by_root(ALICE, op_grant(&fix, key, UINT64_C(1) << 63, fix.next_ms + 1000)),
               "session.scope");
     result_is(by_root(ALICE, op_grant(&fix, key, 2, fix.next_ms)), "session.expiry");
-    refused(ALICE, op_revoke(&fix, key), "session.unknown");
+    refused_by(ALICE, op_revoke(&fix, key), "session.unknown");
     assert_int_equal(by_root(ALICE, op_grant(&fix, key, 2, fix.next_ms + 100000))->code, 0);
     key[0] = 2;
     result_is(by_root(ALICE, op_grant(&fix, key, 2, fix.next_ms + 100000)), "session.count");
@@ -180,15 +144,15 @@ static void test_space(void **state)
 
     (void)state;
     op->space_commit->plot = NULL;
-    refused(NODE, op, "space.plot");
+    refused_by(NODE, op, "space.plot");
     op = op_space(&fix);
     op->space_commit->plot->labels = 32;
-    refused(NODE, op, "space.plot");
+    refused_by(NODE, op, "space.plot");
     op = op_space(&fix);
     op->space_commit->openings[0]->parents[0]->label.data[0] ^= 1;
-    refused(NODE, op, "space.openings");
+    refused_by(NODE, op, "space.openings");
     made(BOB, op_challenge(&fix, NODE, NULL), challenge);
-    refused(NODE, op_space(&fix), "space.challenged");
+    refused_by(NODE, op_space(&fix), "space.challenged");
     good(NODE, op_answer_space(&fix, challenge));
     good(NODE, op_space(&fix));
 }
@@ -207,40 +171,40 @@ static void test_assets(void **state)
     (void)state;
 #define FRESH() (op = op_register(&fix, "fresh", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE))
     FRESH()->asset_register->kind = (Hypermesh__AssetKind)99;
-    refused(ALICE, op, "asset.kind");
+    refused_by(ALICE, op, "asset.kind");
     FRESH()->asset_register->hardware_id = (char *)(uintptr_t)("");
-    refused(ALICE, op, "asset.hardware");
+    refused_by(ALICE, op, "asset.hardware");
     FRESH()->asset_register->capacity = 0;
-    refused(ALICE, op, "asset.capacity");
-    refused(ALICE, op_update(&fix, cpu[0], 0, 1), "asset.capacity");
+    refused_by(ALICE, op, "asset.capacity");
+    refused_by(ALICE, op_update(&fix, cpu[0], 0, 1), "asset.capacity");
     for (size_t i = 0; i < HM_COUNT_OF(list); i++)
         list[i] = &first;
     first.name = (char *)(uintptr_t)("b");
     FRESH()->asset_register->attributes = list;
     op->asset_register->n_attributes = 65;
-    refused(ALICE, op, "asset.attributes");
+    refused_by(ALICE, op, "asset.attributes");
     second.name = (char *)(uintptr_t)("a");
     list[1] = &second;
     FRESH()->asset_register->attributes = list;
     op->asset_register->n_attributes = 2;
-    refused(ALICE, op, "asset.attribute_order");
+    refused_by(ALICE, op, "asset.attribute_order");
     first.name = (char *)(uintptr_t)("A b");
     FRESH()->asset_register->attributes = list;
     op->asset_register->n_attributes = 1;
-    refused(ALICE, op, "asset.attribute_name");
-    refused(ALICE, op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE),
-            "asset.registered");
-    refused(ALICE, op_retire(&fix, nothing), "asset.unknown");
-    refused(BOB, op_retire(&fix, cpu[0]), "asset.owner");
-    refused(ALICE, op_give(&fix, cpu[0], ALICE), "asset.receiver");
+    refused_by(ALICE, op, "asset.attribute_name");
+    refused_by(ALICE, op_register(&fix, "cpu0", 1, HYPERMESH__PRIVACY_LEVEL__PRIVATE),
+               "asset.registered");
+    refused_by(ALICE, op_retire(&fix, nothing), "asset.unknown");
+    refused_by(BOB, op_retire(&fix, cpu[0]), "asset.owner");
+    refused_by(ALICE, op_give(&fix, cpu[0], ALICE), "asset.receiver");
     made(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), lease);
-    refused(ALICE, op_retire(&fix, cpu[0]), "asset.leased");
-    refused(ALICE, op_update(&fix, cpu[0], 1, 1), "asset.leased");
-    refused(ALICE, op_give(&fix, cpu[0], BOB), "asset.leased");
+    refused_by(ALICE, op_retire(&fix, cpu[0]), "asset.leased");
+    refused_by(ALICE, op_update(&fix, cpu[0], 1, 1), "asset.leased");
+    refused_by(ALICE, op_give(&fix, cpu[0], BOB), "asset.leased");
     good(BOB, op_free(&fix, lease));
     good(ALICE, op_retire(&fix, cpu[0]));
-    refused(ALICE, op_update(&fix, cpu[0], 1, 1), "asset.retired");
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), "asset.retired");
+    refused_by(ALICE, op_update(&fix, cpu[0], 1, 1), "asset.retired");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), "asset.retired");
 }
 
 static void test_leases(void **state)
@@ -253,34 +217,35 @@ static void test_leases(void **state)
     (void)state;
     memcpy(both[0], cpu[0], 32);
     memcpy(both[1], cpu[0], 32);
-    refused(BOB, op_allocate(&fix, cpu, 0, 1, 1), "lease.items");
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, 0), "lease.duration");
-    refused(BOB, op_allocate(&fix, cpu, 1, 1, fix.params.max_lease_ms + 1), "lease.duration_max");
+    refused_by(BOB, op_allocate(&fix, cpu, 0, 1, 1), "lease.items");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1, 0), "lease.duration");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1, fix.params.max_lease_ms + 1),
+               "lease.duration_max");
     op = op_allocate(&fix, cpu, 1, 1, 1);
     op->allocate->job = wire_bytes(nothing, 5);
-    refused(BOB, op, "lease.job");
-    refused(BOB, op_allocate(&fix, cpu, 1, 1000001, 1), "lease.share");
-    refused(BOB, op_allocate(&fix, both, 2, 1, 1), "lease.twice");
+    refused_by(BOB, op, "lease.job");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1000001, 1), "lease.share");
+    refused_by(BOB, op_allocate(&fix, both, 2, 1, 1), "lease.twice");
     good(CAROL, op_register(&fix, "c", 1, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
     fixture_asset_id(&fix, CAROL, "c", both[1]);
-    refused(BOB, op_allocate(&fix, both, 2, 1, 1), "lease.owners");
+    refused_by(BOB, op_allocate(&fix, both, 2, 1, 1), "lease.owners");
     op = op_allocate(&fix, cpu, 1, 1, 1);
     op->allocate->items[0]->max_price_per_hour = 1;
-    refused(BOB, op, "lease.price");
+    refused_by(BOB, op, "lease.price");
     made(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), lease);
-    refused(CAROL, op_free(&fix, lease), "lease.consumer");
-    refused(BOB, op_free(&fix, nothing), "lease.unknown");
-    refused(BOB, op_renew(&fix, lease, 0), "lease.duration");
-    refused(BOB, op_renew(&fix, lease, UINT64_MAX), "lease.duration_max");
+    refused_by(CAROL, op_free(&fix, lease), "lease.consumer");
+    refused_by(BOB, op_free(&fix, nothing), "lease.unknown");
+    refused_by(BOB, op_renew(&fix, lease, 0), "lease.duration");
+    refused_by(BOB, op_renew(&fix, lease, UINT64_MAX), "lease.duration_max");
     good(ALICE, op_update(&fix, cpu[0], 4000, 37 * FIXTURE_HYPER));
-    refused(BOB, op_renew(&fix, lease, 1), "lease.price");
+    refused_by(BOB, op_renew(&fix, lease, 1), "lease.price");
     good(BOB, op_free(&fix, lease));
-    refused(BOB, op_free(&fix, lease), "lease.ended");
-    refused(BOB, op_renew(&fix, lease, 1), "lease.ended");
+    refused_by(BOB, op_free(&fix, lease), "lease.ended");
+    refused_by(BOB, op_renew(&fix, lease, 1), "lease.ended");
     good(ALICE, op_update(&fix, cpu[0], 4000, 2000 * FIXTURE_HYPER));
-    refused(BOB, op_allocate(&fix, cpu, 1, 1000000, fix.params.max_lease_ms), "lease.escrow");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1000000, fix.params.max_lease_ms), "lease.escrow");
     good(ALICE, op_update(&fix, cpu[0], 4000, UINT64_MAX));
-    refused(BOB, op_allocate(&fix, cpu, 1, 1000000, fix.params.max_lease_ms), "lease.cost");
+    refused_by(BOB, op_allocate(&fix, cpu, 1, 1000000, fix.params.max_lease_ms), "lease.cost");
 }
 
 static void test_settlements(void **state)
@@ -291,22 +256,22 @@ static void test_settlements(void **state)
     (void)state;
     made(BOB, op_allocate(&fix, cpu, 1, 1, MINUTE_MS), lease);
 #define SETTLE() (op = op_settle(&fix, lease))
-    refused(BOB, op_settle(&fix, lease), "settle.provider");
+    refused_by(BOB, op_settle(&fix, lease), "settle.provider");
     SETTLE()->settle->usage = hm_arena_alloc(&fix.arena, 257 * sizeof(void *));
     op->settle->n_usage = 257;
     for (size_t i = 0; i < 257; i++)
         op->settle->usage[i] = op_settle(&fix, lease)->settle->usage[0];
-    refused(ALICE, op, "settle.usage_count");
+    refused_by(ALICE, op, "settle.usage_count");
     SETTLE()->settle->usage[0]->duration_ms = UINT64_MAX;
-    refused(ALICE, op, "settle.usage");
+    refused_by(ALICE, op, "settle.usage");
     SETTLE()->settle->n_usage = 0;
-    refused(ALICE, op, "settle.complete");
+    refused_by(ALICE, op, "settle.complete");
     SETTLE()->settle->result = wire_bytes(lease, 31);
-    refused(ALICE, op, "settle.result");
+    refused_by(ALICE, op, "settle.result");
     SETTLE()->settle->outcome = HYPERMESH__JOB_OUTCOME__EXPIRED;
-    refused(ALICE, op, "settle.outcome");
+    refused_by(ALICE, op, "settle.outcome");
     good(ALICE, op_settle(&fix, lease));
-    refused(ALICE, op_settle(&fix, lease), "settle.once");
+    refused_by(ALICE, op_settle(&fix, lease), "settle.once");
 }
 
 /* --- the rest --- */
@@ -399,7 +364,7 @@ static void test_documented(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, check_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_forms),
         CASE(test_money),
