@@ -43,6 +43,10 @@ int api_etcd_range_read(const json_t *from, struct hm_arena *arena, struct api_e
                         struct hm_error *error);
 /* Must everything be read before the limit can be applied? */
 bool api_etcd_range_is_whole(const struct api_etcd_range_ask *ask);
+/* Reads what it asks for, before filters, order and limit when it is whole. HM_ERANGE with etcd's
+ * sentence: no such revision. */
+int api_etcd_range_find(struct api_call *call, const struct api_etcd_range_ask *ask,
+                        struct api_kv_pairs *out, struct hm_error *error);
 
 struct api_etcd_put_ask {
     Hypermesh__KvPut put;

@@ -1,27 +1,33 @@
 /* etcd's KV service but transactions: range, put, deleterange, compaction. */
 #include "api_etcd.h"
 
+int api_etcd_range_find(struct api_call *call, const struct api_etcd_range_ask *ask,
+                        struct api_kv_pairs *out, struct hm_error *error)
+{
+    struct api_kv_query query = {0};
+    int rc;
+
+    query.key = wire_slice(ask->key);
+    query.range_end = wire_slice(ask->range_end);
+    query.revision = ask->revision > 0 ? (uint64_t)ask->revision : 0;
+    query.limit = ask->limit > 0 && !api_etcd_range_is_whole(ask) ? (size_t)ask->limit : 0;
+    query.keys_only = ask->keys_only && ask->sort_target == 0;
+    query.count_only = ask->count_only;
+    rc = api_kv_read(call, call->account, &query, out, error);
+    return rc == HM_ERANGE ? api_etcd_range_fault(call, ask->revision, error) : rc;
+}
+
 static int range_body(struct api_call *call, struct hm_error *error)
 {
     struct api_etcd_range_ask ask = {0};
     struct api_kv_pairs found = {0};
-    struct api_kv_query query = {0};
     HM_CLEANUP(json) json_t *body = NULL;
     int rc = api_etcd_read(call, &body, error);
 
     if (rc == 0)
         rc = api_etcd_range_read(body, &call->arena, &ask, error);
-    if (rc)
-        return rc;
-    query.key = wire_slice(ask.key);
-    query.range_end = wire_slice(ask.range_end);
-    query.revision = ask.revision > 0 ? (uint64_t)ask.revision : 0;
-    query.limit = ask.limit > 0 && !api_etcd_range_is_whole(&ask) ? (size_t)ask.limit : 0;
-    query.keys_only = ask.keys_only && ask.sort_target == 0;
-    query.count_only = ask.count_only;
-    rc = api_kv_read(call, call->account, &query, &found, error);
-    if (rc == HM_ERANGE)
-        return api_etcd_range_fault(call, ask.revision, error);
+    if (rc == 0)
+        rc = api_etcd_range_find(call, &ask, &found, error);
     if (rc)
         return rc;
     json_out_open(&call->json, '{');

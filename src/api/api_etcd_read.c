@@ -22,6 +22,7 @@ int api_etcd_read_next(struct hm_slice *body, json_t **out, struct hm_error *err
     unsigned depth = 0;
     bool in_text = false;
     size_t at = 0;
+    int rc;
 
     *out = NULL;
     while (rest.len > 0 && is_blank(rest.data[0])) {
@@ -48,10 +49,12 @@ int api_etcd_read_next(struct hm_slice *body, json_t **out, struct hm_error *err
     }
     if (at >= rest.len)
         return hm_fail(error, HM_EPARSE, "unexpected EOF");
-    *out = json_loadb((const char *)rest.data, at + 1, 0, &fault);
-    if (!*out)
-        return hm_fail(error, HM_EPARSE, "the body is not valid JSON: column %d: %.120s",
-                       fault.column, fault.text);
+    rc = hm_json_parse(hm_slice_of(rest.data, at + 1), 0, out, &fault);
+    if (rc == HM_ENOMEM)
+        return api_no_memory(error);
+    if (rc)
+        return hm_fail(error, rc, "the body is not valid JSON: column %d: %.120s", fault.column,
+                       fault.text);
     if (!json_is_object(*out)) {
         json_decref(*out);
         *out = NULL;

@@ -1,4 +1,5 @@
-/* etcd's transactions: prev_kv and sorted ranges are made of plain operations of the ledger. */
+/* etcd's transactions: prev_kv and sorted ranges are made of plain operations of the ledger. What a range of an
+ * older revision finds is read beforehand, for it can't change any more. */
 #include "api_etcd.h"
 
 static const char *const results[] = {"EQUAL", "GREATER", "LESS", "NOT_EQUAL"};
@@ -15,6 +16,7 @@ struct etcd_op {
     bool prev; /* the answer before its own says what was there */
     size_t answer; /* index of its own */
     struct api_etcd_range_ask range;
+    const struct api_kv_pairs *then; /* of a range of an older revision */
     struct etcd_txn *txn;
 };
 
@@ -23,6 +25,7 @@ struct etcd_branch {
     size_t count;
     Hypermesh__KvTxnOp **acts; /* what the ledger does: at most two an operation */
     size_t act_count;
+    struct hm_error fault; /* .code: there is no such revision as one of its ranges wants */
 };
 
 struct etcd_txn {
@@ -183,19 +186,45 @@ static int read_delete(struct api_call *call, const json_t *from, struct etcd_br
     return 0;
 }
 
+/* What it finds at a revision before this transaction. The ledger is asked of the first key alone, and for
+ * nothing but the revision that the answer's header has. */
+static int read_range_then(struct api_call *call, struct etcd_branch *branch, struct etcd_op *op,
+                           struct hm_error *error)
+{
+    struct api_kv_pairs *then = hm_arena_alloc(&call->arena, sizeof(*then));
+    struct hm_error fault = {0};
+    Hypermesh__KvRange *range = NULL;
+    int rc;
+
+    if (!then)
+        return api_no_memory(error);
+    *then = (struct api_kv_pairs){0};
+    rc = api_etcd_range_find(call, &op->range, then, &fault);
+    if (rc == HM_ERANGE && !branch->fault.code) {
+        branch->fault = fault;
+        branch->fault.code = rc;
+    } else if (rc != HM_ERANGE && rc != 0) {
+        return hm_fail(error, rc, "%s", fault.text);
+    }
+    op->then = then;
+    rc = add_range(call, branch, op->range.key, (ProtobufCBinaryData){0}, &range, error);
+    if (rc == 0)
+        range->count_only = true;
+    return rc;
+}
+
 static int read_range(struct api_call *call, const json_t *from, struct etcd_branch *branch,
                       struct etcd_op *op, struct hm_error *error)
 {
     Hypermesh__KvRange *range = NULL;
     int rc = api_etcd_range_read(from, &call->arena, &op->range, error);
 
-    if (rc == 0 && op->range.revision > 0)
-        rc = hm_fail(error, HM_EUNSUPPORTED,
-                     "not supported yet: a range of an older revision inside a transaction");
     if (rc)
         return rc;
     op->kind = OP_RANGE;
     op->answer = branch->act_count;
+    if (op->range.revision > 0)
+        return read_range_then(call, branch, op, error);
     rc = add_range(call, branch, op->range.key, op->range.range_end, &range, error);
     if (rc)
         return rc;
@@ -254,6 +283,12 @@ static int read_branch(struct api_call *call, const json_t *from, const char *na
         return api_no_memory(error);
     for (size_t i = 0; i < out->count && rc == 0; i++)
         rc = read_op(call, json_array_get(list, i), depth, out, &out->ops[i], error);
+    /* A transaction that takes this branch fails: so that it then changes nothing, the ledger gets none of it. Of
+     * one inside another the outer one's part could not be held back: it is refused whichever way it would go. */
+    if (rc == 0 && out->fault.code && depth > 0)
+        return hm_fail(error, out->fault.code, "%s", out->fault.text);
+    if (out->fault.code)
+        out->act_count = 0;
     return rc;
 }
 
@@ -326,8 +361,12 @@ static void op_put(struct json_out *json, const struct etcd_op *op, const Hyperm
             api_etcd_prev_list(json, "prev_kvs", before);
         break;
     case OP_RANGE:
-        api_etcd_range_put(json, &op->range, answer->pairs, answer->n_pairs, answer->count,
-                           answer->more != 0);
+        if (op->then)
+            api_etcd_range_put(json, &op->range, op->then->pairs, op->then->count, op->then->total,
+                               op->then->more);
+        else
+            api_etcd_range_put(json, &op->range, answer->pairs, answer->n_pairs, answer->count,
+                               answer->more != 0);
         break;
     default:
         txn_put(json, op->txn, answer);
@@ -357,6 +396,7 @@ static int txn_body(struct api_call *call, struct hm_error *error)
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     const Hypermesh__KvAnswer *answer = NULL;
     HM_CLEANUP(json) json_t *body = NULL;
+    const struct etcd_branch *taken;
     struct etcd_txn *txn = NULL;
     struct api_receipt receipt;
     int rc = api_etcd_read(call, &body, error);
@@ -370,6 +410,9 @@ static int txn_body(struct api_call *call, struct hm_error *error)
     rc = api_kv_submit(call, call->account, &op, &receipt, &answer, error);
     if (rc)
         return rc;
+    taken = answer->succeeded ? &txn->success : &txn->failure;
+    if (taken->fault.code)
+        return hm_fail(error, taken->fault.code, "%s", taken->fault.text);
     json_out_open(&call->json, '{');
     rc = api_etcd_header(call, &call->json, answer->revision, error);
     txn_put(&call->json, txn, answer);

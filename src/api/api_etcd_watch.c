@@ -1,54 +1,59 @@
-/* etcd's watches: one request, then a line {"result": ...} for each bunch of changes. */
-#include "api_etcd.h"
-#include "api_feed.h"
+/* etcd's watches: a body of requests, then a line {"result": ...} for each bunch of changes. The watches of a stream take
+ * turns, so that one with much to tell holds up no other. */
+#include "api_etcd_watch.h"
 
 #define CHANGES_PER_READ 1000
 #define READS_PER_TURN   16
 #define NS_PER_MS        UINT64_C(1000000)
 
-enum { FILTER_NOPUT, FILTER_NODELETE, FILTER_COUNT };
-
-struct etcd_watch {
-    char *account;
-    struct hm_slice key, end; /* own memory */
-    struct api_etcd_ids ids;
-    int64_t watch_id;
-    uint64_t revision; /* where to go on */
-    uint32_t sub;
-    bool prev, progress;
-    bool without[FILTER_COUNT];
-    uint64_t spoke_ns; /* for progress */
-};
-
-static void watch_free(void *ctx)
+void api_etcd_watch_free(struct api_etcd_watch *watch)
 {
-    struct etcd_watch *watch = ctx;
-
-    hm_free(watch->account);
+    if (!watch)
+        return;
     hm_free((void *)(uintptr_t)watch->key.data);
     hm_free((void *)(uintptr_t)watch->end.data);
     hm_free(watch);
 }
 
-static void frame_open(const struct etcd_watch *watch, struct json_out *json, struct hm_buf *out,
-                       uint64_t revision)
+void api_etcd_watches_free(void *ctx)
+{
+    struct api_etcd_watches *watches = ctx;
+
+    for (size_t i = 0; i < watches->count; i++)
+        api_etcd_watch_free(watches->list[i]);
+    hm_free(watches->account);
+    hm_free(watches);
+}
+
+void api_etcd_watches_drop(struct api_etcd_watches *watches, size_t index)
+{
+    api_etcd_watch_free(watches->list[index]);
+    watches->count--;
+    memmove(&watches->list[index], &watches->list[index + 1],
+            (watches->count - index) * sizeof(watches->list[0]));
+}
+
+void api_etcd_frame_open(const struct api_etcd_watches *watches, struct json_out *json,
+                         struct hm_buf *out, uint64_t revision, int64_t watch_id)
 {
     *json = (struct json_out){.out = out};
     json_out_open(json, '{');
     json_out_key(json, "result");
     json_out_open(json, '{');
-    api_etcd_header_put(json, &watch->ids, revision);
-    api_etcd_put_i64(json, "watch_id", watch->watch_id);
+    api_etcd_header_put(json, &watches->ids, revision);
+    api_etcd_put_i64(json, "watch_id", watch_id);
 }
 
-static int frame_close(struct json_out *json)
+int api_etcd_frame_close(struct json_out *json)
 {
     json_out_close(json, '}');
     json_out_close(json, '}');
     return json->error ? json->error : hm_buf_append(json->out, "\n", 1);
 }
 
-static void event_json(const struct etcd_watch *watch, struct json_out *json,
+/* --- changes ------------------------------------------------------------------------------------------ */
+
+static void event_json(const struct api_etcd_watch *watch, struct json_out *json,
                        const Hypermesh__KvEvent *event, const Hypermesh__KvEntry *previous)
 {
     Hypermesh__KvEntry gone = HYPERMESH__KV_ENTRY__INIT;
@@ -66,15 +71,15 @@ static void event_json(const struct etcd_watch *watch, struct json_out *json,
     json_out_close(json, '}');
 }
 
-static bool event_wanted(const struct etcd_watch *watch, const Hypermesh__KvEvent *event)
+static bool event_wanted(const struct api_etcd_watch *watch, const Hypermesh__KvEvent *event)
 {
-    return !watch->without[event->deleted ? FILTER_NODELETE : FILTER_NOPUT];
+    return !watch->without[event->deleted ? API_ETCD_FILTER_NODELETE : API_ETCD_FILTER_NOPUT];
 }
 
 /* One line with what was read, unless the filters leave nothing. */
-static int changes_append(struct api_feed *feed, const struct api_kv_changes *found)
+static int changes_append(struct api_feed *feed, struct api_etcd_watch *watch,
+                          const struct api_kv_changes *found)
 {
-    struct etcd_watch *watch = feed->state;
     struct json_out json;
     bool any = false;
 
@@ -82,7 +87,7 @@ static int changes_append(struct api_feed *feed, const struct api_kv_changes *fo
         any = event_wanted(watch, found->events[i]);
     if (!any)
         return 0;
-    frame_open(watch, &json, &feed->out, found->revision);
+    api_etcd_frame_open(feed->state, &json, &feed->out, found->revision, watch->id);
     json_out_key(&json, "events");
     json_out_open(&json, '[');
     for (size_t i = 0; i < found->count; i++) {
@@ -91,222 +96,159 @@ static int changes_append(struct api_feed *feed, const struct api_kv_changes *fo
     }
     json_out_close(&json, ']');
     watch->spoke_ns = hm_mono_ns(feed->core->clock);
-    return frame_close(&json);
+    return api_etcd_frame_close(&json);
 }
 
-static int compacted_append(struct api_feed *feed)
+static int compacted_append(struct api_feed *feed, const struct api_etcd_watch *watch)
 {
     const struct api_backend *backend = feed->core->backend;
-    struct etcd_watch *watch = feed->state;
     Hypermesh__KvState *state = NULL;
     struct json_out json;
     int rc = backend->kv_state(backend->ctx, &feed->arena, &state, NULL);
 
     if (rc)
         return rc;
-    frame_open(watch, &json, &feed->out, 0);
+    api_etcd_frame_open(feed->state, &json, &feed->out, 0, watch->id);
     json_out_put_bool(&json, "canceled", true);
     api_etcd_put_u64(&json, "compact_revision", state->compacted);
-    rc = frame_close(&json);
-    return rc ? rc : API_STREAM_END;
+    return api_etcd_frame_close(&json);
 }
 
-static int progress_append(struct api_feed *feed, uint64_t revision)
+static int progress_append(struct api_feed *feed, struct api_etcd_watch *watch, uint64_t revision)
 {
-    struct etcd_watch *watch = feed->state;
     uint64_t now_ns = hm_mono_ns(feed->core->clock);
     struct json_out json;
 
     if (!watch->progress || now_ns - watch->spoke_ns < API_ETCD_PROGRESS_MS * NS_PER_MS)
         return 0;
     watch->spoke_ns = now_ns;
-    frame_open(watch, &json, &feed->out, revision);
-    return frame_close(&json);
+    api_etcd_frame_open(feed->state, &json, &feed->out, revision, watch->id);
+    return api_etcd_frame_close(&json);
 }
 
-static int watch_turn(struct api_feed *feed)
+/* One read of what is new for the watch. *revision: that of the store, when the watch has told all until
+ * then; else 0. HM_ERANGE: its history is gone. */
+static int watch_read(struct api_feed *feed, struct api_etcd_watch *watch, uint64_t *revision)
 {
+    const struct api_etcd_watches *watches = feed->state;
     const struct api_backend *backend = feed->core->backend;
-    struct etcd_watch *watch = feed->state;
-    int rc = 0;
-
-    for (unsigned i = 0; i < READS_PER_TURN && rc == 0 && feed->out.len < API_FEED_TURN_BYTES;
-         i++) {
-        struct api_kv_changes found = {0};
-
-        rc = backend->kv_changes(backend->ctx, watch->account, watch->key, watch->end,
+    struct api_kv_changes found = {0};
+    int rc = backend->kv_changes(backend->ctx, watches->account, watch->key, watch->end,
                                  watch->revision, watch->sub, CHANGES_PER_READ, watch->prev,
                                  &feed->arena, &found, NULL);
-        if (rc == HM_ERANGE)
-            return compacted_append(feed);
-        if (rc == 0)
-            rc = changes_append(feed, &found);
-        if (rc)
-            return rc;
-        if (found.next == watch->revision && found.next_sub == watch->sub)
-            return progress_append(feed, found.revision);
+
+    *revision = 0;
+    if (rc == 0)
+        rc = changes_append(feed, watch, &found);
+    if (rc)
+        return rc;
+    if (found.next != watch->revision || found.next_sub != watch->sub) {
         watch->revision = found.next;
         watch->sub = found.next_sub;
+        return 0;
     }
-    /* Much that the filters leave out. */
-    if (rc == 0 && feed->out.len == 0)
-        api_feed_again(feed);
+    *revision = found.revision;
+    return progress_append(feed, watch, found.revision);
+}
+
+/* To those who asked, once everything until that revision was told. */
+static int asked_append(struct api_feed *feed, uint64_t revision)
+{
+    struct api_etcd_watches *watches = feed->state;
+    struct json_out json;
+    int rc = 0;
+
+    for (; watches->asked > 0 && rc == 0; watches->asked--) {
+        api_etcd_frame_open(watches, &json, &feed->out, revision, API_ETCD_NO_WATCH);
+        rc = api_etcd_frame_close(&json);
+    }
     return rc;
+}
+
+/* A few reads; the watches take turns. At the head are all when one after the other, `quiet` of them, had nothing
+ * new, the store being at `least` or later. */
+static int watches_turn(struct api_feed *feed)
+{
+    struct api_etcd_watches *watches = feed->state;
+    uint64_t least = UINT64_MAX;
+    size_t most = watches->count + READS_PER_TURN;
+    size_t quiet = 0;
+
+    for (size_t i = 0; quiet < watches->count && i < most && feed->out.len < API_FEED_TURN_BYTES;
+         i++) {
+        size_t at = watches->turn % watches->count;
+        uint64_t revision = 0;
+        int rc = watch_read(feed, watches->list[at], &revision);
+
+        if (rc == HM_ERANGE) {
+            rc = compacted_append(feed, watches->list[at]);
+            api_etcd_watches_drop(watches, at);
+        }
+        if (rc)
+            return rc;
+        watches->turn = at + 1;
+        quiet = revision == 0 ? 0 : quiet + 1;
+        least = revision > 0 && revision < least ? revision : least;
+    }
+    if (watches->count == 0)
+        return API_STREAM_END;
+    if (quiet >= watches->count)
+        return asked_append(feed, least);
+    /* Much that the filters leave out. */
+    if (feed->out.len == 0)
+        api_feed_again(feed);
+    return 0;
 }
 
 /* --- the request -------------------------------------------------------------------------------------- */
 
-static int keep(ProtobufCBinaryData from, struct hm_slice *out, struct hm_error *error)
+static int watches_open(struct api_call *call, struct api_etcd_watches *watches, struct hm_buf *out,
+                        struct hm_error *error)
 {
-    uint8_t *copy = hm_calloc(1, from.len + 1);
+    struct api_feed *feed = NULL;
+    int rc = api_feed_open(call, NULL, watches_turn, watches, api_etcd_watches_free, NULL, error);
 
-    if (!copy)
-        return api_no_memory(error);
-    if (from.len > 0)
-        memcpy(copy, from.data, from.len);
-    *out = hm_slice_of(copy, from.len);
-    return 0;
-}
-
-static int read_filters(const json_t *from, struct etcd_watch *out, struct hm_error *error)
-{
-    static const char *const names[] = {"NOPUT", "NODELETE"};
-    const json_t *list = api_etcd_field(from, "filters");
-
-    if (list && !json_is_array(list))
-        return hm_fail(error, HM_EPARSE, "json: filters must be a list");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        int filter = 0;
-        int rc = api_etcd_enum_value(json_array_get(list, i), "filters", names, HM_COUNT_OF(names),
-                                     &filter, error);
-
-        if (rc)
-            return rc;
-        if (filter >= 0 && filter < FILTER_COUNT)
-            out->without[filter] = true;
+    if (rc) {
+        api_etcd_watches_free(watches);
+        return rc;
     }
-    return 0;
-}
+    feed = (struct api_feed *)(void *)call->response->stream;
+    for (size_t i = 0; i < watches->count && rc == 0; i++) {
+        const struct api_etcd_watch *watch = watches->list[i];
+        const struct api_interest interest = {.kv_key = watch->key, .kv_range_end = watch->end};
 
-static int read_create(struct api_call *call, const json_t *from, struct etcd_watch *out,
-                       int64_t *start, struct hm_error *error)
-{
-    ProtobufCBinaryData key = {0};
-    ProtobufCBinaryData end = {0};
-    bool fragment = false; /* no line grows so large that it would be cut */
-    int rc = api_etcd_bytes(from, "key", &call->arena, &key, error);
-
-    if (rc == 0)
-        rc = api_etcd_bytes(from, "range_end", &call->arena, &end, error);
-    if (rc == 0)
-        rc = api_etcd_i64(from, "start_revision", start, error);
-    if (rc == 0)
-        rc = api_etcd_i64(from, "watch_id", &out->watch_id, error);
-    if (rc == 0)
-        rc = api_etcd_bool(from, "prev_kv", &out->prev, error);
-    if (rc == 0)
-        rc = api_etcd_bool(from, "progress_notify", &out->progress, error);
-    if (rc == 0)
-        rc = api_etcd_bool(from, "fragment", &fragment, error);
-    if (rc == 0)
-        rc = read_filters(from, out, error);
-    if (rc)
+        rc = api_feed_follow(feed, &interest, error);
+        if (watch->progress) /* is told when nothing happens */
+            feed->base.beat_ms = API_FEED_BEAT_MS;
+    }
+    if (rc) {
+        call->response->stream->release(call->response->stream);
+        call->response->stream = NULL;
         return rc;
-    /* As etcd: an empty key is the least one. */
-    if (key.len == 0)
-        key = wire_bytes("", 1);
-    rc = keep(key, &out->key, error);
-    return rc ? rc : keep(end, &out->end, error);
-}
-
-/* Whoever may not read is refused at once, as etcd does. */
-static int watch_probe(struct api_call *call, const struct etcd_watch *watch,
-                       struct hm_error *error)
-{
-    const struct api_kv_query query = {
-        .key = watch->key, .range_end = watch->end, .limit = 1, .count_only = true};
-    struct api_kv_pairs found = {0};
-
-    return call->backend->kv_range(call->backend->ctx, watch->account, &query, &call->arena, &found,
-                                   error);
-}
-
-static int watch_open(struct api_call *call, struct etcd_watch *watch, struct hm_error *error)
-{
-    const struct api_interest interest = {.kv_key = watch->key, .kv_range_end = watch->end};
-    int rc = api_feed_open(call, &interest, watch_turn, watch, watch_free, NULL, error);
-
-    /* Progress is told when nothing happens. */
-    if (rc == 0 && watch->progress)
-        call->response->stream->beat_ms = API_FEED_BEAT_MS;
-    return rc;
-}
-
-static int watch_created(struct api_call *call, struct etcd_watch *watch, uint64_t revision)
-{
-    struct api_feed *feed = (struct api_feed *)(void *)call->response->stream;
-    struct json_out json;
-
-    frame_open(watch, &json, &feed->out, revision);
-    json_out_put_bool(&json, "created", true);
-    return frame_close(&json);
-}
-
-static int watch_make(struct api_call *call, const json_t *create, struct etcd_watch *watch,
-                      uint64_t *revision, struct hm_error *error)
-{
-    Hypermesh__KvState *state = NULL;
-    int64_t start = 0;
-    int rc = read_create(call, create, watch, &start, error);
-
-    watch->account = hm_strdup(call->account);
-    watch->spoke_ns = hm_mono_ns(call->core->clock);
-    if (rc == 0 && !watch->account)
-        rc = api_no_memory(error);
-    if (rc == 0)
-        rc = api_etcd_ids(call->core, &call->arena, &watch->ids, error);
-    if (rc == 0)
-        rc = watch_probe(call, watch, error);
-    if (rc == 0)
-        rc = api_etcd_state(call, &state, error);
-    if (rc)
-        return rc;
-    *revision = state->revision;
-    watch->revision = start == 0 ? state->revision + 1 : start < 0 ? 1 : (uint64_t)start;
+    }
+    feed->out = *out;
+    *out = (struct hm_buf){0};
     return 0;
 }
 
 static int watch_body(struct api_call *call, struct hm_error *error)
 {
-    HM_CLEANUP(json) json_t *body = NULL;
-    struct etcd_watch *watch;
-    const json_t *create;
-    uint64_t revision = 0;
-    int rc = api_etcd_read(call, &body, error);
+    struct api_etcd_watches *watches = hm_calloc(1, sizeof(*watches));
+    HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+    int rc;
 
-    if (rc)
-        return rc;
-    create = api_etcd_field(body, "create_request");
-    if (!json_is_object(create))
-        return hm_fail(error, HM_EINVAL,
-                       "not supported: a watch's stream begins with one create_request");
-    watch = hm_calloc(1, sizeof(*watch));
-    if (!watch)
+    if (!watches)
         return api_no_memory(error);
-    rc = watch_make(call, create, watch, &revision, error);
+    watches->account = hm_strdup(call->account);
+    rc = watches->account ? api_etcd_ids(call->core, &call->arena, &watches->ids, error)
+                          : api_no_memory(error);
     if (rc == 0)
-        rc = watch_open(call, watch, error);
+        rc = api_etcd_watches_read(call, watches, &out, error);
     if (rc) {
-        watch_free(watch);
+        api_etcd_watches_free(watches);
         return rc;
     }
-    rc = watch_created(call, watch, revision);
-    if (rc) {
-        call->response->stream->release(call->response->stream);
-        call->response->stream = NULL;
-        return api_no_memory(error);
-    }
-    return 0;
+    return watches_open(call, watches, &out, error);
 }
 
 int api_etcd_watch(struct api_call *call, struct hm_error *error)

@@ -78,14 +78,32 @@ static void feed_release(struct api_stream *stream)
     struct api_feed *feed = (struct api_feed *)(void *)stream;
     const struct api_backend *backend = feed->core->backend;
 
-    if (feed->subscription)
-        backend->unsubscribe(backend->ctx, feed->subscription);
+    for (size_t i = 0; i < feed->subscription_count; i++)
+        backend->unsubscribe(backend->ctx, feed->subscriptions[i]);
+    hm_free(feed->subscriptions);
     if (feed->state_release)
         feed->state_release(feed->state);
     (void)pthread_mutex_destroy(&feed->lock);
     hm_buf_release(&feed->out);
     hm_arena_release(&feed->arena);
     hm_free(feed);
+}
+
+int api_feed_follow(struct api_feed *feed, const struct api_interest *interest,
+                    struct hm_error *error)
+{
+    const struct api_backend *backend = feed->core->backend;
+    struct api_subscription **more = hm_realloc(
+        feed->subscriptions, (feed->subscription_count + 1) * sizeof(struct api_subscription *));
+    int rc;
+
+    if (!more)
+        return api_no_memory(error);
+    feed->subscriptions = more;
+    rc = backend->subscribe(backend->ctx, interest, feed_wake, feed,
+                            &more[feed->subscription_count], error);
+    feed->subscription_count += rc == 0;
+    return rc;
 }
 
 int api_feed_open(struct api_call *call, const struct api_interest *interest, api_feed_turn turn,
@@ -108,8 +126,7 @@ int api_feed_open(struct api_call *call, const struct api_interest *interest, ap
     hm_arena_init(&feed->arena, API_FEED_ARENA_MAX);
     (void)pthread_mutex_init(&feed->lock, NULL);
     if (interest)
-        rc = call->backend->subscribe(call->backend->ctx, interest, feed_wake, feed,
-                                      &feed->subscription, error);
+        rc = api_feed_follow(feed, interest, error);
     if (rc) {
         feed_release(&feed->base);
         return rc;

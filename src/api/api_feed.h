@@ -33,7 +33,8 @@ struct api_feed {
     uint64_t spoke_ns; /* when something was last handed out */
     bool ended;
 
-    struct api_subscription *subscription; /* NULL: does not follow */
+    struct api_subscription **subscriptions;
+    size_t subscription_count; /* 0: does not follow */
     pthread_mutex_t lock;
     void (*wake)(void *ctx); /* under the lock */
     void *wake_ctx;
@@ -44,6 +45,10 @@ struct api_feed {
 int api_feed_open(struct api_call *call, const struct api_interest *interest, api_feed_turn turn,
                   void *state, void (*state_release)(void *state), const char *beat,
                   struct hm_error *error);
+
+/* News of this wake it too. */
+int api_feed_follow(struct api_feed *feed, const struct api_interest *interest,
+                    struct hm_error *error);
 
 /* In a turn that found nothing to say but has not looked at everything: read it again soon. */
 void api_feed_again(struct api_feed *feed);

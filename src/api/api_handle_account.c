@@ -24,6 +24,12 @@ void api_receipt_json(struct json_out *json, const struct api_receipt *receipt)
     json_out_close(json, '}');
 }
 
+void api_receipt_put(struct json_out *json, const struct api_receipt *receipt)
+{
+    json_out_key(json, "receipt");
+    api_receipt_json(json, receipt);
+}
+
 int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
                struct api_receipt *receipt, struct hm_error *error)
 {
@@ -44,6 +50,38 @@ int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Ope
     if (rc == 0)
         api_receipt_json(&call->json, &receipt);
     return rc;
+}
+
+int api_submit_making(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                      const char *what, struct api_receipt *receipt, struct hm_error *error)
+{
+    int rc = api_submit(call, account, op, receipt, error);
+
+    if (rc == 0 && receipt->created_count != 1)
+        rc = hm_fail(error, HM_EINTERNAL, "the ledger named no %s that was made", what);
+    return rc;
+}
+
+int api_submit_made(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                    const char *what, void (*put)(struct json_out *json, struct hm_slice id),
+                    struct hm_error *error)
+{
+    struct api_receipt receipt;
+    int rc = api_submit_making(call, account, op, what, &receipt, error);
+
+    if (rc)
+        return rc;
+    json_out_open(&call->json, '{');
+    json_out_key(&call->json, what);
+    put(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
+    api_receipt_put(&call->json, &receipt);
+    json_out_close(&call->json, '}');
+    return 0;
+}
+
+const char *api_actor(struct api_call *call, const struct api_record *from)
+{
+    return api_text_or(from, "account", call->account);
 }
 
 static int find_account(struct api_call *call, const char *name_or_id, struct api_account *out,
@@ -72,6 +110,21 @@ int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinar
     if (!copy)
         return api_no_memory(error);
     *out = wire_bytes(copy, sizeof(id));
+    return 0;
+}
+
+int api_account_ids(struct api_call *call, const struct api_value *names, size_t *count,
+                    ProtobufCBinaryData **out, struct hm_error *error)
+{
+    ProtobufCBinaryData *ids = hm_arena_alloc(&call->arena, (names->count + 1) * sizeof(*ids));
+    int rc = ids ? 0 : api_no_memory(error);
+
+    for (size_t i = 0; i < names->count && rc == 0; i++)
+        rc = api_account_id(call, names->list[i], &ids[i], error);
+    if (rc)
+        return rc;
+    *count = names->count;
+    *out = ids;
     return 0;
 }
 

@@ -6,18 +6,23 @@
 #define SHARE_FULL_PPM 1000000u
 
 int api_asset_find(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
-                   uint8_t address[16], struct hm_error *error)
+                   struct hm_error *error)
 {
+    uint8_t address[16];
+
     return call->backend->asset(call->backend->ctx, id, &call->arena, out, address, error);
 }
 
-/* Who acts on an asset when the request does not say: its owner. */
-const char *api_asset_actor(struct api_call *call, const struct api_record *from,
-                            const Hypermesh__Asset *asset)
+int api_asset_acting(struct api_call *call, const uint8_t id[WIRE_ID_BYTES],
+                     const struct api_record *from, Hypermesh__Asset **out, const char **actor,
+                     struct hm_error *error)
 {
     const char *named = api_text_or(from, "account", NULL);
+    int rc = api_asset_find(call, id, out, error);
 
-    return named ? named : api_account_text(call, asset->owner);
+    if (rc == 0)
+        *actor = named ? named : api_account_text(call, (*out)->owner);
+    return rc;
 }
 
 /* Attributes of a request, which come sorted by name. */
@@ -62,7 +67,6 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
     Hypermesh__Privacy privacy = HYPERMESH__PRIVACY__INIT;
     const struct api_value *wanted = api_record_get(&call->body, "privacy");
     const char *account = api_text_or(&call->body, "account", NULL);
-    struct api_receipt receipt;
     int rc = account ? 0 : node_account(call, &account, error);
 
     act.kind = (Hypermesh__AssetKind)api_record_get(&call->body, "kind")->number;
@@ -79,22 +83,9 @@ int api_handle_asset_register(struct api_call *call, struct hm_error *error)
         rc = api_privacy_of(call, wanted->object, &privacy, error);
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_REGISTER;
     op.asset_register = &act;
-    if (rc == 0)
-        rc = api_submit(call, account, &op, &receipt, error);
-    if (rc == 0 && receipt.created_count != 1)
-        rc = hm_fail(error, HM_EINTERNAL, "the ledger named no asset for the registration");
-    if (rc)
-        return rc;
-    json_out_open(&call->json, '{');
-    json_out_key(&call->json, "asset");
-    json_out_asset(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
-    return 0;
+    return rc ? rc : api_submit_made(call, account, &op, "asset", json_out_asset, error);
 }
 
-/* One page of assets, and one more when there is a next page. */
 int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
                    bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
                    struct hm_error *error)
@@ -105,10 +96,7 @@ int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKin
     if (rc == 0)
         rc = call->backend->assets(call->backend->ctx, owner, kind, retired, &at.page, &call->arena,
                                    items, count, error);
-    if (rc || *count <= at.limit)
-        return rc;
-    *count = at.limit;
-    return api_page_next(call, &api_id_asset, (*items)[at.limit - 1]->id, next, error);
+    return rc ? rc : api_page_cut(call, &api_id_asset, &at, *items, count, next, error);
 }
 
 int api_handle_assets(struct api_call *call, struct hm_error *error)
@@ -122,13 +110,9 @@ int api_handle_assets(struct api_call *call, struct hm_error *error)
                             api_number_or(&call->query, "retired", 0) != 0, &items, &count, &next,
                             error);
 
-    if (rc)
-        return rc;
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count; i++)
-        json_message(&call->json, &items[i]->base);
-    api_list_close(&call->json, next);
-    return 0;
+    if (rc == 0)
+        api_messages_json(call, items, count, next);
+    return rc;
 }
 
 int api_handle_asset(struct api_call *call, struct hm_error *error)
@@ -136,7 +120,8 @@ int api_handle_asset(struct api_call *call, struct hm_error *error)
     char text[INET6_ADDRSTRLEN] = "";
     Hypermesh__Asset *asset = NULL;
     uint8_t address[16] = {0};
-    int rc = api_asset_find(call, call->param.id, &asset, address, error);
+    int rc = call->backend->asset(call->backend->ctx, call->param.id, &call->arena, &asset, address,
+                                  error);
 
     if (rc)
         return rc;
@@ -168,10 +153,7 @@ int api_handle_asset_history(struct api_call *call, struct hm_error *error)
     if (rc)
         return rc;
     (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)(from + limit));
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count && i < limit; i++)
-        json_message(&call->json, &events[i]->base);
-    api_list_close(&call->json, count > limit ? next : NULL);
+    api_messages_json(call, events, count < limit ? count : limit, count > limit ? next : NULL);
     return 0;
 }
 
@@ -181,8 +163,8 @@ int api_handle_asset_update(struct api_call *call, struct hm_error *error)
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     const struct api_value *attributes = api_record_get(&call->body, "attributes");
     Hypermesh__Asset *asset = NULL;
-    uint8_t address[16];
-    int rc = api_asset_find(call, call->param.id, &asset, address, error);
+    const char *actor = NULL;
+    int rc = api_asset_acting(call, call->param.id, &call->body, &asset, &actor, error);
 
     if (rc)
         return rc;
@@ -197,7 +179,7 @@ int api_handle_asset_update(struct api_call *call, struct hm_error *error)
         return rc;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_UPDATE;
     op.asset_update = &act;
-    return api_submit_answer(call, api_asset_actor(call, &call->body, asset), &op, error);
+    return api_submit_answer(call, actor, &op, error);
 }
 
 int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
@@ -205,8 +187,8 @@ int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
     Hypermesh__AssetTransfer act = HYPERMESH__ASSET_TRANSFER__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Asset *asset = NULL;
-    uint8_t address[16];
-    int rc = api_asset_find(call, call->param.id, &asset, address, error);
+    const char *actor = NULL;
+    int rc = api_asset_acting(call, call->param.id, &call->body, &asset, &actor, error);
 
     if (rc == 0)
         rc = api_account_id(call, api_record_get(&call->body, "to")->text, &act.to, error);
@@ -215,7 +197,7 @@ int api_handle_asset_transfer(struct api_call *call, struct hm_error *error)
     act.asset = asset->id;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_TRANSFER;
     op.asset_transfer = &act;
-    return api_submit_answer(call, api_asset_actor(call, &call->body, asset), &op, error);
+    return api_submit_answer(call, actor, &op, error);
 }
 
 int api_handle_asset_retire(struct api_call *call, struct hm_error *error)
@@ -223,13 +205,13 @@ int api_handle_asset_retire(struct api_call *call, struct hm_error *error)
     Hypermesh__AssetRetire act = HYPERMESH__ASSET_RETIRE__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Asset *asset = NULL;
-    uint8_t address[16];
-    int rc = api_asset_find(call, call->param.id, &asset, address, error);
+    const char *actor = NULL;
+    int rc = api_asset_acting(call, call->param.id, &call->query, &asset, &actor, error);
 
     if (rc)
         return rc;
     act.asset = asset->id;
     op.op_case = HYPERMESH__OPERATION__OP_ASSET_RETIRE;
     op.asset_retire = &act;
-    return api_submit_answer(call, api_asset_actor(call, &call->query, asset), &op, error);
+    return api_submit_answer(call, actor, &op, error);
 }

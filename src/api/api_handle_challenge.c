@@ -1,8 +1,6 @@
 /* Challenges: a node is asked to show again what it claims. */
 #include "api_handlers.h"
 
-static const struct api_id_kind challenge_kind = {wire_challenge_parse, wire_challenge_text};
-
 /* Which node: named, or the one that settled the lease. */
 static int target_of(struct api_call *call, Hypermesh__ChallengeOpen *act, struct hm_error *error)
 {
@@ -36,9 +34,7 @@ int api_handle_challenge_open(struct api_call *call, struct hm_error *error)
         return rc;
     op.op_case = HYPERMESH__OPERATION__OP_CHALLENGE_OPEN;
     op.challenge_open = &act;
-    rc = api_submit(call, api_text_or(&call->body, "account", call->account), &op, &receipt, error);
-    if (rc == 0 && receipt.created_count != 1)
-        rc = hm_fail(error, HM_EINTERNAL, "the ledger named no challenge");
+    rc = api_submit_making(call, api_actor(call, &call->body), &op, "challenge", &receipt, error);
     if (rc == 0)
         rc = call->backend->challenge(call->backend->ctx, receipt.created[0], &call->arena, &made,
                                       error);
@@ -48,8 +44,7 @@ int api_handle_challenge_open(struct api_call *call, struct hm_error *error)
     json_out_key(&call->json, "challenge");
     json_out_challenge(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
     json_out_put_u64(&call->json, "due_ms", made->due_ms);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
+    api_receipt_put(&call->json, &receipt);
     json_out_close(&call->json, '}');
     return 0;
 }
@@ -58,23 +53,14 @@ int api_handle_challenges(struct api_call *call, struct hm_error *error)
 {
     Hypermesh__Challenge **items = NULL;
     struct api_id_page at = {0};
-    const char *next = NULL;
     size_t count = 0;
-    int rc = api_page_open(call, &challenge_kind, &at, error);
+    int rc = api_page_open(call, &api_id_challenge, &at, error);
 
     if (rc == 0)
         rc = call->backend->challenges(call->backend->ctx, api_text_or(&call->query, "party", NULL),
                                        api_number_or(&call->query, "open", 0) != 0, &at.page,
                                        &call->arena, &items, &count, error);
-    if (rc == 0 && count > at.limit)
-        rc = api_page_next(call, &challenge_kind, items[at.limit - 1]->id, &next, error);
-    if (rc)
-        return rc;
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count && i < at.limit; i++)
-        json_message(&call->json, &items[i]->base);
-    api_list_close(&call->json, next);
-    return 0;
+    return rc ? rc : api_page_answer(call, &api_id_challenge, &at, items, count, error);
 }
 
 int api_handle_challenge(struct api_call *call, struct hm_error *error)

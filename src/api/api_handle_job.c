@@ -56,10 +56,8 @@ int api_handle_jobs(struct api_call *call, struct hm_error *error)
                                  limit + 1, &call->arena, &records, &count, error);
     if (rc)
         return rc;
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count && i < limit; i++)
-        json_message(&call->json, &records[i]->base);
-    api_list_close(&call->json, count > limit ? records[limit - 1]->id : NULL);
+    api_messages_json(call, records, count < limit ? count : limit,
+                      count > limit ? records[limit - 1]->id : NULL);
     return 0;
 }
 

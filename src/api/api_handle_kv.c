@@ -24,8 +24,7 @@ int api_handle_kv_get(struct api_call *call, struct hm_error *error)
     int rc = key_of(call, &call->query, &base64, &query.key, error);
 
     if (rc == 0)
-        rc = call->backend->kv_range(call->backend->ctx,
-                                     api_text_or(&call->query, "account", call->account), &query,
+        rc = call->backend->kv_range(call->backend->ctx, api_actor(call, &call->query), &query,
                                      &call->arena, &found, error);
     if (rc == 0 && (found.count == 0 || !found.pairs[0]->entry))
         rc = hm_fail(error, HM_ENOTFOUND, "there is no key '%.200s'%s", call->param.text,
@@ -83,21 +82,29 @@ static void refuse_condition(struct api_call *call)
                     NULL);
 }
 
-/* Runs the one operation, under the request's condition when there is one. *answer NULL: the
- * condition did not hold and the refusal is written. */
-static int run(struct api_call *call, const char *account, struct hm_slice key,
-               Hypermesh__KvTxnOp *inner, Hypermesh__Operation *plain, struct api_receipt *receipt,
+/* Puts or deletes as the record's account, under the request's condition when there is one.
+ * *answer NULL: the condition did not hold and the refusal is written. */
+static int run(struct api_call *call, const struct api_record *from, struct hm_slice key,
+               Hypermesh__KvTxnOp *act, struct api_receipt *receipt,
                const Hypermesh__KvAnswer **answer, struct hm_error *error)
 {
+    bool put = act->op_case == HYPERMESH__KV_TXN_OP__OP_PUT;
     Hypermesh__KvCompare compare = HYPERMESH__KV_COMPARE__INIT;
+    Hypermesh__Operation plain = HYPERMESH__OPERATION__INIT;
     bool wanted = false;
     int rc = condition_of(call->request, key, &compare, &wanted, error);
 
     if (rc)
         return rc;
-    if (!wanted)
-        return api_kv_submit(call, account, plain, receipt, answer, error);
-    rc = api_kv_submit_if(call, account, &compare, inner, receipt, answer, error);
+    if (!wanted) {
+        plain.op_case = put ? HYPERMESH__OPERATION__OP_KV_PUT : HYPERMESH__OPERATION__OP_KV_DELETE;
+        if (put)
+            plain.kv_put = act->put;
+        else
+            plain.kv_delete = act->delete_;
+        return api_kv_submit(call, api_actor(call, from), &plain, receipt, answer, error);
+    }
+    rc = api_kv_submit_if(call, api_actor(call, from), &compare, act, receipt, answer, error);
     if (rc)
         return rc;
     if ((*answer)->succeeded) {
@@ -109,15 +116,31 @@ static int run(struct api_call *call, const char *account, struct hm_slice key,
     return 0;
 }
 
+/* Runs it and answers. */
+static int run_answer(struct api_call *call, const struct api_record *from, struct hm_slice key,
+                      Hypermesh__KvTxnOp *act, struct hm_error *error)
+{
+    const Hypermesh__KvAnswer *answer = NULL;
+    struct api_receipt receipt;
+    int rc = run(call, from, key, act, &receipt, &answer, error);
+
+    if (rc || !answer)
+        return rc;
+    json_out_open(&call->json, '{');
+    if (act->op_case == HYPERMESH__KV_TXN_OP__OP_DELETE)
+        json_out_put_u64(&call->json, "deleted", answer->deleted);
+    json_out_put_u64(&call->json, "revision", answer->revision);
+    api_receipt_put(&call->json, &receipt);
+    json_out_close(&call->json, '}');
+    return 0;
+}
+
 int api_handle_kv_put(struct api_call *call, struct hm_error *error)
 {
     Hypermesh__KvPut put = HYPERMESH__KV_PUT__INIT;
-    Hypermesh__KvTxnOp inner = HYPERMESH__KV_TXN_OP__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *answer = NULL;
+    Hypermesh__KvTxnOp act = HYPERMESH__KV_TXN_OP__INIT;
     struct hm_slice value = {0};
     struct hm_slice key = {0};
-    struct api_receipt receipt;
     bool base64 = false;
     int rc = key_of(call, &call->body, &base64, &key, error);
 
@@ -129,31 +152,17 @@ int api_handle_kv_put(struct api_call *call, struct hm_error *error)
     put.key = wire_bytes(key.data, key.len);
     put.value = wire_bytes(value.data, value.len);
     put.lease = api_number_or(&call->body, "lease", 0);
-    inner.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
-    inner.put = &put;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_PUT;
-    op.kv_put = &put;
-    rc = run(call, api_text_or(&call->body, "account", call->account), key, &inner, &op, &receipt,
-             &answer, error);
-    if (rc || !answer)
-        return rc;
-    json_out_open(&call->json, '{');
-    json_out_put_u64(&call->json, "revision", answer->revision);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
-    return 0;
+    act.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
+    act.put = &put;
+    return run_answer(call, &call->body, key, &act, error);
 }
 
 int api_handle_kv_delete(struct api_call *call, struct hm_error *error)
 {
-    Hypermesh__KvDelete act = HYPERMESH__KV_DELETE__INIT;
-    Hypermesh__KvTxnOp inner = HYPERMESH__KV_TXN_OP__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *answer = NULL;
+    Hypermesh__KvDelete gone = HYPERMESH__KV_DELETE__INIT;
+    Hypermesh__KvTxnOp act = HYPERMESH__KV_TXN_OP__INIT;
     struct hm_slice key = {0};
     struct hm_slice end = {0};
-    struct api_receipt receipt;
     bool base64 = false;
     int rc = key_of(call, &call->query, &base64, &key, error);
 
@@ -163,23 +172,11 @@ int api_handle_kv_delete(struct api_call *call, struct hm_error *error)
     }
     if (rc)
         return rc;
-    act.key = wire_bytes(key.data, key.len);
-    act.range_end = wire_bytes(end.data, end.len);
-    inner.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
-    inner.delete_ = &act;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_DELETE;
-    op.kv_delete = &act;
-    rc = run(call, api_text_or(&call->query, "account", call->account), key, &inner, &op, &receipt,
-             &answer, error);
-    if (rc || !answer)
-        return rc;
-    json_out_open(&call->json, '{');
-    json_out_put_u64(&call->json, "deleted", answer->deleted);
-    json_out_put_u64(&call->json, "revision", answer->revision);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
-    return 0;
+    gone.key = wire_bytes(key.data, key.len);
+    gone.range_end = wire_bytes(end.data, end.len);
+    act.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
+    act.delete_ = &gone;
+    return run_answer(call, &call->query, key, &act, error);
 }
 
 /* --- ranges ----------------------------------------------------------------------------------------- */
@@ -294,8 +291,7 @@ int api_handle_kv_list(struct api_call *call, struct hm_error *error)
     if (rc == 0 && after)
         rc = cursor_read(call, after, &query, error);
     if (rc == 0)
-        rc = call->backend->kv_range(call->backend->ctx,
-                                     api_text_or(&call->query, "account", call->account), &query,
+        rc = call->backend->kv_range(call->backend->ctx, api_actor(call, &call->query), &query,
                                      &call->arena, &found, error);
     if (rc == 0 && found.more && found.count > 0)
         rc = cursor_write(call, query.revision ? query.revision : found.revision,
@@ -325,5 +321,5 @@ int api_handle_kv_compact(struct api_call *call, struct hm_error *error)
     act.revision = api_record_get(&call->body, "revision")->number;
     op.op_case = HYPERMESH__OPERATION__OP_KV_COMPACT;
     op.kv_compact = &act;
-    return api_submit_answer(call, api_text_or(&call->body, "account", call->account), &op, error);
+    return api_submit_answer(call, api_actor(call, &call->body), &op, error);
 }

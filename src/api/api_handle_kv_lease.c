@@ -10,6 +10,17 @@ static int lease_number(struct api_call *call, uint64_t *out, struct hm_error *e
     return rc ? hm_error_prefix(error, rc, "the lease's number") : 0;
 }
 
+/* What is answered when a lease's time begins. */
+static void lease_json(struct json_out *json, uint64_t lease, const Hypermesh__KvAnswer *answer,
+                       const struct api_receipt *receipt)
+{
+    json_out_open(json, '{');
+    json_out_put_u64(json, "lease", lease);
+    json_out_put_u64(json, "ttl_ms", answer->ttl_ms);
+    api_receipt_put(json, receipt);
+    json_out_close(json, '}');
+}
+
 int api_handle_kv_lease_grant(struct api_call *call, struct hm_error *error)
 {
     Hypermesh__KvLeaseGrant act = HYPERMESH__KV_LEASE_GRANT__INIT;
@@ -22,16 +33,10 @@ int api_handle_kv_lease_grant(struct api_call *call, struct hm_error *error)
     act.ttl_ms = api_record_get(&call->body, "ttl")->number;
     op.op_case = HYPERMESH__OPERATION__OP_KV_LEASE_GRANT;
     op.kv_lease_grant = &act;
-    rc = api_kv_submit(call, api_text_or(&call->body, "account", call->account), &op, &receipt,
-                       &answer, error);
+    rc = api_kv_submit(call, api_actor(call, &call->body), &op, &receipt, &answer, error);
     if (rc)
         return rc;
-    json_out_open(&call->json, '{');
-    json_out_put_u64(&call->json, "lease", answer->lease);
-    json_out_put_u64(&call->json, "ttl_ms", answer->ttl_ms);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
+    lease_json(&call->json, answer->lease, answer, &receipt);
     return 0;
 }
 
@@ -56,10 +61,7 @@ int api_handle_kv_leases(struct api_call *call, struct hm_error *error)
         return rc;
     if (count > limit)
         (void)snprintf(next, sizeof(next), "%llu", (unsigned long long)items[limit - 1]->id);
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count && i < limit; i++)
-        json_message(&call->json, &items[i]->base);
-    api_list_close(&call->json, count > limit ? next : NULL);
+    api_messages_json(call, items, count < limit ? count : limit, count > limit ? next : NULL);
     return 0;
 }
 
@@ -128,12 +130,7 @@ int api_handle_kv_keep_alive(struct api_call *call, struct hm_error *error)
     rc = api_kv_submit(call, account, &op, &receipt, &answer, error);
     if (rc)
         return rc;
-    json_out_open(&call->json, '{');
-    json_out_put_u64(&call->json, "lease", act.lease);
-    json_out_put_u64(&call->json, "ttl_ms", answer->ttl_ms);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
+    lease_json(&call->json, act.lease, answer, &receipt);
     return 0;
 }
 
@@ -191,26 +188,7 @@ int api_handle_kv_rules(struct api_call *call, struct hm_error *error)
             hm_hex_encode(last.data, last.len, next + 1);
         next[1 + 2 * last.len] = '\0';
     }
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count && i < limit; i++)
-        json_message(&call->json, &items[i]->base);
-    api_list_close(&call->json, next);
-    return 0;
-}
-
-static int accounts_of(struct api_call *call, const char *name, size_t *count,
-                       ProtobufCBinaryData **out, struct hm_error *error)
-{
-    const struct api_value *names = api_record_get(&call->body, name);
-    ProtobufCBinaryData *ids = hm_arena_alloc(&call->arena, (names->count + 1) * sizeof(*ids));
-    int rc = ids ? 0 : api_no_memory(error);
-
-    for (size_t i = 0; i < names->count && rc == 0; i++)
-        rc = api_account_id(call, names->list[i], &ids[i], error);
-    if (rc)
-        return rc;
-    *count = names->count;
-    *out = ids;
+    api_messages_json(call, items, count < limit ? count : limit, next);
     return 0;
 }
 
@@ -228,9 +206,11 @@ int api_handle_kv_rule_set(struct api_call *call, struct hm_error *error)
     if (rc == 0)
         rc = api_account_id(call, api_record_get(&call->body, "owner")->text, &act.owner, error);
     if (rc == 0)
-        rc = accounts_of(call, "writers", &act.n_writers, &act.writers, error);
+        rc = api_account_ids(call, api_record_get(&call->body, "writers"), &act.n_writers,
+                             &act.writers, error);
     if (rc == 0)
-        rc = accounts_of(call, "readers", &act.n_readers, &act.readers, error);
+        rc = api_account_ids(call, api_record_get(&call->body, "readers"), &act.n_readers,
+                             &act.readers, error);
     if (rc)
         return rc;
     act.prefix = wire_bytes(prefix.data, prefix.len);
@@ -238,7 +218,7 @@ int api_handle_kv_rule_set(struct api_call *call, struct hm_error *error)
     act.anyone_reads = api_number_or(&call->body, "anyone_reads", 0) != 0;
     op.op_case = HYPERMESH__OPERATION__OP_KV_RULE_SET;
     op.kv_rule_set = &act;
-    return api_submit_answer(call, api_text_or(&call->body, "account", call->account), &op, error);
+    return api_submit_answer(call, api_actor(call, &call->body), &op, error);
 }
 
 int api_handle_kv_rule_remove(struct api_call *call, struct hm_error *error)
@@ -257,5 +237,5 @@ int api_handle_kv_rule_remove(struct api_call *call, struct hm_error *error)
     act.prefix = wire_bytes(prefix.data, prefix.len);
     op.op_case = HYPERMESH__OPERATION__OP_KV_RULE_SET;
     op.kv_rule_set = &act;
-    return api_submit_answer(call, api_text_or(&call->query, "account", call->account), &op, error);
+    return api_submit_answer(call, api_actor(call, &call->query), &op, error);
 }

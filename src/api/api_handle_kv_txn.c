@@ -105,8 +105,7 @@ int api_handle_kv_txn(struct api_call *call, struct hm_error *error)
     json_out_open(&call->json, '{');
     answers_json(&call->json, op.kv_txn, answer, reader.base64);
     json_out_put_u64(&call->json, "revision", answer->revision);
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
+    api_receipt_put(&call->json, &receipt);
     json_out_close(&call->json, '}');
     return 0;
 }

@@ -8,10 +8,7 @@ int api_handle_allocate(struct api_call *call, struct hm_error *error)
     Hypermesh__Allocate act = HYPERMESH__ALLOCATE__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Asset *asset = NULL;
-    struct api_receipt receipt;
-    uint8_t address[16];
-    int rc = call->backend->asset(call->backend->ctx, call->param.id, &call->arena, &asset, address,
-                                  error);
+    int rc = api_asset_find(call, call->param.id, &asset, error);
 
     if (rc)
         return rc;
@@ -25,19 +22,8 @@ int api_handle_allocate(struct api_call *call, struct hm_error *error)
     act.duration_ms = api_record_get(&call->body, "duration")->number;
     op.op_case = HYPERMESH__OPERATION__OP_ALLOCATE;
     op.allocate = &act;
-    rc = api_submit(call, api_text_or(&call->body, "account", API_ACCOUNT_DEFAULT), &op, &receipt,
-                    error);
-    if (rc == 0 && receipt.created_count != 1)
-        rc = hm_fail(error, HM_EINTERNAL, "the ledger named no lease for the allocation");
-    if (rc)
-        return rc;
-    json_out_open(&call->json, '{');
-    json_out_key(&call->json, "lease");
-    json_out_lease(&call->json, hm_slice_of(receipt.created[0], WIRE_ID_BYTES));
-    json_out_key(&call->json, "receipt");
-    api_receipt_json(&call->json, &receipt);
-    json_out_close(&call->json, '}');
-    return 0;
+    return api_submit_made(call, api_text_or(&call->body, "account", API_ACCOUNT_DEFAULT), &op,
+                           "lease", json_out_lease, error);
 }
 
 /* The one active lease that account has on the asset as consumer. */
@@ -105,38 +91,20 @@ int api_handle_release(struct api_call *call, struct hm_error *error)
                              error);
 }
 
-static int lease_page(struct api_call *call, Hypermesh__Lease ***items, size_t *count,
-                      const char **next, struct hm_error *error)
+int api_handle_leases(struct api_call *call, struct hm_error *error)
 {
     const struct api_value *asset = api_record_get(&call->query, "asset");
+    Hypermesh__Lease **items = NULL;
     struct api_id_page at = {0};
+    size_t count = 0;
     int rc = api_page_open(call, &api_id_lease, &at, error);
 
     if (rc == 0)
         rc = call->backend->leases(call->backend->ctx, api_text_or(&call->query, "party", NULL),
                                    asset->set ? asset->id : NULL,
                                    api_number_or(&call->query, "active", 0) != 0, &at.page,
-                                   &call->arena, items, count, error);
-    if (rc || *count <= at.limit)
-        return rc;
-    *count = at.limit;
-    return api_page_next(call, &api_id_lease, (*items)[at.limit - 1]->id, next, error);
-}
-
-int api_handle_leases(struct api_call *call, struct hm_error *error)
-{
-    Hypermesh__Lease **items = NULL;
-    const char *next = NULL;
-    size_t count = 0;
-    int rc = lease_page(call, &items, &count, &next, error);
-
-    if (rc)
-        return rc;
-    api_list_open(&call->json);
-    for (size_t i = 0; i < count; i++)
-        json_message(&call->json, &items[i]->base);
-    api_list_close(&call->json, next);
-    return 0;
+                                   &call->arena, &items, &count, error);
+    return rc ? rc : api_page_answer(call, &api_id_lease, &at, items, count, error);
 }
 
 int api_handle_lease(struct api_call *call, struct hm_error *error)

@@ -3,21 +3,6 @@
 
 #define WHOLE_PPM 1000000u
 
-static int accounts_of(struct api_call *call, const struct api_value *names, size_t *count,
-                       ProtobufCBinaryData **out, struct hm_error *error)
-{
-    ProtobufCBinaryData *ids = hm_arena_alloc(&call->arena, (names->count + 1) * sizeof(*ids));
-    int rc = ids ? 0 : api_no_memory(error);
-
-    for (size_t i = 0; i < names->count && rc == 0; i++)
-        rc = api_account_id(call, names->list[i], &ids[i], error);
-    if (rc)
-        return rc;
-    *count = names->count;
-    *out = ids;
-    return 0;
-}
-
 static int networks_of(struct api_call *call, const struct api_value *texts, size_t *count,
                        ProtobufCBinaryData **out, struct hm_error *error)
 {
@@ -69,8 +54,8 @@ int api_privacy_of(struct api_call *call, const struct api_record *from, Hyperme
     out->max_leases = (uint32_t)leases;
     out->max_duration_ms = api_number_or(from, "max_duration", 0);
     out->reward_waived_ppm = WHOLE_PPM - (uint32_t)api_number_or(from, "reward", WHOLE_PPM);
-    rc = accounts_of(call, api_record_get(from, "accounts"), &out->n_accounts, &out->accounts,
-                     error);
+    rc = api_account_ids(call, api_record_get(from, "accounts"), &out->n_accounts, &out->accounts,
+                         error);
     if (rc == 0)
         rc = networks_of(call, api_record_get(from, "networks"), &out->n_networks, &out->networks,
                          error);
@@ -85,8 +70,9 @@ int api_handle_privacy_set(struct api_call *call, struct hm_error *error)
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
     Hypermesh__Privacy privacy = HYPERMESH__PRIVACY__INIT;
     Hypermesh__Asset *asset = NULL;
-    uint8_t address[16];
-    int rc = api_asset_find(call, api_record_get(&call->body, "asset")->id, &asset, address, error);
+    const char *actor = NULL;
+    int rc = api_asset_acting(call, api_record_get(&call->body, "asset")->id, &call->body, &asset,
+                              &actor, error);
 
     if (rc == 0)
         rc = api_privacy_of(call, &call->body, &privacy, error);
@@ -96,7 +82,7 @@ int api_handle_privacy_set(struct api_call *call, struct hm_error *error)
     act.privacy = &privacy;
     op.op_case = HYPERMESH__OPERATION__OP_PRIVACY_SET;
     op.privacy_set = &act;
-    return api_submit_answer(call, api_asset_actor(call, &call->body, asset), &op, error);
+    return api_submit_answer(call, actor, &op, error);
 }
 
 static void privacy_item(struct json_out *json, const Hypermesh__Asset *asset)
@@ -117,12 +103,11 @@ int api_handle_privacy(struct api_call *call, struct hm_error *error)
     Hypermesh__Asset *one[1] = {NULL};
     Hypermesh__Asset **items = one;
     const char *next = NULL;
-    uint8_t address[16];
     size_t count = 1;
     int rc;
 
     if (only->set)
-        rc = api_asset_find(call, only->id, &one[0], address, error);
+        rc = api_asset_find(call, only->id, &one[0], error);
     else
         rc = api_asset_page(call, NULL, HYPERMESH__ASSET_KIND__ASSET_NONE, false, &items, &count,
                             &next, error);
@@ -141,22 +126,22 @@ int api_handle_peers_set(struct api_call *call, struct hm_error *error)
 {
     Hypermesh__PeersSet act = HYPERMESH__PEERS_SET__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    int rc = accounts_of(call, api_record_get(&call->body, "accounts"), &act.n_accounts,
-                         &act.accounts, error);
+    int rc = api_account_ids(call, api_record_get(&call->body, "accounts"), &act.n_accounts,
+                             &act.accounts, error);
 
     if (rc)
         return rc;
     op.op_case = HYPERMESH__OPERATION__OP_PEERS_SET;
     op.peers_set = &act;
-    return api_submit_answer(call, api_text_or(&call->body, "account", call->account), &op, error);
+    return api_submit_answer(call, api_actor(call, &call->body), &op, error);
 }
 
 int api_handle_proxy_set(struct api_call *call, struct hm_error *error)
 {
     Hypermesh__ProxySet act = HYPERMESH__PROXY_SET__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    int rc = accounts_of(call, api_record_get(&call->body, "relays"), &act.n_relays, &act.relays,
-                         error);
+    int rc = api_account_ids(call, api_record_get(&call->body, "relays"), &act.n_relays,
+                             &act.relays, error);
 
     if (rc)
         return rc;
@@ -164,15 +149,14 @@ int api_handle_proxy_set(struct api_call *call, struct hm_error *error)
     act.sealed_only = api_number_or(&call->body, "sealed_only", 0) != 0;
     op.op_case = HYPERMESH__OPERATION__OP_PROXY_SET;
     op.proxy_set = &act;
-    return api_submit_answer(call, api_text_or(&call->body, "account", call->account), &op, error);
+    return api_submit_answer(call, api_actor(call, &call->body), &op, error);
 }
 
 /* The account of the query, and {"account": its id so far. */
 static int account_open(struct api_call *call, struct api_account *out, struct hm_error *error)
 {
-    int rc = call->backend->account(call->backend->ctx,
-                                    api_text_or(&call->query, "account", call->account),
-                                    &call->arena, out, error);
+    int rc = call->backend->account(call->backend->ctx, api_actor(call, &call->query), &call->arena,
+                                    out, error);
 
     if (rc)
         return rc;

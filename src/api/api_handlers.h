@@ -130,21 +130,36 @@ int api_submit(struct api_call *call, const char *account, Hypermesh__Operation 
 /* The same, and answers with the receipt. */
 int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
                       struct hm_error *error);
+/* The same of an operation that makes one thing: its id is receipt->created[0]. what: names it in the
+ * error. */
+int api_submit_making(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                      const char *what, struct api_receipt *receipt, struct hm_error *error);
+/* The same, and answers {"WHAT": the id as put writes it, "receipt": ...}. */
+int api_submit_made(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                    const char *what, void (*put)(struct json_out *json, struct hm_slice id),
+                    struct hm_error *error);
+/* Who acts: the request's "account", or whose acts these are when it names nobody. */
+const char *api_actor(struct api_call *call, const struct api_record *from);
 void api_receipt_json(struct json_out *json, const struct api_receipt *receipt);
+void api_receipt_put(struct json_out *json, const struct api_receipt *receipt); /* with its key */
 /* Id of an account given by name or id, into the arena. */
 int api_account_id(struct api_call *call, const char *name_or_id, ProtobufCBinaryData *out,
                    struct hm_error *error);
+/* The same of a list. */
+int api_account_ids(struct api_call *call, const struct api_value *names, size_t *count,
+                    ProtobufCBinaryData **out, struct hm_error *error);
 /* Text form of an account's id, into the arena; NULL: memory, or not 32 bytes. */
 const char *api_account_text(struct api_call *call, ProtobufCBinaryData id);
 int api_no_memory(struct hm_error *error);
 
 /* --- api_handle_asset.c, api_handle_privacy.c ---------------------------------------------------- */
 int api_asset_find(struct api_call *call, const uint8_t id[WIRE_ID_BYTES], Hypermesh__Asset **out,
-                   uint8_t address[16], struct hm_error *error);
-/* Who acts on an asset when the request does not say: its owner. NULL: memory. */
-const char *api_asset_actor(struct api_call *call, const struct api_record *from,
-                            const Hypermesh__Asset *asset);
-/* One page of assets, and one more when there is a next page. */
+                   struct hm_error *error);
+/* The same, and who acts on it: the "account" of from, or the asset's owner (NULL: memory). */
+int api_asset_acting(struct api_call *call, const uint8_t id[WIRE_ID_BYTES],
+                     const struct api_record *from, Hypermesh__Asset **out, const char **actor,
+                     struct hm_error *error);
+/* One page of assets, cut; *next as of api_page_cut. */
 int api_asset_page(struct api_call *call, const char *owner, Hypermesh__AssetKind kind,
                    bool retired, Hypermesh__Asset ***items, size_t *count, const char **next,
                    struct hm_error *error);
@@ -165,8 +180,10 @@ int api_page_names(struct api_call *call, const char *const *names, size_t count
 struct api_id_kind {
     int (*parse)(const char *text, uint8_t id[WIRE_ID_BYTES], struct hm_error *error);
     void (*text)(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+    size_t at; /* where the message has its ProtobufCBinaryData */
 };
-extern const struct api_id_kind api_id_asset, api_id_lease;
+extern const struct api_id_kind api_id_asset, api_id_lease, api_id_network, api_id_member,
+    api_id_challenge;
 
 struct api_id_page {
     struct api_page
@@ -177,8 +194,16 @@ struct api_id_page {
 /* Reads ?after= and ?limit=. */
 int api_page_open(struct api_call *call, const struct api_id_kind *kind, struct api_id_page *out,
                   struct hm_error *error);
-/* Cursor of the page after the entry `last`, into the arena. */
-int api_page_next(struct api_call *call, const struct api_id_kind *kind, ProtobufCBinaryData last,
-                  const char **next, struct hm_error *error);
+/* Cuts what the backend gave (an array of messages of that kind) to the page; *next: the cursor of
+ * the page after it, in the arena, or NULL. */
+int api_page_cut(struct api_call *call, const struct api_id_kind *kind,
+                 const struct api_id_page *page, void *items, size_t *count, const char **next,
+                 struct hm_error *error);
+/* Cuts and answers with the messages. */
+int api_page_answer(struct api_call *call, const struct api_id_kind *kind,
+                    const struct api_id_page *page, void *items, size_t count,
+                    struct hm_error *error);
+/* The answer: a list of messages. items: an array of pointers to any of them. */
+void api_messages_json(struct api_call *call, void *items, size_t count, const char *next);
 
 #endif

@@ -129,7 +129,7 @@ const struct api_route api_routes[] = {
     ETCD("POST", "/v3/kv/lease/timetolive", "etcd_kv_lease_time_to_live", api_etcd_lease_time_to_live, 200, "etcd v3: LeaseTimeToLiveRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/lease/leases", "etcd_lease_leases", api_etcd_lease_leases, 200, "etcd v3: LeaseLeasesRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/kv/lease/leases", "etcd_kv_lease_leases", api_etcd_lease_leases, 200, "etcd v3: LeaseLeasesRequest.", API_BODY_LOOSE),
-    ETCD("POST", "/v3/watch", "etcd_watch", api_etcd_watch, 200, "etcd v3: WatchRequest with a create_request; lines of WatchResponse.", API_BODY_LOOSE),
+    ETCD("POST", "/v3/watch", "etcd_watch", api_etcd_watch, 200, "etcd v3: WatchRequests, one or several; lines of WatchResponse.", API_BODY_LOOSE),
     ETCD("POST", "/v3/maintenance/status", "etcd_status", api_etcd_status, 200, "etcd v3: StatusRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/maintenance/alarm", "etcd_alarm", api_etcd_alarm, 200, "etcd v3: AlarmRequest; there are none.", API_BODY_LOOSE),
     ETCD("POST", "/v3/cluster/member/list", "etcd_members", api_etcd_members, 200, "etcd v3: MemberListRequest.", API_BODY_LOOSE),

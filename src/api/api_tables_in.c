@@ -1,10 +1,7 @@
 /* What requests may hold. */
-#include "api_tables.h"
-
-#define ROWS(table) .rows = (table), .count = HM_COUNT_OF(table)
+#include "api_rows.h"
 
 /* clang-format off */
-#define ACCOUNT_ROW {.name = "account", .form = JSON_FORM_ACCOUNT, .about = "Who acts: a name of the node's keystore, or an id whose key it has."}
 
 static const struct api_field account[] = {
     {.name = "name", .form = JSON_FORM_TEXT, .flags = API_REQUIRED, .about = "Name in the node's keystore."},
@@ -109,9 +106,6 @@ static const struct api_field image[] = {
 };
 const struct api_fields api_body_image = {.name = "ImageNew", ROWS(image)};
 
-#define PAGE_ROWS \
-    {.name = "after", .form = JSON_FORM_TEXT, .about = "The next of the page before."}, \
-    {.name = "limit", .form = JSON_FORM_UINT, .about = "At most this many items, 1 to 1000; 100 when left out."}
 
 static const struct api_field page[] = {PAGE_ROWS};
 const struct api_fields api_query_page = {.name = "PageQuery", ROWS(page)};

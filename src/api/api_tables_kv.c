@@ -1,20 +1,9 @@
 /* The key-value store: what requests hold and answers say. */
-#include "api_tables.h"
+#include "api_rows.h"
 
-#define ROWS(table)   .rows = (table), .count = HM_COUNT_OF(table)
-#define MESSAGE(name) .message = &hypermesh__##name##__descriptor
-#define MUST          .flags = API_REQUIRED
-#define MUST_NULL     .flags = API_REQUIRED | API_NULLABLE
-#define MUST_LIST     .flags = API_REQUIRED | API_LIST
 /* clang-format off */
-#define ACCOUNT_ROW  {.name = "account", .form = JSON_FORM_ACCOUNT, .about = "Who acts: a name of the node's keystore, or an id whose key it has."}
 #define ENCODING_ROW {.name = "encoding", .form = JSON_FORM_TEXT, .about = "text (default), or base64: how keys and values are written."}
-#define NEXT_ROW     {.name = "next", .form = JSON_FORM_TEXT, MUST_NULL, .about = "Cursor for ?after=, or null: there is no more."}
-#define RECEIPT_ROW  {.name = "receipt", .form = JSON_FORM_OBJECT, MUST, .fields = &api_answer_receipt}
 #define REVISION_ROW {.name = "revision", .form = JSON_FORM_UINT, MUST, .about = "Of the store."}
-#define PAGE_ROWS \
-    {.name = "after", .form = JSON_FORM_TEXT, .about = "The next of the page before."}, \
-    {.name = "limit", .form = JSON_FORM_UINT, .about = "At most this many items, 1 to 1000; 100 when left out."}
 #define SPAN_ROWS \
     {.name = "prefix", .form = JSON_FORM_TEXT, .about = "Keys that begin so."}, \
     {.name = "start", .form = JSON_FORM_TEXT, .about = "Keys from this one on."}, \
@@ -123,8 +112,7 @@ static const struct api_field lease[] = {
     {.name = "attached", .form = JSON_FORM_BYTES, MUST_LIST, .about = "Keys that go with it."},
 };
 const struct api_fields api_answer_kv_lease = {.name = "KvLeaseDetail", ROWS(lease), MESSAGE(kv_lease)};
-static const struct api_field leases[] = {{.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(kv_lease)}, NEXT_ROW};
-const struct api_fields api_answer_kv_leases = {.name = "KvLeaseList", ROWS(leases)};
+LIST_OF_MESSAGES(kv_leases, "KvLeaseList", kv_lease);
 
 /* --- compaction, rules, state */
 static const struct api_field compact[] = {
@@ -149,7 +137,6 @@ static const struct api_field rule_remove[] = {
     ACCOUNT_ROW,
 };
 const struct api_fields api_query_kv_rule = {.name = "KvRuleQuery", ROWS(rule_remove)};
-static const struct api_field rules[] = {{.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(kv_rule)}, NEXT_ROW};
-const struct api_fields api_answer_kv_rules = {.name = "KvRuleList", ROWS(rules)};
+LIST_OF_MESSAGES(kv_rules, "KvRuleList", kv_rule);
 const struct api_fields api_answer_kv_state = {.name = "KvState", MESSAGE(kv_state)};
 /* clang-format on */

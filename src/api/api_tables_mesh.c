@@ -1,19 +1,8 @@
 /* Networks, peers, relays, challenges, events, exports and backups: what requests hold and answers
  * say. */
-#include "api_tables.h"
+#include "api_rows.h"
 
-#define ROWS(table)   .rows = (table), .count = HM_COUNT_OF(table)
-#define MESSAGE(name) .message = &hypermesh__##name##__descriptor
-#define MUST          .flags = API_REQUIRED
-#define MUST_NULL     .flags = API_REQUIRED | API_NULLABLE
-#define MUST_LIST     .flags = API_REQUIRED | API_LIST
 /* clang-format off */
-#define ACCOUNT_ROW {.name = "account", .form = JSON_FORM_ACCOUNT, .about = "Who acts: a name of the node's keystore, or an id whose key it has."}
-#define NEXT_ROW    {.name = "next", .form = JSON_FORM_TEXT, MUST_NULL, .about = "Cursor for ?after=, or null: there is no more."}
-#define RECEIPT_ROW {.name = "receipt", .form = JSON_FORM_OBJECT, MUST, .fields = &api_answer_receipt}
-#define PAGE_ROWS \
-    {.name = "after", .form = JSON_FORM_TEXT, .about = "The next of the page before."}, \
-    {.name = "limit", .form = JSON_FORM_UINT, .about = "At most this many items, 1 to 1000; 100 when left out."}
 
 /* --- networks */
 static const struct api_field network_new[] = {
@@ -40,10 +29,8 @@ static const struct api_field network_made[] = {
 };
 const struct api_fields api_answer_network_made = {.name = "NetworkMade", ROWS(network_made)};
 const struct api_fields api_answer_network = {.name = "Network", MESSAGE(network)};
-static const struct api_field networks[] = {{.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(network)}, NEXT_ROW};
-const struct api_fields api_answer_networks = {.name = "NetworkList", ROWS(networks)};
-static const struct api_field members[] = {{.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(member)}, NEXT_ROW};
-const struct api_fields api_answer_members = {.name = "MemberList", ROWS(members)};
+LIST_OF_MESSAGES(networks, "NetworkList", network);
+LIST_OF_MESSAGES(members, "MemberList", member);
 
 /* --- peers and relays */
 static const struct api_field peers_new[] = {
@@ -91,8 +78,7 @@ static const struct api_field challenge[] = {
     {.name = "indices", .form = JSON_FORM_UINT, MUST, .about = "Positions of the plot that it asks for; 0: it asks for a result."},
 };
 const struct api_fields api_answer_challenge = {.name = "ChallengeDetail", ROWS(challenge), MESSAGE(challenge)};
-static const struct api_field challenges[] = {{.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(challenge)}, NEXT_ROW};
-const struct api_fields api_answer_challenges = {.name = "ChallengeList", ROWS(challenges)};
+LIST_OF_MESSAGES(challenges, "ChallengeList", challenge);
 
 /* --- events, exports, backups */
 static const struct api_field events[] = {

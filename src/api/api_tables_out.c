@@ -1,26 +1,5 @@
 /* What answers say. */
-#include "api_tables.h"
-
-#define ROWS(table)   .rows = (table), .count = HM_COUNT_OF(table)
-#define MESSAGE(name) .message = &hypermesh__##name##__descriptor
-#define MUST          .flags = API_REQUIRED
-#define MUST_NULL     .flags = API_REQUIRED | API_NULLABLE
-#define MUST_LIST     .flags = API_REQUIRED | API_LIST
-/* clang-format off */
-#define NEXT_ROW                                                  \
-    {                                                             \
-        .name = "next", .form = JSON_FORM_TEXT, MUST_NULL,              \
-        .about = "Cursor for ?after=, or null: there is no more." \
-    }
-/* clang-format on */
-#define LIST_OF_FIELDS(list, schema, of)                                                    \
-    static const struct api_field list[] = {                                                \
-        {.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, .fields = &(of)}, NEXT_ROW}; \
-    const struct api_fields api_answer_##list = {.name = (schema), ROWS(list)}
-#define LIST_OF_MESSAGES(list, schema, of)                                              \
-    static const struct api_field list[] = {                                            \
-        {.name = "items", .form = JSON_FORM_OBJECT, MUST_LIST, MESSAGE(of)}, NEXT_ROW}; \
-    const struct api_fields api_answer_##list = {.name = (schema), ROWS(list)}
+#include "api_rows.h"
 
 /* clang-format off */
 const struct api_fields api_answer_empty = {.name = "Empty"};

@@ -1,5 +1,6 @@
 /* One request through the library: its head, its body, the answer. What only reads a snapshot is
  * answered by the thread that polls; what waits goes to the pool, and its connection sleeps. */
+#include "api_body.h"
 #include "api_server.h"
 
 #define DISCARD_MAX_BYTES \
@@ -236,7 +237,7 @@ static enum MHD_Result request_receive(struct visit *visit, const char *data, si
     visit->received += *size;
     if (visit->received > DISCARD_MAX_BYTES)
         return MHD_NO;
-    if (visit->received <= API_BODY_MAX_BYTES && hm_buf_append(&visit->body, data, *size))
+    if (visit->received <= API_BODY_MAX_BYTES && api_body_append(&visit->body, data, *size))
         return MHD_NO;
     *size = 0;
     return MHD_YES;
@@ -394,7 +395,7 @@ void api_visit_on_completed(void *ctx, struct MHD_Connection *connection, void *
     if (visit->busy)
         atomic_fetch_sub(&visit->server->busy, 1);
     api_response_release(&visit->answer);
-    hm_buf_release(&visit->body);
+    api_body_release(&visit->body);
     hm_free(visit->target);
     hm_free(visit);
     *context = NULL;

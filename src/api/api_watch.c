@@ -188,7 +188,7 @@ int api_handle_kv_watch(struct api_call *call, struct hm_error *error)
 
     if (rc)
         return rc;
-    watch->account = hm_strdup(api_text_or(&call->query, "account", call->account));
+    watch->account = hm_strdup(api_actor(call, &call->query));
     watch->previous = api_number_or(&call->query, "previous", 0) != 0;
     watch->follow = api_number_or(&call->query, "follow", 1) != 0;
     if (!watch->account)

@@ -12,6 +12,7 @@
 #include "base_encode.h"
 #include "base_error.h"
 #include "base_file.h"
+#include "base_json.h"
 #include "base_log.h"
 #include "base_math.h"
 

@@ -1,6 +1,8 @@
 #include "nexus_call.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 const char *nexus_value(const struct nexus_call *call, const char *option)
 {
@@ -163,4 +165,27 @@ int nexus_body_text(struct nexus_call *call, json_t *body, const char *key, cons
 int nexus_body_option(struct nexus_call *call, json_t *body, const char *key, const char *option)
 {
     return nexus_body_text(call, body, key, nexus_value(call, option));
+}
+
+int nexus_read_input(struct nexus_call *call, size_t most, struct hm_buf *out)
+{
+    uint8_t step[16384];
+    size_t total = 0;
+
+    for (;;) {
+        ssize_t got = read(0, step, sizeof(step));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return hm_fail_errno(&call->error, HM_EIO, "cannot read standard input");
+        if (got == 0)
+            return 0;
+        total += (size_t)got;
+        if (total > most)
+            return hm_fail(&call->error, HM_ELIMIT, "standard input is longer than %zu bytes",
+                           most);
+        if (hm_buf_append(out, step, (size_t)got))
+            return nexus_no_memory(call);
+    }
 }

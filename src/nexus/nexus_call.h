@@ -76,4 +76,7 @@ int nexus_table_receipt(struct nexus_call *call, const json_t *receipt, struct h
 /* Every member of an object as facts, whatever they are. */
 int nexus_table_object(struct nexus_call *call, const json_t *object, struct hm_buf *out);
 
+/* All of standard input, appended. HM_ELIMIT past most bytes. */
+int nexus_read_input(struct nexus_call *call, size_t most, struct hm_buf *out);
+
 #endif

@@ -242,8 +242,8 @@ static int exchange_run(struct exchange *x, CURLM *multi)
 static int reply_read(struct exchange *x, json_t **reply)
 {
     json_error_t fault;
-    json_t *json;
     long status = 0;
+    int rc;
 
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200 || status >= 300)
@@ -254,12 +254,11 @@ static int reply_read(struct exchange *x, json_t **reply)
         *reply = NULL;
         return 0;
     }
-    json = json_loadb((const char *)x->body.data, x->body.len,
-                      JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &fault);
-    if (!json)
-        return hm_fail(x->error, HM_EPARSE, "the node's answer is not JSON (%s)", fault.text);
-    *reply = json;
-    return 0;
+    rc = hm_json_parse(hm_buf_slice(&x->body), JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, reply,
+                       &fault);
+    if (rc == HM_ENOMEM)
+        return hm_fail(x->error, rc, "no memory to read the node's answer");
+    return rc ? hm_fail(x->error, rc, "the node's answer is not JSON (%s)", fault.text) : 0;
 }
 
 int nexus_client_send(struct nexus_client *client, const struct nexus_request *request,

@@ -1,8 +1,5 @@
 #include "nexus_kv.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "nexus_text.h"
 
 #define BRIEF_CHARS 48
@@ -75,26 +72,6 @@ const char *nexus_kv_key(const json_t *item, struct hm_arena *arena)
     return strcmp(nexus_json_text(item, "encoding"), "base64") == 0
                ? hm_arena_printf(arena, "base64:%s", key)
                : key;
-}
-
-int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out)
-{
-    uint8_t step[16384];
-
-    for (;;) {
-        ssize_t got = read(0, step, sizeof(step));
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return hm_fail_errno(&call->error, HM_EIO, "cannot read standard input");
-        if (got == 0)
-            return 0;
-        if (out->len + (size_t)got > NEXUS_KV_INPUT_MAX_BYTES)
-            return hm_fail(&call->error, HM_ELIMIT, "standard input is longer than 1 MiB");
-        if (hm_buf_append(out, step, (size_t)got))
-            return nexus_no_memory(call);
-    }
 }
 
 const char *nexus_kv_brief(const char *value, struct hm_arena *arena)

@@ -21,8 +21,6 @@ int nexus_kv_put_body(struct nexus_call *call, const char *key, struct hm_slice 
                       const char **path);
 /* A key as it is shown; "base64:..." when it is not text. */
 const char *nexus_kv_key(const json_t *item, struct hm_arena *arena);
-/* All of standard input. HM_ELIMIT past NEXUS_KV_INPUT_MAX_BYTES. */
-int nexus_kv_read_input(struct nexus_call *call, struct hm_buf *out);
 /* The beginning of a value on one line. */
 const char *nexus_kv_brief(const char *value, struct hm_arena *arena);
 /* "revision 12", and what became of the transaction. */

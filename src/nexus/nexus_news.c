@@ -36,9 +36,11 @@ static int take_event(void *ctx, const struct nexus_sse_event *event, struct hm_
 
     if (strlen(event->id) < sizeof(stream->last))
         memcpy(stream->last, event->id, strlen(event->id) + 1);
-    data = json_loadb(event->data, event->data_len, 0, NULL);
-    if (!data)
-        return hm_fail(error, HM_EPARSE, "the node sent an event that is not JSON");
+    rc = hm_json_parse(hm_slice_of(event->data, event->data_len), 0, &data, NULL);
+    if (rc)
+        return hm_fail(error, rc,
+                       rc == HM_ENOMEM ? "no memory to read an event"
+                                       : "the node sent an event that is not JSON");
     if (strcmp(event->type, "error") == 0)
         return hm_fail(error, HM_EIO, "the node ended the stream: %s",
                        nexus_json_text(data, "detail"));

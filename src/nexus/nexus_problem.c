@@ -45,12 +45,16 @@ static int code_by_status(long status)
 
 int nexus_problem_read(long status, struct hm_slice body, struct hm_error *error)
 {
-    NEXUS_AUTOJSON json_t *problem = json_loadb((const char *)body.data, body.len,
-                                                JSON_REJECT_DUPLICATES, NULL);
-    const char *detail = nexus_json_text(problem, "detail");
-    const char *title = nexus_json_text(problem, "title");
-    int code = code_by_name(nexus_json_text(problem, "code"));
+    NEXUS_AUTOJSON json_t *problem = NULL;
+    const char *detail, *title;
+    int code;
 
+    if (hm_json_parse(body, JSON_REJECT_DUPLICATES, &problem, NULL) == HM_ENOMEM)
+        return hm_fail(error, HM_ENOMEM, "no memory to read why the node refused (HTTP status %ld)",
+                       status);
+    detail = nexus_json_text(problem, "detail");
+    title = nexus_json_text(problem, "title");
+    code = code_by_name(nexus_json_text(problem, "code"));
     if (code == 0)
         code = code_by_status(status);
     if (detail[0] == '\0')

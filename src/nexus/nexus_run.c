@@ -1,8 +1,6 @@
 #include "nexus_run.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "nexus_place.h"
 
@@ -16,32 +14,11 @@ static const struct {
     {"workdir", "workdir"}, {"max-price", "max_price"},
 };
 
-static int read_stdin(struct nexus_call *call, struct hm_buf *out)
-{
-    for (;;) {
-        ssize_t got;
-
-        if (hm_buf_reserve(out, 4096) != 0)
-            return nexus_no_memory(call);
-        got = read(0, out->data + out->len, 4096);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return hm_fail_errno(&call->error, HM_EIO, "cannot read standard input");
-        if (got == 0)
-            return 0;
-        out->len += (size_t)got;
-        if (out->len > WIRE_JOB_SPEC_MAX_BYTES)
-            return hm_fail(&call->error, HM_ELIMIT, "standard input: a job has at most %zu bytes",
-                           WIRE_JOB_SPEC_MAX_BYTES);
-    }
-}
-
 static int spec_from_file(struct nexus_call *call, const char *path, Hypermesh__JobSpec **out)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     bool from_stdin = strcmp(path, "-") == 0;
-    int rc = from_stdin ? read_stdin(call, &text)
+    int rc = from_stdin ? nexus_read_input(call, WIRE_JOB_SPEC_MAX_BYTES, &text)
                         : hm_file_read(path, WIRE_JOB_SPEC_MAX_BYTES, &text, &call->error);
 
     return rc ? rc

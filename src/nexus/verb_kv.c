@@ -69,7 +69,7 @@ static int run_put(struct nexus_call *call)
     if (value && hm_buf_append_str(&bytes, value))
         rc = nexus_no_memory(call);
     if (!rc && !value)
-        rc = nexus_kv_read_input(call, &bytes);
+        rc = nexus_read_input(call, NEXUS_KV_INPUT_MAX_BYTES, &bytes);
     if (!rc)
         rc = nexus_kv_put_body(call, nexus_operand(call, 0), hm_buf_slice(&bytes), body, &path);
     if (!rc)
@@ -205,11 +205,13 @@ static int run_txn(struct nexus_call *call)
 
     rc = file && strcmp(file, "-") != 0
              ? hm_file_read(file, NEXUS_KV_INPUT_MAX_BYTES, &bytes, &call->error)
-             : nexus_kv_read_input(call, &bytes);
+             : nexus_read_input(call, NEXUS_KV_INPUT_MAX_BYTES, &bytes);
     if (rc)
         return rc;
-    body = json_loadb((const char *)bytes.data, bytes.len, JSON_REJECT_DUPLICATES, &where);
-    if (!body || !json_is_object(body))
+    rc = hm_json_parse(hm_buf_slice(&bytes), JSON_REJECT_DUPLICATES, &body, &where);
+    if (rc == HM_ENOMEM)
+        return nexus_no_memory(call);
+    if (rc || !json_is_object(body))
         return hm_fail(&call->error, HM_EPARSE,
                        "the transaction is not a JSON object: line %d, column %d: %s", where.line,
                        where.column, body ? "it is another value" : where.text);

@@ -47,16 +47,22 @@ const struct nexus_verb verb_kv_lease_grant = {
 
 static const struct nexus_option account_options[] = {NEXUS_KV_ACCOUNT};
 
-static int run_keep(struct nexus_call *call)
+/* Asks for something of the lease that is named; what: the rest of the path. */
+static int ask_lease(struct nexus_call *call, const char *method, const char *what, json_t **reply)
 {
-    NEXUS_AUTOJSON json_t *reply = NULL;
-    const char *path = hm_arena_printf(call->arena, "/kv-leases/%s/keep-alive",
-                                       nexus_part(call, nexus_operand(call, 0)));
+    const char *path = hm_arena_printf(call->arena, "/kv-leases/%s%s",
+                                       nexus_part(call, nexus_operand(call, 0)), what);
     int rc = path ? nexus_query(call, &path, "account", nexus_value(call, "account"))
                   : nexus_no_memory(call);
 
-    if (!rc)
-        rc = nexus_ask(call, "POST", NULL, &reply, "%s", path);
+    return rc ? rc : nexus_ask(call, method, NULL, reply, "%s", path);
+}
+
+static int run_keep(struct nexus_call *call)
+{
+    NEXUS_AUTOJSON json_t *reply = NULL;
+    int rc = ask_lease(call, "POST", "/keep-alive", &reply);
+
     return rc ? rc : nexus_show(call, reply, table_granted);
 }
 
@@ -73,13 +79,8 @@ const struct nexus_verb verb_kv_lease_keep = {.group = "kv",
 static int run_revoke(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *reply = NULL;
-    const char *path = hm_arena_printf(call->arena, "/kv-leases/%s",
-                                       nexus_part(call, nexus_operand(call, 0)));
-    int rc = path ? nexus_query(call, &path, "account", nexus_value(call, "account"))
-                  : nexus_no_memory(call);
+    int rc = ask_lease(call, "DELETE", "", &reply);
 
-    if (!rc)
-        rc = nexus_ask(call, "DELETE", NULL, &reply, "%s", path);
     return rc ? rc : nexus_show(call, reply, nexus_table_receipt);
 }
 

@@ -16,10 +16,13 @@ struct replay {
 
 static int take_line(struct replay *replay, struct hm_error *error)
 {
-    json_t *value = json_loadb((const char *)replay->line.data, replay->line.len, 0, NULL);
+    json_t *value;
+    int rc = hm_json_parse(hm_buf_slice(&replay->line), 0, &value, NULL);
 
-    if (!value)
-        return hm_fail(error, HM_EPARSE, "the node's answer is not JSON");
+    if (rc)
+        return hm_fail(error, rc,
+                       rc == HM_ENOMEM ? "no memory to read the node's answer"
+                                       : "the node's answer is not JSON");
     if (!json_object_get(value, "done")) {
         json_decref(replay->result);
         replay->result = value;

@@ -1,7 +1,5 @@
 /* Behind the API: reads of the ledger, each from one snapshot. */
-#include <stdio.h>
-
-#include "node_private.h"
+#include "node_reading.h"
 
 /* --- assets and leases ------------------------------------------------------------------------------------------- */
 
@@ -9,37 +7,27 @@ static int node_assets(void *ctx, const char *owner, Hypermesh__AssetKind kind, 
                        const struct api_page *page, struct hm_arena *arena, Hypermesh__Asset ***out,
                        size_t *count, struct hm_error *error)
 {
-    struct node *node = ctx;
     struct ledger_asset_filter filter = {.kind = kind, .with_retired = with_retired};
     uint8_t id[WIRE_ID_BYTES];
-    struct ledger_view *view;
-    int rc = node_view(node, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open_for(ctx, owner, id, &filter.owner, &at, error);
 
-    if (rc != 0)
-        return rc;
-    if (owner != NULL) {
-        rc = node_wallet_resolve(node, owner, id, error);
-        filter.owner = id;
-    }
-    if (rc == 0)
-        rc = ledger_view_assets(view, &filter, page->after, page->limit, arena, out, count, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc
+                   : ledger_view_assets(at.view, &filter, page->after, page->limit, arena, out,
+                                        count, error);
 }
 
 static int node_asset(void *ctx, const uint8_t id[32], struct hm_arena *arena,
                       Hypermesh__Asset **out, uint8_t address[16], struct hm_error *error)
 {
     struct ledger_info info;
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_asset(view, id, arena, out, error);
     if (rc == 0)
-        rc = ledger_view_info(view, &info, error);
-    ledger_view_close(view);
+        rc = ledger_view_asset(at.view, id, arena, out, error);
+    if (rc == 0)
+        rc = ledger_view_info(at.view, &info, error);
     if (rc == 0)
         wire_asset_address(info.chain_hash, (*out)->kind, id, address);
     return rc;
@@ -49,14 +37,11 @@ static int node_asset_history(void *ctx, const uint8_t id[32], uint64_t from, si
                               struct hm_arena *arena, Hypermesh__AssetEvent ***out, size_t *count,
                               struct hm_error *error)
 {
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_asset_history(view, id, from, limit, arena, out, count, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc
+                   : ledger_view_asset_history(at.view, id, from, limit, arena, out, count, error);
 }
 
 static int node_leases(void *ctx, const char *party, const uint8_t *asset, bool active_only,
@@ -65,52 +50,39 @@ static int node_leases(void *ctx, const char *party, const uint8_t *asset, bool 
 {
     struct ledger_lease_filter filter = {.asset = asset, .active_only = active_only};
     uint8_t id[WIRE_ID_BYTES];
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open_for(ctx, party, id, &filter.party, &at, error);
 
-    if (rc != 0)
-        return rc;
-    if (party != NULL) {
-        rc = node_wallet_resolve(ctx, party, id, error);
-        filter.party = id;
-    }
-    if (rc == 0)
-        rc = ledger_view_leases(view, &filter, page->after, page->limit, arena, out, count, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc
+                   : ledger_view_leases(at.view, &filter, page->after, page->limit, arena, out,
+                                        count, error);
 }
 
 static int node_lease(void *ctx, const uint8_t id[32], struct hm_arena *arena,
                       Hypermesh__Lease **out, struct hm_error *error)
 {
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_lease(view, id, arena, out, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc : ledger_view_lease(at.view, id, arena, out, error);
 }
 
 static int node_chain(void *ctx, struct hm_arena *arena, Hypermesh__Params **params,
                       Hypermesh__Supply **supply, Hypermesh__Genesis **genesis,
                       struct hm_error *error)
 {
-    struct ledger_view *view;
+    NODE_READING at = {0};
     struct hm_slice bytes;
-    int rc = node_view(ctx, &view, error);
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_params(view, arena, params, error);
     if (rc == 0)
-        rc = ledger_view_supply(view, arena, supply, error);
+        rc = ledger_view_params(at.view, arena, params, error);
     if (rc == 0)
-        rc = ledger_view_genesis(view, &bytes, error);
+        rc = ledger_view_supply(at.view, arena, supply, error);
+    if (rc == 0)
+        rc = ledger_view_genesis(at.view, &bytes, error);
     if (rc == 0)
         rc = WIRE_UNPACK(hypermesh__genesis, bytes, bytes.len, arena, genesis, error);
-    ledger_view_close(view);
     return rc;
 }
 
@@ -138,20 +110,19 @@ static int node_blocks(void *ctx, uint64_t from, size_t limit, struct hm_arena *
 {
     struct api_block *list = hm_arena_alloc(arena, (limit + 1) * sizeof(*list));
     struct ledger_info info;
-    struct ledger_view *view;
+    NODE_READING at = {0};
     size_t found = 0;
 
     if (list == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a list of blocks");
-    int rc = node_view(ctx, &view, error);
+    int rc = node_reading_open(ctx, &at, error);
     if (rc != 0)
         return rc;
-    rc = ledger_view_info(view, &info, error);
+    rc = ledger_view_info(at.view, &info, error);
     if (rc == 0 && from > info.height)
         from = info.height;
     for (uint64_t height = from; rc == 0 && height > 0 && found < limit; height--, found++)
-        rc = node_block_read(view, height, arena, &list[found], error);
-    ledger_view_close(view);
+        rc = node_block_read(at.view, height, arena, &list[found], error);
     if (rc != 0)
         return rc;
     *out = list;
@@ -163,13 +134,12 @@ static int node_block(void *ctx, uint64_t height, struct hm_arena *arena, struct
                       uint8_t (**tx_digests)[32], struct hm_error *error)
 {
     uint8_t(*digests)[32];
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
     if (rc != 0)
         return rc;
-    rc = node_block_read(view, height, arena, out, error);
-    ledger_view_close(view);
+    rc = node_block_read(at.view, height, arena, out, error);
     if (rc != 0)
         return rc;
     digests = hm_arena_alloc(arena, (out->txs + 1) * sizeof(*digests));
@@ -185,16 +155,14 @@ static int node_block(void *ctx, uint64_t height, struct hm_arena *arena, struct
 static int node_tx(void *ctx, const uint8_t digest[32], struct hm_arena *arena, struct api_tx *out,
                    struct hm_error *error)
 {
-    struct ledger_view *view;
+    NODE_READING at = {0};
     struct hm_slice bytes;
-    int rc = node_view(ctx, &view, error);
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_tx(view, digest, arena, &bytes, &out->height, &out->result, error);
+    if (rc == 0)
+        rc = ledger_view_tx(at.view, digest, arena, &bytes, &out->height, &out->result, error);
     if (rc == 0)
         rc = WIRE_UNPACK(hypermesh__tx, bytes, bytes.len, arena, &out->tx, error);
-    ledger_view_close(view);
     if (rc == 0)
         rc = WIRE_UNPACK(hypermesh__tx_body, wire_slice(out->tx->body), out->tx->body.len, arena,
                          &out->body, error);
@@ -211,19 +179,18 @@ static int node_state_proof(void *ctx, struct hm_slice key, struct hm_arena *are
     struct store_tree_proof proof;
     HM_CLEANUP(hm_buf) struct hm_buf encoded = {0};
     struct ledger_info info;
-    struct ledger_view *view;
+    NODE_READING at = {0};
     struct hm_slice value;
-    int rc = node_view(ctx, &view, error);
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_prove(view, key, &value, &proof, out->root, error);
+    if (rc == 0)
+        rc = ledger_view_prove(at.view, key, &value, &proof, out->root, error);
     if (rc == 0) {
         rc = store_tree_proof_encode(&proof, &encoded);
         store_tree_proof_release(&proof);
     }
     if (rc == 0)
-        rc = ledger_view_info(view, &info, error);
+        rc = ledger_view_info(at.view, &info, error);
     if (rc == 0) {
         out->height = info.height;
         out->value = hm_slice_of(NULL, 0);
@@ -235,35 +202,26 @@ static int node_state_proof(void *ctx, struct hm_slice key, struct hm_arena *are
         else if (value.len > 0)
             memcpy((uint8_t *)(uintptr_t)out->value.data, value.data, value.len);
     }
-    ledger_view_close(view);
     return rc;
 }
 
 static int node_validate_tx(void *ctx, const uint8_t digest[32], struct hm_arena *arena,
                             Hypermesh__ProofReport **out, struct hm_error *error)
 {
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = node_proofs_of_tx(ctx, view, digest, arena, out, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc : node_proofs_of_tx(ctx, at.view, digest, arena, out, error);
 }
 
 static int node_validate_batch(void *ctx, struct hm_slice batch, size_t tx_index,
                                struct hm_arena *arena, Hypermesh__ProofReport **out,
                                struct hm_error *error)
 {
-    struct ledger_view *view;
-    int rc = node_view(ctx, &view, error);
+    NODE_READING at = {0};
+    int rc = node_reading_open(ctx, &at, error);
 
-    if (rc != 0)
-        return rc;
-    rc = node_proofs_of_batch(ctx, view, batch, tx_index, arena, out, error);
-    ledger_view_close(view);
-    return rc;
+    return rc != 0 ? rc : node_proofs_of_batch(ctx, at.view, batch, tx_index, arena, out, error);
 }
 
 /* --- replay ------------------------------------------------------------------------------------------------------------ */

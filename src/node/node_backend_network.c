@@ -16,13 +16,12 @@ static int node_networks(void *ctx, const char *member, const struct api_page *p
 {
     NODE_READING at = {0};
     uint8_t id[WIRE_ID_BYTES];
-    int rc = node_reading_open(ctx, &at, error);
+    const uint8_t *who;
+    int rc = node_reading_open_for(ctx, member, id, &who, &at, error);
 
-    if (rc == 0 && member != NULL)
-        rc = node_wallet_resolve(ctx, member, id, error);
     return rc != 0 ? rc
-                   : ledger_view_networks(at.view, member == NULL ? NULL : id, page->after,
-                                          page->limit, arena, out, count, error);
+                   : ledger_view_networks(at.view, who, page->after, page->limit, arena, out, count,
+                                          error);
 }
 
 static int node_members(void *ctx, const uint8_t network[32], const struct api_page *page,
@@ -53,12 +52,8 @@ static int node_challenges(void *ctx, const char *party, bool open_only,
     struct ledger_challenge_filter filter = {.open_only = open_only};
     NODE_READING at = {0};
     uint8_t id[WIRE_ID_BYTES];
-    int rc = node_reading_open(ctx, &at, error);
+    int rc = node_reading_open_for(ctx, party, id, &filter.party, &at, error);
 
-    if (rc == 0 && party != NULL) {
-        rc = node_wallet_resolve(ctx, party, id, error);
-        filter.party = id;
-    }
     return rc != 0 ? rc
                    : ledger_view_challenges(at.view, &filter, page->after, page->limit, arena, out,
                                             count, error);

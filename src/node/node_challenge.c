@@ -9,6 +9,9 @@
 #define NODE_CHALLENGE_EVERY_MS 5000 /* also without news: what failed is tried again */
 #define NODE_CHALLENGE_PAUSE_MS 100 /* between two looks */
 #define NODE_MEND_PAUSE_MAX     720 /* looks: an hour */
+#ifndef NODE_DUTIES_PAGE
+#define NODE_DUTIES_PAGE LEDGER_PAGE_MAX /* challenges that are held in memory at once */
+#endif
 
 /* --- answers ------------------------------------------------------------------------------------------------- */
 
@@ -80,34 +83,36 @@ static int node_challenge_answer(struct node *node, const Hypermesh__Challenge *
 
 /* --- looking ------------------------------------------------------------------------------------------------- */
 
-/* What this node has to do as the ledger stands, in the arena. */
+/* What this node has to do as the ledger stands: a page of it, in the arena. */
 struct node_duties {
     Hypermesh__Challenge **challenges;
     size_t count;
+    uint8_t after[WIRE_ID_BYTES]; /* the page begins behind this challenge */
+    bool begun, more; /* there is such a one; there may be more behind the page */
     bool bereft; /* a lost challenge took its commitment, or of its bond what its assets need */
 };
 
-/* A page of the open ones that are put to this node; more than that are for the next look. */
+/* The next page of the open ones that are put to this node. */
 static int node_duties_list(struct node *node, struct ledger_view *view, struct hm_arena *arena,
                             struct node_duties *out, struct hm_error *error)
 {
     const struct ledger_challenge_filter filter = {.party = node->operator_id, .open_only = true};
     const struct hm_slice own = hm_slice_of(node->operator_id, WIRE_ID_BYTES);
     Hypermesh__Challenge **open;
-    const uint8_t *after = NULL;
     size_t count;
+    int rc = ledger_view_challenges(view, &filter, out->begun ? out->after : NULL, NODE_DUTIES_PAGE,
+                                    arena, &open, &count, error);
 
-    do {
-        int rc = ledger_view_challenges(view, &filter, after, LEDGER_PAGE_MAX, arena, &open, &count,
-                                        error);
-        if (rc != 0)
-            return rc;
-        after = count > 0 ? open[count - 1]->id.data : NULL;
-        out->challenges = open;
-        for (size_t i = 0; i < count; i++) /* the operator may be challenger, too */
-            if (hm_slice_equal(wire_slice(open[i]->node), own))
-                open[out->count++] = open[i];
-    } while (out->count == 0 && count == LEDGER_PAGE_MAX);
+    if (rc != 0)
+        return rc;
+    out->challenges = open;
+    out->more = count == NODE_DUTIES_PAGE;
+    out->begun = count > 0;
+    if (count > 0)
+        memcpy(out->after, open[count - 1]->id.data, WIRE_ID_BYTES);
+    for (size_t i = 0; i < count; i++) /* the operator may be challenger, too */
+        if (hm_slice_equal(wire_slice(open[i]->node), own))
+            open[out->count++] = open[i];
     return 0;
 }
 
@@ -137,6 +142,8 @@ static int node_duties_look(struct node *node, struct hm_arena *arena, struct no
     struct ledger_view *view;
     int rc = ledger_view_open(node->ledger, &view, error);
 
+    out->count = 0;
+    out->more = false;
     if (rc != 0)
         return rc;
     rc = node_duties_read(node, view, arena, out, error);
@@ -211,22 +218,34 @@ static void node_plot_mend(struct node *node, bool complain)
         hm_log(HM_LOG_ERROR, "node", "the plot cannot be built again: %s", error.text);
 }
 
+/* Page after page of them. True: one of them could not be answered, and may be later. *any: there were some. */
+static bool node_duties_all(struct node *node, bool complain, struct node_duties *duties, bool *any)
+{
+    bool left = false;
+
+    do {
+        HM_CLEANUP(hm_arena) struct hm_arena arena;
+        struct hm_error error = {0};
+
+        hm_arena_init(&arena, 0);
+        if (node_duties_look(node, &arena, duties, &error) != 0)
+            hm_log(HM_LOG_ERROR, "node", "challenges cannot be read: %s", error.text);
+        *any = *any || duties->count > 0;
+        left = node_duties_do(node, duties, complain) || left;
+    } while (duties->more && !node_quitting(node));
+    return left;
+}
+
 /* One look; what could not be done is complained of once. */
 static void node_challenges_look(struct node *node, struct node_mending *mending, bool *complained)
 {
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
     struct node_duties duties = {0};
-    struct hm_error error = {0};
-    bool damaged = atomic_load(&node->plot.damaged), left = false;
+    bool damaged = atomic_load(&node->plot.damaged), any = false, left;
 
-    hm_arena_init(&arena, 0);
     if (damaged)
         node_plot_mend(node, !*complained);
-    if (node_duties_look(node, &arena, &duties, &error) != 0)
-        hm_log(HM_LOG_ERROR, "node", "challenges cannot be read: %s", error.text);
-    if (duties.count > 0)
-        left = node_duties_do(node, &duties, !*complained);
-    else if (duties.bereft)
+    left = node_duties_all(node, !*complained, &duties, &any);
+    if (!any && duties.bereft)
         node_duties_mend(node, mending);
     *complained = left || damaged;
 }

@@ -1,30 +1,5 @@
 #include "runtime_json.h"
 
-static bool json_too_deep(struct hm_slice bytes)
-{
-    size_t depth = 0;
-    bool in_text = false;
-
-    for (size_t i = 0; i < bytes.len; i++) {
-        uint8_t c = bytes.data[i];
-
-        if (in_text) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_text = false;
-        } else if (c == '"') {
-            in_text = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > RUNTIME_JSON_MAX_DEPTH)
-                return true;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return false;
-}
-
 int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, json_t **out,
                        struct hm_error *error)
 {
@@ -35,10 +10,10 @@ int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, 
     if (bytes.len > RUNTIME_JSON_MAX_BYTES)
         return hm_fail(error, HM_ELIMIT, "%s is larger than %zu bytes", what,
                        RUNTIME_JSON_MAX_BYTES);
-    if (json_too_deep(bytes))
+    if (!hm_json_is_within(bytes, RUNTIME_JSON_MAX_DEPTH))
         return hm_fail(error, HM_ELIMIT, "%s is nested deeper than %d", what,
                        RUNTIME_JSON_MAX_DEPTH);
-    rc = runtime_json_load(bytes, &json, &problem);
+    rc = hm_json_parse(bytes, JSON_REJECT_DUPLICATES, &json, &problem);
     if (rc == HM_ENOMEM)
         return hm_fail(error, rc, "no memory to read %s", what);
     if (rc != 0)

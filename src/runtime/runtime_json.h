@@ -18,9 +18,6 @@ static inline void runtime_json_release(json_t **json)
 /* An object (or, with JSON_ARRAY, an array); the caller owns the reference. `what` names the source in errors. HM_EPARSE, HM_ELIMIT. */
 int runtime_json_parse(struct hm_slice bytes, const char *what, json_type type, json_t **out,
                        struct hm_error *error);
-/* Any JSON value without bounds of its own: the part of runtime_json_parse that lost memory cannot harm. HM_EPARSE
- * fills *problem; HM_ENOMEM. */
-int runtime_json_load(struct hm_slice bytes, json_t **out, json_error_t *problem);
 /* The file's object; HM_ENOTFOUND when missing. */
 int runtime_json_read(const char *path, json_t **out, struct hm_error *error);
 /* Compact text with sorted keys, appended to out. HM_ENOMEM also for NULL. */

@@ -126,18 +126,3 @@ void trace_end(struct trace_span *span)
     span->recording = false;
     trace_queue_put(span);
 }
-
-void trace_past(const char *name, uint64_t start_ns, uint64_t end_ns)
-{
-    struct trace_span span;
-
-    if (!current || !trace_on())
-        return;
-    trace_begin(&span, name);
-    current = span.outer;
-    /* The wall clock of then, from that of now and the time between. */
-    span.wall_ms -= (span.start_ns - start_ns) / 1000000;
-    span.start_ns = start_ns;
-    span.end_ns = end_ns;
-    trace_queue_put(&span);
-}

@@ -64,8 +64,6 @@ void trace_begin(struct trace_span *span, const char *name);
 /* What a request begins with: goes on with the caller's trace when it sent a `traceparent` header (W3C Trace
  * Context, version 00); NULL or malformed: a new trace. */
 void trace_begin_request(struct trace_span *span, const char *name, const char *traceparent);
-/* A span whose times were taken before, as a child of the open one; monotonic nanoseconds. */
-void trace_past(const char *name, uint64_t start_ns, uint64_t end_ns);
 void trace_text(struct trace_span *span, const char *name, const char *text);
 void trace_number(struct trace_span *span, const char *name, int64_t number);
 void trace_fail(struct trace_span *span);

@@ -23,6 +23,21 @@ int api_test_teardown(void **state)
     return 0;
 }
 
+unsigned api_test_send(struct api_test *test, const struct api_request *what)
+{
+    struct api_request request = *what;
+
+    request.transport = API_TRANSPORT_UNIX;
+    if (!request.peer_known) {
+        request.peer_known = true;
+        request.peer_uid = geteuid();
+    }
+    api_response_release(&test->response);
+    test->response = (struct api_response){0};
+    api_core_handle(&test->core, &request, &test->response);
+    return test->response.status;
+}
+
 unsigned api_test_ask(struct api_test *test, const char *method, const char *target,
                       const char *type, const char *body)
 {
@@ -30,27 +45,28 @@ unsigned api_test_ask(struct api_test *test, const char *method, const char *tar
         .method = method,
         .target = target,
         .content_type = type,
-        .transport = API_TRANSPORT_UNIX,
-        .peer_known = true,
-        .peer_uid = geteuid(),
         .body = body ? hm_slice_str(body) : hm_slice_of(NULL, 0),
     };
 
-    api_response_release(&test->response);
-    test->response = (struct api_response){0};
-    api_core_handle(&test->core, &request, &test->response);
-    return test->response.status;
+    return api_test_send(test, &request);
 }
 
-unsigned api_test_json(struct api_test *test, const char *method, const char *target,
-                       const char *body)
+char *api_test_quoted(const char *body)
 {
-    HM_AUTOFREE char *copy = hm_strdup(body);
+    char *copy = hm_strdup(body);
 
     for (char *at = copy; at && *at != '\0'; at++) {
         if (*at == '\'')
             *at = '"';
     }
+    return copy;
+}
+
+unsigned api_test_json(struct api_test *test, const char *method, const char *target,
+                       const char *body)
+{
+    HM_AUTOFREE char *copy = api_test_quoted(body);
+
     return api_test_ask(test, method, target, "application/json", copy);
 }
 

@@ -17,7 +17,10 @@ struct api_test {
 int api_test_setup(void **state);
 int api_test_teardown(void **state);
 
-/* As the owner over the unix socket; type and body may be NULL. Returns the status. */
+char *api_test_quoted(const char *body); /* a copy, " for every '; hm_free it */
+/* Over the unix socket, as the owner when it names no peer. Returns the status. */
+unsigned api_test_send(struct api_test *test, const struct api_request *what);
+/* The same with a body of that type, or NULL for both. */
 unsigned api_test_ask(struct api_test *test, const char *method, const char *target,
                       const char *type, const char *body);
 /* The same with a JSON body (' for "). */

@@ -6,11 +6,12 @@
 
 #include "api.h"
 
-#define FAKE_ASSETS   5 /* ids: all bytes 0xa0, 0xa1, ... ; owner: the node */
-#define FAKE_LEASES   3 /* ids: all bytes 0xb0, ... ; consumer: user; on asset 0 */
-#define FAKE_BLOCKS   7 /* heights 1 to 7 */
-#define FAKE_NETWORKS 3 /* ids: all bytes 0x90, ... ; owner: the node */
-#define FAKE_JOB      "j0123456789ab"
+#define FAKE_ASSETS      5 /* ids: all bytes 0xa0, 0xa1, ... ; owner: the node */
+#define FAKE_LEASES      3 /* ids: all bytes 0xb0, ... ; consumer: user; on asset 0 */
+#define FAKE_BLOCKS      7 /* heights 1 to 7 */
+#define FAKE_NETWORKS    3 /* ids: all bytes 0x90, ... ; owner: the node */
+#define FAKE_JOB         "j0123456789ab"
+#define FAKE_SUBSCRIBERS 128
 
 struct fake {
     struct api_backend backend; /* pass &fake->backend; ctx is the fake */

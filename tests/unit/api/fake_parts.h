@@ -12,7 +12,6 @@
 #define FAKE_KV_VALUE_MAX 64
 #define FAKE_KV_LEASES    8
 #define FAKE_KV_PAGE      3 /* pairs that one read gives, so that readers must go on */
-#define FAKE_SUBSCRIBERS  8
 
 ProtobufCBinaryData fake_bytes(struct hm_arena *arena, uint8_t first); /* fake_id, in the arena */
 char *fake_text(struct hm_arena *arena, const char *text);

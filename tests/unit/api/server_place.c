@@ -69,9 +69,8 @@ unsigned place_get(struct place *place, const char *target, struct hm_buf *body)
     unsigned status;
 
     assert_true(http_open_unix(&http, place->socket_path));
-    assert_true(http_send(&http, GET_UNIX, target));
-    assert_true(http_receive(&http, &answer));
-    status = answer.status;
+    /* Too many connections: closed without a word. That is status 0. */
+    status = http_send(&http, GET_UNIX, target) && http_receive(&http, &answer) ? answer.status : 0;
     if (body)
         assert_int_equal(hm_buf_append(body, answer.body.data, answer.body.len), 0);
     http_answer_release(&answer);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "api_etcd.h"
+#include "api_etcd_watch.h"
 #include "api_test.h"
 
 #define HEADER(revision)                                                                         \
@@ -31,12 +31,8 @@ static const char *body_of(struct api_test *test)
 static void check(struct api_test *test, const char *path, const char *body, unsigned status,
                   const char *expected)
 {
-    HM_AUTOFREE char *copy = hm_strdup(body);
+    HM_AUTOFREE char *copy = api_test_quoted(body);
 
-    for (char *at = copy; *at != '\0'; at++) {
-        if (*at == '\'')
-            *at = '"';
-    }
     /* whatever the Content-Type says, or without one */
     assert_int_equal(api_test_ask(test, "POST", path, NULL, copy), status);
     assert_string_equal(test->response.content_type, "application/json");
@@ -46,14 +42,9 @@ static void check(struct api_test *test, const char *path, const char *body, uns
 static void check_error(struct api_test *test, const char *path, const char *body, unsigned status,
                         unsigned code, const char *says)
 {
+    HM_AUTOFREE char *copy = api_test_quoted(body);
     json_t *value;
 
-    HM_AUTOFREE char *copy = hm_strdup(body);
-
-    for (char *at = copy; *at != '\0'; at++) {
-        if (*at == '\'')
-            *at = '"';
-    }
     if (api_test_ask(test, "POST", path, "text/plain", copy) != status)
         fail_msg("%s %s: %u %s", path, body, test->response.status, api_test_body(test));
     value = api_test_parse(test);
@@ -187,6 +178,42 @@ static void test_txn(void **state)
     check(test, "/v3/kv/txn", "{}", 200, HEADER("3") ",\"succeeded\":true}");
 }
 
+/* Ranges see the store as it was before the transaction, at the revision that they name. */
+static void test_txn_of_older_revisions(void **state)
+{
+    static const char *const both =
+        "{'compare':[{'key':'YQ==','target':'VERSION','result':'GREATER','version':0}],"
+        "'success':[{'request_put':{'key':'YQ==','value':'Mw=='}},"
+        "{'request_range':{'key':'YQ==','revision':2}},"
+        "{'request_range':{'key':'AA==','range_end':'AA==','revision':'3','count_only':true}}],"
+        "'failure':[{'request_put':{'key':'eA=='}},{'request_range':{'key':'YQ==','revision':9}}]}";
+    struct api_test *test = *state;
+    unsigned submits;
+
+    (void)api_test_json(test, "POST", "/v3/kv/put", "{'key':'YQ==','value':'MQ=='}");
+    (void)api_test_json(test, "POST", "/v3/kv/put", "{'key':'YQ==','value':'Mg=='}");
+    check(test, "/v3/kv/txn", both, 200,
+          HEADER("4") ",\"succeeded\":true,\"responses\":[{\"response_put\":{\"header\":{"
+                      "\"revision\":\"4\"}}},{\"response_range\":{\"header\":{\"revision\":\"4\"},"
+                      "\"kvs\":[{\"key\":\"YQ==\",\"create_revision\":\"2\",\"mod_revision\":\"2\","
+                      "\"version\":\"1\",\"value\":\"MQ==\"}],\"count\":\"1\"}},"
+                      "{\"response_range\":{\"header\":{\"revision\":\"4\"},\"count\":\"1\"}}]}");
+    /* The branch that is taken wants a revision that is not there: nothing of it is done. */
+    (void)api_test_json(test, "POST", "/v3/kv/deleterange", "{'key':'YQ=='}");
+    check_error(test, "/v3/kv/txn", both, 400, 11, "mvcc: required revision is a future revision");
+    check(test, "/v3/kv/range", "{'key':'eA=='}", 200, HEADER("5") "}");
+    (void)api_test_json(test, "POST", "/v3/kv/compaction", "{'revision':4}");
+    check_error(test, "/v3/kv/txn", "{'success':[{'request_range':{'key':'YQ==','revision':2}}]}",
+                400, 11, "mvcc: required revision has been compacted");
+    /* Inside another transaction it is refused before anything is submitted. */
+    submits = test->fake.submits;
+    check_error(test, "/v3/kv/txn",
+                "{'success':[{'request_put':{'key':'eA=='}},{'request_txn':{'success':["
+                "{'request_range':{'key':'YQ==','revision':2}}]}}]}",
+                400, 11, "mvcc: required revision has been compacted");
+    assert_int_equal(test->fake.submits, submits);
+}
+
 /* Each of them is paid: no body makes the node pay for a hundred thousand. */
 static void test_many_keep_alives(struct api_test *test)
 {
@@ -279,10 +306,14 @@ static void test_errors(void **state)
         {"/v3/kv/txn", "{'success':[{'request_put':7}]}", 400, 3, "object"},
         {"/v3/kv/txn", "{'compare':[{'key':'YQ==','target':9}]}", 400, 3, "no such compare"},
         {"/v3/kv/txn", "{'compare':[7]}", 400, 3, "json"},
-        {"/v3/kv/txn", "{'success':[{'request_range':{'key':'YQ==','revision':1}}]}", 501, 12,
-         "not supported yet"},
+        {"/v3/kv/txn", "{'success':[{'request_range':{'key':'YQ==','revision':99}}]}", 400, 11,
+         "mvcc: required revision is a future"},
         {"/v3/watch", "{}", 400, 3, "create_request"},
         {"/v3/watch", "{'cancel_request':{}}", 400, 3, "create_request"},
+        {"/v3/watch", "{'progress_request':{}}", 400, 3, "create_request"},
+        {"/v3/watch", "{'create_request':{'key':'YQ=='}}{'cancel_request':5}", 400, 3, "object"},
+        {"/v3/watch", "{'create_request':{'key':'YQ=='},'cancel_request':{}}", 400, 3, "one of"},
+        {"/v3/watch", "{'create_request':{'key':'YQ=='}}{", 400, 3, "EOF"},
         {"/v3/watch", "{'create_request':{'filters':'NOPUT'}}", 400, 3, "list"},
         {"/v3/watch", "{'create_request':{'filters':['ALL']}}", 400, 3, "unknown value"},
         {"/v3/auth/authenticate", "{}", 412, 9, "authentication is not enabled"},
@@ -322,6 +353,37 @@ static int read_now(struct api_test *test, struct hm_buf *out)
     while ((got = test->response.stream->read(test->response.stream, block, sizeof(block))) > 0)
         assert_int_equal(hm_buf_append(out, block, (size_t)got), 0);
     return got;
+}
+
+/* A request is read whole or not at all, wherever memory runs out. */
+static void test_memory_that_runs_out(void **state)
+{
+    static const char text[] = "{\"key\":\"YQ==\",\"value\":"
+                               "\"c29tZXRoaW5nIGxvbmdlciB0aGFuIHdoYXQgdGhlIHJlYWRlciB0YWtlcyBhdCBv"
+                               "bmNlLCBzbyB0aGF0IGl0IGdyb3dz\",\"lease\":\"7\"} {}";
+    unsigned long nth = 1;
+    int rc = HM_ENOMEM;
+
+    (void)state;
+    for (; rc == HM_ENOMEM && nth < 1000; nth++) {
+        struct hm_slice body = hm_slice_str(text);
+        HM_CLEANUP(json) json_t *value = NULL;
+
+        hm_alloc_fail_at(nth);
+        rc = api_etcd_read_next(&body, &value, NULL);
+        hm_alloc_fail_at(0);
+        if (rc == 0) {
+            assert_int_equal(json_object_size(value), 3);
+            assert_int_equal(json_string_length(json_object_get(value, "value")), 92);
+            assert_int_equal(body.len, 3);
+        } else {
+            assert_int_equal(rc, HM_ENOMEM);
+            assert_null(value);
+            assert_int_equal(body.len, sizeof(text) - 1);
+        }
+    }
+    assert_int_equal(rc, 0);
+    assert_in_range(nth, 8, 999);
 }
 
 static void watch(struct api_test *test, const char *body, int ends, const char *expected)
@@ -373,6 +435,67 @@ static void test_watch(void **state)
     (void)api_test_json(test, "POST", "/v3/kv/compaction", "{'revision':3}");
     watch(test, "{'create_request':{'key':'YQ==','start_revision':-5}}", API_STREAM_END,
           FRAME ",\"created\":true}}\n" FRAME ",\"canceled\":true,\"compact_revision\":\"3\"}}\n");
+}
+
+/* The requests are done in their order, then the watches take turns. Held against etcd's own words. */
+static void test_watches_of_one_stream(void **state)
+{
+    struct api_test *test = *state;
+
+    (void)api_test_json(test, "POST", "/v3/kv/put", "{'key':'YQ==','value':'MQ=='}");
+    (void)api_test_json(test, "POST", "/v3/kv/put", "{'key':'Yg==','value':'MQ=='}");
+    watch(test,
+          "{'create_request':{'key':'YQ==','start_revision':1}} "
+          "{'create_request':{'key':'Yg==','start_revision':1}}"
+          "{'createRequest':{'key':'Yg==','watch_id':'7'}}\n"
+          "{'create_request':{'key':'Yg==','watch_id':'7'}}"
+          "{'create_request':{'key':'Yw==','range_end':'Yg=='}}"
+          "{'create_request':{'key':'Yg=='}}"
+          "{'cancel_request':{'watch_id':'2'}}{'cancelRequest':{'watchId':'77'}}"
+          "{'progress_request':{}}{}",
+          API_STREAM_WAIT,
+          FRAME ",\"created\":true}}\n" FRAME ",\"watch_id\":\"1\",\"created\":true}}\n" FRAME
+                ",\"watch_id\":\"7\",\"created\":true}}\n" FRAME
+                ",\"watch_id\":\"-1\",\"created\":true,\"canceled\":true,\"cancel_reason\":"
+                "\"mvcc: duplicate watch ID provided on the WatchStream\"}}\n" FRAME
+                ",\"watch_id\":\"-1\",\"created\":true,\"canceled\":true,\"cancel_reason\":"
+                "\"mvcc: watcher range is empty\"}}\n" FRAME
+                ",\"watch_id\":\"2\",\"created\":true}}\n" FRAME
+                ",\"watch_id\":\"2\",\"canceled\":true}}\n" FRAME
+                ",\"events\":[{\"kv\":{\"key\":\"YQ==\",\"create_revision\":\"2\",\"mod_revision\":"
+                "\"2\",\"version\":\"1\",\"value\":\"MQ==\"}}]}}\n" FRAME
+                ",\"watch_id\":\"1\",\"events\":[{\"kv\":{\"key\":\"Yg==\",\"create_revision\":"
+                "\"3\",\"mod_revision\":\"3\",\"version\":\"1\",\"value\":\"MQ==\"}}]}}\n" FRAME
+                ",\"watch_id\":\"-1\"}}\n");
+    assert_int_equal(fake_subscribers(&test->fake), 3);
+    /* One whose history is gone leaves the others alone; after the last the stream ends. */
+    (void)api_test_json(test, "POST", "/v3/kv/compaction", "{'revision':3}");
+    watch(test,
+          "{'create_request':{'key':'YQ==','start_revision':1}}"
+          "{'create_request':{'key':'Yg==','start_revision':3}}",
+          API_STREAM_WAIT,
+          FRAME ",\"created\":true}}\n" FRAME ",\"watch_id\":\"1\",\"created\":true}}\n" FRAME
+                ",\"canceled\":true,\"compact_revision\":\"3\"}}\n" FRAME
+                ",\"watch_id\":\"1\",\"events\":[{\"kv\":{\"key\":\"Yg==\",\"create_revision\":"
+                "\"3\",\"mod_revision\":\"3\",\"version\":\"1\",\"value\":\"MQ==\"}}]}}\n");
+    watch(test, "{'create_request':{'key':'YQ=='}}{'cancel_request':{}}", API_STREAM_END,
+          FRAME ",\"created\":true}}\n" FRAME ",\"canceled\":true}}\n");
+}
+
+static void test_too_many_watches(void **state)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf body = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+    struct api_test *test = *state;
+
+    for (unsigned i = 0; i < API_ETCD_WATCHES_MAX; i++)
+        assert_int_equal(hm_buf_append_str(&body, "{'create_request':{'key':'YQ=='}}"), 0);
+    assert_int_equal(api_test_json(test, "POST", "/v3/watch", hm_buf_cstr(&body)), 200);
+    assert_int_equal(read_now(test, &out), API_STREAM_WAIT);
+    assert_int_equal(fake_subscribers(&test->fake), API_ETCD_WATCHES_MAX);
+    assert_int_equal(hm_buf_append_str(&body, "{'create_request':{'key':'YQ=='}}"), 0);
+    check_error(test, "/v3/watch", hm_buf_cstr(&body), 400, 3, "at most 128 watches");
+    assert_int_equal(fake_subscribers(&test->fake), 0);
 }
 
 static void count_wake(void *ctx)
@@ -471,10 +594,21 @@ static void test_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_put_and_range),  CASE(test_range_order), CASE(test_txn),
-        CASE(test_leases),         CASE(test_zero_bytes),  CASE(test_errors),
-        CASE(test_deep_and_wide),  CASE(test_watch),       CASE(test_watch_progress),
-        CASE(test_watch_looks_on), CASE(test_server),
+        CASE(test_put_and_range),
+        CASE(test_range_order),
+        CASE(test_txn),
+        CASE(test_leases),
+        CASE(test_zero_bytes),
+        CASE(test_errors),
+        CASE(test_memory_that_runs_out),
+        CASE(test_deep_and_wide),
+        CASE(test_watch),
+        CASE(test_txn_of_older_revisions),
+        CASE(test_watches_of_one_stream),
+        CASE(test_too_many_watches),
+        CASE(test_watch_progress),
+        CASE(test_watch_looks_on),
+        CASE(test_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

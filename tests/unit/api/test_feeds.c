@@ -45,19 +45,9 @@ static int read_now(struct api_test *test, struct hm_buf *out)
 
 static unsigned ask_after(struct api_test *test, const char *target, const char *last)
 {
-    const struct api_request request = {
-        .method = "GET",
-        .target = target,
-        .last_event_id = last,
-        .transport = API_TRANSPORT_UNIX,
-        .peer_known = true,
-        .peer_uid = geteuid(),
-    };
+    const struct api_request request = {.method = "GET", .target = target, .last_event_id = last};
 
-    api_response_release(&test->response);
-    test->response = (struct api_response){0};
-    api_core_handle(&test->core, &request, &test->response);
-    return test->response.status;
+    return api_test_send(test, &request);
 }
 
 /* --- events ------------------------------------------------------------------------------------------- */
@@ -309,7 +299,7 @@ static void test_heartbeat(void **state)
 static void test_too_many_subscribers(void **state)
 {
     struct api_test *test = *state;
-    struct api_response kept[8];
+    struct api_response kept[FAKE_SUBSCRIBERS];
 
     for (size_t i = 0; i < HM_COUNT_OF(kept); i++) {
         assert_int_equal(ask_after(test, "/events", NULL), 200);

@@ -17,16 +17,10 @@ static unsigned ask_if(struct api_test *test, const char *method, const char *ta
         .content_type = body ? "application/json" : NULL,
         .if_match = match,
         .if_none_match = none,
-        .transport = API_TRANSPORT_UNIX,
-        .peer_known = true,
-        .peer_uid = geteuid(),
         .body = body ? hm_slice_str(body) : hm_slice_of(NULL, 0),
     };
 
-    api_response_release(&test->response);
-    test->response = (struct api_response){0};
-    api_core_handle(&test->core, &request, &test->response);
-    return test->response.status;
+    return api_test_send(test, &request);
 }
 
 static bool says(struct api_test *test, const char *text)

@@ -152,40 +152,32 @@ static const struct example examples[] = {
 /* Puts the fake's ids where their names stand, and " for '. */
 static void fill_in(const char *text, struct hm_buf *out)
 {
-    char asset[WIRE_ID_TEXT_MAX];
-    char lease[WIRE_ID_TEXT_MAX];
-    char user[WIRE_ID_TEXT_MAX];
-    char network[WIRE_ID_TEXT_MAX];
-    char challenge[WIRE_ID_TEXT_MAX];
-    uint8_t id[32];
+    static const struct {
+        const char *word;
+        uint8_t first; /* of the fake's id */
+        void (*text)(const uint8_t id[WIRE_ID_BYTES], char out[WIRE_ID_TEXT_MAX]);
+    } words[] = {{"ASSET", 0xa0, wire_asset_text},
+                 {"LEASE", 0xb0, wire_lease_text},
+                 {"NETWK", 0x90, wire_network_text},
+                 {"CHALL", 0xa0, wire_challenge_text},
+                 {"USER", 1, wire_account_text}};
 
-    fake_id(0x90, id);
-    wire_network_text(id, network);
-    fake_id(0xa0, id);
-    wire_challenge_text(id, challenge);
-    api_test_asset_text(0, asset);
-    api_test_lease_text(0, lease);
-    api_test_account_text(1, user);
     while (text && *text != '\0') {
-        const char *put = NULL;
+        char name[WIRE_ID_TEXT_MAX];
+        uint8_t id[WIRE_ID_BYTES];
+        size_t i = 0;
 
-        if (strncmp(text, "ASSET", 5) == 0)
-            put = asset;
-        else if (strncmp(text, "LEASE", 5) == 0)
-            put = lease;
-        else if (strncmp(text, "NETWK", 5) == 0)
-            put = network;
-        else if (strncmp(text, "CHALL", 5) == 0)
-            put = challenge;
-        else if (strncmp(text, "USER", 4) == 0)
-            put = user;
-        if (put) {
-            assert_int_equal(hm_buf_append_str(out, put), 0);
-            text += put == user ? 4 : 5;
-        } else {
+        while (i < HM_COUNT_OF(words) && strncmp(text, words[i].word, strlen(words[i].word)) != 0)
+            i++;
+        if (i == HM_COUNT_OF(words)) {
             assert_int_equal(hm_buf_append(out, *text == '\'' ? "\"" : text, 1), 0);
             text++;
+            continue;
         }
+        fake_id(words[i].first, id);
+        words[i].text(id, name);
+        assert_int_equal(hm_buf_append_str(out, name), 0);
+        text += strlen(words[i].word);
     }
 }
 

@@ -45,6 +45,28 @@ static void test_problem(void **state)
     expect_problem(302, "[1]", HM_EIO, "the node answered with HTTP status 302 and no reason");
 }
 
+/* A refusal that could not be read for want of memory is not taken for another one. */
+static void test_problem_without_memory(void **state)
+{
+    static const char body[] = "{\"code\": \"HM_ECONFLICT\", \"detail\": \"a sentence that is "
+                               "longer than what the reader takes at "
+                               "once, so that its buffer grows\"}";
+    unsigned long nth = 1;
+    int code = HM_ENOMEM;
+
+    (void)state;
+    for (; code == HM_ENOMEM && nth < 1000; nth++) {
+        struct hm_error error = {0};
+
+        hm_alloc_fail_at(nth);
+        code = nexus_problem_read(409, hm_slice_str(body), &error);
+        hm_alloc_fail_at(0);
+        assert_non_null(strstr(error.text, code == HM_ENOMEM ? "no memory" : "its buffer grows"));
+    }
+    assert_int_equal(code, HM_ECONFLICT);
+    assert_in_range(nth, 8, 999);
+}
+
 static void test_exit_codes(void **state)
 {
     static const int refused[] = {HM_EPERM,        HM_EAUTH,       HM_EFUNDS,
@@ -139,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_problem_without_memory),
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_where_the_node_is),
         cmocka_unit_test(test_places_that_cannot_be),

@@ -1,5 +1,9 @@
-/* Challenges of a whole node: it answers by itself what it can; what it cannot costs it, and is put right. */
+/* Challenges of a whole node: it answers by itself what it can; what it cannot costs it, and is put right. The node's
+ * own file is built into this test once more, to look at one challenge at a time: so it goes from page to page. */
 #include "node_fixture.h"
+
+#define NODE_DUTIES_PAGE 1
+#include "node_challenge.c"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +20,11 @@
 static void short_window(Hypermesh__Params *params)
 {
     params->challenge_window_ms = WINDOW_MS;
+}
+
+static void long_window(Hypermesh__Params *params)
+{
+    params->challenge_window_ms = UINT64_C(600000);
 }
 
 static int setup(void **state)
@@ -154,7 +163,14 @@ static const Hypermesh__Account *wait_committed(struct node *node, struct hm_are
     return account;
 }
 
-/* Where the new plot would be written stands something else. */
+/* Where the new plot would be written stands something else, at path. */
+static void lose_plot(struct node_fixture *fixture, char path[128])
+{
+    (void)snprintf(path, 128, "%s/plot.part", fixture->folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    damage_plot(fixture);
+}
+
 static void test_a_lost_plot_costs_and_is_put_right(void **state)
 {
     struct node_fixture *fixture = *state;
@@ -163,9 +179,7 @@ static void test_a_lost_plot_costs_and_is_put_right(void **state)
     uint8_t id[32];
 
     hm_arena_init(&arena, 0);
-    (void)snprintf(path, sizeof(path), "%s/plot.part", fixture->folder);
-    assert_int_equal(mkdir(path, 0700), 0);
-    damage_plot(fixture);
+    lose_plot(fixture, path);
     challenge(fixture->node, NULL, id);
     const Hypermesh__Challenge *ended = wait_end(fixture->node, id, &arena);
     assert_int_equal(ended->state, HYPERMESH__CHALLENGE_STATE__CHALLENGE_SILENT);
@@ -190,9 +204,7 @@ static void test_silence_costs(void **state)
     uint8_t id[32];
 
     hm_arena_init(&arena, 0);
-    (void)snprintf(path, sizeof(path), "%s/plot.part", fixture->folder);
-    assert_int_equal(mkdir(path, 0700), 0); /* it must not be quicker than the stop */
-    damage_plot(fixture);
+    lose_plot(fixture, path);
     challenge(fixture->node, NULL, id);
     assert_int_equal(rmdir(path), 0);
     fixture->ahead_ms += 2 * WINDOW_MS;
@@ -285,6 +297,30 @@ static void test_a_lost_result_costs(void **state)
     assert_int_equal(account->marks->failed, 1);
 }
 
+/* Three that cannot be answered and one that can: none hides another, whatever their order. */
+static void test_every_page_is_looked_at(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    uint8_t lease[32], id[32];
+
+    hm_arena_init(&arena, 0);
+    node_fixture_rebirth(fixture, long_window);
+    for (int i = 0; i < 3; i++) {
+        settled_lease(fixture->node, hm_slice_str("what to do"), lease);
+        challenge(fixture->node, lease, id);
+    }
+    node_fixture_restart(fixture);
+    for (int i = 0; i < WAIT_SECONDS * 50 && atomic_load(&fixture->node->challenges.missed) < 3;
+         i++)
+        nap();
+    assert_int_equal(atomic_load(&fixture->node->challenges.missed), 3); /* in its first look */
+    challenge(fixture->node, NULL, id);
+    assert_int_equal(wait_end(fixture->node, id, &arena)->state,
+                     HYPERMESH__CHALLENGE_STATE__CHALLENGE_ANSWERED);
+    assert_int_equal(atomic_load(&fixture->node->challenges.answered), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, node_fixture_teardown)
 
 int main(void)
@@ -296,6 +332,7 @@ int main(void)
         TEST(test_silence_costs),
         TEST(test_a_kept_result_is_shown),
         TEST(test_a_lost_result_costs),
+        TEST(test_every_page_is_looked_at),
     };
 
     return cmocka_run_group_tests_name("node_challenge", tests, NULL, NULL);

@@ -143,37 +143,47 @@ static void test_a_damaged_record_stands_alone(void **state)
     assert_string_equal(records[0]->id, id);
 }
 
-/* The machine's clock says that the lease is over, as it would after a start that took that long. */
-static void test_a_job_ends_with_its_lease(void **state)
+/* Runs a small job to its end; skips where jobs cannot run. */
+static Hypermesh__JobRecord *run_small(struct node *node, char **command, size_t words,
+                                       uint64_t timeout_ms, struct hm_arena *arena)
 {
-    struct node_fixture *fixture = *state;
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
-    char *command[] = {(char *)(uintptr_t)("sleep"), (char *)(uintptr_t)("60")};
+    char id[NODE_JOB_ID_CHARS + 1];
     Hypermesh__JobRecord *record;
     struct runtime_image image;
     struct hm_error error = {0};
-    Hypermesh__Lease *lease;
-    struct ledger_view *view;
 
-    hm_arena_init(&arena, 0);
-    if (!fixture->node->machine_known ||
-        runtime_image_build_base(fixture->node->images, NULL, &image, &error) != 0) {
+    if (!node->machine_known || runtime_image_build_base(node->images, NULL, &image, &error) != 0) {
         print_message("no container runtime or busybox here %s\n", error.text);
         skip();
     }
     spec.image = (char *)(uintptr_t)("busybox");
-    spec.n_command = 2;
+    spec.n_command = words;
     spec.command = command;
     spec.cpu_milli = 100;
     spec.memory_bytes = 32 << 20;
     spec.storage_bytes = 1 << 20;
     spec.pids = 16;
-    spec.timeout_ms = NODE_FIXTURE_BEHIND_MS - 20000;
-    assert_int_equal(node_job_create(fixture->node, &spec, NODE_USER, &arena, &record, &error), 0);
-    char id[NODE_JOB_ID_CHARS + 1];
+    spec.timeout_ms = timeout_ms;
+    assert_int_equal(node_job_create(node, &spec, NODE_USER, arena, &record, &error), 0);
     memcpy(id, record->id, sizeof(id));
-    wait_done(fixture->node, id, &arena, &record);
+    wait_done(node, id, arena, &record);
+    return record;
+}
+
+/* The machine's clock says that the lease is over, as it would after a start that took that long. */
+static void test_a_job_ends_with_its_lease(void **state)
+{
+    struct node_fixture *fixture = *state;
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    char *command[] = {(char *)(uintptr_t)("sleep"), (char *)(uintptr_t)("60")};
+    Hypermesh__JobRecord *record;
+    Hypermesh__Lease *lease;
+    struct ledger_view *view;
+
+    hm_arena_init(&arena, 0);
+    record = run_small(fixture->node, command, HM_COUNT_OF(command), NODE_FIXTURE_BEHIND_MS - 20000,
+                       &arena);
     assert_int_equal(record->outcome, HYPERMESH__JOB_OUTCOME__TIMED_OUT);
     assert_non_null(strstr(record->reason, "lease"));
     assert_int_equal(ledger_view_open(fixture->node->ledger, &view, NULL), 0);
@@ -189,33 +199,16 @@ static void test_a_finished_jobs_result_can_be_shown(void **state)
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__ChallengeOpen message = HYPERMESH__CHALLENGE_OPEN__INIT;
     Hypermesh__Operation op = HYPERMESH__OPERATION__INIT, *ops[] = {&op};
-    Hypermesh__JobSpec spec = HYPERMESH__JOB_SPEC__INIT;
     char *command[] = {(char *)(uintptr_t)("true")};
     Hypermesh__Challenge *challenge = NULL;
     Hypermesh__JobRecord *record;
     struct engine_receipt receipt;
-    struct runtime_image image;
     struct hm_error error = {0};
     struct ledger_view *view;
     char id[NODE_JOB_ID_CHARS + 1];
 
     hm_arena_init(&arena, 0);
-    if (!fixture->node->machine_known ||
-        runtime_image_build_base(fixture->node->images, NULL, &image, &error) != 0) {
-        print_message("no container runtime or busybox here %s\n", error.text);
-        skip();
-    }
-    spec.image = (char *)(uintptr_t)("busybox");
-    spec.n_command = 1;
-    spec.command = command;
-    spec.cpu_milli = 100;
-    spec.memory_bytes = 32 << 20;
-    spec.storage_bytes = 1 << 20;
-    spec.pids = 16;
-    spec.timeout_ms = 30000;
-    assert_int_equal(node_job_create(fixture->node, &spec, NODE_USER, &arena, &record, &error), 0);
-    memcpy(id, record->id, sizeof(id));
-    wait_done(fixture->node, id, &arena, &record);
+    record = run_small(fixture->node, command, HM_COUNT_OF(command), 30000, &arena);
     assert_int_equal(record->outcome, HYPERMESH__JOB_OUTCOME__FINISHED);
     assert_int_equal(record->result.len, 32);
     message.node = wire_bytes(fixture->node->operator_id, 32);

@@ -2,7 +2,10 @@
  * on, so that a text comes out short, or is read past its end. So it is given memory that does not run out:
  * beside each reading lies a reserve, enough for what is still allocated once the first allocation has
  * failed, because from then on it gets no more of the text. */
-#include "runtime_json.h"
+#include <jansson.h>
+#include <string.h>
+
+#include "base_json.h"
 
 #define LOAD_STEP_BYTES ((size_t)64)
 /* What the structures of one step can take, and the text buffer with the string made of it. */
@@ -20,7 +23,7 @@ static void *load_alloc(size_t size)
     void *ptr = hm_malloc(size);
     size_t rounded;
 
-    if (ptr != NULL || load_reserve.bytes == NULL)
+    if (ptr || !load_reserve.bytes)
         return ptr;
     load_reserve.starved = true;
     if (__builtin_add_overflow(size, (size_t)15, &rounded))
@@ -65,29 +68,53 @@ static size_t load_step(void *buffer, size_t size, void *ctx)
     return step;
 }
 
-int runtime_json_load(struct hm_slice bytes, json_t **out, json_error_t *problem)
+int hm_json_parse(struct hm_slice text, size_t flags, json_t **out, json_error_t *problem)
 {
-    struct hm_slice rest = bytes.len > 0 ? bytes : hm_slice_str("");
-    size_t size = LOAD_RESERVE_BYTES + bytes.len * LOAD_RESERVE_TEXT_TIMES;
+    struct hm_slice rest = text.len > 0 ? text : hm_slice_str("");
+    size_t size = LOAD_RESERVE_BYTES + text.len * LOAD_RESERVE_TEXT_TIMES;
     HM_AUTOFREE uint8_t *reserve = hm_malloc(size);
     json_t *json;
     bool starved;
 
-    if (reserve == NULL)
+    if (!reserve)
         return HM_ENOMEM;
     load_reserve.bytes = reserve;
     load_reserve.size = size;
     load_reserve.used = 0;
     load_reserve.starved = false;
-    json = json_load_callback(load_step, &rest, JSON_REJECT_DUPLICATES, problem);
+    json = json_load_callback(load_step, &rest, flags, problem);
     starved = load_reserve.starved;
     if (starved)
         json_decref(json);
     load_reserve.bytes = NULL;
     if (starved)
         return HM_ENOMEM;
-    if (json == NULL)
+    if (!json)
         return HM_EPARSE;
     *out = json;
     return 0;
+}
+
+bool hm_json_is_within(struct hm_slice text, unsigned most)
+{
+    unsigned depth = 0;
+    bool in_text = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+
+        if (in_text) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_text = false;
+        } else if (c == '"') {
+            in_text = true;
+        } else if ((c == '{' || c == '[') && ++depth > most) {
+            return false;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return true;
 }
