@@ -217,9 +217,10 @@ static int engine_queue(struct engine *engine, struct engine_item *item, struct 
         engine->tail = item;
         engine->queued++;
         engine->queued_bytes += item->len;
-        pthread_cond_signal(&engine->wake);
     }
     pthread_mutex_unlock(&engine->lock);
+    if (rc == 0) /* behind the lock, or the writer would wake only to wait for it */
+        pthread_cond_signal(&engine->wake);
     return rc;
 }
 

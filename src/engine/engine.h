@@ -65,11 +65,12 @@ struct engine_options {
 #define ENGINE_QUEUE_LIMIT        65536
 #define ENGINE_BATCH_LIMIT        4096
 #define ENGINE_QUEUE_MAX_BYTES    ((size_t)256 << 20)
-#define ENGINE_CHECKPOINT_MS      UINT64_C(250)
+#define ENGINE_CHECKPOINT_MS      UINT64_C(500)
 #define ENGINE_CHECKPOINT_BYTES   ((size_t)32 << 20)
 
 /* What engine_solo_open does first when there is a log_path, for who reads the ledger before: applies the blocks of the
- * log that the ledger has not got, and makes a checkpoint. HM_ECORRUPT: log and ledger do not belong together. */
+ * log that the ledger has not got, and makes a checkpoint. HM_ECORRUPT: log and ledger do not belong together, or
+ * after an unclean stop a file of the log is missing or another's. */
 int engine_solo_recover(const struct engine_options *options, struct hm_error *error);
 /* Starts the one writer thread, and with log_path one for checkpoints. Idle means asleep: it wakes for a transaction or for a lease that is due. */
 int engine_solo_open(const struct engine_options *options, struct engine **out,

@@ -2,7 +2,12 @@
  *
  * A block is durable when it is in the log; the ledger's store may lag behind on the disk. The keeper's thread has the
  * store write a checkpoint every so often, after which the log's blocks before it are dropped. Nothing runs while
- * there are no blocks. */
+ * there are no blocks.
+ *
+ * A checkpoint is written in pieces, and between them the thread rests: a sync of everything at once would keep a
+ * processor and the disk from the writer for tens of milliseconds. When the log fills up it hurries.
+ *
+ * The store keeps the log's mark from the first checkpoint on until a clean stop: without that log it is not opened. */
 #ifndef HM_ENGINE_KEEPER_H
 #define HM_ENGINE_KEEPER_H
 
@@ -30,6 +35,10 @@ struct engine_keeper {
     pthread_cond_t changed;
     bool stopping;
     bool in_block;
+    bool appended; /* the block under way may be in the log */
+    bool
+        unsure; /* a block may be in the log and not in the store: the log is needed at the next start */
+    bool hurry; /* the log fills up, or all ends: no rests */
     bool dirty; /* blocks were committed since the last checkpoint began */
     uint64_t dirty_ns; /* when the first of them was */
     bool wanted; /* the thread asks for a checkpoint to be begun between two blocks */

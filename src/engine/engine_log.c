@@ -113,7 +113,17 @@ static int file_make(struct engine_log_file *file, size_t step_bytes, struct hm_
     return folder_sync(file->name, error);
 }
 
-static int file_open(struct engine_log_file *file, size_t step_bytes, struct hm_error *error)
+static int file_missing(const struct engine_log_file *file, struct hm_error *error)
+{
+    return hm_fail(error, HM_ECORRUPT,
+                   "the block log's file %s is missing, and the node was not stopped cleanly: the "
+                   "last blocks that were answered are only there; put the file back, or restore "
+                   "the node from a backup",
+                   file->name);
+}
+
+static int file_open(struct engine_log_file *file, size_t step_bytes, bool expected,
+                     struct hm_error *error)
 {
     uint8_t head[FILE_AT_DIGEST + CRYPTO_HASH_BYTES];
     uint8_t digest[CRYPTO_HASH_BYTES];
@@ -121,9 +131,10 @@ static int file_open(struct engine_log_file *file, size_t step_bytes, struct hm_
 
     file->end = ENGINE_LOG_PAGE_BYTES;
     file->fd = open(file->name, O_RDWR | O_CLOEXEC);
+    if (file->fd < 0 && errno == ENOENT)
+        return expected ? file_missing(file, error) : file_make(file, step_bytes, error);
     if (file->fd < 0)
-        return errno == ENOENT ? file_make(file, step_bytes, error)
-                               : log_failed(file, "opened", error);
+        return log_failed(file, "opened", error);
     if (fstat(file->fd, &info) != 0)
         return log_failed(file, "read", error);
     ssize_t got = pread(file->fd, head, sizeof(head), 0);
@@ -141,8 +152,35 @@ static int file_open(struct engine_log_file *file, size_t step_bytes, struct hm_
     return 0;
 }
 
+void engine_log_mark(const struct engine_log *log, uint8_t out[ENGINE_LOG_MARK_BYTES])
+{
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    struct crypto_hasher hasher;
+
+    crypto_hasher_init(&hasher);
+    for (unsigned i = 0; i < ENGINE_LOG_FILES; i++)
+        crypto_hasher_update(&hasher, log->files[i].id, ENGINE_LOG_ID_BYTES);
+    crypto_hasher_final(&hasher, digest);
+    memcpy(out, digest, ENGINE_LOG_MARK_BYTES);
+}
+
+static int log_check_mark(const struct engine_log *log, const char *path, const uint8_t *expected,
+                          struct hm_error *error)
+{
+    uint8_t mark[ENGINE_LOG_MARK_BYTES];
+
+    engine_log_mark(log, mark);
+    if (expected == NULL || memcmp(mark, expected, sizeof(mark)) == 0)
+        return 0;
+    return hm_fail(error, HM_ECORRUPT,
+                   "the block log %s.0 and .1 is not the one that this ledger was kept with, and "
+                   "the node was not stopped cleanly: the last blocks that were answered are only "
+                   "in that one; put its files back, or restore the node from a backup",
+                   path);
+}
+
 int engine_log_open(const char *path, size_t step_bytes, size_t limit_bytes,
-                    struct engine_log **out, struct hm_error *error)
+                    const uint8_t *expected, struct engine_log **out, struct hm_error *error)
 {
     struct engine_log *log = hm_calloc(1, sizeof(*log));
     int rc = 0;
@@ -155,10 +193,15 @@ int engine_log_open(const char *path, size_t step_bytes, size_t limit_bytes,
         log->files[i].fd = -1;
     for (unsigned i = 0; rc == 0 && i < ENGINE_LOG_FILES; i++) {
         log->files[i].name = hm_asprintf("%s.%u", path, i);
-        rc = log->files[i].name == NULL || strlen(log->files[i].name) >= LOG_PATH_BYTES
-                 ? hm_fail(error, HM_ELIMIT, "the path of the block log is too long")
-                 : file_open(&log->files[i], step_bytes, error);
+        if (log->files[i].name == NULL)
+            rc = hm_fail(error, HM_ENOMEM, "no memory for the block log");
+        else if (strlen(log->files[i].name) >= LOG_PATH_BYTES)
+            rc = hm_fail(error, HM_ELIMIT, "the path of the block log is too long");
+        else
+            rc = file_open(&log->files[i], step_bytes, expected != NULL, error);
     }
+    if (rc == 0)
+        rc = log_check_mark(log, path, expected, error);
     if (rc != 0) {
         engine_log_close(log);
         return rc;

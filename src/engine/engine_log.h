@@ -14,6 +14,7 @@
 /* A block's record, with what surrounds its items. */
 #define ENGINE_LOG_RECORD_MAX_BYTES (LEDGER_BLOCK_MAX_BYTES + ((size_t)1 << 20))
 #define ENGINE_LOG_ID_BYTES         32
+#define ENGINE_LOG_MARK_BYTES       24
 
 struct engine_log_file {
     int fd;
@@ -31,10 +32,13 @@ struct engine_log {
     struct hm_buf record;
 };
 
-/* Opens PATH.0 and PATH.1, or makes them. step_bytes: a multiple of ENGINE_LOG_PAGE_BYTES. HM_EIO; HM_ECORRUPT when
- * they are not a block log's. */
+/* Opens PATH.0 and PATH.1. step_bytes: a multiple of ENGINE_LOG_PAGE_BYTES. expected: the mark (ENGINE_LOG_MARK_BYTES)
+ * of the log that must be there, since something is only in it; NULL: what is not there is made. HM_EIO; HM_ECORRUPT
+ * when they are not a block log's, or missing, or not the expected ones. */
 int engine_log_open(const char *path, size_t step_bytes, size_t limit_bytes,
-                    struct engine_log **out, struct hm_error *error);
+                    const uint8_t *expected, struct engine_log **out, struct hm_error *error);
+/* Tells this log's two files from all others: the beginning of a hash of their ids. Never zeros. */
+void engine_log_mark(const struct engine_log *log, uint8_t out[ENGINE_LOG_MARK_BYTES]);
 void engine_log_close(struct engine_log *log); /* NULL is fine */
 
 /* A block as it was handed to ledger_finalize, and what came of it. */

@@ -1,5 +1,9 @@
 /* solo: one thread, one block at a time. While a block is on its way to the disk, what arrives
- * waits together and becomes the next one: the busier the node, the larger its batches. */
+ * waits together and becomes the next one: the busier the node, the larger its batches.
+ *
+ * The order of a block: sealed, applied (nobody sees it), in the log and on the disk, committed (readers see it),
+ * answered. Blocks do not overlap: the next one can be applied only to a state that is committed, and what is
+ * committed readers see, so it must be on the disk before. */
 #include "engine_solo.h"
 
 #include <stdio.h>

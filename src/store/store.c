@@ -99,13 +99,6 @@ void store_abort(struct store_txn *txn)
         atomic_fetch_sub(&store->readers, 1);
 }
 
-int store_renew(struct store_txn *txn, struct hm_error *error)
-{
-    if (txn->write)
-        return hm_fail(error, HM_EINVAL, "only a read transaction can be renewed");
-    return txn->store->backend->renew(txn, error);
-}
-
 static bool place_valid(const struct store_txn *txn, unsigned table, struct hm_slice key)
 {
     return table < txn->store->table_count && key.len >= 1 && key.len <= STORE_KEY_MAX_BYTES;
@@ -257,7 +250,9 @@ int store_snapshot(struct store *store,
     return store->backend->snapshot(store, write, ctx, error);
 }
 
-int store_checkpoint_begin(struct store *store, uint64_t tag, struct store_checkpoint **out,
+static const uint8_t no_note[STORE_NOTE_BYTES];
+
+int store_checkpoint_begin(struct store *store, const uint8_t *note, struct store_checkpoint **out,
                            struct hm_error *error)
 {
     struct store_checkpoint *checkpoint;
@@ -265,12 +260,20 @@ int store_checkpoint_begin(struct store *store, uint64_t tag, struct store_check
     if (store->read_only)
         return hm_fail(error, HM_EPERM, "the store was opened for reading only");
     if (store->backend->checkpoint_begin)
-        return store->backend->checkpoint_begin(store, tag, out, error);
+        return store->backend->checkpoint_begin(store, note ? note : no_note, out, error);
     checkpoint = hm_calloc(1, sizeof(*checkpoint));
     if (!checkpoint)
         return hm_fail(error, HM_ENOMEM, "no memory for a checkpoint");
     checkpoint->store = store;
     *out = checkpoint;
+    return 0;
+}
+
+int store_checkpoint_piece(struct store_checkpoint *checkpoint, bool *more, struct hm_error *error)
+{
+    if (checkpoint->store->backend->checkpoint_piece)
+        return checkpoint->store->backend->checkpoint_piece(checkpoint, more, error);
+    *more = false;
     return 0;
 }
 
@@ -284,7 +287,8 @@ int store_checkpoint_finish(struct store_checkpoint *checkpoint, struct hm_error
     return 0;
 }
 
-uint64_t store_checkpoint_tag(struct store *store)
+void store_checkpoint_note(struct store *store, uint8_t out[STORE_NOTE_BYTES])
 {
-    return store->backend->checkpoint_tag ? store->backend->checkpoint_tag(store) : 0;
+    memcpy(out, store->backend->checkpoint_note ? store->backend->checkpoint_note(store) : no_note,
+           STORE_NOTE_BYTES);
 }

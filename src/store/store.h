@@ -61,9 +61,6 @@ int store_begin_write(struct store *store, struct store_txn **out, struct hm_err
 int store_commit(struct store_txn *txn, struct hm_error *error);
 /* Ends a read transaction or drops a write; NULL is fine. */
 void store_abort(struct store_txn *txn);
-/* Ends a read snapshot and starts a new one in the same object, cheaper than abort + begin. After a
- * failure only store_abort may follow. */
-int store_renew(struct store_txn *txn, struct hm_error *error);
 
 /* The value stays valid until the transaction ends or writes. HM_ENOTFOUND (error is not set). */
 int store_get(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
@@ -98,16 +95,23 @@ int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struc
  * is not counted among STORE_READERS_MAX.
  * A store that does not defer takes the calls and does nothing. */
 struct store_checkpoint;
+/* What the caller wants to find again when the store is next opened, whatever happened to it in between. */
+#define STORE_NOTE_BYTES 24
 /* The quick part: marks what is committed now. No commit may run meanwhile: for the writer's thread, or under the
- * lock of its caller. tag is kept with it. HM_EBUSY when another one is not finished. */
-int store_checkpoint_begin(struct store *store, uint64_t tag, struct store_checkpoint **out,
+ * lock of its caller. note: STORE_NOTE_BYTES; NULL: zeros. HM_EBUSY when another one is not finished. */
+int store_checkpoint_begin(struct store *store, const uint8_t *note, struct store_checkpoint **out,
                            struct hm_error *error);
+/* Optional, on the thread that will finish it, any number of times while *more: has the kernel begin to write a piece
+ * (256 KiB, or one part in 4,096 of a larger file) of what was marked, so that the caller may rest in between and
+ * finish has little to do at once. Twice through the file. HM_EIO: only finish may follow. */
+int store_checkpoint_piece(struct store_checkpoint *checkpoint, bool *more, struct hm_error *error);
 /* The slow part, on any thread, while reads and writes go on: syncs what was marked. When it returns 0 a crash goes
  * back to this checkpoint; after HM_EIO to the one before, and the store refuses further writes as after a failed
  * commit. The checkpoint is gone either way; NULL is fine. Before store_close. */
 int store_checkpoint_finish(struct store_checkpoint *checkpoint, struct hm_error *error);
-/* The tag of the state that was opened, 0 when it has none: no checkpoint, or commits after it. */
-uint64_t store_checkpoint_tag(struct store *store);
+/* The note of the newest finished checkpoint, of this opening or an earlier one: a close, clean or not, keeps it. Zeros
+ * when there is none. Not while one is being finished. */
+void store_checkpoint_note(struct store *store, uint8_t out[STORE_NOTE_BYTES]);
 
 struct store_stats {
     uint64_t bytes_used;

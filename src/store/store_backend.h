@@ -24,7 +24,6 @@ struct store_backend {
     int (*begin)(struct store *store, bool write, struct store_txn **out, struct hm_error *error);
     int (*commit)(struct store_txn *txn, struct hm_error *error); /* writes only; frees txn */
     void (*abort)(struct store_txn *txn); /* both kinds; frees txn */
-    int (*renew)(struct store_txn *txn, struct hm_error *error); /* reads only */
     int (*get)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice *value);
     int (*put)(struct store_txn *txn, unsigned table, struct hm_slice key, struct hm_slice value,
                bool append, struct hm_error *error);
@@ -41,11 +40,13 @@ struct store_backend {
     int (*snapshot)(struct store *store,
                     int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
                     void *ctx, struct hm_error *error); /* NULL: not supported */
-    /* NULL, all three: every commit is as durable as it will ever be. finish frees the checkpoint. */
-    int (*checkpoint_begin)(struct store *store, uint64_t tag, struct store_checkpoint **out,
+    /* NULL, all four: every commit is as durable as it will ever be. finish frees the checkpoint. */
+    int (*checkpoint_begin)(struct store *store, const uint8_t note[STORE_NOTE_BYTES],
+                            struct store_checkpoint **out, struct hm_error *error);
+    int (*checkpoint_piece)(struct store_checkpoint *checkpoint, bool *more,
                             struct hm_error *error);
     int (*checkpoint_finish)(struct store_checkpoint *checkpoint, struct hm_error *error);
-    uint64_t (*checkpoint_tag)(struct store *store);
+    const uint8_t *(*checkpoint_note)(struct store *store);
 };
 
 struct store {

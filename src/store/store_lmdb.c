@@ -27,7 +27,6 @@ struct lmdb_store {
     atomic_bool failed; /* a commit could not be written: no more writes */
     struct store_lmdb_slots slots;
     struct store_lmdb_defer defer;
-    uint64_t tag; /* of what was opened */
     MDB_dbi tables[STORE_TABLES_MAX];
 };
 
@@ -135,15 +134,6 @@ static void lmdb_abort(struct store_txn *txn)
 {
     mdb_txn_abort(txn_of(txn));
     hm_free(txn);
-}
-
-static int lmdb_renew(struct store_txn *txn, struct hm_error *error)
-{
-    int rc;
-
-    mdb_txn_reset(txn_of(txn));
-    rc = mdb_txn_renew(txn_of(txn));
-    return rc ? fail_in(txn, error, rc, "renew a snapshot") : 0;
 }
 
 static int lmdb_get(struct store_txn *txn, unsigned table, struct hm_slice key,
@@ -264,8 +254,8 @@ static int lmdb_snapshot(struct store *base,
     return store_lmdb_snapshot(store->env, store->path, write, ctx, error);
 }
 
-static int lmdb_checkpoint_begin(struct store *base, uint64_t tag, struct store_checkpoint **out,
-                                 struct hm_error *error)
+static int lmdb_checkpoint_begin(struct store *base, const uint8_t note[STORE_NOTE_BYTES],
+                                 struct store_checkpoint **out, struct hm_error *error)
 {
     struct lmdb_store *store = lmdb_of(base);
     struct lmdb_checkpoint *checkpoint = hm_calloc(1, sizeof(*checkpoint));
@@ -277,13 +267,24 @@ static int lmdb_checkpoint_begin(struct store *base, uint64_t tag, struct store_
     if (atomic_load(&store->failed))
         rc = store_lmdb_fail(error, MDB_PANIC, "begin a checkpoint", store->path);
     else if (store->defer.env)
-        rc = store_lmdb_defer_begin(&store->defer, tag, &checkpoint->snapshot, error);
+        rc = store_lmdb_defer_begin(&store->defer, note, &checkpoint->snapshot, error);
     if (rc) {
         hm_free(checkpoint);
         return rc;
     }
     *out = &checkpoint->base;
     return 0;
+}
+
+static int lmdb_checkpoint_piece(struct store_checkpoint *base, bool *more, struct hm_error *error)
+{
+    struct lmdb_store *store = lmdb_of(base->store);
+    struct lmdb_checkpoint *checkpoint = (struct lmdb_checkpoint *)base;
+
+    *more = false;
+    return store->defer.env
+               ? store_lmdb_defer_piece(&store->defer, &checkpoint->snapshot, more, error)
+               : 0;
 }
 
 static int lmdb_checkpoint_finish(struct store_checkpoint *base, struct hm_error *error)
@@ -300,9 +301,9 @@ static int lmdb_checkpoint_finish(struct store_checkpoint *base, struct hm_error
     return rc;
 }
 
-static uint64_t lmdb_checkpoint_tag(struct store *base)
+static const uint8_t *lmdb_checkpoint_note(struct store *base)
 {
-    return lmdb_of(base)->tag;
+    return lmdb_of(base)->slots.state.note;
 }
 
 static const struct store_backend lmdb_backend = {
@@ -310,7 +311,6 @@ static const struct store_backend lmdb_backend = {
     .begin = lmdb_begin,
     .commit = lmdb_commit,
     .abort = lmdb_abort,
-    .renew = lmdb_renew,
     .get = lmdb_get,
     .put = lmdb_put,
     .remove = lmdb_remove,
@@ -321,8 +321,9 @@ static const struct store_backend lmdb_backend = {
     .stats = lmdb_stats,
     .snapshot = lmdb_snapshot,
     .checkpoint_begin = lmdb_checkpoint_begin,
+    .checkpoint_piece = lmdb_checkpoint_piece,
     .checkpoint_finish = lmdb_checkpoint_finish,
-    .checkpoint_tag = lmdb_checkpoint_tag,
+    .checkpoint_note = lmdb_checkpoint_note,
 };
 
 static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes, bool scratch)
@@ -409,16 +410,6 @@ static int sync_what_was_found(struct lmdb_store *store, bool scratch, struct hm
     return rc ? store_lmdb_fail(error, rc, "write to disk what was found", store->path) : 0;
 }
 
-/* Only what stands at the newest slot's transaction has its tag. */
-static void take_tag(struct lmdb_store *store)
-{
-    MDB_envinfo info;
-
-    if (store->slots.sequence > 0 && mdb_env_info(store->env, &info) == 0 &&
-        info.me_last_txnid == store->slots.state.txn)
-        store->tag = store->slots.state.tag;
-}
-
 static int open_into(struct lmdb_store *store, const struct store_options *options,
                      struct hm_error *error)
 {
@@ -434,8 +425,6 @@ static int open_into(struct lmdb_store *store, const struct store_options *optio
     if (!rc)
         rc = close_data_on_exec(store, error);
     if (!rc)
-        take_tag(store);
-    if (!rc)
         rc = store_lmdb_check_length(store->env, options->read_only, store->path, error);
     if (!rc && !options->read_only)
         mdb_reader_check(store->env, &dead); /* slots of killed processes; harmless if it fails */
@@ -446,8 +435,7 @@ static int open_into(struct lmdb_store *store, const struct store_options *optio
     if (!rc && !options->read_only)
         rc = store_lmdb_sync_folder(store->path, error);
     if (!rc && options->deferred && !options->read_only && !options->scratch)
-        rc = store_lmdb_defer_start(&store->defer, store->env, store->path, &store->slots,
-                                    store->tag, error);
+        rc = store_lmdb_defer_start(&store->defer, store->env, store->path, &store->slots, error);
     return rc;
 }
 

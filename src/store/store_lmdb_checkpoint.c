@@ -15,10 +15,10 @@
 #define PAGE_BYTES_MAX   65536u
 #define SLOT_AT_SEQUENCE 8
 #define SLOT_AT_TXN      16
-#define SLOT_AT_TAG      24
 #define SLOT_AT_PAGE     32
 #define SLOT_AT_CLEAN    36
-#define SLOT_AT_METAS    64
+#define SLOT_AT_NOTE     40
+#define SLOT_AT_METAS    (SLOT_AT_NOTE + STORE_NOTE_BYTES)
 #define SLOT_AT_DIGEST   (SLOT_AT_METAS + 2 * CHECKPOINT_META_BYTES)
 #define CHECKPOINT_NAME  "/checkpoint"
 
@@ -29,9 +29,9 @@ static void slot_pack(const struct store_lmdb_state *state, uint64_t sequence, b
     memcpy(slot, SLOT_MAGIC, SLOT_MAGIC_BYTES);
     hm_put_be64(slot + SLOT_AT_SEQUENCE, sequence);
     hm_put_be64(slot + SLOT_AT_TXN, state->txn);
-    hm_put_be64(slot + SLOT_AT_TAG, state->tag);
     hm_put_be32(slot + SLOT_AT_PAGE, state->page_bytes);
     hm_put_be32(slot + SLOT_AT_CLEAN, clean);
+    memcpy(slot + SLOT_AT_NOTE, state->note, STORE_NOTE_BYTES);
     for (size_t i = 0; i < 2; i++)
         memcpy(slot + SLOT_AT_METAS + i * CHECKPOINT_META_BYTES, state->metas[i],
                CHECKPOINT_META_BYTES);
@@ -52,7 +52,7 @@ static bool slot_unpack(const uint8_t slot[SLOT_BYTES], struct store_lmdb_slots 
     out->sequence = hm_get_be64(slot + SLOT_AT_SEQUENCE);
     out->clean = hm_get_be32(slot + SLOT_AT_CLEAN) == 1;
     out->state.txn = hm_get_be64(slot + SLOT_AT_TXN);
-    out->state.tag = hm_get_be64(slot + SLOT_AT_TAG);
+    memcpy(out->state.note, slot + SLOT_AT_NOTE, STORE_NOTE_BYTES);
     out->state.page_bytes = page_bytes;
     for (size_t i = 0; i < 2; i++)
         memcpy(out->state.metas[i], slot + SLOT_AT_METAS + i * CHECKPOINT_META_BYTES,

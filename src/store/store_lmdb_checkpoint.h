@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base.h"
+#include "store.h"
 
 #define CHECKPOINT_META_BYTES \
     256 /* kept of each of LMDB's two meta pages: more than all they say */
@@ -14,7 +15,7 @@
 /* One state of the store: the two meta pages as they were when txn was the newest. */
 struct store_lmdb_state {
     uint64_t txn;
-    uint64_t tag; /* the caller's */
+    uint8_t note[STORE_NOTE_BYTES]; /* the caller's */
     uint32_t page_bytes;
     uint8_t metas[2][CHECKPOINT_META_BYTES];
 };

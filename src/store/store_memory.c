@@ -122,14 +122,6 @@ static int memory_commit(struct store_txn *base, struct hm_error *error)
     return 0;
 }
 
-static int memory_renew(struct store_txn *txn, struct hm_error *error)
-{
-    (void)error;
-    drop_snapshot(txn_of(txn));
-    take_snapshot(memory_of(txn->store), txn_of(txn));
-    return 0;
-}
-
 static int memory_get(struct store_txn *txn, unsigned table, struct hm_slice key,
                       struct hm_slice *value)
 {
@@ -269,7 +261,6 @@ static const struct store_backend memory_backend = {
     .begin = memory_begin,
     .commit = memory_commit,
     .abort = memory_abort,
-    .renew = memory_renew,
     .get = memory_get,
     .put = memory_put,
     .remove = memory_remove,

@@ -105,7 +105,7 @@ static struct engine_log *open_log(const struct place *place)
     struct engine_log *log = NULL;
     struct hm_error error = {0};
 
-    if (engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, &log, &error) != 0)
+    if (engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, NULL, &log, &error) != 0)
         fail_msg("open: %s", error.text);
     return log;
 }
@@ -367,14 +367,44 @@ static void a_file_that_is_no_log_is_refused(void **state)
     engine_log_close(log);
     for (uint64_t at = 0; at < 72; at++) {
         poke(place->names[1], at, 4);
-        assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, &log, &error),
+        assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, NULL, &log, &error),
                          HM_ECORRUPT);
         assert_non_null(strstr(error.text, "backup"));
         poke(place->names[1], at, 4);
     }
     assert_int_equal(truncate(place->names[1], 10), 0);
-    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, &log, &error),
+    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, NULL, &log, &error),
                      HM_ECORRUPT);
+}
+
+/* The mark tells one log from all others, and one that is expected is not made. */
+static void only_the_expected_log_is_opened(void **state)
+{
+    const struct place *place = *state;
+    uint8_t mark[ENGINE_LOG_MARK_BYTES], again[ENGINE_LOG_MARK_BYTES];
+    struct hm_error error = {0};
+    struct engine_log *log = NULL;
+
+    memset(mark, 1, sizeof(mark));
+    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, mark, &log, &error),
+                     HM_ECORRUPT);
+    assert_non_null(strstr(error.text, place->names[0]));
+    assert_int_equal(access(place->names[0], F_OK), -1);
+    log = open_log(place);
+    engine_log_mark(log, mark);
+    engine_log_close(log);
+    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, mark, &log, &error), 0);
+    engine_log_mark(log, again);
+    assert_memory_equal(mark, again, sizeof(mark));
+    engine_log_close(log);
+    assert_int_equal(unlink(place->names[1]), 0);
+    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, mark, &log, &error),
+                     HM_ECORRUPT);
+    assert_non_null(strstr(error.text, place->names[1]));
+    engine_log_close(open_log(place));
+    assert_int_equal(engine_log_open(place->path, STEP_BYTES, LIMIT_BYTES, mark, &log, &error),
+                     HM_ECORRUPT);
+    assert_non_null(strstr(error.text, "is not the one"));
 }
 
 int main(void)
@@ -390,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_foreign_record_is_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restarted_log_forgets, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_record_fits_an_empty_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_the_expected_log_is_opened, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_log_is_refused, setup, teardown),
     };
 

@@ -6,11 +6,8 @@
  * could have left. */
 #include "engine_fixture.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,14 +15,12 @@
 #include <unistd.h>
 
 #include "powercut/powercut_image.h"
-
-extern char **environ;
+#include "powercut/powercut_run.h"
 
 #define BLOCKS           28
 #define CHECKPOINT_BYTES ((size_t)3 * 4096) /* a few blocks */
 #define NEVER_MS         60000
 #define HEIGHTS_MAX      128
-#define ENV_MAX          256
 #define RANDOM_VARIANTS  2
 
 struct run {
@@ -42,16 +37,6 @@ struct root {
 };
 
 /* --- the child --------------------------------------------------------------------------------------------- */
-
-static void promise(uint64_t n)
-{
-    powercut_mark_fn *mark = NULL;
-    void *found = dlsym(RTLD_DEFAULT, "powercut_mark");
-
-    memcpy(&mark, &found, sizeof(mark));
-    if (mark)
-        mark(n);
-}
 
 static int roots_fd = -1;
 
@@ -97,7 +82,7 @@ static int child_work(const char *base, uint64_t checkpoint_ms)
         }
         if (receipt.code != 0 || note_root(fixture.chain.ledger) != 0)
             rc = 7;
-        promise(receipt.block.height);
+        powercut_promise(receipt.block.height);
         engine_receipt_release(&receipt);
     }
     engine_fixture_release(&fixture);
@@ -139,59 +124,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static char *preload_path(void)
-{
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *path;
-
-    assert_true(len > 0);
-    self[len] = '\0';
-    path = hm_asprintf("%s/unit/store/libpowercut.so", dirname(self));
-    assert_int_equal(access(path, R_OK), 0);
-    return path;
-}
-
-static pid_t spawn(char *const argv[], char *const extra[])
-{
-    char *env[ENV_MAX];
-    size_t count = 0;
-    pid_t pid = -1;
-
-    while (*extra && count < ENV_MAX - 1)
-        env[count++] = *extra++;
-    for (char **at = environ; *at && count < ENV_MAX - 1; at++)
-        if (strncmp(*at, "ASAN_OPTIONS=", 13) != 0)
-            env[count++] = *at;
-    env[count] = NULL;
-    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, env), 0);
-    return pid;
-}
-
-static int wait_for_child(pid_t pid)
-{
-    int status = 0;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
 static int run_verb(const struct run *run, const char *word, const char *faults)
 {
-    HM_AUTOFREE char *library = preload_path();
-    HM_AUTOFREE char *preload = hm_asprintf("LD_PRELOAD=%s", library);
-    HM_AUTOFREE char *folder = hm_asprintf("POWERCUT_FOLDER=%s", run->data);
-    HM_AUTOFREE char *log = hm_asprintf("POWERCUT_LOG=%s", run->log);
-    HM_AUTOFREE char *fault = hm_asprintf("POWERCUT_FAULTS=%s", faults);
-    char asan[] = "ASAN_OPTIONS=verify_asan_link_order=0";
     HM_AUTOFREE char *verb = hm_strdup(word);
     char program[] = "test_engine_recovery";
     char *const argv[] = {program, verb, run->base, NULL};
-    char *const extra[] = {preload, folder, log, fault, asan, NULL};
-    int status = wait_for_child(spawn(argv, extra));
 
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return powercut_run(argv, run->data, run->log, faults);
 }
 
 static int run_work(const struct run *run, const char *faults)
@@ -204,13 +143,14 @@ static int run_work(const struct run *run, const char *faults)
 struct judge {
     struct root roots[HEIGHTS_MAX];
     size_t images, ahead, replayed;
+    unsigned killed;
 };
 
 static void judge_init(struct judge *judge, const struct run *run)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
 
-    memset(judge, 0, sizeof(*judge));
+    memset(judge->roots, 0, sizeof(judge->roots));
     assert_int_equal(hm_file_read(run->roots, 1 << 20, &bytes, NULL), 0);
     for (size_t at = 0; at + sizeof(struct root) <= bytes.len; at += sizeof(struct root)) {
         struct root root;
@@ -279,7 +219,7 @@ static void judge_log(struct judge *judge, const struct run *run, const struct p
 
 static struct judge judge_run(const struct run *run)
 {
-    struct judge judge;
+    struct judge judge = {0};
     struct powercut_log log = {0};
     struct hm_error error = {0};
 
@@ -358,7 +298,7 @@ static void the_judge_can_tell(void **state)
     char *const extra[] = {NULL};
 
     assert_int_equal(run_work(run, ""), 0);
-    assert_int_equal(wait_for_child(spawn(argv, extra)), 0);
+    assert_int_equal(powercut_spawn_and_wait(argv, extra), 0);
     assert_int_equal(powercut_load(run->log, &log, NULL), 0);
     for (size_t i = 0; i < log.count; i++) {
         struct powercut_record head;
@@ -373,7 +313,7 @@ static void the_judge_can_tell(void **state)
     int fd = open(run->log, O_WRONLY | O_TRUNC | O_CLOEXEC);
     assert_int_equal(hm_write_all(fd, log.bytes.data, log.bytes.len, NULL), 0);
     close(fd);
-    assert_int_not_equal(wait_for_child(spawn(argv, extra)), 0);
+    assert_int_not_equal(powercut_spawn_and_wait(argv, extra), 0);
     powercut_log_release(&log);
 }
 
@@ -407,43 +347,155 @@ static void the_disk_fails(void **state)
     assert_true(stopped > 0);
 }
 
-/* kill -9 at any moment; what was answered is noted. */
-static void it_is_killed(void **state)
+/* Kills the program when it has made some blocks, and moves what it leaves to run->cut. The newest block answered. */
+static uint64_t kill_at(const struct run *run, struct judge *judge, unsigned blocks)
 {
-    const struct run *run = *state;
     char program[] = "test_engine_recovery";
     char verb[] = "work";
     char *const argv[] = {program, verb, run->base, NULL};
     char *const extra[] = {NULL};
-    unsigned killed = 0;
+    pid_t pid = powercut_spawn(argv, extra);
+    uint64_t answered = 0;
+
+    for (unsigned wait = 0; wait < 2000; wait++) {
+        struct stat info;
+
+        if (stat(run->roots, &info) == 0 && (size_t)info.st_size >= blocks * sizeof(struct root))
+            break;
+        usleep(1000);
+    }
+    kill(pid, SIGKILL);
+    judge->killed += WIFSIGNALED(powercut_wait(pid));
+    judge_init(judge, run);
+    for (uint64_t height = 1; height < HEIGHTS_MAX; height++)
+        if (judge->roots[height].height == height)
+            answered = height;
+    if (access(run->cut, F_OK) == 0)
+        assert_int_equal(hm_remove_tree(run->cut, NULL), 0);
+    assert_int_equal(rename(run->data, run->cut), 0);
+    assert_int_equal(mkdir(run->data, 0700), 0);
+    return answered;
+}
+
+/* kill -9 at any moment; what was answered is noted. */
+static void it_is_killed(void **state)
+{
+    const struct run *run = *state;
+    struct judge judge = {0};
 
     for (unsigned round = 0; round < 12; round++) {
-        pid_t pid = spawn(argv, extra);
-        uint64_t answered = 0;
-        struct judge judge;
+        uint64_t answered = kill_at(run, &judge, 2 + 2 * round);
 
-        for (unsigned wait = 0; wait < 2000; wait++) { /* until it has made some blocks */
-            struct stat info;
-
-            if (stat(run->roots, &info) == 0 &&
-                (size_t)info.st_size >= (2 + 2 * round) * sizeof(struct root))
-                break;
-            usleep(1000);
-        }
-        kill(pid, SIGKILL);
-        killed += WIFSIGNALED(wait_for_child(pid));
-        judge_init(&judge, run);
-        for (uint64_t height = 1; height < HEIGHTS_MAX; height++)
-            if (judge.roots[height].height == height)
-                answered = height;
-        if (access(run->cut, F_OK) == 0)
-            assert_int_equal(hm_remove_tree(run->cut, NULL), 0);
-        assert_int_equal(rename(run->data, run->cut), 0);
-        assert_int_equal(mkdir(run->data, 0700), 0);
         judge_image(&judge, run, answered);
         fresh(run);
     }
-    assert_true(killed > 0);
+    assert_true(judge.killed > 0);
+}
+
+/* Opens what lies in run->cut; what is said then, and the height it stands at (0: no chain). */
+static int open_cut(const struct run *run, uint64_t *height, struct hm_error *error)
+{
+    HM_AUTOFREE char *path = hm_asprintf("%s/ledger", run->cut);
+    HM_AUTOFREE char *log = hm_asprintf("%s/blocks", run->cut);
+    struct store_options options = *fixture_store_options();
+    struct engine_options engine = {.log_path = log, .checkpoint_bytes = CHECKPOINT_BYTES};
+    struct ledger_info info = {0};
+    int rc;
+
+    options.deferred = true;
+    assert_int_equal(store_open_lmdb(path, &options, &engine.store, NULL), 0);
+    assert_int_equal(ledger_open(engine.store, &engine.ledger, NULL), 0);
+    rc = engine_solo_recover(&engine, error);
+    (void)!ledger_info(engine.ledger, &info, NULL);
+    *height = info.height;
+    ledger_close(engine.ledger);
+    store_close(engine.store);
+    return rc;
+}
+
+static void put_aside(const struct run *run, const char *name, bool back)
+{
+    HM_AUTOFREE char *there = hm_asprintf("%s/%s", run->cut, name);
+    HM_AUTOFREE char *aside = hm_asprintf("%s/%s", run->base, name);
+
+    assert_int_equal(back ? rename(aside, there) : rename(there, aside), 0);
+}
+
+static void expect_refused(const struct run *run, const char *what, const char *name)
+{
+    for (unsigned tries = 0; tries < 2; tries++) { /* nor is it forgotten by trying */
+        struct hm_error error = {0};
+        uint64_t height;
+
+        assert_int_equal(open_cut(run, &height, &error), HM_ECORRUPT);
+        if (strstr(error.text, what) == NULL || strstr(error.text, name) == NULL ||
+            strstr(error.text, "restore the node from a backup") == NULL)
+            fail_msg("%s", error.text);
+    }
+}
+
+/* A log that is gone after a kill: its blocks were answered, so nothing starts without them. */
+static void a_log_that_is_gone_is_missed(void **state)
+{
+    static const char *const names[] = {"blocks.0", "blocks.1"};
+    const struct run *run = *state;
+    struct judge judge = {0};
+    uint64_t height, answered = kill_at(run, &judge, 12);
+
+    assert_true(judge.killed > 0);
+    for (size_t i = 0; i < HM_COUNT_OF(names); i++) {
+        put_aside(run, names[i], false);
+        expect_refused(run, "is missing", names[i]);
+        put_aside(run, names[i], true);
+    }
+    for (size_t i = 0; i < HM_COUNT_OF(names); i++)
+        put_aside(run, names[i], false);
+    expect_refused(run, "is missing", names[0]);
+    for (size_t i = 0; i < HM_COUNT_OF(names); i++)
+        put_aside(run, names[i], true);
+    assert_int_equal(open_cut(run, &height, NULL), 0); /* all there: nothing was lost */
+    assert_true(height >= answered);
+}
+
+/* Another ledger's log, or both files in each other's place, is not taken for it. */
+static void another_log_is_refused(void **state)
+{
+    const struct run *run = *state;
+    HM_AUTOFREE char *first = hm_asprintf("%s/blocks.0", run->cut);
+    HM_AUTOFREE char *second = hm_asprintf("%s/blocks.1", run->cut);
+    HM_AUTOFREE char *other = hm_asprintf("%s/blocks.0", run->data);
+    struct judge judge = {0};
+
+    (void)kill_at(run, &judge, 12);
+    assert_true(judge.killed > 0);
+    put_aside(run, "blocks.0", false);
+    unlink(run->roots);
+    assert_int_equal(run_work(run, ""), 0);
+    assert_int_equal(rename(other, first), 0);
+    expect_refused(run, "is not the one", "blocks");
+    HM_AUTOFREE char *aside = hm_asprintf("%s/blocks.0", run->base);
+    assert_int_equal(rename(second, first), 0); /* each in the other's place */
+    assert_int_equal(rename(aside, second), 0);
+    expect_refused(run, "is not the one", "blocks");
+}
+
+/* After a clean stop the ledger is complete without it. */
+static void a_clean_stop_needs_no_log(void **state)
+{
+    static const char *const names[] = {"blocks.0", "blocks.1"};
+    const struct run *run = *state;
+    struct judge judge = {0};
+    uint64_t height;
+
+    assert_int_equal(run_work(run, ""), 0);
+    judge_init(&judge, run);
+    assert_int_equal(rename(run->data, run->cut), 0);
+    assert_int_equal(mkdir(run->data, 0700), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(names); i++)
+        put_aside(run, names[i], false);
+    assert_int_equal(open_cut(run, &height, NULL), 0);
+    assert_true(height > 0 && judge.roots[height].height == height);
+    assert_true(height == HEIGHTS_MAX - 1 || judge.roots[height + 1].height == 0);
 }
 
 int main(int argc, char **argv)
@@ -455,6 +507,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_judge_can_tell, setup, teardown),
         cmocka_unit_test_setup_teardown(the_disk_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(it_is_killed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_log_that_is_gone_is_missed, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_log_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clean_stop_needs_no_log, setup, teardown),
     };
 
     hm_log_setup(2, HM_LOG_WARN, 0);

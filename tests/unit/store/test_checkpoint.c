@@ -66,11 +66,27 @@ static void expect(struct store *store, unsigned n)
     store_abort(txn);
 }
 
-static void checkpoint(struct store *store, uint64_t tag)
+static int begin(struct store *store, uint64_t n, struct store_checkpoint **made)
+{
+    uint8_t note[STORE_NOTE_BYTES] = {0};
+
+    hm_put_be64(note + STORE_NOTE_BYTES - 8, n);
+    return store_checkpoint_begin(store, note, made, NULL);
+}
+
+static uint64_t noted(struct store *store)
+{
+    uint8_t note[STORE_NOTE_BYTES];
+
+    store_checkpoint_note(store, note);
+    return hm_get_be64(note + STORE_NOTE_BYTES - 8);
+}
+
+static void checkpoint(struct store *store, uint64_t n)
 {
     struct store_checkpoint *made = NULL;
 
-    assert_int_equal(store_checkpoint_begin(store, tag, &made, NULL), 0);
+    assert_int_equal(begin(store, n, &made), 0);
     assert_int_equal(store_checkpoint_finish(made, NULL), 0);
 }
 
@@ -126,7 +142,7 @@ static void a_crash_goes_back_to_the_checkpoint(void **state)
         copy = crashed(*state);
         after = open_as(copy, &deferred);
         expect(after, last);
-        assert_int_equal(store_checkpoint_tag(after), last);
+        assert_int_equal(noted(after), last);
         commit(after, 1000 + n); /* and it goes on from there */
         expect(after, 1000 + n);
         store_close(after);
@@ -178,12 +194,13 @@ static void a_clean_close_keeps_everything(void **state)
 {
     struct store *store = open_as(*state, &deferred);
     struct store_options reading = deferred;
+    struct store_checkpoint *made = NULL;
 
     commit(store, 1);
     checkpoint(store, 77);
     store_close(store);
     store = open_as(*state, &deferred);
-    assert_int_equal(store_checkpoint_tag(store), 77);
+    assert_int_equal(noted(store), 77);
     commit(store, 2);
     store_close(store);
     reading.read_only = true;
@@ -191,11 +208,18 @@ static void a_clean_close_keeps_everything(void **state)
     expect(store, 2);
     store_close(store);
     store = open_as(*state, &store_test_options); /* and one that syncs takes over */
-    assert_int_equal(store_checkpoint_tag(store), 0);
+    assert_int_equal(noted(store), 77);
     commit(store, 3);
     store_close(store);
     store = open_as(*state, &deferred);
     expect(store, 3);
+    assert_int_equal(noted(store), 77); /* until the caller says otherwise */
+    assert_int_equal(store_checkpoint_begin(store, NULL, &made, NULL), 0);
+    assert_int_equal(store_checkpoint_finish(made, NULL), 0);
+    assert_int_equal(noted(store), 0);
+    store_close(store);
+    store = open_as(*state, &deferred);
+    assert_int_equal(noted(store), 0);
     store_close(store);
 }
 
@@ -249,7 +273,7 @@ static void a_torn_checkpoint_is_the_one_before(void **state)
     commit(store, 1);
     checkpoint(store, 1);
     commit(store, 2);
-    assert_int_equal(store_checkpoint_begin(store, 2, &made, NULL), 0);
+    assert_int_equal(begin(store, 2, &made), 0);
     commit(store, 3);
     assert_int_equal(hm_file_read(name, 1 << 20, &slots[0], NULL), 0);
     char *copy = crashed(*state); /* before its end nothing has changed */
@@ -268,7 +292,7 @@ static void a_torn_checkpoint_is_the_one_before(void **state)
         assert_int_equal(pwrite(fd, slots[0].data + at, 1, (off_t)at), 1);
         close(fd);
         after = open_as(copy, &deferred);
-        assert_in_range(store_checkpoint_tag(after), 1, 1);
+        assert_in_range(noted(after), 1, 1);
         store_close(after);
         gone(copy);
     }
@@ -277,13 +301,41 @@ static void a_torn_checkpoint_is_the_one_before(void **state)
     store_close(store);
 }
 
+/* Written piece by piece, with commits in between: it ends, and a crash goes back to what was marked. */
+static void it_is_written_in_pieces(void **state)
+{
+    struct store *store = open_as(*state, &deferred);
+    struct store_checkpoint *made = NULL;
+    unsigned pieces = 0;
+    bool more = true;
+
+    for (unsigned n = 1; n <= 200; n++)
+        commit(store, n);
+    assert_int_equal(begin(store, 200, &made), 0);
+    while (more) {
+        assert_int_equal(store_checkpoint_piece(made, &more, NULL), 0);
+        commit(store, 200 + ++pieces);
+        assert_true(pieces < 1000);
+    }
+    assert_true(pieces > 2); /* the file is longer than one */
+    assert_int_equal(store_checkpoint_finish(made, NULL), 0);
+    char *copy = crashed(*state);
+    struct store *after = open_as(copy, &deferred);
+    expect(after, 200);
+    assert_int_equal(noted(after), 200);
+    store_close(after);
+    gone(copy);
+    expect(store, 200 + pieces);
+    store_close(store);
+}
+
 static void one_at_a_time(void **state)
 {
     struct store *store = open_as(*state, &deferred);
     struct store_checkpoint *one = NULL, *two = NULL;
 
-    assert_int_equal(store_checkpoint_begin(store, 1, &one, NULL), 0);
-    assert_int_equal(store_checkpoint_begin(store, 2, &two, NULL), HM_EBUSY);
+    assert_int_equal(begin(store, 1, &one), 0);
+    assert_int_equal(begin(store, 2, &two), HM_EBUSY);
     assert_int_equal(store_checkpoint_finish(one, NULL), 0);
     checkpoint(store, 2);
     assert_int_equal(store_checkpoint_finish(NULL, NULL), 0);
@@ -327,7 +379,7 @@ static void a_snapshot_is_whole(void **state)
     int fd;
 
     commit(store, 1);
-    assert_int_equal(store_checkpoint_begin(store, 1, &made, NULL), 0);
+    assert_int_equal(begin(store, 1, &made), 0);
     commit(store, 2);
     assert_int_equal(mkdir(folder, 0700), 0);
     fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -371,7 +423,7 @@ static void others_take_the_calls(void **state)
         checkpoint(stores[i], 5);
         commit(stores[i], 2);
         expect(stores[i], 2);
-        assert_int_equal(store_checkpoint_tag(stores[i]), 0);
+        assert_int_equal(noted(stores[i]), 0);
         store_close(stores[i]);
     }
 }
@@ -385,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_goes_back_only_once, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unclosed_store_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(a_torn_checkpoint_is_the_one_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_is_written_in_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(one_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_stays_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_is_whole, setup, teardown),

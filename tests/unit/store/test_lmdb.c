@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 extern char **environ;
 
@@ -234,6 +237,31 @@ static void refuses_other_processes(void **state)
     store_test_expect(txn, STORE_TEST_A, "never", NULL);
     store_abort(txn);
     store_close(store);
+}
+
+static void *let_go(void *fd)
+{
+    const struct timespec while_exec_comes = {.tv_nsec = 200000000};
+
+    (void)nanosleep(&while_exec_comes, NULL);
+    close((int)(intptr_t)fd);
+    return NULL;
+}
+
+/* A killed owner's child has the lock for a moment longer; somebody else's lock is no reason to wait. */
+static void waits_for_a_killed_owners_child(void **state)
+{
+    struct child child = start("hold", *state);
+    HM_AUTOFREE char *name = hm_asprintf("%s/LOCK", (char *)*state);
+    pthread_t thread;
+
+    assert_int_equal(read_numbers(&child, 1), 1);
+    end(&child, SIGKILL);
+    int fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(pthread_create(&thread, NULL, let_go, (void *)(intptr_t)fd), 0);
+    store_close(open_at(*state));
+    pthread_join(thread, NULL);
 }
 
 static void refuses_itself(void **state)
@@ -622,6 +650,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(stays_after_close, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_other_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(waits_for_a_killed_owners_child, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(many_may_read, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_table_is_said, setup, teardown),

@@ -5,17 +5,12 @@
  * and judges what it left. */
 #include "store_test_tree.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "powercut/powercut_image.h"
-
-extern char **environ;
+#include "powercut/powercut_run.h"
 
 #define TXNS            24
 #define KEYS            300
@@ -23,7 +18,6 @@ extern char **environ;
 #define BALLAST_BYTES   3000
 #define KEPT            6 /* ballast entries at a time */
 #define RANDOM_VARIANTS 3
-#define ENV_MAX         256
 #define STRIDE          7 /* where a run is one of many: one image in so many is judged */
 
 enum { TABLE_LEAVES, TABLE_PAGES, TABLE_MAIN, TABLES };
@@ -114,16 +108,6 @@ static int work_one(struct store *store, uint64_t n, struct hm_error *error)
 
 /* --- the child --- */
 
-static void promise(uint64_t n)
-{
-    powercut_mark_fn *mark = NULL;
-    void *found = dlsym(RTLD_DEFAULT, "powercut_mark");
-
-    memcpy(&mark, &found, sizeof(mark));
-    if (mark)
-        mark(n);
-}
-
 static uint64_t number_of(struct store *store)
 {
     struct store_txn *txn = store_test_read(store);
@@ -170,7 +154,7 @@ static int child_work(const char *path)
     }
     while (n < TXNS) {
         if (work_one(store, n + 1, &error) == 0) {
-            promise(++n);
+            powercut_promise(++n);
             continue;
         }
         store = after_failure(store, path, n, &error);
@@ -179,7 +163,7 @@ static int child_work(const char *path)
             return 9; /* a disk that fails for good */
         }
         n = number_of(store);
-        promise(n); /* it was opened, so it is durable */
+        powercut_promise(n); /* it was opened, so it is durable */
     }
     store_close(store);
     return failures ? 8 : 0;
@@ -221,54 +205,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static char *preload_path(void)
-{
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *path;
-
-    assert_true(len > 0);
-    self[len] = '\0';
-    path = hm_asprintf("%s/unit/store/libpowercut.so", dirname(self));
-    assert_int_equal(access(path, R_OK), 0);
-    return path;
-}
-
-/* A sanitizer's own library wants to come first, and need not. */
-static int spawn_and_wait(char *const argv[], char *const extra[])
-{
-    char *env[ENV_MAX];
-    size_t count = 0;
-    pid_t pid = -1;
-    int status = 0;
-
-    while (*extra && count < ENV_MAX - 1)
-        env[count++] = *extra++;
-    for (char **at = environ; *at && count < ENV_MAX - 1; at++)
-        if (strncmp(*at, "ASAN_OPTIONS=", 13) != 0)
-            env[count++] = *at;
-    env[count] = NULL;
-    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, env), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
 static int run_work(const struct run *run, const char *faults)
 {
-    HM_AUTOFREE char *library = preload_path();
-    HM_AUTOFREE char *preload = hm_asprintf("LD_PRELOAD=%s", library);
-    HM_AUTOFREE char *folder = hm_asprintf("POWERCUT_FOLDER=%s", run->folder);
-    HM_AUTOFREE char *log = hm_asprintf("POWERCUT_LOG=%s", run->log);
-    HM_AUTOFREE char *fault = hm_asprintf("POWERCUT_FAULTS=%s", faults);
-    char asan[] = "ASAN_OPTIONS=verify_asan_link_order=0";
     char program[] = "test_store_powercut";
     char verb[] = "work";
     char *const argv[] = {program, verb, run->folder, NULL};
-    char *const extra[] = {preload, folder, log, fault, asan, NULL};
-    int status = spawn_and_wait(argv, extra);
 
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    return powercut_run(argv, run->folder, run->log, faults);
 }
 
 /* --- judging what a cut left --- */
@@ -453,7 +396,7 @@ static void the_judge_can_tell(void **state)
     int fd;
 
     assert_int_equal(run_work(run, ""), 0);
-    assert_int_equal(spawn_and_wait(argv, extra), 0);
+    assert_int_equal(powercut_spawn_and_wait(argv, extra), 0);
     assert_int_equal(powercut_load(run->log, &log, NULL), 0);
     for (size_t i = 0; i < log.count; i++) {
         struct powercut_record head;
@@ -470,7 +413,7 @@ static void the_judge_can_tell(void **state)
     fd = open(run->log, O_WRONLY | O_TRUNC | O_CLOEXEC);
     assert_int_equal(hm_write_all(fd, log.bytes.data, log.bytes.len, NULL), 0);
     close(fd);
-    assert_int_not_equal(spawn_and_wait(argv, extra), 0);
+    assert_int_not_equal(powercut_spawn_and_wait(argv, extra), 0);
     powercut_log_release(&log);
 }
 
