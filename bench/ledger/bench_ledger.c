@@ -2,11 +2,13 @@
  * signatures checked in the block and with them checked before (as the door does), in memory and on disk;
  * beside it what one signature costs.
  *
- *   bench_ledger [DIR [WORK [STORE]]]   DIR: where to make the store, default $TMPDIR or /tmp
- *                                       WORK: only this kind of transaction ("kv put")
- *                                       STORE: only "disk" or "memory" */
+ *   bench_ledger [DIR [WORK [STORE [SIGNATURES]]]]   DIR: where to make the store, default $TMPDIR or /tmp
+ *                                                    WORK: only this kind of transaction ("kv put")
+ *                                                    STORE: only "disk" or "memory"
+ *                                                    SIGNATURES: only "known" or "checked" */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "ledger_kv_ops.h"
 
@@ -17,6 +19,15 @@
 static double now(void)
 {
     return (double)hm_mono_ns(hm_clock_system()) / 1e9;
+}
+
+/* Processor time of this thread: what holds when other work runs on the machine. */
+static double busy(void)
+{
+    struct timespec at = {0};
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
 static void must(int rc, const struct fixture *fixture)
@@ -113,6 +124,7 @@ struct measured {
     double finalize; /* in ledger_finalize */
     double commit; /* in ledger_commit, where a disk is waited for */
     double apply; /* in all three */
+    double busy; /* processor time of all three */
     double check; /* seconds in ledger_check_tx */
     size_t txs;
 };
@@ -143,12 +155,14 @@ static void block_run(struct fixture *fixture, struct hm_slice *txs, bool check_
     item = fixture_batch(fixture, txs, BATCH);
     fixture_propose(fixture, &item, 1, &proposal);
     start = now();
+    out->busy -= busy();
     must(ledger_process(fixture->ledger, &proposal, &fixture->error), fixture);
     out->process += lap(&start);
     must(ledger_finalize(fixture->ledger, &proposal, &outcome, &fixture->error), fixture);
     out->finalize += lap(&start);
     must(ledger_commit(fixture->ledger, &fixture->error), fixture);
     out->commit += lap(&start);
+    out->busy += busy();
     out->apply = out->process + out->finalize + out->commit;
     out->txs += BATCH;
     must(ledger_view_open(fixture->ledger, &view, &fixture->error), fixture);
@@ -187,7 +201,8 @@ static void case_run(const char *lmdb_path, enum work work, bool check_first)
                  check_first ? "signatures known" : "signatures checked",
                  (double)measured.txs / measured.apply,
                  (double)(measured.txs * works[work].ops) / measured.apply);
-    (void)printf(" (us a tx: process %.1f, finalize %.1f, commit %.1f)",
+    (void)printf(" (us a tx: processor %.1f; process %.1f, finalize %.1f, commit %.1f)",
+                 1e6 * measured.busy / (double)measured.txs,
                  1e6 * measured.process / (double)measured.txs,
                  1e6 * measured.finalize / (double)measured.txs,
                  1e6 * measured.commit / (double)measured.txs);
@@ -233,6 +248,8 @@ int main(int argc, char **argv)
             for (int known = 0; known < 2; known++) {
                 char path[512];
 
+                if (argc > 4 && strcmp(argv[4], known ? "known" : "checked") != 0)
+                    continue;
                 (void)snprintf(path, sizeof path, "%s/bench-ledger-%u", base ? base : "/tmp",
                                number++);
                 case_run(disk ? path : NULL, work, known);

@@ -39,6 +39,12 @@ void crypto_hasher_final(const struct crypto_hasher *hasher, uint8_t out[CRYPTO_
 /* Hashes count messages of one same length (64 or 1024-byte multiples are fastest) lying one after
  * the other; outs is count*32 bytes. Plain mode, equal to crypto_hash of each. */
 void crypto_hash_many(const uint8_t *messages, size_t count, size_t message_len, uint8_t *outs);
+/* The same for messages of 64 bytes each that lie apart. */
+#define CRYPTO_BLOCK_BYTES 64
+void crypto_hash_blocks(const uint8_t *const *blocks, size_t count, uint8_t *outs);
+/* The same for messages of any lengths, wherever they lie: quickest where many have a few hundred bytes, up
+ * to 1024, and about the same length. */
+void crypto_hash_each(const struct hm_slice *messages, size_t count, uint8_t *outs);
 
 /* SHA-256 for OCI digests only. */
 #define CRYPTO_SHA256_BYTES 32

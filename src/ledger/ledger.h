@@ -25,7 +25,7 @@ enum ledger_table {
     LEDGER_TABLE_BLOCK, /* be64 height -> Block */
     LEDGER_TABLE_RECORD, /* be64 height -> BlockRecord */
     LEDGER_TABLE_TX, /* tx digest -> TxLocation */
-    LEDGER_TABLE_HISTORY, /* asset id or account id + be64 number -> AssetEvent / TxLocation */
+    LEDGER_TABLE_HISTORY, /* asset id + be64 number -> AssetEvent */
     LEDGER_TABLE_INDEX, /* 1 byte kind + party id + thing id -> empty: who owns or is party to what */
     LEDGER_TABLE_KV_LOG, /* be64 revision + be32 sub -> KvEvent: what watches read */
     LEDGER_TABLE_KV_PAST, /* escaped key + be64 revision + be32 sub -> empty: history by key */
@@ -196,19 +196,10 @@ struct ledger_lease_filter {
 int ledger_view_leases(struct ledger_view *view, const struct ledger_lease_filter *filter,
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
                        Hypermesh__Lease ***out, size_t *count, struct hm_error *error);
-/* Accounts with ids after `after`; ids is count*32 bytes in the arena. */
-int ledger_view_accounts(struct ledger_view *view, const uint8_t *after, size_t limit,
-                         struct hm_arena *arena, uint8_t **ids, Hypermesh__Account ***out,
-                         size_t *count, struct hm_error *error);
 /* An asset's history, oldest first, from event number `from`. */
 int ledger_view_asset_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
                               size_t limit, struct hm_arena *arena, Hypermesh__AssetEvent ***out,
                               size_t *count, struct hm_error *error);
-
-/* Where an account's transactions stand, oldest first, from number `from` (Account.txs counts them). */
-int ledger_view_account_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
-                                size_t limit, struct hm_arena *arena, Hypermesh__TxLocation ***out,
-                                size_t *count, struct hm_error *error);
 
 /* Blocks and transactions. HM_ENOTFOUND. Height 0 has no block. */
 int ledger_view_block(struct ledger_view *view, uint64_t height, struct hm_arena *arena,

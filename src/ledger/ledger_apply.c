@@ -110,7 +110,6 @@ static int tx_charge(struct ledger_block *block, struct ledger_tx *tx, Hypermesh
     if (rc)
         return rc;
     result->facts->bonded = account->bonded;
-    placed->account_number = account->txs;
     rc = ledger_money_burn(scope, account, fee, error);
     if (rc == 0)
         rc = account_advance(scope, tx, account, error);
@@ -121,7 +120,6 @@ static int tx_charge(struct ledger_block *block, struct ledger_tx *tx, Hypermesh
     result->fee = fee;
     block->weight += tx->weight;
     placed->charged = true;
-    memcpy(placed->account, tx->body->account.data, LEDGER_ID_BYTES);
     return 0;
 }
 

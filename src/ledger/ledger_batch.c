@@ -17,12 +17,9 @@ static int batch_read_tx(const Hypermesh__Params *params, struct ledger_seen *se
     struct ledger_tx tx;
     int rc;
 
-    if (seen) {
-        crypto_hash(kept->bytes.data, kept->bytes.len, kept->is.key);
-        if (ledger_seen_tx_find(seen, kept->is.key, &kept->is)) {
-            batch_count_tx(batch, &kept->is);
-            return 0;
-        }
+    if (seen && ledger_seen_tx_find(seen, kept->is.key, &kept->is)) {
+        batch_count_tx(batch, &kept->is);
+        return 0;
     }
     rc = ledger_tx_read(params, kept->bytes, scratch, &tx, &why);
     if (rc == HM_ENOMEM)
@@ -41,6 +38,26 @@ static int batch_read_tx(const Hypermesh__Params *params, struct ledger_seen *se
     return 0;
 }
 
+/* The keys of transactions from number `from` on, as many as are hashed at one go; gives how many. */
+#define KEYS_AT_ONCE ((size_t)64)
+static size_t batch_key_txs(const struct ledger_seen *seen, struct ledger_batch *batch, size_t from)
+{
+    uint8_t keys[KEYS_AT_ONCE][CRYPTO_HASH_BYTES];
+    struct hm_slice bytes[KEYS_AT_ONCE];
+    size_t count = batch->batch->n_txs - from;
+
+    if (count > KEYS_AT_ONCE)
+        count = KEYS_AT_ONCE;
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = batch->txs[from + i].bytes;
+    crypto_hash_each(bytes, count, keys[0]);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(batch->txs[from + i].is.key, keys[i], CRYPTO_HASH_BYTES);
+        ledger_seen_fetch(seen, keys[i]);
+    }
+    return count;
+}
+
 static int batch_read_txs(const Hypermesh__Params *params, struct ledger_seen *seen,
                           struct ledger_batch *batch)
 {
@@ -48,7 +65,9 @@ static int batch_read_txs(const Hypermesh__Params *params, struct ledger_seen *s
     int rc = 0;
 
     hm_arena_init(&scratch, LEDGER_TX_ARENA_BYTES);
-    for (size_t i = 0; rc == 0 && i < batch->batch->n_txs; i++) {
+    for (size_t i = 0, keyed = 0; rc == 0 && i < batch->batch->n_txs; i++) {
+        if (seen && i == keyed)
+            keyed += batch_key_txs(seen, batch, i);
         hm_arena_clear(&scratch);
         rc = batch_read_tx(params, seen, batch, i, &scratch);
     }

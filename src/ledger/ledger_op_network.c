@@ -163,16 +163,24 @@ static int owner_check(const struct ledger_act *act, const Hypermesh__Network *n
                          "the network belongs to another account");
 }
 
+/* The membership that the network's owner is about to change. */
+static int membership_owned(struct ledger_act *act, ProtobufCBinaryData id,
+                            ProtobufCBinaryData account, Hypermesh__Network **network,
+                            Hypermesh__MemberState *state, struct hm_error *error)
+{
+    int rc = membership(act, id, account, network, state, error);
+
+    return rc ? rc : owner_check(act, *network, error);
+}
+
 int ledger_op_network_invite(struct ledger_act *act, const Hypermesh__Operation *op,
                              struct hm_error *error)
 {
     const Hypermesh__NetworkInvite *what = op->network_invite;
     Hypermesh__MemberState state;
     Hypermesh__Network *network;
-    int rc = membership(act, what->network, what->account, &network, &state, error);
+    int rc = membership_owned(act, what->network, what->account, &network, &state, error);
 
-    if (rc == 0)
-        rc = owner_check(act, network, error);
     if (rc)
         return rc;
     if (state == HYPERMESH__MEMBER_STATE__JOINED)
@@ -191,10 +199,8 @@ int ledger_op_network_expel(struct ledger_act *act, const Hypermesh__Operation *
     const Hypermesh__NetworkExpel *what = op->network_expel;
     Hypermesh__MemberState state;
     Hypermesh__Network *network;
-    int rc = membership(act, what->network, what->account, &network, &state, error);
+    int rc = membership_owned(act, what->network, what->account, &network, &state, error);
 
-    if (rc == 0)
-        rc = owner_check(act, network, error);
     if (rc)
         return rc;
     if (ledger_id_equal(network->owner, what->account))

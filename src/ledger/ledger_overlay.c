@@ -197,18 +197,40 @@ bool ledger_overlay_changed(const struct ledger_overlay_entry *entry)
                                            hm_slice_of(now->data, now->len));
 }
 
+/* What becomes of the tree, several leaves at one go: most keys and values are short. */
+#define LEAVES_AT_ONCE ((size_t)32)
+static void leaves_hash(const struct ledger_map_entry *const *changed, size_t count,
+                        struct store_tree_change *changes)
+{
+    uint8_t hashes[2 * LEAVES_AT_ONCE][CRYPTO_HASH_BYTES];
+    struct hm_slice bytes[2 * LEAVES_AT_ONCE];
+
+    for (size_t i = 0; i < count; i++) {
+        const struct ledger_overlay_entry *entry = changed[i]->value;
+
+        bytes[2 * i] = ledger_map_key(changed[i]);
+        bytes[2 * i + 1] = hm_slice_of(entry->now.data, entry->now.present ? entry->now.len : 0);
+    }
+    crypto_hash_each(bytes, 2 * count, hashes[0]);
+    for (size_t i = 0; i < count; i++) {
+        const struct ledger_overlay_entry *entry = changed[i]->value;
+
+        memcpy(changes[i].key_hash, hashes[2 * i], CRYPTO_HASH_BYTES);
+        if (entry->now.present)
+            memcpy(changes[i].value_hash, hashes[2 * i + 1], CRYPTO_HASH_BYTES);
+        else
+            memset(changes[i].value_hash, 0, CRYPTO_HASH_BYTES);
+    }
+}
+
 static int entry_write(struct ledger_overlay *overlay, const struct ledger_map_entry *at,
-                       struct store_tree_change *change, struct hm_error *error)
+                       struct hm_error *error)
 {
     const struct ledger_overlay_entry *entry = at->value;
     struct hm_slice key = ledger_map_key(at);
 
-    crypto_hash(key.data, key.len, change->key_hash);
-    if (!entry->now.present) {
-        memset(change->value_hash, 0, sizeof change->value_hash);
+    if (!entry->now.present)
         return store_delete(overlay->txn, LEDGER_TABLE_STATE, key, error);
-    }
-    crypto_hash(entry->now.data, entry->now.len, change->value_hash);
     return store_put(overlay->txn, LEDGER_TABLE_STATE, key,
                      hm_slice_of(entry->now.data, entry->now.len), error);
 }
@@ -236,8 +258,11 @@ int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree
     }
     /* In the order of the table: neighbours share a path of its tree. */
     qsort(changed, count, sizeof *changed, key_order);
+    for (size_t i = 0; i < count; i += LEAVES_AT_ONCE)
+        leaves_hash(changed + i, count - i < LEAVES_AT_ONCE ? count - i : LEAVES_AT_ONCE,
+                    changes + i);
     for (size_t i = 0; i < count; i++) {
-        int rc = entry_write(overlay, changed[i], &changes[i], error);
+        int rc = entry_write(overlay, changed[i], error);
 
         if (rc)
             return rc;

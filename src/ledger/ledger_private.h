@@ -33,11 +33,11 @@ struct ledger {
     struct ledger_block *done; /* committed: its record is read until the next finalize */
 };
 
-/* A line of history waiting to be written. */
+/* A line of an asset's history waiting to be written. */
 struct ledger_line {
-    uint8_t subject[LEDGER_ID_BYTES]; /* asset or account */
+    uint8_t subject[LEDGER_ID_BYTES]; /* the asset */
     uint64_t number;
-    struct hm_slice value; /* packed AssetEvent or TxLocation */
+    struct hm_slice value; /* packed AssetEvent */
 };
 
 struct ledger_lines {
@@ -75,8 +75,6 @@ struct ledger_placed {
     Hypermesh__TxResult *result;
     uint32_t item;
     uint32_t tx;
-    uint8_t account[LEDGER_ID_BYTES];
-    uint64_t account_number; /* of the account's transactions, from 0 */
     bool charged; /* paid its fee: it counts among the account's transactions */
 };
 

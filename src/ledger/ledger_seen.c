@@ -44,6 +44,14 @@ static struct ledger_seen_tx *slot_of(const struct ledger_seen *seen,
     return &seen->slots[(size_t)hm_get_be64(key) & (LEDGER_SEEN_SLOTS - 1)];
 }
 
+void ledger_seen_fetch(const struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYTES])
+{
+    const struct ledger_seen_tx *slot = slot_of(seen, key);
+
+    __builtin_prefetch(slot);
+    __builtin_prefetch(slot->digest + sizeof slot->digest); /* it lies across two cache lines */
+}
+
 void ledger_seen_batch_key(struct hm_slice head, struct hm_slice signature,
                            uint8_t key[CRYPTO_HASH_BYTES])
 {

@@ -49,6 +49,8 @@ void ledger_seen_add(struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYT
 /* Key of a batch: what its signature covers, and the signature. */
 void ledger_seen_batch_key(struct hm_slice head, struct hm_slice signature,
                            uint8_t key[CRYPTO_HASH_BYTES]);
+/* Has the memory of a key brought near, for a question that comes soon. */
+void ledger_seen_fetch(const struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYTES]);
 bool ledger_seen_has(struct ledger_seen *seen, const uint8_t key[CRYPTO_HASH_BYTES]);
 
 /* A transaction that was read and whose signature is good; and what was read of one. */

@@ -29,7 +29,6 @@ struct ledger_page {
     size_t limit;
     size_t count;
     void **messages;
-    uint8_t *ids; /* accounts only */
     const void *filter;
     struct hm_arena scratch; /* the value that a filter looks at */
 };

@@ -55,19 +55,6 @@ static int take_lease(struct ledger_page *page, struct hm_slice id, struct hm_sl
     return ledger_page_keep(page, &hypermesh__lease__descriptor, value, error);
 }
 
-static int take_account(struct ledger_page *page, struct hm_slice id, struct hm_slice value,
-                        struct hm_error *error)
-{
-    Hypermesh__Account *account;
-    int rc = ledger_account_unpack(value, page->arena, &account, error);
-
-    if (rc)
-        return rc;
-    memcpy(page->ids + page->count * LEDGER_ID_BYTES, id.data, LEDGER_ID_BYTES);
-    page->messages[page->count++] = account;
-    return 0;
-}
-
 int ledger_view_assets(struct ledger_view *view, const struct ledger_asset_filter *filter,
                        const uint8_t *after, size_t limit, struct hm_arena *arena,
                        Hypermesh__Asset ***out, size_t *count, struct hm_error *error)
@@ -130,28 +117,9 @@ int ledger_view_leases(struct ledger_view *view, const struct ledger_lease_filte
     return 0;
 }
 
-int ledger_view_accounts(struct ledger_view *view, const uint8_t *after, size_t limit,
-                         struct hm_arena *arena, uint8_t **ids, Hypermesh__Account ***out,
-                         size_t *count, struct hm_error *error)
-{
-    struct ledger_page page;
-    int rc = ledger_page_init(&page, view, limit, arena, error);
-
-    if (rc)
-        return rc;
-    rc = ledger_page_walk(&page, LEDGER_KEY_ACCOUNT, (struct hm_slice){0}, after, take_account,
-                          error);
-    if (rc)
-        return rc;
-    *ids = page.ids;
-    *out = (Hypermesh__Account **)page.messages;
-    *count = page.count;
-    return 0;
-}
-
-/* Lines of a subject's history from number `from`. */
+/* Lines of an asset's history from number `from`. */
 static int history_walk(struct ledger_page *page, const uint8_t id[32], uint64_t from,
-                        const ProtobufCMessageDescriptor *descriptor, struct hm_error *error)
+                        struct hm_error *error)
 {
     uint8_t start[LEDGER_ID_BYTES + 8];
     struct store_cursor *cursor;
@@ -166,8 +134,8 @@ static int history_walk(struct ledger_page *page, const uint8_t id[32], uint64_t
            memcmp(key.data, id, LEDGER_ID_BYTES) == 0) {
         ProtobufCMessage *message;
 
-        rc = ledger_view_unpack(descriptor, value, LEDGER_STATE_MAX_BYTES, page->arena, &message,
-                                error);
+        rc = ledger_view_unpack(&hypermesh__asset_event__descriptor, value, LEDGER_STATE_MAX_BYTES,
+                                page->arena, &message, error);
         if (rc)
             break;
         page->messages[page->count++] = message;
@@ -186,27 +154,10 @@ int ledger_view_asset_history(struct ledger_view *view, const uint8_t id[32], ui
 
     if (rc)
         return rc;
-    rc = history_walk(&page, id, from, &hypermesh__asset_event__descriptor, error);
+    rc = history_walk(&page, id, from, error);
     if (rc)
         return rc;
     *out = (Hypermesh__AssetEvent **)page.messages;
-    *count = page.count;
-    return 0;
-}
-
-int ledger_view_account_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
-                                size_t limit, struct hm_arena *arena, Hypermesh__TxLocation ***out,
-                                size_t *count, struct hm_error *error)
-{
-    struct ledger_page page;
-    int rc = ledger_page_init(&page, view, limit, arena, error);
-
-    if (rc)
-        return rc;
-    rc = history_walk(&page, id, from, &hypermesh__tx_location__descriptor, error);
-    if (rc)
-        return rc;
-    *out = (Hypermesh__TxLocation **)page.messages;
     *count = page.count;
     return 0;
 }

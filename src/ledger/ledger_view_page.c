@@ -9,8 +9,7 @@ int ledger_page_init(struct ledger_page *page, struct ledger_view *view, size_t 
                        limit);
     *page = (struct ledger_page){.view = view, .arena = arena, .limit = limit};
     page->messages = hm_arena_alloc(arena, limit * sizeof(void *));
-    page->ids = hm_arena_alloc(arena, limit * LEDGER_ID_BYTES);
-    if (!page->messages || !page->ids)
+    if (!page->messages)
         return hm_fail(error, HM_ENOMEM, "no memory for a page");
     hm_arena_init(&page->scratch, LEDGER_TX_ARENA_BYTES);
     return 0;

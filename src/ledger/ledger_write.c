@@ -177,53 +177,24 @@ static int history_key(struct ledger_block *block, const uint8_t subject[LEDGER_
     return 0;
 }
 
-/* Lines of assets, then transactions of accounts: numbers from lines.count on. */
-static int history_order(struct ledger_block *block, struct in_order *order, size_t *count,
-                         struct hm_error *error)
-{
-    size_t lines = block->lines.count;
-    int rc = 0;
-
-    *count = 0;
-    for (size_t i = 0; rc == 0 && i < lines + block->placed_count; i++) {
-        const struct ledger_line *line = i < lines ? &block->lines.list[i] : NULL;
-        const struct ledger_placed *placed = line ? NULL : &block->placed[i - lines];
-
-        if (placed && !placed->charged)
-            continue;
-        order[*count].number = i;
-        rc = history_key(block, line ? line->subject : placed->account,
-                         line ? line->number : placed->account_number, &order[*count], error);
-        (*count)++;
-    }
-    return rc;
-}
-
 static int history_write(struct ledger_block *block, struct hm_error *error)
 {
-    size_t lines = block->lines.count;
-    struct in_order *order = hm_arena_alloc(&block->arena,
-                                            (lines + block->placed_count + 1) * sizeof *order);
-    size_t count;
-    int rc;
+    const struct ledger_lines *lines = &block->lines;
+    struct in_order *order = hm_arena_alloc(&block->arena, (lines->count + 1) * sizeof *order);
+    int rc = 0;
 
     if (!order)
         return hm_fail(error, HM_ENOMEM, "no memory to write a block");
-    rc = history_order(block, order, &count, error);
+    for (size_t i = 0; rc == 0 && i < lines->count; i++) {
+        order[i].number = i;
+        rc = history_key(block, lines->list[i].subject, lines->list[i].number, &order[i], error);
+    }
     if (rc)
         return rc;
-    qsort(order, count, sizeof *order, in_order_compare);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        size_t number = order[i].number;
-        struct hm_slice value = {0};
-
-        if (number < lines)
-            value = block->lines.list[number].value;
-        else
-            rc = location_pack(block, number - lines, &value, error);
-        if (rc == 0)
-            rc = store_put(block->txn, LEDGER_TABLE_HISTORY, order[i].key, value, error);
-    }
+    qsort(order, lines->count, sizeof *order, in_order_compare);
+    for (size_t i = 0; rc == 0 && i < lines->count; i++)
+        rc = store_put(block->txn, LEDGER_TABLE_HISTORY, order[i].key,
+                       lines->list[order[i].number].value, error);
     return rc;
 }
 

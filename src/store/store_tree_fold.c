@@ -69,7 +69,7 @@ static int fold_pages(struct store_tree_view *view, uint64_t from, uint64_t to, 
 
     key_at(from, key);
     while (next_path(view, depth, key) && hm_get_be32(key) < to) {
-        int rc = store_tree_view_page(view, key, level, &page);
+        int rc = store_tree_view_sketch(view, key, level, &page);
 
         if (rc == HM_ENOTFOUND)
             rc = store_tree_page_drop(view->txn, view->tree, key, level, view->error);

@@ -16,7 +16,7 @@ size_t store_tree_split(const struct store_tree_change *leaves, size_t count, un
     return low;
 }
 
-void store_tree_join(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES])
+void store_tree_join_later(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES])
 {
     uint8_t *right = pair + STORE_TREE_NODE_BYTES;
     enum store_tree_kind left_kind = store_tree_kind(pair);
@@ -30,8 +30,15 @@ void store_tree_join(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES])
         memcpy(node, lone_left ? pair : right, STORE_TREE_NODE_BYTES);
         memset(lone_left ? pair : right, 0, STORE_TREE_NODE_BYTES);
     } else {
-        store_tree_hash_inner(pair, node);
+        store_tree_inner_later(node);
     }
+}
+
+void store_tree_join(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES])
+{
+    store_tree_join_later(pair, node);
+    if (store_tree_kind(node) == STORE_TREE_INNER)
+        store_tree_hash_inner(pair, node);
 }
 
 /* A forest of subtrees in the order of their keys, which grows together from the deepest level up, so

@@ -81,8 +81,17 @@ size_t store_tree_split(const struct store_tree_change *leaves, size_t count, un
 void store_tree_hash_leaves(const struct store_tree_change *leaves, size_t count, unsigned level,
                             uint8_t out[STORE_TREE_NODE_BYTES]);
 
+/* Stands for an inner node until it is hashed: which one it is does not show yet. */
+static inline void store_tree_inner_later(uint8_t node[STORE_TREE_NODE_BYTES])
+{
+    memset(node, 0, STORE_TREE_NODE_BYTES);
+    node[STORE_TREE_NODE_BYTES - 1] = 1;
+}
+
 /* Puts the node over a pair (left || right) into node. A lone leaf moves up: its slot in the pair is
  * cleared, so that nothing is stored below a leaf. */
 void store_tree_join(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES]);
+/* The same, but for an inner node, which is left to be hashed later. */
+void store_tree_join_later(uint8_t *pair, uint8_t node[STORE_TREE_NODE_BYTES]);
 
 #endif

@@ -4,9 +4,28 @@
 
 static const uint8_t root_key[] = {0xff};
 
-static bool bitmap_has(const uint8_t *bitmap, unsigned index)
+/* Nodes of one byte of the bitmap, first: number of the first one. Gives where the bytes go on. */
+static const uint8_t *parse_eight(uint8_t bits, unsigned first, const uint8_t *next,
+                                  struct store_tree_page *page, struct store_tree_marks *marks)
 {
-    return (unsigned)bitmap[index / 8] >> (7 - index % 8) & 1u;
+    unsigned count = STORE_TREE_PAGE_NODES - first < 8 ? STORE_TREE_PAGE_NODES - first : 8;
+
+    if (bits == 0xff) {
+        memcpy(page->nodes[first], next, (size_t)8 * STORE_TREE_NODE_BYTES);
+        for (unsigned i = 0; i < 8; i++)
+            marks->nodes[first + i] = !store_tree_is_zero(next + i * STORE_TREE_NODE_BYTES);
+        return next + (size_t)8 * STORE_TREE_NODE_BYTES;
+    }
+    memset(page->nodes[first], 0, count * STORE_TREE_NODE_BYTES);
+    for (unsigned i = 0; i < count; i++) {
+        marks->nodes[first + i] = false;
+        if (!((unsigned)bits >> (7 - i) & 1u))
+            continue;
+        marks->nodes[first + i] = !store_tree_is_zero(next);
+        memcpy(page->nodes[first + i], next, STORE_TREE_NODE_BYTES);
+        next += STORE_TREE_NODE_BYTES;
+    }
+    return next;
 }
 
 int store_tree_page_parse(struct hm_slice bytes, struct store_tree_page *page,
@@ -21,53 +40,48 @@ int store_tree_page_parse(struct hm_slice bytes, struct store_tree_page *page,
         count += (size_t)__builtin_popcount(bytes.data[i]);
     if (bytes.len != BITMAP_BYTES + count * STORE_TREE_NODE_BYTES)
         return HM_ECORRUPT;
-    for (unsigned i = 0; i < STORE_TREE_PAGE_NODES; i++) {
-        marks->nodes[i] = bitmap_has(bytes.data, i);
-        if (marks->nodes[i]) {
-            memcpy(page->nodes[i], next, STORE_TREE_NODE_BYTES);
-            next += STORE_TREE_NODE_BYTES;
-        } else {
-            memset(page->nodes[i], 0, STORE_TREE_NODE_BYTES);
+    for (unsigned i = 0; i < BITMAP_BYTES; i++)
+        next = parse_eight(bytes.data[i], 8 * i, next, page, marks);
+    return 0;
+}
+
+int store_tree_page_sketch(struct store_tree_page *page, struct store_tree_marks *marks)
+{
+    for (unsigned q = STORE_TREE_PAGE_POSITIONS - 1; q > 0; q--) {
+        uint8_t *node = page->nodes[q - 1];
+
+        if (marks->nodes[2 * q] || marks->nodes[2 * q + 1]) {
+            store_tree_inner_later(node);
+            marks->nodes[q - 1] = true;
+        } else if (marks->nodes[q - 1] && store_tree_kind(node) == STORE_TREE_INNER) {
+            return HM_ECORRUPT;
         }
     }
     return 0;
 }
 
-/* The node at position q, 1..62, from its marked children. */
-static int settle_one(struct store_tree_page *page, struct store_tree_marks *marks, unsigned q,
-                      uint8_t hash[STORE_TREE_NODE_BYTES])
-{
-    uint8_t *node = page->nodes[q - 1];
-
-    if (store_tree_is_zero(page->nodes[2 * q]) && store_tree_is_zero(page->nodes[2 * q + 1]))
-        return marks->nodes[q - 1] && store_tree_kind(node) == STORE_TREE_INNER ? HM_ECORRUPT : 0;
-    if (!marks->nodes[2 * q] && !marks->nodes[2 * q + 1])
-        return 0;
-    hash[0] &= (uint8_t)~STORE_TREE_LEAF_BIT;
-    memcpy(node, hash, STORE_TREE_NODE_BYTES);
-    marks->nodes[q - 1] = true;
-    return 0;
-}
-
-int store_tree_page_settle(struct store_tree_page *page, struct store_tree_marks *marks)
+void store_tree_page_hash(struct store_tree_page *page)
 {
     uint8_t hashes[STORE_TREE_PAGE_POSITIONS / 2 + 1][STORE_TREE_NODE_BYTES];
+    const uint8_t *pairs[STORE_TREE_PAGE_POSITIONS / 2 + 1];
+    uint8_t *targets[STORE_TREE_PAGE_POSITIONS / 2 + 1];
 
     /* The positions of one level, q = first .. end - 1, from the lowest that has children in the page up. */
     for (unsigned end = STORE_TREE_PAGE_POSITIONS; end > 1; end /= 2) {
-        unsigned first = end / 2;
-        bool any = false;
+        size_t count = 0;
 
-        for (unsigned i = 2 * first; i < 2 * end && !any; i++)
-            any = marks->nodes[i];
-        if (any)
-            crypto_hash_many(page->nodes[2 * first], end - first, (size_t)2 * STORE_TREE_NODE_BYTES,
-                             hashes[0]);
-        for (unsigned q = first; q < end; q++)
-            if (settle_one(page, marks, q, hashes[q - first]))
-                return HM_ECORRUPT;
+        for (unsigned q = end / 2; q < end; q++) {
+            if (store_tree_kind(page->nodes[q - 1]) != STORE_TREE_INNER)
+                continue;
+            pairs[count] = page->nodes[2 * q];
+            targets[count++] = page->nodes[q - 1];
+        }
+        crypto_hash_blocks(pairs, count, hashes[0]);
+        for (size_t i = 0; i < count; i++) {
+            hashes[i][0] &= (uint8_t)~STORE_TREE_LEAF_BIT;
+            memcpy(targets[i], hashes[i], STORE_TREE_NODE_BYTES);
+        }
     }
-    return 0;
 }
 
 int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
@@ -75,7 +89,11 @@ int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page)
     struct store_tree_marks marks;
     int rc = store_tree_page_parse(bytes, page, &marks);
 
-    return rc ? rc : store_tree_page_settle(page, &marks);
+    if (rc == 0)
+        rc = store_tree_page_sketch(page, &marks);
+    if (rc == 0)
+        store_tree_page_hash(page);
+    return rc;
 }
 
 size_t store_tree_page_encode(const struct store_tree_page *page, uint8_t *out)

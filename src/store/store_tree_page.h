@@ -31,22 +31,25 @@ struct store_tree_page {
     uint8_t nodes[STORE_TREE_PAGE_NODES][STORE_TREE_NODE_BYTES];
 };
 
-/* Which nodes of a page hold something new. */
+/* Which nodes of a page are not empty. */
 struct store_tree_marks {
     bool nodes[STORE_TREE_PAGE_NODES];
 };
 
-/* Pure; the nodes that bytes have, marked; inner nodes above the lowest level are left to settle. HM_ECORRUPT. */
+/* Pure; the nodes that bytes have, marked; inner nodes above the lowest level are left to sketch. HM_ECORRUPT. */
 int store_tree_page_parse(struct hm_slice bytes, struct store_tree_page *page,
                           struct store_tree_marks *marks);
-/* Hashes anew what lies above marked nodes. HM_ECORRUPT when an inner node has nothing below it. */
-int store_tree_page_settle(struct store_tree_page *page, struct store_tree_marks *marks);
-/* Both of these. */
+/* Makes every node that has something below it an inner one, not hashed yet (store_tree_inner_later): all that
+ * changing the page needs to know. HM_ECORRUPT when a marked inner node has nothing below it. */
+int store_tree_page_sketch(struct store_tree_page *page, struct store_tree_marks *marks);
+/* Hashes all inner nodes above the lowest level. */
+void store_tree_page_hash(struct store_tree_page *page);
+/* All three of these. */
 int store_tree_page_decode(struct hm_slice bytes, struct store_tree_page *page);
 /* out holds STORE_TREE_PAGE_MAX_BYTES; the length used. */
 size_t store_tree_page_encode(const struct store_tree_page *page, uint8_t *out);
 
-/* The page at level (a multiple of six) on the path of key_hash, as the table has it and not yet settled.
+/* The page at level (a multiple of six) on the path of key_hash, as the table has it and not sketched.
  * HM_ENOTFOUND (then page and marks are zero), HM_ECORRUPT. */
 int store_tree_page_load(struct store_txn *txn, const struct store_tree *tree,
                          const uint8_t key_hash[CRYPTO_HASH_BYTES], unsigned level,

@@ -71,10 +71,10 @@ static int page_save(struct update *update, const uint8_t key_hash[CRYPTO_HASH_B
     for (unsigned i = 0; !rc && i < STORE_TREE_PAGE_NODES; i++) {
         const uint8_t *node = page->nodes[i];
 
-        if (before ? memcmp(before->nodes[i], node, STORE_TREE_NODE_BYTES) == 0
-                   : store_tree_is_zero(node))
-            continue;
-        if (i >= STORE_TREE_PAGE_LOWEST || store_tree_kind(node) != STORE_TREE_INNER)
+        if (i < STORE_TREE_PAGE_LOWEST && store_tree_kind(node) == STORE_TREE_INNER)
+            continue; /* it follows from those below */
+        if (before ? memcmp(before->nodes[i], node, STORE_TREE_NODE_BYTES) != 0
+                   : !store_tree_is_zero(node))
             rc = store_tree_draft_add(&update->draft, depth, path, i + 1, node, 0, update->error);
     }
     return rc;
@@ -91,6 +91,13 @@ static int page_drop(struct update *update, const uint8_t key_hash[CRYPTO_HASH_B
     store_tree_prefix(key_hash, level, path);
     return store_tree_draft_add(&update->draft, level / STORE_TREE_PAGE_LEVELS, path, 0, NULL,
                                 STORE_TREE_PATCH_GONE, update->error);
+}
+
+/* All that changed in a page is hashed at one go; node is the inner one that the page hangs from. */
+static void page_finish(struct store_tree_page *page, uint8_t node[STORE_TREE_NODE_BYTES])
+{
+    store_tree_page_hash(page);
+    store_tree_hash_inner(page->nodes[0], node);
 }
 
 /* The node over leaves where nothing, or no more than a leaf, was stored before. It stands at position
@@ -123,8 +130,11 @@ static int build(struct update *update, unsigned level, struct store_tree_page *
                    pair + STORE_TREE_NODE_BYTES);
     if (rc)
         return rc;
-    store_tree_join(pair, node);
-    return starts_page ? page_save(update, leaves[0].key_hash, level, page, NULL) : 0;
+    store_tree_join_later(pair, node);
+    if (!starts_page)
+        return 0;
+    page_finish(page, node);
+    return page_save(update, leaves[0].key_hash, level, page, NULL);
 }
 
 /* Where nothing was: the changes that are not deletions are the leaves. */
@@ -178,7 +188,7 @@ static int change_children(struct update *update, unsigned level, struct store_t
         rc = change_node(update, level + 1, page, 2 * position + 2, changes + left, count - left,
                          pair + STORE_TREE_NODE_BYTES);
     if (!rc)
-        store_tree_join(pair, node);
+        store_tree_join_later(pair, node);
     return rc;
 }
 
@@ -192,7 +202,7 @@ static int change_page(struct update *update, unsigned level,
     int rc = page_at(update, level, &page);
 
     if (!rc)
-        rc = store_tree_view_page(&update->view, key_hash, level, page);
+        rc = store_tree_view_sketch(&update->view, key_hash, level, page);
     if (rc == HM_ENOTFOUND)
         return fill_again(update, level, NULL, 0, changes, count, STORE_TREE_PAGELESS_LEAVES, node);
     if (!rc && !goes_straight(update, level))
@@ -205,6 +215,7 @@ static int change_page(struct update *update, unsigned level,
         return rc;
     if (store_tree_kind(node) != STORE_TREE_INNER)
         return page_drop(update, key_hash, level);
+    page_finish(page, node);
     return page_save(update, key_hash, level, page, before);
 }
 

@@ -215,7 +215,7 @@ static int patch(struct store_tree_view *view, const struct store_tree_patch *at
             continue;
         }
         memcpy(page->nodes[at[i].index - 1], at[i].node, STORE_TREE_NODE_BYTES);
-        marks->nodes[at[i].index - 1] = true;
+        marks->nodes[at[i].index - 1] = !store_tree_is_zero(at[i].node);
     }
     return 0;
 }
@@ -242,8 +242,8 @@ static int patch_all(struct store_tree_view *view, const uint8_t key_hash[CRYPTO
     return rc;
 }
 
-int store_tree_view_page(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
-                         unsigned level, struct store_tree_page *page)
+int store_tree_view_sketch(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
+                           unsigned level, struct store_tree_page *page)
 {
     struct store_tree_marks marks;
     int rc = store_tree_page_load(view->txn, view->tree, key_hash, level, page, &marks,
@@ -259,8 +259,18 @@ int store_tree_view_page(struct store_tree_view *view, const uint8_t key_hash[CR
         return rc;
     if (!there)
         return HM_ENOTFOUND;
-    if (store_tree_page_settle(page, &marks))
+    if (store_tree_page_sketch(page, &marks))
         return hm_fail(view->error, HM_ECORRUPT, "state tree: the page at level %u is malformed",
                        level);
     return 0;
+}
+
+int store_tree_view_page(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
+                         unsigned level, struct store_tree_page *page)
+{
+    int rc = store_tree_view_sketch(view, key_hash, level, page);
+
+    if (rc == 0)
+        store_tree_page_hash(page);
+    return rc;
 }

@@ -32,7 +32,11 @@ void store_tree_view_release(struct store_tree_view *view);
  * are more than limit. */
 int store_tree_view_leaves(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
                            unsigned level, size_t limit, struct store_tree_leaves *leaves);
-/* The page at level (a multiple of six) on the path of key_hash. HM_ENOTFOUND, HM_ECORRUPT. */
+/* The page at level (a multiple of six) on the path of key_hash; its inner nodes above the lowest level are not
+ * hashed. HM_ENOTFOUND, HM_ECORRUPT. */
+int store_tree_view_sketch(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
+                           unsigned level, struct store_tree_page *page);
+/* The same with all nodes hashed. */
 int store_tree_view_page(struct store_tree_view *view, const uint8_t key_hash[CRYPTO_HASH_BYTES],
                          unsigned level, struct store_tree_page *page);
 /* Lays leaves (by rising key) over the list: those in both count as in leaves. */

@@ -113,6 +113,94 @@ static void test_many_equals_one_by_one(void **state)
     hm_free(messages);
 }
 
+/* Streamed, which never takes the short way. */
+static void streamed(const uint8_t *data, size_t len, uint8_t out[32])
+{
+    struct crypto_hasher hasher;
+
+    crypto_hasher_init(&hasher);
+    crypto_hasher_update(&hasher, data, len);
+    crypto_hasher_final(&hasher, out);
+}
+
+/* Every length up to two chunks by all three ways. */
+static void test_short_equals_streamed(void **state)
+{
+    uint8_t input[2100];
+    uint8_t expected[32];
+    uint8_t out[32];
+
+    (void)state;
+    official_input(input, sizeof(input));
+    for (size_t len = 0; len <= sizeof(input); len++) {
+        struct hm_slice message = hm_slice_of(input, len);
+
+        streamed(input, len, expected);
+        crypto_hash(input, len, out);
+        assert_memory_equal(out, expected, 32);
+        crypto_hash_each(&message, 1, out);
+        assert_memory_equal(out, expected, 32);
+    }
+}
+
+static void test_each_takes_any_lengths(void **state)
+{
+    enum { MOST = 300 };
+    static const size_t spread[] = {1, 8, 70, 1400}; /* lengths differ by less than so much */
+    struct hm_random_seeded seeded;
+    struct hm_random random = hm_random_seeded_source(&seeded, 4);
+    struct hm_slice messages[MOST];
+    uint8_t input[2048];
+    uint8_t outs[MOST * 32 + 1];
+    uint8_t expected[32];
+
+    (void)state;
+    assert_int_equal(random.fill(random.ctx, input, sizeof(input)), 0);
+    for (size_t s = 0; s < HM_COUNT_OF(spread); s++) {
+        for (size_t base = 0; base < 500; base += 31) {
+            size_t count = (base * 7 + s) % MOST;
+
+            for (size_t i = 0; i < count; i++)
+                messages[i] = hm_slice_of(input + i % 100, base + (i * 37) % spread[s]);
+            memset(outs, 0xEE, sizeof(outs));
+            crypto_hash_each(messages, count, outs);
+            for (size_t i = 0; i < count; i++) {
+                streamed(messages[i].data, messages[i].len, expected);
+                assert_memory_equal(outs + i * 32, expected, 32);
+            }
+            assert_int_equal(outs[count * 32], 0xEE);
+        }
+    }
+}
+
+/* Keys of contexts are remembered: more of them than there is room for, told by their text and not by where it
+ * lies, the longest of them not remembered at all. */
+static void test_contexts_are_told_by_their_text(void **state)
+{
+    char context[80];
+    uint8_t input[1500];
+    uint8_t expected[32];
+    uint8_t out[32];
+
+    (void)state;
+    official_input(input, sizeof(input));
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 200; i++) {
+            const struct hm_slice parts[] = {
+                {input, i}, {NULL, 0}, {input + i, i % 2 == 0 ? 40 : 1024 - i}, {input, i % 3}};
+            struct crypto_hasher hasher;
+
+            (void)snprintf(context, sizeof(context), "%0*u", (int)(i % 70), i);
+            crypto_hasher_init_context(&hasher, context);
+            for (size_t p = 0; p < HM_COUNT_OF(parts); p++)
+                crypto_hasher_update(&hasher, parts[p].data, parts[p].len);
+            crypto_hasher_final(&hasher, expected);
+            crypto_hash_parts(context, parts, HM_COUNT_OF(parts), out);
+            assert_memory_equal(out, expected, 32);
+        }
+    }
+}
+
 /* FIPS 180-4: "abc", and the empty message */
 static void test_sha256(void **state)
 {
@@ -158,7 +246,8 @@ static void merkle_by_definition(const uint8_t *hashes, size_t count, uint8_t ou
 
 static void test_merkle_shape(void **state)
 {
-    uint8_t hashes[70 * 32];
+    static const size_t more[] = {127, 128, 129, 191, 192, 193, 255, 256, 257, 300, 1000};
+    static uint8_t hashes[1000 * 32];
     uint8_t root[32];
     uint8_t expected[32];
     uint8_t wrapped[33] = {0};
@@ -175,6 +264,11 @@ static void test_merkle_shape(void **state)
     for (size_t count = 2; count <= 70; count++) {
         crypto_merkle_root(hashes, count, root);
         merkle_by_definition(hashes, count, expected);
+        assert_memory_equal(root, expected, 32);
+    }
+    for (size_t i = 0; i < HM_COUNT_OF(more); i++) {
+        crypto_merkle_root(hashes, more[i], root);
+        merkle_by_definition(hashes, more[i], expected);
         assert_memory_equal(root, expected, 32);
     }
 }
@@ -203,6 +297,9 @@ int main(void)
         cmocka_unit_test(test_parts_join_and_contexts_part),
         cmocka_unit_test(test_hasher_forks),
         cmocka_unit_test(test_many_equals_one_by_one),
+        cmocka_unit_test(test_short_equals_streamed),
+        cmocka_unit_test(test_each_takes_any_lengths),
+        cmocka_unit_test(test_contexts_are_told_by_their_text),
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_merkle_shape),
         cmocka_unit_test(test_merkle_sees_order_and_last_leaf),
