@@ -197,7 +197,7 @@ static int state_compare(struct ledger_view *view, struct ledger *scratch, struc
 {
     static const unsigned tables[] = {LEDGER_TABLE_STATE,   LEDGER_TABLE_META,  LEDGER_TABLE_TX,
                                       LEDGER_TABLE_HISTORY, LEDGER_TABLE_INDEX, LEDGER_TABLE_KV_LOG,
-                                      LEDGER_TABLE_KV_PAST};
+                                      LEDGER_TABLE_KV_PAST, LEDGER_TABLE_LEAF,  LEDGER_TABLE_PAGE};
     struct ledger_view *other;
     int rc = ledger_view_open(scratch, &other, error);
 

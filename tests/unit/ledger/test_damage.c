@@ -241,9 +241,9 @@ static void test_audit(void **state)
 static void test_replay_finds_it(void **state)
 {
     static const unsigned tables[] = {
-        LEDGER_TABLE_STATE,  LEDGER_TABLE_META,   LEDGER_TABLE_BLOCK,
-        LEDGER_TABLE_RECORD, LEDGER_TABLE_TX,     LEDGER_TABLE_HISTORY,
-        LEDGER_TABLE_INDEX,  LEDGER_TABLE_KV_LOG, LEDGER_TABLE_KV_PAST};
+        LEDGER_TABLE_STATE,   LEDGER_TABLE_META,    LEDGER_TABLE_BLOCK, LEDGER_TABLE_RECORD,
+        LEDGER_TABLE_TX,      LEDGER_TABLE_HISTORY, LEDGER_TABLE_INDEX, LEDGER_TABLE_KV_LOG,
+        LEDGER_TABLE_KV_PAST, LEDGER_TABLE_LEAF,    LEDGER_TABLE_PAGE};
     static struct entry entries[ENTRIES_MAX];
 
     (void)state;
