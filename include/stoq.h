@@ -251,7 +251,8 @@ struct stoq_close {
  * a callback stays valid until its `closed` callback has returned. */
 struct stoq_handlers {
     void *ctx;
-    /* A client's handshake is complete and its certificate verified. Non-zero refuses it. */
+    /* A client's handshake is complete and its certificate verified; or its first 0-RTT data is here, and the ticket
+     * tells who it is (info.handshake_done is false then). Non-zero refuses it. */
     int (*accepted)(void *ctx, struct stoq_conn *conn);
     /* Our connect succeeded. */
     void (*connected)(void *ctx, struct stoq_conn *conn);
@@ -268,7 +269,8 @@ struct stoq_handlers {
     /* The peer opened a stream (after permit). */
     void (*stream_opened)(void *ctx, struct stoq_stream *stream);
     /* Bytes in order. Returns how many were taken (0 .. len); the rest stays in the stream for stoq_stream_read and
-     * is not offered again. data is valid during the call. fin: nothing follows. NULL: everything stays. */
+     * is not offered again: while some of it waits there, what comes later waits behind it, and the call has len 0.
+     * data is valid during the call. fin: nothing follows. NULL: everything stays. */
     size_t (*received)(void *ctx, struct stoq_stream *stream, const uint8_t *data, size_t len,
                        bool fin);
     /* There is room again after a write that was refused or cut short. */
@@ -276,11 +278,14 @@ struct stoq_handlers {
     /* The peer gave up sending (RESET_STREAM), or asks us to stop (STOP_SENDING; our sending side is reset then). */
     void (*stream_reset)(void *ctx, struct stoq_stream *stream, uint64_t code);
     void (*stream_stopped)(void *ctx, struct stoq_stream *stream, uint64_t code);
-    /* Both directions have ended and all is acknowledged, or the connection went; afterwards stream is gone. */
+    /* Both directions have ended, all is acknowledged and all that came was read (or stopped), or the connection went;
+     * afterwards stream is gone. */
     void (*stream_closed)(void *ctx, struct stoq_stream *stream);
     /* Datagrams of one step of the endpoint, at most 64 a call; data valid during the call. */
     void (*datagrams)(void *ctx, struct stoq_conn *conn, const struct stoq_bytes *list,
                       size_t count);
+    /* There is room again after a stoq_conn_datagrams that the queue's limit cut short. */
+    void (*datagrams_writable)(void *ctx, struct stoq_conn *conn);
     /* The peer's address changed and was validated (server), or ours did (client). */
     void (*path_changed)(void *ctx, struct stoq_conn *conn);
     /* Text of qlog for stoq_host or a test to store; only when qlog was asked for with stoq_conn_qlog. */
@@ -384,7 +389,7 @@ int stoq_conn_qlog(
     struct stoq_conn *conn); /* before the first step of a connect; STOQ_EINVAL later */
 
 /* Queues datagrams (copied), each 1 .. stoq_conn_datagram_size; returns how many were taken, in order. What stays too
- * long unsent is not dropped: the queue's limit pushes back. */
+ * long unsent is not dropped: the queue's limit pushes back, and `datagrams_writable` follows when there is room. */
 size_t stoq_conn_datagrams(struct stoq_conn *conn, const struct stoq_bytes *list, size_t count);
 size_t stoq_conn_datagram_size(const struct stoq_conn *conn); /* 0: the peer takes none */
 

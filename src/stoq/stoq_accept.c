@@ -34,19 +34,18 @@ static bool token_check(struct stoq_endpoint *endpoint, const struct stoq_path *
         return true;
     if (head->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2) {
         if (ngtcp2_crypto_verify_retry_token2(&first->original, head->token, head->tokenlen,
-                                              config->secret, sizeof(config->secret),
-                                              head->version, remote, sizeof(path->remote),
-                                              &head->dcid, RETRY_TOKEN_NS, wall) != 0) {
+                                              config->secret, sizeof(config->secret), head->version,
+                                              remote, sizeof(path->remote), &head->dcid,
+                                              RETRY_TOKEN_NS, wall) != 0) {
             refuse_token(endpoint, path, head);
             return false;
         }
         first->retried = true;
         first->token_type = NGTCP2_TOKEN_TYPE_RETRY;
     } else if (head->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_REGULAR &&
-               ngtcp2_crypto_verify_regular_token(head->token, head->tokenlen, config->secret,
-                                                  sizeof(config->secret), remote,
-                                                  sizeof(path->remote), REGULAR_TOKEN_NS,
-                                                  wall) == 0) {
+               ngtcp2_crypto_verify_regular_token(
+                   head->token, head->tokenlen, config->secret, sizeof(config->secret), remote,
+                   sizeof(path->remote), REGULAR_TOKEN_NS, wall) == 0) {
         first->token_type = NGTCP2_TOKEN_TYPE_NEW_TOKEN;
     } else { /* another server's, or too old: as if there were none (RFC 9000 section 8.1.3) */
         stoq_count(endpoint, STOQ_COUNT_DROP_TOKEN, 1);
@@ -94,6 +93,11 @@ struct stoq_conn *stoq_accept(struct stoq_endpoint *endpoint, const struct stoq_
     }
     if (len < STOQ_UDP_PAYLOAD_MIN) {
         stoq_count(endpoint, STOQ_COUNT_DROP_SMALL_INITIAL, 1);
+        return NULL;
+    }
+    /* The fixed bit may be 0 only where we have said so before (RFC 9287 section 3.1). */
+    if ((data[0] & 0x40) == 0 && first.head.tokenlen == 0) {
+        stoq_count(endpoint, STOQ_COUNT_DROP_MALFORMED, 1);
         return NULL;
     }
     if (endpoint->draining) {

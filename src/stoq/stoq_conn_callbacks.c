@@ -36,8 +36,26 @@ static void early_result(struct stoq_conn *conn)
 static int on_crypto(ngtcp2_conn *quic, ngtcp2_encryption_level level, uint64_t offset,
                      const uint8_t *data, size_t len, void *user)
 {
+    struct stoq_conn *conn = user;
+
     (void)offset;
-    return stoq_tls_crypto_data(((struct stoq_conn *)user)->tls, quic, level, data, len);
+    int rc = stoq_tls_crypto_data(conn->tls, quic, level, data, len);
+    if (conn->server && !conn->early_refused &&
+        stoq_tls_early_status(conn->tls) == STOQ_TLS_EARLY_REFUSED) {
+        conn->early_refused = true;
+        stoq_count(conn->endpoint, STOQ_COUNT_EARLY_REFUSED, 1);
+    }
+    return rc;
+}
+
+/* ngtcp2 1.22 counts an id twice while it stands for two paths (a client that comes back while its new path is being
+ * validated), and would find a peer that keeps to the limit guilty. So it bears two more than the peer was told. */
+static void cids_bear(ngtcp2_conn *quic)
+{
+    ngtcp2_transport_params *own = (ngtcp2_transport_params *)(uintptr_t)
+        ngtcp2_conn_get_local_transport_params(quic);
+
+    own->active_connection_id_limit = STOQ_CIDS_BORNE;
 }
 
 static int on_handshake_completed(ngtcp2_conn *quic, void *user)
@@ -46,6 +64,7 @@ static int on_handshake_completed(ngtcp2_conn *quic, void *user)
     struct stoq_endpoint *endpoint = conn->endpoint;
 
     conn->handshake_done = true;
+    cids_bear(quic);
     if (conn->early_offered && stoq_tls_early_status(conn->tls) != STOQ_TLS_EARLY_ACCEPTED &&
         ngtcp2_conn_tls_early_data_rejected(quic) != 0)
         return FAILED;
@@ -121,8 +140,29 @@ static int on_new_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, ngtcp2_stateless_reset
 
 static int on_remove_cid(ngtcp2_conn *quic, const ngtcp2_cid *cid, void *user)
 {
+    struct stoq_conn *conn = user;
+    ngtcp2_cid *place = &conn->retired[conn->retired_next++ % STOQ_CIDS_RETIRED];
+
     (void)quic;
-    stoq_conn_cid_remove(user, cid);
+    if (place->datalen > 0)
+        stoq_conn_cid_remove(conn, place);
+    *place = *cid;
+    return 0;
+}
+
+/* By its token a stateless reset finds the connection that it ends (RFC 9000 section 10.3.1). */
+static int on_dcid(ngtcp2_conn *quic, ngtcp2_connection_id_status_type type, uint64_t seq,
+                   const ngtcp2_cid *cid, const ngtcp2_stateless_reset_token *token, void *user)
+{
+    (void)quic;
+    (void)seq;
+    (void)cid;
+    if (token == NULL)
+        return 0;
+    if (type == NGTCP2_CONNECTION_ID_STATUS_TYPE_DEACTIVATE)
+        stoq_conn_token_remove(user, token->data);
+    else if (type == NGTCP2_CONNECTION_ID_STATUS_TYPE_ACTIVATE)
+        stoq_conn_token_add(user, token->data);
     return 0;
 }
 
@@ -220,6 +260,7 @@ static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_
     (void)offset;
     if (stream == NULL || conn->ending)
         return 0;
+    stream->any_in = true;
     if ((flags & NGTCP2_STREAM_DATA_FLAG_0RTT) != 0) {
         stream->early = true;
         conn->early_taken = true;
@@ -229,8 +270,8 @@ static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_
                : FAILED;
 }
 
-static int on_stream_acked(ngtcp2_conn *quic, int64_t id, uint64_t offset, uint64_t len,
-                           void *user, void *stream_user)
+static int on_stream_acked(ngtcp2_conn *quic, int64_t id, uint64_t offset, uint64_t len, void *user,
+                           void *stream_user)
 {
     (void)quic;
     (void)id;
@@ -252,6 +293,18 @@ static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t final_size, u
     if (stream == NULL || stream->in_reset)
         return 0;
     stream->in_reset = true;
+    /* ngtcp2 before 1.23 never lets go of a peer's unidirectional stream whose first frame is RESET_STREAM. For us it is
+     * over, and its place the peer's again; a peer that does so without end is sent away. Data that came out of order
+     * looks the same here, and then ngtcp2 does let go: no harm. */
+    if (stream->uni && !stream->local && !stream->any_in) {
+        stream->orphan = true;
+        stoq_stream_attend(stream, STOQ_ATTENTION_END);
+    }
+    /* Reset before its tag was here: the application never hears of it, so our direction ends too. */
+    if (!stream->announced && !stream->uni && !stream->reset_asked) {
+        stream->reset_asked = stream->out_over = true;
+        stoq_stream_shut(stream, true, false, STOQ_APP_BAD_PREAMBLE);
+    }
     bool told = stream->announced && !stream->discard && !conn->ending;
     stoq_stream_discard(stream);
     if (told && conn->endpoint->handlers.stream_reset != NULL)
@@ -259,20 +312,18 @@ static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t final_size, u
     return 0;
 }
 
-static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t code,
-                           void *user, void *stream_user)
+static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t code, void *user,
+                           void *stream_user)
 {
     struct stoq_conn *conn = user;
     struct stoq_stream *stream = stream_user;
 
     (void)quic;
     (void)id;
+    (void)flags;
+    (void)code;
     if (stream == NULL)
         return 0;
-    /* A code that neither side's RESET_STREAM explains came with STOP_SENDING. */
-    if ((flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) != 0 && !stream->reset_asked &&
-        !stream->in_reset && !stream->fin_sent)
-        stoq_stream_stopped(stream, code);
     stream->gone = true;
     stoq_sched_remove(&conn->sched, &stream->node);
     stoq_stream_attend(stream, STOQ_ATTENTION_END);
@@ -341,6 +392,7 @@ void stoq_conn_callbacks(ngtcp2_callbacks *callbacks)
         .rand = on_rand,
         .get_new_connection_id2 = on_new_cid,
         .remove_connection_id = on_remove_cid,
+        .dcid_status2 = on_dcid,
         .get_path_challenge_data2 = on_challenge,
         .begin_path_validation = on_path_begin,
         .path_validation = on_path_validation,

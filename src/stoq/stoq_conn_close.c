@@ -47,9 +47,9 @@ static void end_by_peer(struct stoq_conn *conn)
         kind = STOQ_CLOSE_PEER_APPLICATION;
     } else if (error->error_code >= CRYPTO_ERROR_FIRST && error->error_code <= CRYPTO_ERROR_LAST) {
         kind = STOQ_CLOSE_TLS;
-        (void)snprintf(text, sizeof(text), "the peer refused the handshake with TLS alert %u%s%.300s",
-                       (unsigned)(error->error_code - CRYPTO_ERROR_FIRST),
-                       len > 0 ? ": " : "", reason);
+        (void)snprintf(
+            text, sizeof(text), "the peer refused the handshake with TLS alert %u%s%.300s",
+            (unsigned)(error->error_code - CRYPTO_ERROR_FIRST), len > 0 ? ": " : "", reason);
     }
     stoq_conn_end(conn, kind, error->error_code, true, text);
 }
@@ -82,7 +82,8 @@ void stoq_conn_end_library(struct stoq_conn *conn, int error)
                       "the handshake did not complete in time");
         break;
     case NGTCP2_ERR_RECV_VERSION_NEGOTIATION:
-        stoq_conn_end(conn, STOQ_CLOSE_VERSION, 0, true, "the server does not speak QUIC version 1");
+        stoq_conn_end(conn, STOQ_CLOSE_VERSION, 0, true,
+                      "the server does not speak QUIC version 1");
         break;
     case NGTCP2_ERR_DROP_CONN:
     case NGTCP2_ERR_RETRY: /* its own address validation; ours came before */
@@ -95,9 +96,8 @@ void stoq_conn_end_library(struct stoq_conn *conn, int error)
                       "memory or randomness ran out");
         break;
     default:
-        stoq_conn_end(conn, STOQ_CLOSE_TRANSPORT,
-                      ngtcp2_err_infer_quic_transport_error_code(error), false,
-                      ngtcp2_strerror(error));
+        stoq_conn_end(conn, STOQ_CLOSE_TRANSPORT, ngtcp2_err_infer_quic_transport_error_code(error),
+                      false, ngtcp2_strerror(error));
         break;
     }
 }
@@ -141,7 +141,7 @@ static ngtcp2_ssize close_packet(struct stoq_conn *conn, uint8_t *buffer, size_t
     conn->inside = false;
     if (n > 0) {
         train->path = conn->path;
-        stoq_conn_path_from(&train->path, &storage.path);
+        stoq_conn_path_from(conn, &train->path, &storage.path);
         train->len = train->segment = (size_t)n;
         train->ecn = (uint8_t)info.ecn;
         conn->path = train->path;
@@ -212,20 +212,24 @@ void stoq_conn_finish(struct stoq_conn *conn, uint64_t now_ns)
     endpoint->connections--;
     if (conn->server && !conn->handshake_done)
         endpoint->handshakes--;
-    stoq_count(endpoint,
-               conn->handshake_done ? STOQ_COUNT_CLOSED : STOQ_COUNT_HANDSHAKES_FAILED, 1);
+    stoq_count(endpoint, conn->handshake_done ? STOQ_COUNT_CLOSED : STOQ_COUNT_HANDSHAKES_FAILED,
+               1);
     if (!remnant_wanted(conn) || conn->cid_count == 0) {
         stoq_conn_free(conn);
         return;
     }
     /* RFC 9000 section 10.2: three probe timeouts, with the ids and the last packet and nothing else. */
     uint64_t keep_ns = 3 * ngtcp2_conn_get_pto(conn->quic);
+    if (keep_ns < STOQ_REMNANT_NS_MIN) /* a peer that asks only now and then shall hear it too */
+        keep_ns = STOQ_REMNANT_NS_MIN;
     while (conn->datagrams != NULL)
         stoq_datagram_pop(conn);
     ngtcp2_conn_del(conn->quic);
     conn->quic = NULL;
     stoq_tls_session_free(conn->tls);
     conn->tls = NULL;
+    while (conn->token_count > 0)
+        stoq_conn_token_remove(conn, conn->tokens[0]);
     conn->remnant = true;
     endpoint->remnants++;
     stoq_conn_unready(conn);

@@ -1,27 +1,12 @@
 /* A connection's packets: opening those that came, writing trains, its timer. */
 #include "stoq_core.h"
 
-#define STREAM_VECTORS       16
-#define FRAMES_PER_PACKET    64 /* streams that share one packet at most */
-#define DEADLINE_SOONEST_NS  1000ULL /* a deadline that has passed already is met this much later, not at once */
-
-void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out)
-{
-    *out = (ngtcp2_path){
-        .local = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->local,
-                  .addrlen = sizeof(path->local)},
-        .remote = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->remote,
-                   .addrlen = sizeof(path->remote)},
-    };
-}
-
-void stoq_conn_path_from(struct stoq_path *out, const ngtcp2_path *path)
-{
-    if (path->local.addrlen == sizeof(out->local))
-        memcpy(&out->local, path->local.addr, sizeof(out->local));
-    if (path->remote.addrlen == sizeof(out->remote))
-        memcpy(&out->remote, path->remote.addr, sizeof(out->remote));
-}
+#define STREAM_VECTORS    16
+#define FRAMES_PER_PACKET 64 /* streams that share one packet at most */
+#define BURST_NS          100000ULL /* pacing's grain: no timer wakes a thread much finer */
+#define BURST_BYTES_MAX   (512U * 1024)
+#define DEADLINE_SOONEST_NS \
+    1000ULL /* a deadline that has passed already is met this much later, not at once */
 
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns)
 {
@@ -34,15 +19,24 @@ void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns)
 
 /* --- in --------------------------------------------------------------------------------------------------------- */
 
-static void remnant_read(struct stoq_conn *conn)
+static void remnant_read(struct stoq_conn *conn, const struct stoq_path *path)
 {
     /* The first, second, fourth, eighth ... late packet is answered (RFC 9000 section 10.2.1). */
     conn->remnant_heard++;
-    if (conn->last_packet != NULL &&
-        (conn->remnant_heard & (conn->remnant_heard - 1)) == 0) {
+    if (conn->last_packet != NULL && (conn->remnant_heard & (conn->remnant_heard - 1)) == 0) {
+        conn->path = *path; /* the peer may have moved, and so not heard it yet */
         conn->remnant_answer = true;
         stoq_conn_ready(conn);
     }
+}
+
+static void retry_ask(struct stoq_conn *conn, const struct stoq_path *path, const uint8_t *data,
+                      size_t len)
+{
+    ngtcp2_pkt_hd head;
+
+    if (ngtcp2_accept(&head, data, len) == 0 && head.type == NGTCP2_PKT_INITIAL)
+        (void)stoq_reply_retry(conn->endpoint, path, &head);
 }
 
 void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_t ecn,
@@ -53,7 +47,7 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     ngtcp2_path at;
 
     if (conn->quic == NULL) {
-        remnant_read(conn);
+        remnant_read(conn, path);
         return;
     }
     if (conn->ending)
@@ -63,6 +57,7 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     else if (memcmp(&path->remote, &conn->path.remote, sizeof(path->remote)) != 0 ||
              memcmp(&path->local, &conn->path.local, sizeof(path->local)) != 0)
         conn->path_told = true; /* a path that ngtcp2 knows from before is taken without a word */
+    stoq_conn_path_in(conn, &known, now_ns);
     stoq_conn_path(&known, &at);
     conn->bytes_received += len;
     conn->inside = true;
@@ -70,6 +65,9 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     int rc = ngtcp2_conn_read_pkt(conn->quic, &at, &info, data, len, now_ns);
     stoq_frames_end();
     conn->inside = false;
+    if (rc ==
+        NGTCP2_ERR_RETRY) /* a hello whose beginning is missing is kept for a validated address only */
+        retry_ask(conn, path, data, len);
     if (rc != 0)
         stoq_conn_end_library(conn, rc);
     stoq_conn_ready(conn);
@@ -104,9 +102,9 @@ static ngtcp2_ssize write_datagrams(const struct writing *w)
             stoq_datagram_pop(conn);
             continue;
         }
-        ngtcp2_ssize n =
-            ngtcp2_conn_writev_datagram(w->quic, w->path, w->info, w->out, w->capacity, &accepted,
-                                        NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vector, 1, w->now_ns);
+        ngtcp2_ssize n = ngtcp2_conn_writev_datagram(w->quic, w->path, w->info, w->out, w->capacity,
+                                                     &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0,
+                                                     &vector, 1, w->now_ns);
         if (accepted) {
             conn->datagrams_sent++;
             stoq_datagram_pop(conn);
@@ -142,12 +140,14 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
 {
     struct stoq_bytes pieces[STREAM_VECTORS];
     ngtcp2_vec vectors[STREAM_VECTORS];
-    size_t count = stoq_sendq_peek(&stream->out, pieces, STREAM_VECTORS), total = 0;
+    size_t count = stoq_sendq_peek(&stream->out, pieces, 1), total = 0;
     ngtcp2_ssize taken = -1;
 
+    if (count > 0 && pieces[0].len < w->capacity) /* mostly one piece fills the packet */
+        count = stoq_sendq_peek(&stream->out, pieces, STREAM_VECTORS);
     for (size_t i = 0; i < count; i++) {
-        vectors[i] =
-            (ngtcp2_vec){.base = (uint8_t *)(uintptr_t)pieces[i].data, .len = pieces[i].len};
+        vectors[i] = (ngtcp2_vec){.base = (uint8_t *)(uintptr_t)pieces[i].data,
+                                  .len = pieces[i].len};
         total += pieces[i].len;
     }
     bool fin = stream->out.fin && total == stream->out.end - stream->out.sent;
@@ -156,9 +156,9 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
                                           : NGTCP2_WRITE_STREAM_FLAG_MORE;
     if (fin)
         flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
-    ngtcp2_ssize n =
-        ngtcp2_conn_writev_stream(w->quic, w->path, w->info, w->out, w->capacity, &taken, flags,
-                                  stream->id, vectors, count, w->now_ns);
+    ngtcp2_ssize n = ngtcp2_conn_writev_stream(w->quic, w->path, w->info, w->out, w->capacity,
+                                               &taken, flags, stream->id, vectors, count,
+                                               w->now_ns);
     if (taken >= 0)
         stream_written(stream, (size_t)taken, fin && (size_t)taken == total);
     switch (n) {
@@ -226,6 +226,24 @@ static size_t packets_allowed(struct stoq_conn *conn, size_t payload, uint64_t n
     return quantum < payload ? 1 : quantum / payload;
 }
 
+/* Pacing is told of a burst when it is over, not of each train: it may be as long as a timer is coarse, or all that there
+ * was to send. Told after each, it would stop every train of a fast path for less than a system call takes. */
+static void burst_count(struct stoq_conn *conn, size_t bytes, uint64_t now_ns)
+{
+    ngtcp2_conn_info info;
+
+    conn->burst_bytes += bytes;
+    if (bytes > 0 && conn->burst_bytes < BURST_BYTES_MAX) {
+        ngtcp2_conn_get_conn_info(conn->quic, &info);
+        if (info.smoothed_rtt < STOQ_NS_PER_S &&
+            conn->burst_bytes * info.smoothed_rtt < BURST_NS * info.cwnd)
+            return;
+    }
+    if (conn->burst_bytes > 0)
+        ngtcp2_conn_update_pkt_tx_time(conn->quic, now_ns);
+    conn->burst_bytes = 0;
+}
+
 static ngtcp2_ssize train_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
                                 struct stoq_train *train, size_t packets, uint64_t now_ns)
 {
@@ -236,17 +254,17 @@ static ngtcp2_ssize train_write(struct stoq_conn *conn, uint8_t *buffer, size_t 
     ngtcp2_path_storage_zero(&storage);
     conn->inside = true;
     stoq_frames_begin(conn);
-    ngtcp2_ssize n =
-        ngtcp2_conn_write_aggregate_pkt2(conn->quic, &storage.path, &info, buffer, capacity,
-                                         &segment, write_packet, packets, now_ns);
+    ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(conn->quic, &storage.path, &info, buffer,
+                                                      capacity, &segment, write_packet, packets,
+                                                      now_ns);
     stoq_frames_end();
     if (n >= 0)
-        ngtcp2_conn_update_pkt_tx_time(conn->quic, now_ns);
+        burst_count(conn, (size_t)n, now_ns);
     conn->inside = false;
     if (n <= 0)
         return n;
     train->path = conn->path;
-    stoq_conn_path_from(&train->path, &storage.path);
+    stoq_conn_path_from(conn, &train->path, &storage.path);
     train->len = (size_t)n;
     train->segment = segment;
     train->ecn = (uint8_t)info.ecn;
@@ -284,6 +302,11 @@ size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
         stoq_conn_end_library(conn, (int)n);
         return stoq_conn_write_close(conn, buffer, capacity, train, now_ns);
     }
+    if (conn->past_handshake && conn->shuts_late) {
+        conn->shuts_late = false;
+        stoq_streams_shut_late(conn);
+        stoq_conn_ready(conn);
+    }
     if (n > 0) {
         stoq_conn_ready(conn); /* at the end of the line: the others first */
         return (size_t)n;
@@ -309,6 +332,8 @@ void stoq_conn_expire(struct stoq_conn *conn, uint64_t now_ns)
         if (rc != 0)
             stoq_conn_end_library(conn, rc);
     }
+    if (conn->lively_until_ns != 0 && now_ns >= conn->lively_until_ns)
+        stoq_conn_keep_alive_set(conn, now_ns);
     if (stoq_conn_settle(conn, now_ns) && conn->quic != NULL)
         stoq_conn_ready(conn);
 }

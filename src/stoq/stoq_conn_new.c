@@ -4,8 +4,8 @@
 #include "stoq_core.h"
 
 /* Path MTUs met in the world: Ethernet, FDDI, jumbo frames, loopback, the largest of IPv6. */
-static const uint16_t probe_sizes[] = {1232, 1372, 1400, 1452, 4000, 8952, 16000, 32000,
-                                       STOQ_UDP_PAYLOAD_MAX};
+static const uint16_t probe_sizes[] = {
+    1232, 1372, 1400, 1452, 4000, 8952, 16000, 32000, STOQ_UDP_PAYLOAD_MAX};
 #define PROBES_MAX (HM_COUNT_OF(probe_sizes) + 2)
 
 /* --- memory of ngtcp2, counted per connection ------------------------------------------------------------------- */
@@ -136,7 +136,7 @@ static void params_fill(const struct stoq_config *config, ngtcp2_transport_param
     params->initial_max_streams_bidi = config->streams_bidi;
     params->initial_max_streams_uni = config->streams_uni;
     params->max_idle_timeout = config->idle_timeout_ns;
-    params->active_connection_id_limit = 8;
+    params->active_connection_id_limit = STOQ_CIDS_ASKED;
     params->max_datagram_frame_size = config->datagram_max > 0 ? config->datagram_max + 9 : 0;
     params->grease_quic_bit = 1;
 }
@@ -180,8 +180,7 @@ static int tls_attach(struct stoq_conn *conn, const char *name, struct stoq_byte
                       struct stoq_error *error)
 {
     struct stoq_tls_events events = {
-        .ctx = conn,
-        .ticket = conn->endpoint->handlers.session != NULL ? stoq_conn_session : NULL};
+        .ctx = conn, .ticket = conn->endpoint->handlers.session != NULL ? stoq_conn_session : NULL};
     int rc = stoq_tls_session_new(&conn->tls, conn->endpoint->tls, conn->server, name, resume,
                                   &conn->ref, &events, error);
 
@@ -192,18 +191,15 @@ static int tls_attach(struct stoq_conn *conn, const char *name, struct stoq_byte
 
 static void conn_begun(struct stoq_conn *conn)
 {
-    const struct stoq_config *config = &conn->endpoint->config;
-
-    ngtcp2_conn_set_keep_alive_timeout(conn->quic, config->keep_alive_ns > 0
-                                                       ? config->keep_alive_ns
-                                                       : UINT64_MAX);
+    conn->keep_alive_ns = conn->endpoint->config.keep_alive_ns;
+    stoq_conn_keep_alive_set(conn, conn->endpoint->now_ns);
     conn->endpoint->connections++;
 }
 
 static int reset_token(struct stoq_endpoint *endpoint, const ngtcp2_cid *cid, uint8_t *out)
 {
-    return ngtcp2_crypto_generate_stateless_reset_token(
-               out, endpoint->config.secret, sizeof(endpoint->config.secret), cid) == 0
+    return ngtcp2_crypto_generate_stateless_reset_token(out, endpoint->config.secret,
+                                                        sizeof(endpoint->config.secret), cid) == 0
                ? 0
                : STOQ_EINTERNAL;
 }
@@ -261,10 +257,9 @@ static void early_prepare(struct stoq_conn *conn, const struct stoq_session *ses
 {
     if (!stoq_tls_early_possible(conn->tls))
         return;
-    conn->early_offered =
-        conn->endpoint->config.early_data && session->parameters.len > 0 &&
-        ngtcp2_conn_decode_and_set_0rtt_transport_params(conn->quic, session->parameters.data,
-                                                         session->parameters.len) == 0;
+    conn->early_offered = conn->endpoint->config.early_data && session->parameters.len > 0 &&
+                          ngtcp2_conn_decode_and_set_0rtt_transport_params(
+                              conn->quic, session->parameters.data, session->parameters.len) == 0;
     if (!conn->early_offered)
         stoq_tls_early_withdraw(conn->tls);
 }
@@ -331,8 +326,7 @@ int stoq_endpoint_connect(struct stoq_endpoint *endpoint, const struct stoq_targ
 
     if (rc != 0)
         return rc;
-    if (now_ns > endpoint->now_ns)
-        endpoint->now_ns = now_ns;
+    stoq_endpoint_clock(endpoint, now_ns);
     struct stoq_target known = *target;
     known.path.local.sin6_family = AF_INET6;
     struct stoq_conn *conn = conn_alloc(endpoint, &known.path, false);
@@ -359,6 +353,8 @@ void stoq_conn_free(struct stoq_conn *conn)
 
     while (conn->cid_count > 0)
         stoq_conn_cid_remove(conn, &conn->cids[0]);
+    while (conn->token_count > 0)
+        stoq_conn_token_remove(conn, conn->tokens[0]);
     if (conn->remnant)
         endpoint->remnants--;
     while (conn->datagrams != NULL)

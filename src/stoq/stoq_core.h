@@ -14,17 +14,23 @@
 #include "stoq_table.h"
 #include "stoq_tls.h"
 
-#define STOQ_REPLIES_MAX      64 /* packets outside connections that wait to be sent */
-#define STOQ_REPLY_BYTES_MAX  320
-#define STOQ_BATCH_DATAGRAMS  64 /* received datagrams handed over in one callback */
-#define STOQ_BATCH_BYTES      131072
-#define STOQ_OPENED_BYTES     65536
-#define STOQ_RESETS_PER_S     1000
-#define STOQ_CIDS_PER_CONN    64 /* ids of ours that one connection has at a time, retired ones too */
-#define STOQ_TOKEN_BYTES_MAX  512
-#define STOQ_PREAMBLE_MAX     (2 + STOQ_TAG_BYTES_MAX)
-#define STOQ_CLOSE_BYTES_MAX  1200
-#define STOQ_REMNANT_NS_MAX   (3 * STOQ_NS_PER_S)
+#define STOQ_REPLIES_MAX     64 /* packets outside connections that wait to be sent */
+#define STOQ_REPLY_BYTES_MAX 320
+#define STOQ_BATCH_DATAGRAMS 64 /* received datagrams handed over in one callback */
+#define STOQ_BATCH_BYTES     131072
+#define STOQ_OPENED_BYTES    65536
+#define STOQ_RESETS_PER_S    1000
+#define STOQ_CIDS_PER_CONN   64 /* ids of ours that one connection has at a time, retired ones too */
+#define STOQ_TOKENS_PER_CONN 4 /* reset tokens that are listened to */
+#define STOQ_CIDS_RETIRED    4
+#define STOQ_CIDS_ASKED      6 /* that the peer may give us at a time */
+#define STOQ_CIDS_BORNE      8 /* that ngtcp2 bears */
+#define STOQ_ORPHANS_MAX     4096 /* see on_stream_reset */
+#define STOQ_TOKEN_BYTES_MAX 512
+#define STOQ_PREAMBLE_MAX    (2 + STOQ_TAG_BYTES_MAX)
+#define STOQ_CLOSE_BYTES_MAX 1200
+#define STOQ_REMNANT_NS_MIN  STOQ_NS_PER_S
+#define STOQ_REMNANT_NS_MAX  (3 * STOQ_NS_PER_S)
 
 /* A packet that belongs to no connection: Retry, version negotiation, stateless reset, early refusal. */
 struct stoq_reply {
@@ -39,12 +45,15 @@ struct stoq_endpoint {
     char alpn[STOQ_ALPN_BYTES_MAX + 1];
     struct stoq_tls *tls;
     struct stoq_table table; /* our connection ids, and clients' first ones */
+    struct stoq_table tokens; /* stateless reset tokens of the peers' ids in use */
     struct stoq_timers timers;
     struct stoq_bucket handshake_bucket, reset_bucket; /* a byte is one event */
     struct stoq_conn *all; /* connections and remnants */
     struct stoq_conn *ready_first, *ready_last;
     size_t connections, remnants, handshakes; /* handshakes: accepted, not complete */
-    uint64_t now_ns;
+    uint64_t now_ns; /* never goes back: the caller's clock plus back_ns */
+    uint64_t clock_ns,
+        back_ns; /* what the caller said last; by how much its clock has jumped back so far */
     uint64_t drain_ns; /* STOQ_NEVER: not draining, or all were told */
     bool draining;
     ngtcp2_callbacks callbacks;
@@ -98,18 +107,25 @@ struct stoq_conn {
     bool local_unknown; /* the caller does not tell its own address: read_local is taken */
     bool validating; /* ngtcp2 sends over a path that is not validated yet */
     bool key_phase;
+    bool past_handshake,
+        shuts_late; /* past: it has written a packet with the last keys; late: a stream is */
     bool want_keys, want_migrate, migrate_probe, path_told;
     bool qlog_on, qlog_closed_for_asking;
 
     struct stoq_sched sched;
     struct stoq_stream *streams, *streams_last, *attention;
     size_t streams_open;
+    uint32_t orphans;
     struct stoq_datagram *datagrams, *datagrams_last;
     size_t datagram_bytes;
+    bool datagrams_refused; /* the application waits for room */
+    size_t burst_bytes; /* sent, and pacing not told of it yet */
     struct stoq_rate_state rate;
     struct sockaddr_in6 migrate_to;
+    uint64_t keep_alive_ns, lively_until_ns; /* lively: see stoq_conn_migrate; 0: not */
 
-    ngtcp2_cid first_dcid; /* client's choice, routed until the handshake is done; datalen 0: none */
+    ngtcp2_cid
+        first_dcid; /* client's choice, routed until the handshake is done; datalen 0: none */
     ngtcp2_cid trace_id; /* destination of the client's very first packet */
     uint8_t *token; /* NEW_TOKEN of the server */
     size_t token_len;
@@ -129,6 +145,19 @@ struct stoq_conn {
     /* Ids in the endpoint's table that are ours; one more than ngtcp2 knows when it failed in the middle. */
     ngtcp2_cid *cids;
     size_t cid_count, cid_capacity;
+    /* Those that the peer retired last are still listened to, so that a late packet is not taken for one of a lost
+     * connection and answered with a reset that ends this one. */
+    ngtcp2_cid retired[STOQ_CIDS_RETIRED];
+    unsigned retired_next;
+    uint8_t tokens[STOQ_TOKENS_PER_CONN][NGTCP2_STATELESS_RESET_TOKENLEN]; /* in endpoint's */
+    uint8_t token_count;
+
+    /* A server: see stoq_conn_path_in. */
+    struct stoq_path left, alias; /* the path before this one; the path that has an alias */
+    uint64_t left_until_ns;
+    in_port_t alias_port; /* network order; 0: none */
+    uint16_t alias_made;
+    bool alias_stale;
 
     uint64_t key_updates, migrations, streams_total;
     uint64_t stream_bytes_sent, stream_bytes_received;
@@ -160,14 +189,20 @@ struct stoq_stream {
     bool announced, preamble_done;
     bool replay_safe, early;
     bool fin_sent, out_over; /* out_over: reset by us or stopped by the peer */
-    bool reset_asked; /* stoq_stream_reset, _stop or a refusal: the RESET_STREAM that leaves is our own */
+    bool
+        reset_asked; /* stoq_stream_reset, _stop or a refusal: the RESET_STREAM that leaves is our own */
+    bool late_write, late_read; /* to be shut once past_handshake */
     bool stop_told, discard; /* discard: what comes in is nobody's */
     bool in_fin, fin_read, in_reset;
     bool gone; /* ngtcp2 has forgotten it */
+    bool orphan; /* ngtcp2 never will: see on_stream_reset */
+    bool any_in; /* something came in */
+    bool delivering; /* within `received` */
     bool closed; /* stream_closed is being called */
     size_t want_room; /* a write was refused: tell when there is that much */
-    uint64_t stop_code;
+    uint64_t stop_code, read_code;
     uint64_t uncredited; /* taken, and no credit given for it yet */
+    uint64_t offered, credit_ahead; /* given within `received`, before it was taken */
 };
 
 /* --- endpoint --- */
@@ -177,6 +212,7 @@ static inline void stoq_count(struct stoq_endpoint *endpoint, enum stoq_counter 
     __atomic_store_n(&endpoint->counters[counter], endpoint->counters[counter] + by,
                      __ATOMIC_RELAXED);
 }
+void stoq_endpoint_clock(struct stoq_endpoint *endpoint, uint64_t now_ns);
 int stoq_endpoint_random(struct stoq_endpoint *endpoint, void *out, size_t len);
 uint64_t stoq_endpoint_wall_ns(struct stoq_endpoint *endpoint);
 /* A new connection id of ours, not in use. STOQ_EIO without randomness. */
@@ -184,6 +220,9 @@ int stoq_endpoint_cid(struct stoq_endpoint *endpoint, ngtcp2_cid *out);
 /* Makes packets to this id the connection's. STOQ_ENOMEM, STOQ_ELIMIT. */
 int stoq_conn_cid_add(struct stoq_conn *conn, const ngtcp2_cid *cid);
 void stoq_conn_cid_remove(struct stoq_conn *conn, const ngtcp2_cid *cid);
+/* What does not fit is not listened to: such a connection ends by its idle time instead. */
+void stoq_conn_token_add(struct stoq_conn *conn, const uint8_t *token);
+void stoq_conn_token_remove(struct stoq_conn *conn, const uint8_t *token);
 void stoq_conn_ready(struct stoq_conn *conn); /* it may have something to send */
 void stoq_conn_unready(struct stoq_conn *conn);
 void stoq_endpoint_link(struct stoq_endpoint *endpoint, struct stoq_conn *conn);
@@ -241,9 +280,14 @@ size_t stoq_conn_write_close(struct stoq_conn *conn, uint8_t *buffer, size_t cap
                              struct stoq_train *train, uint64_t now_ns);
 size_t stoq_remnant_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
                           struct stoq_train *train);
+void stoq_conn_path_settle(struct stoq_conn *conn); /* tells of a new path once it is validated */
+void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as the two times say */
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns); /* its timer */
 void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out); /* borrows */
-void stoq_conn_path_from(struct stoq_path *out, const ngtcp2_path *path);
+/* The path of a packet that came, as ngtcp2 is to see it; path_from undoes it. */
+void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, uint64_t now_ns);
+void stoq_conn_path_from(const struct stoq_conn *conn, struct stoq_path *out,
+                         const ngtcp2_path *path);
 void stoq_conn_session(void *conn, struct stoq_bytes ticket); /* struct stoq_tls_events */
 void stoq_conn_drained(struct stoq_conn *conn); /* shutdown, when its last stream has ended */
 
@@ -258,12 +302,17 @@ void stoq_stream_acked(struct stoq_stream *stream, uint64_t below);
 void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code); /* by the peer */
 void stoq_stream_attentions(struct stoq_conn *conn);
 void stoq_stream_end(struct stoq_stream *stream); /* stream_closed, and frees */
+/* RESET_STREAM for the direction out, STOP_SENDING for the direction in. */
+void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_t code);
+void stoq_streams_shut_late(struct stoq_conn *conn);
 void stoq_streams_reopen(struct stoq_conn *conn); /* 0-RTT was refused */
 
 /* --- datagrams, rate, qlog, frames --- */
 int stoq_datagram_received(struct stoq_conn *conn, const uint8_t *data, size_t len);
 void stoq_datagram_flush(struct stoq_endpoint *endpoint);
 void stoq_datagram_pop(struct stoq_conn *conn);
+void stoq_datagram_room(
+    struct stoq_conn *conn); /* tells who waits for it, if there is enough. Top level only */
 void stoq_rate_init(struct stoq_conn *conn, uint64_t now_ns);
 size_t stoq_rate_room(struct stoq_conn *conn, uint64_t now_ns); /* bytes; SIZE_MAX: no limit */
 void stoq_qlog_write(void *conn, uint32_t flags, const void *data, size_t len);

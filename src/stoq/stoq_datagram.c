@@ -1,7 +1,8 @@
 /* Datagrams (RFC 9221): a bounded queue out, a batch for the application in. */
 #include "stoq_core.h"
 
-#define FRAME_OVERHEAD  (1 + STOQ_CID_BYTES + 4 + 16 + 1) /* short header, packet number, tag, type */
+#define FRAME_OVERHEAD \
+    (1 + STOQ_CID_BYTES + 4 + 16 + 1) /* short header, packet number, tag, type */
 #define CID_BYTES_OTHER 20
 
 void stoq_datagram_pop(struct stoq_conn *conn)
@@ -60,15 +61,29 @@ size_t stoq_conn_datagrams(struct stoq_conn *conn, const struct stoq_bytes *list
     while (taken < count) {
         struct stoq_bytes bytes = list[taken];
 
-        if (bytes.len < 1 || bytes.len > most ||
-            bytes.len > conn->endpoint->config.datagram_queue - conn->datagram_bytes ||
-            !datagram_push(conn, bytes))
+        if (bytes.len < 1 || bytes.len > most)
             break;
+        if (bytes.len > conn->endpoint->config.datagram_queue - conn->datagram_bytes ||
+            !datagram_push(conn, bytes)) {
+            conn->datagrams_refused = true;
+            break;
+        }
         taken++;
     }
     if (taken > 0)
         stoq_conn_ready(conn);
     return taken;
+}
+
+void stoq_datagram_room(struct stoq_conn *conn)
+{
+    const struct stoq_handlers *handlers = &conn->endpoint->handlers;
+
+    if (conn->ending || conn->datagram_bytes > conn->endpoint->config.datagram_queue / 2)
+        return;
+    conn->datagrams_refused = false;
+    if (conn->announced && handlers->datagrams_writable != NULL)
+        handlers->datagrams_writable(handlers->ctx, conn);
 }
 
 /* ngtcp2's bytes live only during its callback: they are kept in one buffer of the endpoint until the step is over or

@@ -75,6 +75,30 @@ void stoq_conn_cid_remove(struct stoq_conn *conn, const ngtcp2_cid *cid)
     }
 }
 
+void stoq_conn_token_add(struct stoq_conn *conn, const uint8_t *token)
+{
+    if (conn->token_count == STOQ_TOKENS_PER_CONN)
+        stoq_conn_token_remove(conn, conn->tokens[0]);
+    if (stoq_table_put(&conn->endpoint->tokens, token, NGTCP2_STATELESS_RESET_TOKENLEN, conn) == 0)
+        memcpy(conn->tokens[conn->token_count++], token, NGTCP2_STATELESS_RESET_TOKENLEN);
+}
+
+void stoq_conn_token_remove(struct stoq_conn *conn, const uint8_t *token)
+{
+    for (uint8_t i = 0; i < conn->token_count; i++) {
+        if (hm_equal_ct(conn->tokens[i], token, NGTCP2_STATELESS_RESET_TOKENLEN)) {
+            if (stoq_table_get(&conn->endpoint->tokens, conn->tokens[i],
+                               NGTCP2_STATELESS_RESET_TOKENLEN) == conn)
+                stoq_table_remove(&conn->endpoint->tokens, conn->tokens[i],
+                                  NGTCP2_STATELESS_RESET_TOKENLEN);
+            conn->token_count--;
+            memmove(conn->tokens[i], conn->tokens[i + 1],
+                    (size_t)(conn->token_count - i) * NGTCP2_STATELESS_RESET_TOKENLEN);
+            return;
+        }
+    }
+}
+
 void stoq_conn_ready(struct stoq_conn *conn)
 {
     struct stoq_endpoint *endpoint = conn->endpoint;
@@ -135,12 +159,13 @@ static int config_copy(struct stoq_endpoint *endpoint, const struct stoq_config 
     static const uint8_t none[sizeof(config->secret)];
 
     endpoint->config = *config;
-    endpoint->config.identity =
-        config->identity != NULL ? stoq_identity_ref(config->identity) : NULL;
+    endpoint->config.identity = config->identity != NULL ? stoq_identity_ref(config->identity)
+                                                         : NULL;
     memcpy(endpoint->alpn, config->alpn, strlen(config->alpn) + 1);
     endpoint->config.alpn = endpoint->alpn;
-    endpoint->config.qlog_folder =
-        config->qlog_folder != NULL ? "" : NULL; /* that it is wanted; the host has the name */
+    endpoint->config.qlog_folder = config->qlog_folder != NULL
+                                       ? ""
+                                       : NULL; /* that it is wanted; the host has the name */
     if (config->wall_seconds == NULL)
         endpoint->config.wall_seconds = wall_seconds_of_system;
     if (config->random == NULL)
@@ -158,14 +183,14 @@ static int endpoint_fill(struct stoq_endpoint *endpoint, struct stoq_error *erro
 
     if (stoq_endpoint_random(endpoint, key, sizeof(key)) != 0)
         return stoq_fail(error, STOQ_EIO, "there are no random bytes to make a table's key of");
-    if (stoq_table_init(&endpoint->table, key) != 0)
+    if (stoq_table_init(&endpoint->table, key) != 0 || stoq_table_init(&endpoint->tokens, key) != 0)
         return stoq_fail(error, STOQ_ENOMEM, "no memory for an endpoint");
     endpoint->replies = hm_calloc(STOQ_REPLIES_MAX, sizeof(*endpoint->replies));
     if (endpoint->replies == NULL)
         return stoq_fail(error, STOQ_ENOMEM, "no memory for an endpoint");
     uint64_t handshakes = config->handshakes_per_second;
-    stoq_bucket_init(&endpoint->handshake_bucket, handshakes * 8,
-                     handshakes < 16 ? 16 : handshakes / 4, 0);
+    stoq_bucket_init(&endpoint->handshake_bucket, handshakes * 8, handshakes > 0 ? handshakes : 1,
+                     0);
     stoq_bucket_init(&endpoint->reset_bucket, STOQ_RESETS_PER_S * 8ULL, STOQ_RESETS_PER_S, 0);
     endpoint->opened_shared = ngtcp2_version(0)->version_num >> 8 == 0x0116;
     stoq_conn_callbacks(&endpoint->callbacks);
@@ -220,6 +245,7 @@ void stoq_endpoint_free(struct stoq_endpoint *endpoint)
     }
     stoq_tls_free(endpoint->tls);
     stoq_table_release(&endpoint->table);
+    stoq_table_release(&endpoint->tokens);
     stoq_timers_release(&endpoint->timers);
     hm_free(endpoint->replies);
     hm_free(endpoint->batch);

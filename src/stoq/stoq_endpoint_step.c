@@ -21,6 +21,10 @@ static struct stoq_conn *route_short(struct stoq_endpoint *endpoint, struct rout
         return route->conn;
     struct stoq_conn *conn = stoq_table_get(&endpoint->table, data + 1, STOQ_CID_BYTES);
     if (conn == NULL) {
+        conn = stoq_table_get(&endpoint->tokens, data + len - NGTCP2_STATELESS_RESET_TOKENLEN,
+                              NGTCP2_STATELESS_RESET_TOKENLEN);
+        if (conn != NULL) /* a stateless reset: the rest of it is noise */
+            return conn;
         stoq_count(endpoint, STOQ_COUNT_DROP_UNKNOWN, 1);
         stoq_reply_reset(endpoint, path, data, len);
         return NULL;
@@ -47,8 +51,9 @@ static struct stoq_conn *route_long(struct stoq_endpoint *endpoint, const struct
         stoq_count(endpoint, STOQ_COUNT_DROP_MALFORMED, 1);
         return NULL;
     }
-    struct stoq_conn *conn =
-        ids.dcidlen > 0 ? stoq_table_get(&endpoint->table, ids.dcid, ids.dcidlen) : NULL;
+    struct stoq_conn *conn = ids.dcidlen > 0
+                                 ? stoq_table_get(&endpoint->table, ids.dcid, ids.dcidlen)
+                                 : NULL;
     if (conn != NULL)
         return conn;
     if (!endpoint->config.server || ids.version == 0) {
@@ -87,8 +92,7 @@ void stoq_endpoint_receive(struct stoq_endpoint *endpoint, const struct stoq_pac
 {
     struct route route = {0};
 
-    if (now_ns > endpoint->now_ns) /* a clock that jumps back stands still here */
-        endpoint->now_ns = now_ns;
+    stoq_endpoint_clock(endpoint, now_ns);
     for (size_t i = 0; i < count; i++) {
         const struct stoq_packet *packet = &packets[i];
         size_t segment = packet->segment == 0 ? packet->len : packet->segment;
@@ -105,8 +109,7 @@ void stoq_endpoint_receive(struct stoq_endpoint *endpoint, const struct stoq_pac
 size_t stoq_endpoint_send(struct stoq_endpoint *endpoint, uint8_t *buffer, size_t capacity,
                           struct stoq_train *train, uint64_t now_ns)
 {
-    if (now_ns > endpoint->now_ns)
-        endpoint->now_ns = now_ns;
+    stoq_endpoint_clock(endpoint, now_ns);
     size_t len = stoq_reply_take(endpoint, buffer, capacity, train);
     if (len > 0)
         return len;
@@ -128,12 +131,25 @@ size_t stoq_endpoint_send(struct stoq_endpoint *endpoint, uint8_t *buffer, size_
 
 /* --- time ------------------------------------------------------------------------------------------------------ */
 
+/* A clock that jumps back goes on from where it was. */
+void stoq_endpoint_clock(struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    if (now_ns < endpoint->clock_ns)
+        endpoint->back_ns += endpoint->clock_ns - now_ns;
+    endpoint->clock_ns = now_ns;
+    endpoint->now_ns = now_ns + endpoint->back_ns;
+}
+
 uint64_t stoq_endpoint_deadline(const struct stoq_endpoint *endpoint)
 {
     const struct stoq_timer *first = stoq_timers_first(&endpoint->timers);
     uint64_t at = first != NULL ? first->at_ns : STOQ_NEVER;
 
-    return at < endpoint->drain_ns ? at : endpoint->drain_ns;
+    if (endpoint->drain_ns < at)
+        at = endpoint->drain_ns;
+    if (at == STOQ_NEVER)
+        return at;
+    return at > endpoint->back_ns ? at - endpoint->back_ns : 0;
 }
 
 static struct stoq_conn *conn_of_timer(struct stoq_timer *timer)
@@ -153,8 +169,7 @@ void stoq_endpoint_expire(struct stoq_endpoint *endpoint, uint64_t now_ns)
 {
     struct stoq_timer *first;
 
-    if (now_ns > endpoint->now_ns)
-        endpoint->now_ns = now_ns;
+    stoq_endpoint_clock(endpoint, now_ns);
     if (endpoint->drain_ns <= endpoint->now_ns) {
         endpoint->drain_ns = STOQ_NEVER;
         shutdown_all(endpoint);
@@ -178,10 +193,11 @@ void stoq_conn_drained(struct stoq_conn *conn)
 
 void stoq_endpoint_drain(struct stoq_endpoint *endpoint, uint64_t now_ns, uint64_t deadline_ns)
 {
-    if (now_ns > endpoint->now_ns)
-        endpoint->now_ns = now_ns;
+    stoq_endpoint_clock(endpoint, now_ns);
     endpoint->draining = true;
-    endpoint->drain_ns = deadline_ns;
+    endpoint->drain_ns = deadline_ns > STOQ_NEVER - endpoint->back_ns
+                             ? STOQ_NEVER
+                             : deadline_ns + endpoint->back_ns;
     for (struct stoq_conn *conn = endpoint->all; conn != NULL; conn = conn->after) {
         if (conn->quic != NULL)
             stoq_conn_drained(conn);

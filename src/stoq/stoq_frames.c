@@ -178,11 +178,13 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 
     if (conn == NULL)
         return NGTCP2_ERR_CALLBACK_FAILURE;
-    if (len > 0 && (header[0] & 0x80) == 0) { /* no long header, nor what a Retry packet's tag is made of */
+    if (len > 0 &&
+        (header[0] & 0x80) == 0) { /* no long header, nor what a Retry packet's tag is made of */
+        conn->past_handshake = true;
         phase_see(conn, (header[0] & 0x04) != 0);
         if (conn->streams != NULL && !conn->ending)
             stoq_frames_resets(plain, len, reset_found, conn);
     }
-    return conn->endpoint->encrypt(dest, aead, context, plain, len, nonce, nonce_len,
-                                           header, header_len);
+    return conn->endpoint->encrypt(dest, aead, context, plain, len, nonce, nonce_len, header,
+                                   header_len);
 }

@@ -19,9 +19,11 @@ struct stoq_posts {
     pthread_mutex_t lock;
     struct stoq_post *list; /* in order; capacity grows up to STOQ_POSTS_MAX */
     size_t count, capacity;
-    bool closed; /* no more are taken */
+    bool closed, closed_seen; /* no more are taken; the worker knows */
     uint64_t drain_ns; /* with closed: how long the worker may take to end */
-    int wake_fd; /* eventfd, readable while something waits */
+    bool asleep; /* the worker waits, or is about to: wake it */
+    bool woken; /* wake_fd was written to */
+    int wake_fd; /* eventfd */
 };
 int stoq_posts_init(struct stoq_posts *posts, struct stoq_error *error);
 void stoq_posts_release(struct stoq_posts *posts);
@@ -31,6 +33,8 @@ void stoq_posts_close(struct stoq_posts *posts, uint64_t drain_ns);
 /* Worker: takes all that wait, the array with them (hm_free); false: nothing waits. Sets *closed and *drain_ns. */
 bool stoq_posts_take(struct stoq_posts *posts, struct stoq_post **list, size_t *count, bool *closed,
                      uint64_t *drain_ns);
+/* Worker: nothing waits, and from now on wake_fd tells when something does. False: there is something to take. */
+bool stoq_posts_rest(struct stoq_posts *posts);
 
 /* --- Waiting ------------------------------------------------------------------------------------------------------- */
 

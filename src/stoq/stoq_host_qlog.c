@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "stoq_core.h" /* conn->server: the first text comes while the connection is being made */
 #include "stoq_endpoint.h"
 #include "stoq_host.h"
 #include "stoq_table.h"
@@ -29,7 +30,6 @@ static int file_open(struct stoq_qlog *qlog, struct stoq_conn *conn)
     static const char digits[] = "0123456789abcdef";
     uint8_t id[CID_MAX];
     char hex[2 * CID_MAX + 1], name[128];
-    struct stoq_conn_info info;
     size_t len = stoq_conn_trace_id(conn, id);
 
     for (size_t i = 0; i < len; i++) {
@@ -37,9 +37,8 @@ static int file_open(struct stoq_qlog *qlog, struct stoq_conn *conn)
         hex[2 * i + 1] = digits[id[i] & 15];
     }
     hex[2 * len] = '\0';
-    stoq_conn_info(conn, &info);
     (void)snprintf(name, sizeof(name), "%s-%s-%d-%llu.sqlog", hex,
-                   info.server ? "server" : "client", (int)getpid(),
+                   conn->server ? "server" : "client", (int)getpid(),
                    (unsigned long long)qlog->number++);
     return openat(qlog->folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                   0600);

@@ -6,6 +6,7 @@
 #define ROUNDS_MAX      16 /* of receiving and sending before acts are looked at */
 #define FILLS_PER_ROUND 4 /* outboxes sent before packets are looked at */
 #define RETRY_NS        STOQ_NS_PER_MS /* after the system was short of memory */
+#define NAP_MIN_NS      5000 /* what falling asleep costs: pacing has shorter pauses */
 #define GOODBYE_NS      (100 * STOQ_NS_PER_MS) /* for the last packets of a host that ends */
 
 uint64_t stoq_host_now(void)
@@ -36,6 +37,21 @@ static void run_posts(struct stoq_worker *worker, uint64_t now)
     }
 }
 
+/* Whether the bytes that follow a parcel's own may leave with it, cut by the kernel into datagrams of one size. A shorter
+ * one only behind two of the same size: a packet that is alone in its size may be a probe of the path, which the kernel
+ * may refuse. */
+static bool parcel_joins(const struct stoq_train *first, const struct stoq_train *train)
+{
+    bool same = train->segment == first->segment;
+    bool last = train->len < first->segment && first->len > first->segment;
+
+    return (same || last) && first->len % first->segment == 0 && first->ecn == train->ecn &&
+           first->len + train->len <= STOQ_UDP_MESSAGE_MAX &&
+           (first->len + train->len + first->segment - 1) / first->segment <=
+               STOQ_UDP_SEGMENTS_MAX &&
+           memcmp(&first->path, &train->path, sizeof(first->path)) == 0;
+}
+
 /* Asks the endpoint for trains; false: it has none now. */
 static bool outbox_fill(struct stoq_worker *worker, uint64_t now)
 {
@@ -54,7 +70,10 @@ static bool outbox_fill(struct stoq_worker *worker, uint64_t now)
         if (parcel->train.segment == 0)
             parcel->train.segment = len;
         box->used += len;
-        box->count++;
+        if (box->count > 0 && parcel_joins(&parcel[-1].train, &parcel->train))
+            parcel[-1].train.len += len;
+        else
+            box->count++;
     }
     return box->count > 0;
 }

@@ -131,13 +131,13 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
         pipe->announced = false;
         pipe->after = NULL;
     } else if (link->state == STOQ_LINK_CLOSED) {
-        code = STOQ_ECLOSED;
+        code = stoq_fail(error, link->failure.code, "%s", link->failure.text);
+    } else {
+        (void)stoq_fail(error, code, "the peer opened no stream in time");
     }
     (void)pthread_mutex_unlock(&link->lock);
     if (code != 0)
-        return stoq_fail(error, code,
-                         code == STOQ_ETIMEOUT ? "the peer opened no stream in time"
-                                               : "the connection has ended");
+        return code;
     *out = pipe;
     return 0;
 }

@@ -227,11 +227,12 @@ static void on_stopped(void *ctx, struct stoq_stream *stream, uint64_t code)
     struct stoq_pipe *pipe = stoq_stream_user(stream);
 
     (void)ctx;
-    (void)code;
     if (pipe == NULL)
         return;
     lock(pipe);
     pipe->out_over = true;
+    if (code == STOQ_APP_DENIED)
+        pipe->trouble = STOQ_EPERM;
     drop_slabs(pipe);
     tell(pipe);
     unlock(pipe);
@@ -303,11 +304,12 @@ static void on_reset(void *ctx, struct stoq_stream *stream, uint64_t code)
     struct stoq_pipe *pipe = stoq_stream_user(stream);
 
     (void)ctx;
-    (void)code;
     if (pipe == NULL)
         return;
     lock(pipe);
     pipe->in_over = true;
+    if (code == STOQ_APP_DENIED)
+        pipe->trouble = STOQ_EPERM;
     tell(pipe);
     unlock(pipe);
 }

@@ -60,14 +60,14 @@ void stoq_reply_reset(struct stoq_endpoint *endpoint, const struct stoq_path *pa
     size_t noise_len = size - NGTCP2_STATELESS_RESET_TOKENLEN;
     ngtcp2_cid_init(&cid, data + 1, STOQ_CID_BYTES);
     if (stoq_endpoint_random(endpoint, noise, noise_len) != 0 ||
-        ngtcp2_crypto_generate_stateless_reset_token(
-            token.data, endpoint->config.secret, sizeof(endpoint->config.secret), &cid) != 0)
+        ngtcp2_crypto_generate_stateless_reset_token(token.data, endpoint->config.secret,
+                                                     sizeof(endpoint->config.secret), &cid) != 0)
         return;
     stoq_bucket_spend(&endpoint->reset_bucket, 1);
-    stoq_reply_commit(endpoint, reply,
-                      ngtcp2_pkt_write_stateless_reset2(reply->bytes, size, &token, noise,
-                                                        noise_len),
-                      STOQ_COUNT_RESETS_SENT);
+    stoq_reply_commit(
+        endpoint, reply,
+        ngtcp2_pkt_write_stateless_reset2(reply->bytes, size, &token, noise, noise_len),
+        STOQ_COUNT_RESETS_SENT);
 }
 
 void stoq_reply_versions(struct stoq_endpoint *endpoint, const struct stoq_path *path,

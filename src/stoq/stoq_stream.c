@@ -74,8 +74,12 @@ void stoq_stream_end(struct stoq_stream *stream)
             ngtcp2_conn_extend_max_streams_bidi(conn->quic, 1);
         stoq_conn_ready(conn);
     }
-    if (!conn->ending && !stream->gone)
+    if (!conn->ending && !stream->gone) {
         (void)ngtcp2_conn_set_stream_user_data(conn->quic, stream->id, NULL);
+        if (++conn->orphans > STOQ_ORPHANS_MAX)
+            stoq_conn_end(conn, STOQ_CLOSE_TRANSPORT, NGTCP2_INTERNAL_ERROR, false,
+                          "the peer resets streams before it uses them, again and again");
+    }
     stoq_recvq_release(&stream->in);
     hm_free(stream->tag);
     hm_free(stream);
@@ -87,7 +91,7 @@ void stoq_stream_end(struct stoq_stream *stream)
 static bool is_over(const struct stoq_stream *stream)
 {
     if (!stream->gone)
-        return false;
+        return stream->orphan;
     return stream->discard || stream->in_reset || !stream->announced ||
            (stream->in.bytes == 0 && (stream->fin_read || !stream->in_fin));
 }
@@ -190,9 +194,8 @@ int stoq_conn_open(struct stoq_conn *conn, const struct stoq_stream_options *opt
         stoq_sched_node_init(&stream->node, o->priority, o->weight);
         rc = preamble_put(stream, o->tag);
         if (rc == 0) {
-            int library = o->unidirectional
-                              ? ngtcp2_conn_open_uni_stream(conn->quic, &id, stream)
-                              : ngtcp2_conn_open_bidi_stream(conn->quic, &id, stream);
+            int library = o->unidirectional ? ngtcp2_conn_open_uni_stream(conn->quic, &id, stream)
+                                            : ngtcp2_conn_open_bidi_stream(conn->quic, &id, stream);
             rc = library == 0                              ? 0
                  : library == NGTCP2_ERR_STREAM_ID_BLOCKED ? STOQ_EBUSY
                                                            : STOQ_ENOMEM;
@@ -230,10 +233,12 @@ void stoq_streams_reopen(struct stoq_conn *conn)
             return;
         }
         stream->fin_sent = false;
-        if (stream->out_over || stream->discard)
-            (void)ngtcp2_conn_shutdown_stream(conn->quic, 0, id, stream->stop_code);
-        else
+        if (!stream->out_over)
             stoq_sendq_rewind(&stream->out);
+        else
+            stoq_stream_shut(stream, true, false, stream->stop_code);
+        if (stream->discard && !stream->uni)
+            stoq_stream_shut(stream, false, true, stream->read_code);
     }
 }
 
@@ -310,6 +315,42 @@ void stoq_stream_acked(struct stoq_stream *stream, uint64_t below)
     }
 }
 
+/* ngtcp2 1.22 forgets what a client shuts before its first packet after the handshake: it takes streams without bytes
+ * to send again out of its queue when it looks how large a 0-RTT packet would be. So that waits for that packet. */
+void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_t code)
+{
+    struct stoq_conn *conn = stream->conn;
+    int rc = 0;
+
+    if (write)
+        stream->stop_code = code;
+    if (read)
+        stream->read_code = code;
+    if (!conn->server && !conn->past_handshake) {
+        stream->late_write = stream->late_write || write;
+        stream->late_read = stream->late_read || read;
+        conn->shuts_late = true;
+        return;
+    }
+    if (write && !(stream->uni && !stream->local))
+        rc = ngtcp2_conn_shutdown_stream_write(conn->quic, 0, stream->id, code);
+    if (read && !(stream->uni && stream->local) && rc == 0)
+        rc = ngtcp2_conn_shutdown_stream_read(conn->quic, 0, stream->id, code);
+    if (rc != 0)
+        stoq_conn_end(conn, STOQ_CLOSE_DROPPED, NGTCP2_INTERNAL_ERROR, false, "memory ran out");
+}
+
+void stoq_streams_shut_late(struct stoq_conn *conn)
+{
+    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
+        if (stream->late_write)
+            stoq_stream_shut(stream, true, false, stream->stop_code);
+        if (stream->late_read)
+            stoq_stream_shut(stream, false, true, stream->read_code);
+        stream->late_write = stream->late_read = false;
+    }
+}
+
 /* Our side will send no more. */
 static void out_end(struct stoq_stream *stream)
 {
@@ -324,7 +365,8 @@ void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code)
         return;
     stream->stop_told = true;
     stream->stop_code = code;
-    stream->out_over = true; /* its bytes are given back when ngtcp2 has let go of the packet at hand */
+    stream->out_over =
+        true; /* its bytes are given back when ngtcp2 has let go of the packet at hand */
     stoq_stream_attend(stream, STOQ_ATTENTION_STOPPED);
 }
 
@@ -339,9 +381,7 @@ void stoq_stream_reset(struct stoq_stream *stream, uint64_t code)
         return;
     stream->reset_asked = true;
     stream->stop_code = code;
-    if (ngtcp2_conn_shutdown_stream_write(stream->conn->quic, 0, stream->id, code) != 0)
-        stoq_conn_end(stream->conn, STOQ_CLOSE_DROPPED, NGTCP2_INTERNAL_ERROR, false,
-                      "memory ran out");
+    stoq_stream_shut(stream, true, false, code);
     out_end(stream);
     stoq_conn_ready(stream->conn);
 }
@@ -355,9 +395,7 @@ void stoq_stream_stop(struct stoq_stream *stream, uint64_t code)
         stoq_stream_attend(stream, STOQ_ATTENTION_END);
         return;
     }
-    if (ngtcp2_conn_shutdown_stream_read(stream->conn->quic, 0, stream->id, code) != 0)
-        stoq_conn_end(stream->conn, STOQ_CLOSE_DROPPED, NGTCP2_INTERNAL_ERROR, false,
-                      "memory ran out");
+    stoq_stream_shut(stream, false, true, code);
     stoq_conn_ready(stream->conn);
 }
 
@@ -380,7 +418,8 @@ bool stoq_stream_is_early(const struct stoq_stream *stream)
 
 struct stoq_bytes stoq_stream_tag(const struct stoq_stream *stream)
 {
-    return (struct stoq_bytes){.data = stream->tag, .len = stream->tag_len};
+    return (struct stoq_bytes){.data = stream->tag != NULL ? stream->tag : (const uint8_t *)"",
+                               .len = stream->tag_len};
 }
 
 void *stoq_stream_user(const struct stoq_stream *stream)

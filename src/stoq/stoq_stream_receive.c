@@ -19,24 +19,41 @@ static void credit_give(struct stoq_stream *stream, uint64_t bytes)
 static void taken_by_application(struct stoq_stream *stream, uint64_t bytes)
 {
     stream->conn->stream_bytes_received += bytes;
-    if (stream->conn->endpoint->config.manual_credit)
-        stream->uncredited += bytes;
-    else
+    if (!stream->conn->endpoint->config.manual_credit) {
         credit_give(stream, bytes);
+        return;
+    }
+    uint64_t ahead = bytes < stream->credit_ahead ? bytes : stream->credit_ahead;
+    stream->credit_ahead -= ahead;
+    stream->uncredited += bytes - ahead;
 }
 
 void stoq_stream_credit(struct stoq_stream *stream, uint64_t bytes)
 {
-    if (bytes > stream->uncredited)
+    uint64_t ahead = 0;
+
+    if (stream->closed || !stream->conn->endpoint->config.manual_credit)
+        return;
+    if (bytes > stream->uncredited) { /* from within `received`: for what it is about to take */
+        ahead = bytes - stream->uncredited;
+        if (ahead > stream->offered)
+            ahead = stream->offered;
         bytes = stream->uncredited;
+    }
+    stream->offered -= ahead;
+    stream->credit_ahead += ahead;
     stream->uncredited -= bytes;
-    credit_give(stream, bytes);
+    credit_give(stream, bytes + ahead);
 }
 
 void stoq_stream_discard(struct stoq_stream *stream)
 {
     uint64_t bytes = stream->in.bytes + stream->uncredited;
 
+    if (!stream->delivering) {
+        bytes -= bytes < stream->credit_ahead ? bytes : stream->credit_ahead;
+        stream->credit_ahead = 0;
+    }
     stream->discard = true;
     stream->uncredited = 0;
     stoq_recvq_release(&stream->in);
@@ -47,11 +64,8 @@ void stoq_stream_discard(struct stoq_stream *stream)
 void stoq_stream_refuse(struct stoq_stream *stream, uint64_t code)
 {
     stream->reset_asked = true;
-    stream->stop_code = code;
     stoq_stream_discard(stream);
-    if (ngtcp2_conn_shutdown_stream(stream->conn->quic, 0, stream->id, code) != 0)
-        stoq_conn_end(stream->conn, STOQ_CLOSE_DROPPED, NGTCP2_INTERNAL_ERROR, false,
-                      "memory ran out");
+    stoq_stream_shut(stream, true, true, code);
     stream->out_over = true;
     stoq_conn_ready(stream->conn);
 }
@@ -139,29 +153,39 @@ static int preamble_deliver(struct stoq_stream *stream, const uint8_t **data, si
 
 /* --- bytes ---------------------------------------------------------------------------------------------------------- */
 
-static int application_deliver(struct stoq_stream *stream, const uint8_t *data, size_t len, bool fin)
+static int application_deliver(struct stoq_stream *stream, const uint8_t *data, size_t len,
+                               bool fin)
 {
     const struct stoq_handlers *handlers = &stream->conn->endpoint->handlers;
     bool waits = stream->in.bytes > 0;
-    size_t taken = 0;
+    size_t taken = 0, early = 0;
 
     stream->in_fin = fin;
     if (len == 0 && !fin)
         return 0;
     if (!waits && handlers->received != NULL) {
+        stream->offered = len; /* credit for these may be given at once */
+        stream->delivering = true;
         taken = handlers->received(handlers->ctx, stream, data, len, fin);
         taken = taken < len ? taken : len;
+        early = len - (size_t)stream->offered;
+        stream->offered = 0;
+        stream->delivering = false;
         if (fin && taken == len)
             stream->fin_read = true;
-        taken_by_application(stream, taken);
+        if (!stream->discard)
+            taken_by_application(stream, taken);
     }
-    if (stream->discard || stream->conn->ending) {
-        credit_give(stream, len - taken);
+    if (stream->discard ||
+        stream->conn->ending) { /* stopped in the callback: all of it is nobody's */
+        stream->credit_ahead = 0;
+        credit_give(stream, len - early);
         return 0;
     }
     if (taken < len && stoq_recvq_push(&stream->in, data + taken, len - taken) != 0)
         return STOQ_ENOMEM;
-    if (waits && handlers->received != NULL) /* not in its turn: it is told that there is more to read */
+    if (waits &&
+        handlers->received != NULL) /* not in its turn: it is told that there is more to read */
         (void)handlers->received(handlers->ctx, stream, NULL, 0, fin);
     return 0;
 }

@@ -10,20 +10,20 @@ struct datagrams {
     struct perf_client client;
     struct stoq_conn *conn;
     uint64_t until_ns, sent;
+    bool finished;
     uint8_t answer[16];
     size_t have;
     uint8_t payload[STOQ_UDP_PAYLOAD_MAX];
 };
 
-/* Comes back by way of the worker's queue of posts, so that the worker sends and listens between. */
-static void act_send(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+/* As many as the queue takes; more when it has room again, until the time is up. */
+static void send_more(struct datagrams *run)
 {
-    struct datagrams *run = arg;
     struct stoq_bytes batch[BATCH];
     size_t size = stoq_conn_datagram_size(run->conn), wanted = run->client.options->datagram_bytes;
+    size_t taken = BATCH;
 
-    (void)endpoint;
-    if (run->client.gate.failure.code != 0)
+    if (run->finished || run->client.gate.failure.code != 0)
         return;
     if (size == 0 || size < wanted) {
         perf_gate_fail(&run->client.gate, STOQ_ELIMIT,
@@ -32,19 +32,30 @@ static void act_send(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
     }
     for (size_t i = 0; i < BATCH; i++)
         batch[i] = (struct stoq_bytes){run->payload, wanted};
-    size_t taken;
-    do {
+    while (taken == BATCH && hm_mono_ns(hm_clock_system()) < run->until_ns) {
         taken = stoq_conn_datagrams(run->conn, batch, BATCH);
         run->sent += taken;
-    } while (taken == BATCH);
-    if (now_ns >= run->until_ns) {
-        struct stoq_stream *stream = perf_client_open_stream(&run->client, run->conn, "datagrams",
-                                                             false, NULL);
-        if (stream != NULL)
-            (void)stoq_stream_finish(stream);
-    } else if (stoq_host_post(run->client.host, 0, act_send, run) != 0) {
-        perf_gate_fail(&run->client.gate, STOQ_ECLOSED, "the host takes no more work");
     }
+    if (taken < BATCH)
+        return;
+    run->finished = true;
+    struct stoq_stream *stream = perf_client_open_stream(&run->client, run->conn, "datagrams",
+                                                         false, NULL);
+    if (stream != NULL)
+        (void)stoq_stream_finish(stream);
+}
+
+static void act_send(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    (void)endpoint;
+    (void)now_ns;
+    send_more(arg);
+}
+
+static void on_writable(void *ctx, struct stoq_conn *conn)
+{
+    (void)conn;
+    send_more(ctx);
 }
 
 static void on_connected(void *ctx, struct stoq_conn *conn)
@@ -120,8 +131,10 @@ static int measure(struct datagrams *run, struct stoq_error *error)
 
 int perf_measure_datagrams(const struct perf_options *options)
 {
-    const struct stoq_handlers handlers = {
-        .connected = on_connected, .closed = on_closed, .received = on_received};
+    const struct stoq_handlers handlers = {.connected = on_connected,
+                                           .closed = on_closed,
+                                           .received = on_received,
+                                           .datagrams_writable = on_writable};
     struct datagrams *run = hm_calloc(1, sizeof(*run));
     struct perf_options one = *options;
     struct stoq_error error = {.code = STOQ_ENOMEM, .text = "out of memory"};

@@ -30,7 +30,7 @@ static void begin(struct handshakes *run, struct attempt *attempt, struct stoq_e
     if (options->resume && run->session_len > 0)
         session = (struct stoq_bytes){run->session, run->session_len};
     struct stoq_conn *conn = perf_client_connect(&run->client, endpoint, now_ns, session, attempt);
-    if (conn != NULL && options->early) {
+    if (conn != NULL && options->early && session.len > 0) { /* the first one makes the session */
         struct stoq_stream *stream = perf_client_open_stream(&run->client, conn, "count", true,
                                                              NULL);
         if (stream != NULL)

@@ -38,7 +38,7 @@ static const struct bad bad[] = {
     {"data on the client's own stream", 5, BYTES(0x0a, 0x02, 0x01, 0x01), 0, false, true},
     {"data on a stream the server did not open", 5, BYTES(0x0a, 0x41, 0x01, 0x01, 0x01), 0, true,
      false},
-    {"reset of the server's own stream", 5, BYTES(0x04, 0x03, 0x00, 0x00), 0, true, false},
+    {"reset of the server's own stream", ANY, BYTES(0x04, 0x03, 0x00, 0x00), 0, true, false},
     {"reset below what came", 6, BYTES(0x0a, 0x04, 0x0a, TEN, 0x04, 0x04, 0x00, 0x05), 0, true,
      false},
     {"reset beyond the window", 3, BYTES(0x04, 0x04, 0x00, GIB), 0, true, false},
@@ -129,7 +129,9 @@ static void judge(const struct bad *one, bool to_server)
     if (!meet(&hostile, to_server))
         fail_msg("%s: no connection with the hostile peer", one->name);
     hostile.header_bits = one->header_bits;
+    victim->lazy = true; /* what these streams carry follows no pattern */
     hostile_send(&hostile, HOSTILE_SHORT, one->frames, one->len);
+    assert_false(hostile.armed);
     (void)world_until(&world, SECOND, hostile_over, &hostile);
     if (one->code == SURVIVES) {
         assert_false(hostile.over);
@@ -142,9 +144,10 @@ static void judge(const struct bad *one, bool to_server)
                      to_server ? "server" : "client", hostile.over,
                      (unsigned long long)hostile.code, (long long)one->code);
         assert_true(world_until(&world, 5 * SECOND, until_closed, victim));
-        assert_int_equal(victim->why.kind, STOQ_CLOSE_TRANSPORT);
+        assert_true(victim->why.kind == STOQ_CLOSE_TRANSPORT || victim->why.kind == STOQ_CLOSE_TLS);
         (void)world_until(&world, 5 * SECOND, NULL, NULL); /* what is kept of it goes */
     }
+    victim->lazy = false;
     assert_int_equal(stoq_endpoint_connections(stoq_net_endpoint(world.net, victim->node)), good);
     world_works(&world, CLIENT, SERVER);
     world_works(&world, SERVER, CLIENT);
@@ -235,11 +238,14 @@ static void spoil_parameters(struct hostile *hostile, enum hostile_level level, 
 {
     static const uint8_t ids[] = {0x02, 0x10, 0x0c, 0x1f, 0x03, 0x0e, 0x0a, 0x0b};
 
-    (void)level;
+    /* A client's hello travels in pieces, cut anywhere. */
+    size_t look = level == HOSTILE_INITIAL ? 1 : HOSTILE_SCID_BYTES;
+
     for (size_t i = 2; i + HOSTILE_SCID_BYTES <= len; i++) {
         if (plain[i - 2] != 0x0f || plain[i - 1] != HOSTILE_SCID_BYTES ||
-            memcmp(plain + i, hostile->scid, HOSTILE_SCID_BYTES) != 0)
+            memcmp(plain + i, hostile->scid, look) != 0)
             continue;
+        hostile->spoiled++;
         if (hostile->variant < HM_COUNT_OF(ids))
             plain[i - 2] = ids[hostile->variant];
         else if (hostile->variant == HM_COUNT_OF(ids))
@@ -263,8 +269,8 @@ static void test_parameters(void **state)
             (void)world_until(&world, 200 * MS, hostile_over, &hostile);
             /* TRANSPORT_PARAMETER_ERROR, or TLS's decode_error, or its check of what was signed. */
             if (!hostile.over || (hostile.code != 8 && hostile.code < 0x100))
-                fail_msg("variant %u to the %s: over %d, code %llu", variant,
-                         to_server ? "server" : "client", hostile.over,
+                fail_msg("variant %u (%u times) to the %s: over %d, code %llu", variant,
+                         hostile.spoiled, to_server ? "server" : "client", hostile.over,
                          (unsigned long long)hostile.code);
             assert_int_equal(world.apps[SERVER].accepted, 0);
             world_works(&world, CLIENT, SERVER);

@@ -42,7 +42,7 @@ struct hostile {
     uint8_t header_mask; /* those still to be applied to the header itself */
     /* Changes what every packet carries. */
     void (*mutate)(struct hostile *hostile, enum hostile_level level, uint8_t *plain, size_t len);
-    unsigned variant; /* for mutate */
+    unsigned variant, spoiled; /* for mutate: what to do, how often it was done */
     int64_t stream;
 };
 
@@ -51,7 +51,7 @@ void hostile_init(struct hostile *hostile, struct world *world, bool server, uns
                   struct pki *pki);
 void hostile_start(struct hostile *hostile); /* a client's first packet */
 void hostile_release(struct hostile *hostile);
-/* Sends a packet with these frames now. 1-RTT only after the handshake. */
+/* Sends a packet with these frames now. 1-RTT only after the handshake; `armed` stays when the peer lets nothing out. */
 void hostile_send(struct hostile *hostile, enum hostile_level level, const uint8_t *frames,
                   size_t len);
 /* Opens a stream and sends text and its end as a well-behaved peer. */

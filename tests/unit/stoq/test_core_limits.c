@@ -165,7 +165,9 @@ static void test_reset_at_once(void **state)
             struct stoq_stream_options options = {.unidirectional = true};
             struct stoq_stream *stream;
             struct flow *flow = &world.apps[CLIENT].flows[0];
-            assert_int_equal(stoq_conn_open(world.apps[CLIENT].conn, &options, &stream, NULL), 0);
+            int code = stoq_conn_open(world.apps[CLIENT].conn, &options, &stream, NULL);
+            if (code != 0)
+                fail_msg("%s: stream %u: %d", lossy ? "with loss" : "without loss", i, code);
             *flow = (struct flow){.app = &world.apps[CLIENT], .stream = stream};
             stoq_stream_set_user(stream, flow);
             assert_int_equal(stoq_stream_send(stream, "gone", 4, i % 2 == 0), 4);

@@ -81,6 +81,8 @@ static void on_closed(void *ctx, struct stoq_conn *conn, const struct stoq_close
 {
     struct app *app = ctx;
 
+    if (conn == app->kept)
+        fail_msg("a connection that had to live ended: %s", why->text);
     app->closed++;
     app->live--;
     app->why = *why;

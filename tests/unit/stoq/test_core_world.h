@@ -35,6 +35,7 @@ struct app {
     struct stoq_config config;
     struct stoq_handlers handlers;
     struct stoq_conn *conn; /* the newest; NULL: gone */
+    struct stoq_conn *kept; /* one whose end is a failure of the test; NULL: none */
     unsigned accepted, connected, closed, live;
     struct stoq_close why; /* of the last that closed */
     char text[512];

@@ -1,0 +1,165 @@
+/* Paths of a connection: how ngtcp2 sees them, changes of address on either side. */
+#include "stoq_core.h"
+
+#define LIVELY_NS       (6 * STOQ_NS_PER_S) /* longer than ngtcp2 probes a path that was left */
+#define LIVELY_EVERY_NS (250 * STOQ_NS_PER_MS)
+
+static bool same_path(const struct stoq_path *a, const struct stoq_path *b)
+{
+    return memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
+           memcmp(&a->local, &b->local, sizeof(a->local)) == 0;
+}
+
+void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out)
+{
+    *out = (ngtcp2_path){
+        .local = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->local,
+                  .addrlen = sizeof(path->local)},
+        .remote = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&path->remote,
+                   .addrlen = sizeof(path->remote)},
+    };
+}
+
+/* A server over ngtcp2 1.22 that has followed its client to a new path probes the old one for some three seconds more,
+ * and takes what comes from there meanwhile as an answer to that: a client that is really back, as behind a NAT that
+ * changes its mind, is not followed, and may wait until the connection idles out (mended in 1.25). So a packet from the
+ * path that was just left is shown to ngtcp2 with another port of ours, which makes it a path that it does not know:
+ * it is followed there, and that path validated as any other. Our true port is put back into what is sent. */
+void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, uint64_t now_ns)
+{
+    if (!conn->server)
+        return;
+    bool back = now_ns < conn->left_until_ns && same_path(path, &conn->left);
+    bool known = conn->alias_port != 0 && same_path(path, &conn->alias);
+    if (back && (!known || conn->alias_stale)) {
+        conn->alias = *path;
+        conn->alias_stale = false;
+        conn->alias_made = (uint16_t)(conn->alias_made % 1000 + 1);
+        conn->alias_port = htons((uint16_t)(ntohs(path->local.sin6_port) + conn->alias_made));
+        if (conn->alias_port == 0)
+            conn->alias_port = htons(1);
+        known = true;
+    }
+    if (known)
+        path->local.sin6_port = conn->alias_port;
+}
+
+void stoq_conn_path_from(const struct stoq_conn *conn, struct stoq_path *out,
+                         const ngtcp2_path *path)
+{
+    in_port_t port = out->local.sin6_port;
+
+    if (path->local.addrlen == sizeof(out->local))
+        memcpy(&out->local, path->local.addr, sizeof(out->local));
+    if (path->remote.addrlen == sizeof(out->remote))
+        memcpy(&out->remote, path->remote.addr, sizeof(out->remote));
+    if (conn->server) /* it has one socket, and so one port */
+        out->local.sin6_port = port;
+}
+
+/* Tells of a new path once it is validated. */
+void stoq_conn_path_settle(struct stoq_conn *conn)
+{
+    const struct stoq_handlers *handlers = &conn->endpoint->handlers;
+    struct stoq_path path = conn->path;
+
+    conn->path_told = false;
+    stoq_conn_path_from(conn, &path, ngtcp2_conn_get_path(conn->quic));
+    if (conn->validating || same_path(&path, &conn->path))
+        return;
+    if (conn->server) {
+        conn->left = conn->path;
+        conn->left_until_ns = conn->endpoint->now_ns + LIVELY_NS;
+        conn->alias_stale = conn->alias_port != 0 && same_path(&conn->left, &conn->alias);
+    }
+    conn->path = path;
+    conn->migrations++;
+    stoq_count(conn->endpoint, STOQ_COUNT_PATH_CHANGES, 1);
+    if (conn->announced && !conn->ending && handlers->path_changed != NULL)
+        handlers->path_changed(handlers->ctx, conn);
+}
+
+void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns)
+{
+    uint64_t every_ns = conn->keep_alive_ns > 0 ? conn->keep_alive_ns : UINT64_MAX;
+
+    if (now_ns >= conn->lively_until_ns)
+        conn->lively_until_ns = 0;
+    else if (every_ns > LIVELY_EVERY_NS)
+        every_ns = LIVELY_EVERY_NS;
+    ngtcp2_conn_set_keep_alive_timeout(conn->quic, every_ns);
+}
+
+/* --- other paths -------------------------------------------------------------------------------------------------- */
+
+static int migrate_result(int rc, struct stoq_error *error)
+{
+    switch (rc) {
+    case 0:
+        return 0;
+    case NGTCP2_ERR_CONN_ID_BLOCKED:
+        return stoq_fail(error, STOQ_EBUSY, "the peer has given no connection id for a new path");
+    case NGTCP2_ERR_INVALID_STATE:
+        return stoq_fail(error, STOQ_EBUSY,
+                         "the handshake is not confirmed, or the peer forbids migration");
+    case NGTCP2_ERR_INVALID_ARGUMENT:
+        return stoq_fail(error, STOQ_EINVAL, "the connection is at that address already");
+    case NGTCP2_ERR_NOMEM:
+        return stoq_fail(error, STOQ_ENOMEM, "no memory for a new path");
+    default:
+        return stoq_fail(error, STOQ_EINTERNAL, "the new path failed: %s", ngtcp2_strerror(rc));
+    }
+}
+
+int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, bool probe,
+                      uint64_t now_ns, struct stoq_error *error)
+{
+    struct stoq_path to;
+    ngtcp2_path at;
+
+    if (conn->server)
+        return stoq_fail(error, STOQ_EINVAL, "only a client changes its path");
+    if (local->sin6_family != AF_INET6)
+        return stoq_fail(error, STOQ_EINVAL, "the local address is no IPv6 address");
+    if (conn->ending || conn->quic == NULL)
+        return stoq_fail(error, STOQ_ECLOSED, "the connection has ended");
+    if (conn->inside) {
+        if (!conn->confirmed)
+            return migrate_result(NGTCP2_ERR_INVALID_STATE, error);
+        conn->want_migrate = true;
+        conn->migrate_probe = probe;
+        conn->migrate_to = *local;
+        return 0;
+    }
+    stoq_endpoint_clock(conn->endpoint, now_ns);
+    now_ns = conn->endpoint->now_ns;
+    to = conn->path;
+    to.local = *local;
+    stoq_conn_path(&to, &at);
+    /* At once means that packets leave from there from now on; ngtcp2 validates that path too, and tells. A path that
+     * it has validated lately is taken without asking again. */
+    int rc = probe ? ngtcp2_conn_initiate_migration(conn->quic, &at, now_ns)
+                   : ngtcp2_conn_initiate_immediate_migration(conn->quic, &at, now_ns);
+    if (rc != 0)
+        return migrate_result(rc, error);
+    conn->local_unknown = IN6_IS_ADDR_UNSPECIFIED(&local->sin6_addr);
+    conn->read_local = *local;
+    /* A server over ngtcp2 before 1.25 that has just followed a client to a new path probes the old one for some three
+     * seconds, and does not follow when the client comes back to it meanwhile; packets that come after that time move
+     * it. So a client that has migrated keeps sending one from time to time for longer than that. */
+    conn->lively_until_ns = now_ns + LIVELY_NS;
+    stoq_conn_keep_alive_set(conn, now_ns);
+    conn->path_told = true;
+    stoq_conn_ready(conn);
+    return 0;
+}
+
+void stoq_endpoint_migrate(struct stoq_endpoint *endpoint, const struct sockaddr_in6 *local,
+                           uint64_t now_ns)
+{
+    stoq_endpoint_clock(endpoint, now_ns);
+    for (struct stoq_conn *conn = endpoint->all; conn != NULL; conn = conn->after) {
+        if (!conn->server && conn->quic != NULL)
+            (void)stoq_conn_migrate(conn, local, false, now_ns, NULL);
+    }
+}

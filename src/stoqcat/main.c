@@ -1,0 +1,6 @@
+#include "cat.h"
+
+int main(int argc, char **argv)
+{
+    return cat_main(argc, argv);
+}
