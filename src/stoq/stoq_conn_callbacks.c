@@ -322,8 +322,11 @@ static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64
     (void)id;
     (void)flags;
     (void)code;
-    if (stream == NULL)
+    if (stream == NULL) {
+        if (conn->orphans > 0) /* one that we were done with before */
+            conn->orphans--;
         return 0;
+    }
     stream->gone = true;
     stoq_sched_remove(&conn->sched, &stream->node);
     stoq_stream_attend(stream, STOQ_ATTENTION_END);

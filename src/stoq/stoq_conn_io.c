@@ -193,6 +193,13 @@ static ngtcp2_ssize write_streams(const struct writing *w)
     return GO_ON;
 }
 
+/* ngtcp2 sends a lost hello again only within the congestion window, so 0-RTT data must leave some of it. */
+static bool early_room(const struct stoq_conn *conn, ngtcp2_conn *quic)
+{
+    return conn->server || conn->handshake_done ||
+           ngtcp2_conn_get_cwnd_left(quic) > 4 * (uint64_t)STOQ_UDP_PAYLOAD_MIN;
+}
+
 static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pkt_info *info,
                                  uint8_t *out, size_t capacity, ngtcp2_tstamp now_ns, void *user)
 {
@@ -205,7 +212,7 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
                               .now_ns = now_ns};
     ngtcp2_ssize n = write_datagrams(&w);
 
-    if (n == GO_ON)
+    if (n == GO_ON && early_room(user, quic))
         n = write_streams(&w);
     if (n == GO_ON)
         n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,

@@ -188,7 +188,7 @@ struct stoq_stream {
     bool local, uni;
     bool announced, preamble_done;
     bool replay_safe, early;
-    bool fin_sent, out_over; /* out_over: reset by us or stopped by the peer */
+    bool fin_sent, fin_acked, out_over; /* out_over: reset by us or stopped by the peer */
     bool
         reset_asked; /* stoq_stream_reset, _stop or a refusal: the RESET_STREAM that leaves is our own */
     bool late_write, late_read; /* to be shut once past_handshake */

@@ -7,6 +7,7 @@
 #define FILLS_PER_ROUND 4 /* outboxes sent before packets are looked at */
 #define RETRY_NS        STOQ_NS_PER_MS /* after the system was short of memory */
 #define NAP_MIN_NS      5000 /* what falling asleep costs: pacing has shorter pauses */
+#define NAP_NS_MIN      5000 /* a deadline nearer than a sleep costs is waited for awake */
 #define GOODBYE_NS      (100 * STOQ_NS_PER_MS) /* for the last packets of a host that ends */
 
 uint64_t stoq_host_now(void)
@@ -164,9 +165,11 @@ void *stoq_worker_run(void *arg)
         bool more = rounds(worker, &now);
         if (finished(worker, now, more))
             break;
-        if (!more)
-            stoq_waiter_wait(&worker->waiter, worker->udp.fd, worker->outbox->full, wake_at(worker),
-                             now);
+        if (more)
+            continue;
+        uint64_t at = wake_at(worker);
+        if (at > now && at - now >= NAP_NS_MIN && stoq_posts_rest(&worker->posts))
+            stoq_waiter_wait(&worker->waiter, worker->udp.fd, worker->outbox->full, at, now);
     }
     stoq_endpoint_free(worker->endpoint);
     return NULL;

@@ -87,11 +87,20 @@ void stoq_stream_end(struct stoq_stream *stream)
         stoq_conn_drained(conn);
 }
 
+/* Both directions are at an end for us, whatever ngtcp2 still waits for. It drops what comes out of order on a stream that
+ * was stopped, although it acknowledges it, and then waits for ever for the bytes between (mended after 1.22). */
+static bool is_done(const struct stoq_stream *stream)
+{
+    bool out = stream->out_over || (stream->fin_sent && stream->fin_acked);
+
+    return stream->orphan || (stream->discard && out && !stream->late_write && !stream->late_read);
+}
+
 /* Over: ngtcp2 has forgotten it, and nothing waits to be read. */
 static bool is_over(const struct stoq_stream *stream)
 {
     if (!stream->gone)
-        return stream->orphan;
+        return is_done(stream);
     return stream->discard || stream->in_reset || !stream->announced ||
            (stream->in.bytes == 0 && (stream->fin_read || !stream->in_fin));
 }
@@ -306,6 +315,11 @@ int stoq_stream_finish(struct stoq_stream *stream)
 void stoq_stream_acked(struct stoq_stream *stream, uint64_t below)
 {
     stoq_sendq_acked(&stream->out, below);
+    if (stream->fin_sent && stream->out.acked == stream->out.end) {
+        stream->fin_acked = true; /* or about to be: what is sent again is in ngtcp2's hands */
+        if (stream->discard)
+            stoq_stream_attend(stream, STOQ_ATTENTION_END);
+    }
     if (stream->want_room == 0 || stream->out_over)
         return;
     size_t room = stoq_sendq_room(&stream->out), half = stream->out.limit / 2;
@@ -348,6 +362,7 @@ void stoq_streams_shut_late(struct stoq_conn *conn)
         if (stream->late_read)
             stoq_stream_shut(stream, false, true, stream->read_code);
         stream->late_write = stream->late_read = false;
+        stoq_stream_attend(stream, STOQ_ATTENTION_END);
     }
 }
 
@@ -383,6 +398,8 @@ void stoq_stream_reset(struct stoq_stream *stream, uint64_t code)
     stream->stop_code = code;
     stoq_stream_shut(stream, true, false, code);
     out_end(stream);
+    if (stream->discard)
+        stoq_stream_attend(stream, STOQ_ATTENTION_END);
     stoq_conn_ready(stream->conn);
 }
 
@@ -391,10 +408,9 @@ void stoq_stream_stop(struct stoq_stream *stream, uint64_t code)
     if (stream->closed || stream->discard || stream->conn->ending || (stream->uni && stream->local))
         return;
     stoq_stream_discard(stream);
-    if (stream->gone) {
-        stoq_stream_attend(stream, STOQ_ATTENTION_END);
+    stoq_stream_attend(stream, STOQ_ATTENTION_END);
+    if (stream->gone)
         return;
-    }
     stoq_stream_shut(stream, false, true, code);
     stoq_conn_ready(stream->conn);
 }

@@ -67,7 +67,7 @@ void stoq_stream_refuse(struct stoq_stream *stream, uint64_t code)
     stoq_stream_discard(stream);
     stoq_stream_shut(stream, true, true, code);
     stream->out_over = true;
-    stoq_conn_ready(stream->conn);
+    stoq_stream_attend(stream, STOQ_ATTENTION_END);
 }
 
 /* --- the tag -------------------------------------------------------------------------------------------------------- */

@@ -379,6 +379,8 @@ static bool end_fits(const struct check_pair *pair, const struct check_end *end,
         return loses && (!end->ready || (pair->check->early_data && end->end == 1));
     case STOQ_CLOSE_DROPPED:
         return pair->disturbed;
+    case STOQ_CLOSE_PEER_TRANSPORT: /* a token that was changed on its way, or whose holder moved */
+        return loses && end->end == 0 && end->why.code == 0x0b;
     default:
         return false;
     }

@@ -9,7 +9,7 @@
 #define SECOND          1000000000ULL
 #define ACTIONS_MAX     64
 #define VIRTUAL_SECONDS 900 /* a scenario that takes longer is stuck */
-#define FLOW_BYTES_MAX  300000U
+#define FLOW_BYTES_MAX  600000U
 #define SLOW_BITS       20000000ULL /* below this, streams are kept short */
 #define WINDOW_SLACK_BYTES \
     (4U << 20) /* what a connection may hold beside its queues: QUIC, TLS, packets */
