@@ -187,9 +187,10 @@ struct stoq_config {
     uint8_t secret[32];
 
     /* Sizes and times. */
-    size_t udp_payload; /* first packets after the handshake; 1200 .. STOQ_UDP_PAYLOAD_MAX */
     size_t
-        udp_payload_max; /* path MTU discovery goes up to this; >= udp_payload; equal: no discovery */
+        udp_payload; /* what path MTU discovery tries first, from 1200 on; 1200 .. STOQ_UDP_PAYLOAD_MAX */
+    size_t
+        udp_payload_max; /* and goes up to this; >= udp_payload; equal: no discovery, packets are that large at once */
     uint64_t idle_timeout_ns; /* both ends' minimum holds; 0: none */
     uint64_t keep_alive_ns; /* 0: none */
     uint64_t handshake_timeout_ns;

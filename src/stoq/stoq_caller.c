@@ -249,6 +249,7 @@ int stoq_link_accept(struct stoq_caller *caller, int timeout_ms, struct stoq_lin
     const struct stoq_until until = stoq_until(timeout_ms);
     int code = 0;
 
+    stoq_caller_ref(caller); /* another thread may close it meanwhile */
     (void)pthread_mutex_lock(&caller->lock);
     while (!caller->closed && caller->waiting == NULL && code == 0) {
         if (!stoq_cond_wait(&caller->news, &caller->lock, &until))
@@ -267,6 +268,7 @@ int stoq_link_accept(struct stoq_caller *caller, int timeout_ms, struct stoq_lin
         link->worker = worker_of(caller->host, link->endpoint);
     }
     (void)pthread_mutex_unlock(&caller->lock);
+    stoq_caller_unref(caller);
     if (code != 0)
         return stoq_fail(error, code,
                          code == STOQ_ETIMEOUT ? "no peer connected in time"

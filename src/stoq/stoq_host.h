@@ -75,7 +75,13 @@ struct stoq_worker {
     struct stoq_qlog *qlog; /* NULL: none */
     bool draining;
     uint64_t drain_until;
+    atomic_uint strays; /* on their way here */
 };
+/* Gives packets to the endpoint. The kernel joins what comes from one socket, and its connections may belong to several
+ * workers: datagrams of others are copied to them, at most STOQ_STRAYS_MAX on their way to one; more are lost. */
+#define STOQ_STRAYS_MAX 1024
+void stoq_worker_receive(struct stoq_worker *worker, const struct stoq_packet *packets,
+                         size_t count, uint64_t now_ns);
 void *stoq_worker_run(void *worker); /* the thread; frees the endpoint when it ends */
 uint64_t stoq_host_now(void); /* CLOCK_MONOTONIC */
 

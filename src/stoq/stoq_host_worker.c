@@ -7,7 +7,7 @@
 #define FILLS_PER_ROUND 4 /* outboxes sent before packets are looked at */
 #define RETRY_NS        STOQ_NS_PER_MS /* after the system was short of memory */
 #define NAP_MIN_NS      5000 /* what falling asleep costs: pacing has shorter pauses */
-#define NAP_NS_MIN      5000 /* a deadline nearer than a sleep costs is waited for awake */
+#define ID_BYTES        8 /* of a connection id that are looked at */
 #define GOODBYE_NS      (100 * STOQ_NS_PER_MS) /* for the last packets of a host that ends */
 
 uint64_t stoq_host_now(void)
@@ -40,9 +40,16 @@ static void run_posts(struct stoq_worker *worker, uint64_t now)
 
 /* Whether the bytes that follow a parcel's own may leave with it, cut by the kernel into datagrams of one size. A shorter
  * one only behind two of the same size: a packet that is alone in its size may be a probe of the path, which the kernel
- * may refuse. */
-static bool parcel_joins(const struct stoq_train *first, const struct stoq_train *train)
+ * may refuse. Only of one connection: a train arrives at one socket, and the peer's workers have one each. So its packets
+ * have short headers and ids that begin alike (those of a peer with shorter ids go singly). */
+static bool parcel_joins(const struct stoq_parcel *before, const struct stoq_parcel *parcel)
 {
+    const struct stoq_train *first = &before->train, *train = &parcel->train;
+    const uint8_t *head = before->data, *other = parcel->data;
+
+    if (first->len <= ID_BYTES || train->len <= ID_BYTES || ((head[0] | other[0]) & 0x80) != 0 ||
+        memcmp(head + 1, other + 1, ID_BYTES) != 0)
+        return false;
     bool same = train->segment == first->segment;
     bool last = train->len < first->segment && first->len > first->segment;
 
@@ -71,7 +78,7 @@ static bool outbox_fill(struct stoq_worker *worker, uint64_t now)
         if (parcel->train.segment == 0)
             parcel->train.segment = len;
         box->used += len;
-        if (box->count > 0 && parcel_joins(&parcel[-1].train, &parcel->train))
+        if (box->count > 0 && parcel_joins(&parcel[-1], parcel))
             parcel[-1].train.len += len;
         else
             box->count++;
@@ -117,7 +124,7 @@ static bool rounds(struct stoq_worker *worker, uint64_t *now)
         size_t count = stoq_udp_receive(&worker->udp, packets);
 
         if (count > 0)
-            stoq_endpoint_receive(worker->endpoint, packets, count, *now);
+            stoq_worker_receive(worker, packets, count, *now);
         if (stoq_endpoint_deadline(worker->endpoint) <= *now)
             stoq_endpoint_expire(worker->endpoint, *now);
         bool more = flush(worker, *now);
@@ -168,7 +175,10 @@ void *stoq_worker_run(void *arg)
         if (more)
             continue;
         uint64_t at = wake_at(worker);
-        if (at > now && at - now >= NAP_NS_MIN && stoq_posts_rest(&worker->posts))
+        if (worker->outbox->full &&
+            at < now + RETRY_NS) /* what is due cannot leave: no use to spin */
+            at = now + RETRY_NS;
+        if (at > now && at - now >= NAP_MIN_NS && stoq_posts_rest(&worker->posts))
             stoq_waiter_wait(&worker->waiter, worker->udp.fd, worker->outbox->full, at, now);
     }
     stoq_endpoint_free(worker->endpoint);

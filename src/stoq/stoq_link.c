@@ -3,6 +3,10 @@
 
 #include "stoq_host.h"
 
+#include <time.h>
+
+#define LINGER_NS (30 * STOQ_NS_PER_MS)
+
 struct stoq_link *stoq_link_new(struct stoq_caller *caller)
 {
     struct stoq_link *link = hm_calloc(1, sizeof(*link));
@@ -175,6 +179,22 @@ static void close_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns
 
 /* --- any thread -------------------------------------------------------------------------------------------------- */
 
+/* An acknowledgement may be held back for 25 ms (RFC 9000 section 18.2), and a close does not carry it: without a pause
+ * the peer could not know that its last bytes were read. */
+static void linger(struct stoq_link *link)
+{
+    (void)pthread_mutex_lock(&link->lock);
+    uint64_t until = link->received_ns != 0 ? link->received_ns + LINGER_NS : 0;
+    bool up = link->state == STOQ_LINK_UP;
+    (void)pthread_mutex_unlock(&link->lock);
+    uint64_t now = stoq_host_now();
+    if (up && until > now) {
+        const struct timespec pause = {.tv_nsec = (long)(until - now)};
+
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void stoq_link_release(struct stoq_link *link)
 {
     if (link == NULL)
@@ -185,6 +205,7 @@ void stoq_link_release(struct stoq_link *link)
     if (!last)
         return;
     drop_incoming(link);
+    linger(link);
     stoq_link_ref(link);
     if (stoq_caller_post_surely(link->caller, link->worker, close_act, link) != 0)
         stoq_link_unref(link); /* the caller is closed, and with it the connection */

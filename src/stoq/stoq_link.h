@@ -45,6 +45,7 @@ struct stoq_link {
     struct stoq_conn *conn; /* used by the worker only; NULL when closed */
     struct stoq_pipe *incoming, *incoming_last; /* opened by the peer, taken by nobody */
     size_t incoming_count, incoming_bytes;
+    uint64_t received_ns; /* when the latest bytes came */
     struct stoq_pipe *opening; /* ours that the peer's limit holds back; worker only */
     uint8_t *session; /* the latest to resume with; wiped */
     size_t session_len;
@@ -70,6 +71,7 @@ struct stoq_pipe {
     bool in_fin, in_over; /* over: reset, or the stream is gone */
     uint64_t credit; /* read, and the peer not told */
     bool credit_posted;
+    bool held; /* some stays in the stream until the pipe is accepted */
     /* out */
     struct stoq_slab *slabs, *slabs_last; /* not given to the stream yet */
     size_t out_bytes; /* in slabs and on their way */

@@ -113,6 +113,7 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
                      struct stoq_error *error)
 {
     const struct stoq_until until = stoq_until(timeout_ms);
+    bool held = false;
     int code = 0;
 
     (void)pthread_mutex_lock(&link->lock);
@@ -130,6 +131,7 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
         link->incoming_bytes -= pipe->in.bytes;
         pipe->announced = false;
         pipe->after = NULL;
+        held = pipe->held;
     } else if (link->state == STOQ_LINK_CLOSED) {
         code = stoq_fail(error, link->failure.code, "%s", link->failure.text);
     } else {
@@ -138,6 +140,8 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
     (void)pthread_mutex_unlock(&link->lock);
     if (code != 0)
         return code;
+    if (held)
+        (void)pipe_post(pipe, stoq_pipe_fetch_act);
     *out = pipe;
     return 0;
 }

@@ -25,6 +25,7 @@ void stoq_slab_free_list(struct stoq_slab *slab);
 void stoq_pipe_open_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_credit_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_pump_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
+void stoq_pipe_fetch_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_release_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 
 #endif

@@ -1,7 +1,10 @@
 /* A pipe, seen by its worker: acts that its holder asked for, and what the stream tells. The lock is never held while
  * the core is called. */
 #include "stoq_core.h"
+#include "stoq_host.h"
 #include "stoq_pipe.h"
+
+#define FETCH_BYTES 16384
 
 static void lock(struct stoq_pipe *pipe)
 {
@@ -256,7 +259,7 @@ void stoq_pipe_credit_act(void *arg, struct stoq_endpoint *endpoint, uint64_t no
     stoq_pipe_unref(pipe);
 }
 
-/* Under the lock. Streams that ended give their credit back, so what nobody takes has a limit of its own. */
+/* Under the lock. What nobody has accepted has a limit of its own; the rest stays in the stream, without credit. */
 static bool incoming_fits(struct stoq_pipe *pipe, size_t len)
 {
     struct stoq_link *link = pipe->link;
@@ -269,6 +272,30 @@ static bool incoming_fits(struct stoq_pipe *pipe, size_t len)
     return true;
 }
 
+/* Under the lock: keeps what came. False: it stays in the stream, or there was no memory for it (*code). */
+static bool take_in(struct stoq_pipe *pipe, const uint8_t *data, size_t len, bool fin, int *code)
+{
+    if (pipe->held || (len > 0 && !incoming_fits(pipe, len))) {
+        pipe->held = true;
+        return false;
+    }
+    if (len > 0)
+        *code = stoq_recvq_push(&pipe->in, data, len);
+    if (*code == 0) {
+        pipe->in_fin = pipe->in_fin || fin;
+        pipe->link->received_ns = stoq_host_now();
+    } else {
+        if (pipe->announced)
+            pipe->link->incoming_bytes -= len;
+        pipe->in_over = true;
+        pipe->trouble = *code;
+    }
+    (void)pthread_cond_broadcast(&pipe->readable);
+    if (fin)
+        (void)pthread_cond_broadcast(&pipe->writable); /* finish waits for another thing now */
+    return *code == 0;
+}
+
 static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *data, size_t len,
                           bool fin)
 {
@@ -279,24 +306,37 @@ static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *
     if (pipe == NULL)
         return 0;
     lock(pipe);
-    if (len > 0) {
-        code = incoming_fits(pipe, len) ? stoq_recvq_push(&pipe->in, data, len) : STOQ_ELIMIT;
-        if (code == STOQ_ENOMEM && pipe->announced)
-            pipe->link->incoming_bytes -= len;
-    }
-    if (code == 0) {
-        pipe->in_fin = pipe->in_fin || fin;
-    } else {
-        pipe->in_over = true;
-        pipe->trouble = code;
-    }
-    (void)pthread_cond_broadcast(&pipe->readable);
-    if (fin)
-        (void)pthread_cond_broadcast(&pipe->writable); /* finish waits for another thing now */
+    bool taken = take_in(pipe, data, len, fin, &code);
     unlock(pipe);
     if (code != 0)
         stoq_stream_stop(stream, 0);
-    return code == 0 ? len : 0;
+    return taken ? len : 0;
+}
+
+/* It was accepted: what stayed in the stream comes out. */
+void stoq_pipe_fetch_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    struct stoq_pipe *pipe = arg;
+    uint8_t block[FETCH_BYTES];
+    bool fin = false;
+    int code = 0;
+    size_t len;
+
+    (void)endpoint;
+    (void)now_ns;
+    lock(pipe);
+    pipe->held = false;
+    unlock(pipe);
+    do {
+        len = pipe->stream != NULL ? stoq_stream_read(pipe->stream, block, sizeof(block), &fin) : 0;
+        lock(pipe);
+        if (len > 0 || fin)
+            (void)take_in(pipe, block, len, fin, &code);
+        unlock(pipe);
+    } while (len > 0 && !fin && code == 0);
+    if (code != 0 && pipe->stream != NULL)
+        stoq_stream_stop(pipe->stream, 0);
+    stoq_pipe_unref(pipe);
 }
 
 static void on_reset(void *ctx, struct stoq_stream *stream, uint64_t code)

@@ -114,5 +114,5 @@ int cat_main(int argc, char **argv)
     int code = run(&options, &error);
     if (code != 0)
         complain(error.text[0] != '\0' ? error.text : stoq_code_name(code));
-    return exit_code(code);
+    return (int)exit_code(code);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 #include "cat.h"
 
 #define BLOCK_BYTES 65536
+#define LOOK_MS     100 /* how often the incoming half looks whether to stop */
 /* Longer than an acknowledgement may be held back (RFC 9000 section 18.2: 25 ms), so that the last one leaves before we
  * do. */
 #define LAST_WORD_MS 50
@@ -21,6 +23,7 @@ struct carrier {
     int broken_fd; /* readable when the incoming half ended otherwise than it should */
     int64_t result; /* of the incoming half: 0, or a negative code */
     bool output_failed;
+    atomic_bool stop; /* our half failed: nobody waits for the incoming one */
     uint64_t received;
 };
 
@@ -38,7 +41,11 @@ static void *carry_in(void *arg)
     uint64_t one = 1;
     int64_t len;
 
-    while ((len = stoq_pipe_read(carrier->pipe, block, sizeof(block), -1)) > 0) {
+    while ((len = stoq_pipe_read(carrier->pipe, block, sizeof(block), LOOK_MS)) != 0) {
+        if (len == STOQ_ETIMEOUT && !carrier->stop)
+            continue;
+        if (len < 0)
+            break;
         if (hm_write_all(STDOUT_FILENO, block, (size_t)len, NULL) != 0) {
             carrier->output_failed = true;
             len = STOQ_EIO;
@@ -93,16 +100,14 @@ static int carry(const struct cat_options *options, struct stoq_pipe *pipe,
         return say(error, STOQ_EIO, "cannot start a thread");
     }
     int code = carry_out(&carrier, error);
-    if (code != 0 && carrier.result == 0)
-        (void)stoq_pipe_finish(pipe, 0);
     /* Input is at its end; the peer's may last. When ours failed there is nobody to wait for but the output. */
-    if (code != 0)
-        (void)pthread_cancel(thread);
+    carrier.stop = code != 0;
     (void)pthread_join(thread, NULL);
     (void)close(carrier.broken_fd);
     if (carrier.output_failed)
         return say(error, STOQ_EIO, "cannot write standard output");
-    if (carrier.result != 0 && (code == 0 || code == STOQ_ECLOSED))
+    if (carrier.result != 0 && carrier.result != STOQ_ETIMEOUT &&
+        (code == 0 || code == STOQ_ECLOSED))
         code = say(error, (int)carrier.result, "the connection broke off");
     if (code == 0)
         cat_say(options, "carried %llu bytes in", (unsigned long long)carrier.received);
@@ -168,6 +173,8 @@ static int connect_and_carry(const struct cat_options *options, struct stoq_call
         stoq_pipe_release(pipe);
         if (code == 0)
             (void)nanosleep(&last_word, NULL);
+    } else {
+        code = explain(code, link, error);
     }
     stoq_link_release(link);
     return code;

@@ -10,6 +10,8 @@
 static const char usage[] =
     "Usage: stoqperf server [OPTIONS] ADDRESS       ends when its input ends\n"
     "       stoqperf MEASURE [OPTIONS] ADDRESS      of a server that is running\n"
+    "       stoqperf budget [OPTIONS]               what a packet and a handshake cost, part by "
+    "part\n"
     "\n"
     "MEASURE: stream, datagrams, handshakes, latency, hold\n"
     "\n"
@@ -24,7 +26,7 @@ static const char usage[] =
     "  --copy             copy into the library instead of lending it the buffer\n"
     "  --at-once N        handshakes at a time (16)\n"
     "  --resume           handshakes resume the session of the one before\n"
-    "  --early            and carry five bytes as 0-RTT data\n"
+    "  --early            and carry a byte as 0-RTT data\n"
     "  --datagram BYTES   size of a datagram (1200)\n"
     "  -o json            one object instead of a line\n"
     "  --help, --version\n"
@@ -185,6 +187,7 @@ static const struct {
     {"handshakes", perf_measure_handshakes, 1},
     {"latency", perf_measure_latency, 1},
     {"hold", perf_measure_hold, 10000},
+    {"budget", perf_measure_budget, 1},
 };
 
 int main(int argc, char **argv)
@@ -206,9 +209,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < HM_COUNT_OF(measures); i++) {
         if (strcmp(what, measures[i].name) != 0)
             continue;
-        if (argc - optind != 1)
+        bool alone = measures[i].run == perf_measure_budget;
+        if (alone && argc > optind)
+            misused("budget needs no address", argv[optind]);
+        if (!alone && argc - optind != 1)
             misused("one address is needed, such as [::1]:4433, after", what);
-        options.address = argv[optind];
+        options.address = argv[optind]; /* NULL for the budget */
         if (options.connections == 0)
             options.connections = measures[i].connections;
         return measures[i].run(&options);

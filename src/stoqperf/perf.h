@@ -47,6 +47,7 @@ int perf_measure_datagrams(const struct perf_options *options);
 int perf_measure_handshakes(const struct perf_options *options);
 int perf_measure_latency(const struct perf_options *options);
 int perf_measure_hold(const struct perf_options *options);
+int perf_measure_budget(const struct perf_options *options);
 
 /* --- What the measures share ------------------------------------------------------------------------------------ */
 

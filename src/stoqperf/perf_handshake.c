@@ -1,4 +1,4 @@
-/* Handshakes a second, so many at a time, and how long one takes when it is alone. */
+/* Handshakes a second, so many at a time, and how long one takes when it is alone. Each carries one byte and its answer. */
 #include "perf_client.h"
 
 #include <stdatomic.h>
@@ -7,6 +7,7 @@
 struct attempt {
     struct handshakes *run;
     uint64_t began_ns;
+    bool asked, answered, resumable;
 };
 
 struct handshakes {
@@ -20,6 +21,16 @@ struct handshakes {
     struct perf_times times;
 };
 
+/* A byte that the server answers: only then has it, too, seen and checked all of the handshake. */
+static void ask(struct handshakes *run, struct stoq_conn *conn, struct attempt *attempt, bool early)
+{
+    struct stoq_stream *stream = perf_client_open_stream(&run->client, conn, "count", early, NULL);
+
+    attempt->asked = true;
+    if (stream != NULL)
+        (void)stoq_stream_send(stream, "?", 1, true);
+}
+
 static void begin(struct handshakes *run, struct attempt *attempt, struct stoq_endpoint *endpoint,
                   uint64_t now_ns)
 {
@@ -30,12 +41,8 @@ static void begin(struct handshakes *run, struct attempt *attempt, struct stoq_e
     if (options->resume && run->session_len > 0)
         session = (struct stoq_bytes){run->session, run->session_len};
     struct stoq_conn *conn = perf_client_connect(&run->client, endpoint, now_ns, session, attempt);
-    if (conn != NULL && options->early && session.len > 0) { /* the first one makes the session */
-        struct stoq_stream *stream = perf_client_open_stream(&run->client, conn, "count", true,
-                                                             NULL);
-        if (stream != NULL)
-            (void)stoq_stream_send(stream, "early", 5, true);
-    }
+    if (conn != NULL && options->early && session.len > 0) /* the first one makes the session */
+        ask(run, conn, attempt, true);
 }
 
 static void act_begin(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
@@ -45,10 +52,11 @@ static void act_begin(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns
     begin(attempt->run, attempt, endpoint, now_ns);
 }
 
-/* With --resume a connection lives until it has a session for the next one; with --early until it is answered. */
-static void over(struct stoq_conn *conn)
+/* A connection lives until it is answered, with --resume also until it has a session for the next one. */
+static void over(struct stoq_conn *conn, const struct attempt *attempt)
 {
-    stoq_conn_close(conn, 0, NULL);
+    if (attempt->answered && (attempt->resumable || !attempt->run->client.options->resume))
+        stoq_conn_close(conn, 0, NULL);
 }
 
 static void on_connected(void *ctx, struct stoq_conn *conn)
@@ -62,20 +70,21 @@ static void on_connected(void *ctx, struct stoq_conn *conn)
     run->early += info.early_accepted;
     if (perf_times_add(&run->times, hm_mono_ns(hm_clock_system()) - attempt->began_ns) != 0)
         perf_gate_fail(&run->client.gate, STOQ_ENOMEM, "out of memory");
-    run->done++;
-    if (!run->client.options->resume)
-        over(conn);
+    if (!attempt->asked)
+        ask(run, conn, attempt, false);
 }
 
 static void on_session(void *ctx, struct stoq_conn *conn, struct stoq_bytes session)
 {
     struct handshakes *run = ctx;
+    struct attempt *attempt = stoq_conn_user(conn);
 
     if (!run->client.options->resume)
         return;
     memcpy(run->session, session.data, session.len);
     run->session_len = session.len;
-    over(conn);
+    attempt->resumable = true;
+    over(conn, attempt);
 }
 
 static void on_closed(void *ctx, struct stoq_conn *conn, const struct stoq_close *why)
@@ -96,10 +105,16 @@ static void on_closed(void *ctx, struct stoq_conn *conn, const struct stoq_close
 static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *data, size_t len,
                           bool fin)
 {
-    (void)ctx;
-    (void)stream;
+    struct handshakes *run = ctx;
+    struct stoq_conn *conn = stoq_stream_conn(stream);
+    struct attempt *attempt = stoq_conn_user(conn);
+
     (void)data;
-    (void)fin;
+    if (fin && !attempt->answered) {
+        attempt->answered = true;
+        run->done++;
+        over(conn, attempt);
+    }
     return len;
 }
 

@@ -1,8 +1,8 @@
 // A peer for bench/stoq: quic-go with the same command line and protocol as stoqperf's.
 //
-//	peer server PORT             prints "ready" when it listens; ends when its input ends
+//	peer server PORT             on PEER_HOST (::1); prints "ready" when it listens; ends when its input ends
 //	peer client ADDRESS CONNECTIONS STREAMS SECONDS
-//	peer handshakes ADDRESS SECONDS
+//	peer handshakes ADDRESS SECONDS AT_ONCE
 //
 // A stream carries bytes for SECONDS; the server answers with how many came (8 bytes, big-endian) when they end.
 package main
@@ -21,6 +21,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -86,7 +87,11 @@ func serveStream(stream *quic.Stream) {
 }
 
 func server(port string) {
-	listener, err := quic.ListenAddr("[::1]:"+port, tlsConfig(), quicConfig())
+	host := os.Getenv("PEER_HOST")
+	if host == "" {
+		host = "::1"
+	}
+	listener, err := quic.ListenAddr("["+host+"]:"+port, tlsConfig(), quicConfig())
 	fail(err)
 	fmt.Println("ready", listener.Addr().String())
 	go func() {
@@ -125,6 +130,18 @@ func sendFor(conn *quic.Conn, until time.Time) uint64 {
 	return binary.BigEndian.Uint64(answer[:])
 }
 
+// A byte that the server answers: only then has it, too, seen all of the handshake.
+func askOnce(conn *quic.Conn) {
+	stream, err := conn.OpenStreamSync(context.Background())
+	fail(err)
+	_, err = stream.Write([]byte("?"))
+	fail(err)
+	fail(stream.Close())
+	var answer [8]byte
+	_, err = io.ReadFull(stream, answer[:])
+	fail(err)
+}
+
 func client(address string, connections, streams int, seconds float64) {
 	var waiting sync.WaitGroup
 	var lock sync.Mutex
@@ -155,18 +172,28 @@ func client(address string, connections, streams int, seconds float64) {
 		"gbit_s": float64(total) * 8 / elapsed / 1e9, "cpu_seconds": cpuSeconds() - cpu}))
 }
 
-func handshakes(address string, seconds float64) {
-	tlsClient, config := tlsConfig(), quicConfig()
-	start, cpu, count := time.Now(), cpuSeconds(), 0
-	for time.Since(start).Seconds() < seconds {
-		conn, err := quic.DialAddr(context.Background(), address, tlsClient, config)
-		fail(err)
-		_ = conn.CloseWithError(0, "")
-		count++
+func handshakes(address string, seconds float64, atOnce int) {
+	var waiting sync.WaitGroup
+	var count atomic.Int64
+	start, cpu := time.Now(), cpuSeconds()
+	for i := 0; i < atOnce; i++ {
+		waiting.Add(1)
+		go func() {
+			defer waiting.Done()
+			tlsClient, config := tlsConfig(), quicConfig()
+			for time.Since(start).Seconds() < seconds {
+				conn, err := quic.DialAddr(context.Background(), address, tlsClient, config)
+				fail(err)
+				askOnce(conn)
+				_ = conn.CloseWithError(0, "")
+				count.Add(1)
+			}
+		}()
 	}
+	waiting.Wait()
 	elapsed := time.Since(start).Seconds()
-	fail(json.NewEncoder(os.Stdout).Encode(map[string]any{"handshakes": count, "seconds": elapsed,
-		"per_second": float64(count) / elapsed, "cpu_seconds": cpuSeconds() - cpu}))
+	fail(json.NewEncoder(os.Stdout).Encode(map[string]any{"handshakes": count.Load(), "seconds": elapsed,
+		"per_second": float64(count.Load()) / elapsed, "cpu_seconds": cpuSeconds() - cpu}))
 }
 
 func number(text string) float64 {
@@ -181,10 +208,10 @@ func main() {
 		server(os.Args[2])
 	case len(os.Args) == 6 && os.Args[1] == "client":
 		client(os.Args[2], int(number(os.Args[3])), int(number(os.Args[4])), number(os.Args[5]))
-	case len(os.Args) == 4 && os.Args[1] == "handshakes":
-		handshakes(os.Args[2], number(os.Args[3]))
+	case len(os.Args) == 5 && os.Args[1] == "handshakes":
+		handshakes(os.Args[2], number(os.Args[3]), int(number(os.Args[4])))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS")
+		fmt.Fprintln(os.Stderr, "usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE")
 		os.Exit(2)
 	}
 }

@@ -1,8 +1,8 @@
 /* A peer for bench/stoq: TCP with TLS 1.3 of our OpenSSL, or without; the command line and protocol of bench/stoq/quicgo.
  *
- *   peer server PORT                                  prints "ready [::1]:PORT"; ends when its input ends
+ *   peer server PORT                                  on PEER_HOST (::1); prints "ready [::1]:PORT"; ends when its input ends
  *   peer client ADDRESS CONNECTIONS STREAMS SECONDS   a stream is a connection here, with a thread on each side
- *   peer handshakes ADDRESS SECONDS                   one after the other, each a new connection
+ *   peer handshakes ADDRESS SECONDS AT_ONCE           each a new connection
  *
  * PEER_PLAIN=1: no TLS. PEER_KTLS=1: the kernel encrypts where it can. */
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@
 
 static bool plain;
 
-static void fail(const char *what)
+static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "peer: %s: %s\n", what, strerror(errno));
     ERR_print_errors_fp(stderr);
@@ -127,6 +127,22 @@ static void end_finish(struct end *end)
         shutdown(end->fd, SHUT_WR);
 }
 
+/* How many bytes the server has received. */
+static uint64_t end_answer(struct end *end)
+{
+    uint8_t answer[8];
+    uint64_t total = 0;
+    long have = 0, n;
+
+    while (have < 8 && (n = end_read(end, answer + have, (size_t)(8 - have))) > 0)
+        have += n;
+    if (have != 8)
+        fail("answer");
+    for (int i = 0; i < 8; i++)
+        total = total << 8 | answer[i];
+    return total;
+}
+
 static SSL_CTX *server_tls;
 
 static void *serve(void *arg)
@@ -149,15 +165,16 @@ static void *serve(void *arg)
 
 static void *accept_all(void *arg)
 {
-    int listener = (int)(intptr_t)arg;
+    int listener = (int)(intptr_t)arg, fd;
 
-    for (;;) {
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
         pthread_t thread;
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0 || pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) != 0)
-            fail("accept");
+
+        if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) != 0)
+            fail("thread");
         pthread_detach(thread);
     }
+    fail("accept");
 }
 
 static struct sockaddr_in6 address_of(const char *text) /* "[::1]:PORT" */
@@ -213,18 +230,12 @@ struct sender {
 static void *send_for(void *arg)
 {
     struct sender *sender = arg;
-    uint8_t *piece = calloc(1, PIECE_BYTES), answer[8];
-    long have = 0, n;
+    uint8_t *piece = calloc(1, PIECE_BYTES);
 
     while (seconds_of(CLOCK_MONOTONIC) < sender->until)
         end_write(&sender->end, piece, PIECE_BYTES);
     end_finish(&sender->end);
-    while (have < 8 && (n = end_read(&sender->end, answer + have, (size_t)(8 - have))) > 0)
-        have += n;
-    if (have != 8)
-        fail("answer");
-    for (int i = 0; i < 8; i++)
-        sender->total = sender->total << 8 | answer[i];
+    sender->total = end_answer(&sender->end);
     free(piece);
     return NULL;
 }
@@ -256,17 +267,45 @@ static void client(const char *address, unsigned count, double seconds)
     SSL_CTX_free(tls);
 }
 
-static void handshakes(const char *address, double seconds)
+struct shaker {
+    const char *address;
+    SSL_CTX *tls;
+    double until;
+    unsigned long count;
+};
+
+static void *shake(void *arg)
 {
+    struct shaker *shaker = arg;
+
+    for (; seconds_of(CLOCK_MONOTONIC) < shaker->until; shaker->count++) {
+        struct end end = dial(shaker->tls, shaker->address);
+        end_write(&end, (const uint8_t *)"?", 1);
+        end_finish(&end);
+        end_answer(&end);
+        end_close(&end);
+    }
+    return NULL;
+}
+
+static void handshakes(const char *address, double seconds, unsigned at_once)
+{
+    struct shaker shakers[STREAMS_MAX];
+    pthread_t threads[STREAMS_MAX];
     SSL_CTX *tls = context(false);
     unsigned long count = 0;
     double start = seconds_of(CLOCK_MONOTONIC), cpu = cpu_seconds();
 
-    while (seconds_of(CLOCK_MONOTONIC) < start + seconds) {
-        struct end end = dial(tls, address);
-        end_finish(&end);
-        end_close(&end);
-        count++;
+    if (at_once == 0 || at_once > STREAMS_MAX)
+        fail("1 to 256 at once");
+    for (unsigned i = 0; i < at_once; i++) {
+        shakers[i] = (struct shaker){.address = address, .tls = tls, .until = start + seconds};
+        if (pthread_create(&threads[i], NULL, shake, &shakers[i]) != 0)
+            fail("thread");
+    }
+    for (unsigned i = 0; i < at_once; i++) {
+        pthread_join(threads[i], NULL);
+        count += shakers[i].count;
     }
     double elapsed = seconds_of(CLOCK_MONOTONIC) - start;
     printf("{\"handshakes\": %lu, \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_seconds\": %.3f}\n", count, elapsed,
@@ -282,9 +321,9 @@ int main(int argc, char **argv)
         server(host, (int)strtol(argv[2], NULL, 10));
     else if (argc == 6 && strcmp(argv[1], "client") == 0)
         client(argv[2], (unsigned)(strtol(argv[3], NULL, 10) * strtol(argv[4], NULL, 10)), strtod(argv[5], NULL));
-    else if (argc == 4 && strcmp(argv[1], "handshakes") == 0)
-        handshakes(argv[2], strtod(argv[3], NULL));
+    else if (argc == 5 && strcmp(argv[1], "handshakes") == 0)
+        handshakes(argv[2], strtod(argv[3], NULL), (unsigned)strtol(argv[4], NULL, 10));
     else
-        fputs("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS\n", stderr);
+        fputs("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE\n", stderr);
     return 0;
 }

@@ -54,6 +54,7 @@ static void play(struct world *world, struct pki *pki, const uint8_t *data, size
         send_all(&hostile, world, data + 1, size - 1);
     (void)world_until(world, 100 * MS, NULL, NULL);
     world->apps[victim].lazy = false;
+    world_forget(&world->apps[SERVER]);
     world->apps[0].conn = kept[0];
     world->apps[1].conn = kept[1];
     world_works(world, CLIENT, SERVER);

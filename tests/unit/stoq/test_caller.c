@@ -360,6 +360,94 @@ static void test_finish_and_go(void **state)
     pair_close(&pair);
 }
 
+enum { LATE = 20, LATE_BYTES = 100000 };
+
+static void *read_late(void *arg)
+{
+    uint8_t *block = malloc(LATE_BYTES + 1);
+    size_t got = 0;
+    int64_t len;
+    bool well = false;
+
+    while ((len = stoq_pipe_read(arg, block + got, LATE_BYTES + 1 - got, WAIT_MS)) > 0)
+        got += (size_t)len;
+    for (int k = 0; k < LATE; k++)
+        well = well || (len == 0 && got == LATE_BYTES && memcmp(block, pattern + k, got) == 0);
+    free(block);
+    stoq_pipe_release(arg);
+    return well ? NULL : (void *)pattern;
+}
+
+/* Streams that nobody accepts hold their writers back at the connection's window; all arrive whole when somebody does.
+ * Read together: in turn, the later ones would hold all of the window that the first needs (RFC 9000 section 2.2). */
+static void test_late_acceptance(void **state)
+{
+    struct stoq_host_config config = host_world_config(identity, true, 1);
+    pthread_t readers[LATE];
+    struct stoq_pipe *pipe;
+    void *wrong;
+
+    (void)state;
+    config.endpoint.connection_window = 300000; /* three of them fit */
+    config.endpoint.stream_window = 200000;
+    struct pair pair = pair_with(&config);
+    for (int i = 0; i < LATE; i++) {
+        assert_int_equal(stoq_pipe_open(pair.here, NULL, WAIT_MS, &pipe, NULL), 0);
+        assert_int_equal(stoq_pipe_write(pipe, pattern + i, LATE_BYTES, WAIT_MS), LATE_BYTES);
+        assert_int_equal(stoq_pipe_finish(pipe, 0), 0);
+        stoq_pipe_release(pipe);
+    }
+    host_world_pause(200);
+    for (int i = 0; i < LATE; i++) {
+        assert_int_equal(stoq_pipe_accept(pair.there, WAIT_MS, &pipe, NULL), 0);
+        (void)pthread_create(&readers[i], NULL, read_late, pipe);
+    }
+    for (int i = 0; i < LATE; i++) {
+        (void)pthread_join(readers[i], &wrong);
+        assert_null(wrong);
+    }
+    pair_close(&pair);
+}
+
+static void *read_and_go(void *arg)
+{
+    struct stoq_link *link = arg;
+    struct stoq_pipe *pipe;
+    uint8_t block[4096];
+
+    if (stoq_pipe_accept(link, WAIT_MS, &pipe, NULL) == 0) {
+        while (stoq_pipe_read(pipe, block, sizeof(block), WAIT_MS) > 0)
+            ;
+        (void)stoq_pipe_finish(pipe, 0);
+        stoq_pipe_release(pipe);
+    }
+    stoq_link_release(link);
+    return NULL;
+}
+
+/* A reader that hangs up as soon as it has read everything does not make the writer's success a failure. */
+static void test_reader_hangs_up(void **state)
+{
+    struct stoq_caller *server = open_caller(true, 1), *client = open_caller(false, 1);
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct stoq_link *link = connect_to(client, server);
+        struct stoq_pipe *pipe;
+        pthread_t reader;
+
+        (void)pthread_create(&reader, NULL, read_and_go, accept_from(server));
+        assert_int_equal(stoq_pipe_open(link, NULL, WAIT_MS, &pipe, NULL), 0);
+        assert_int_equal(stoq_pipe_write(pipe, pattern, 5000, WAIT_MS), 5000);
+        assert_int_equal(stoq_pipe_finish(pipe, WAIT_MS), 0);
+        stoq_pipe_release(pipe);
+        stoq_link_release(link);
+        (void)pthread_join(reader, NULL);
+    }
+    stoq_caller_close(client);
+    stoq_caller_close(server);
+}
+
 static int permit_good(void *ctx, struct stoq_conn *conn, struct stoq_bytes tag, bool bidirectional)
 {
     (void)conn;
@@ -468,6 +556,23 @@ static void test_close_wakes(void **state)
     stoq_link_release(pair.there);
 }
 
+/* The usual loop of a server, ended by closing its caller, which nobody else holds by then. */
+static void test_close_ends_accept_loop(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct stoq_caller *server = open_caller(true, 1);
+        pthread_t acceptor;
+        void *result;
+
+        (void)pthread_create(&acceptor, NULL, accept_one, server);
+        host_world_pause(10);
+        stoq_caller_close(server);
+        (void)pthread_join(acceptor, &result);
+        assert_int_equal((intptr_t)result, STOQ_ECLOSED);
+    }
+}
+
 /* Links that nobody accepts are refused above a number, and none leaks. */
 static void test_nobody_accepts(void **state)
 {
@@ -556,12 +661,21 @@ static int end_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo_by_many),   cmocka_unit_test(test_one_way_and_tags),
-        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_wrong_certificate),
-        cmocka_unit_test(test_back_pressure),  cmocka_unit_test(test_reset_and_stop),
-        cmocka_unit_test(test_finish_and_go),  cmocka_unit_test(test_permission),
-        cmocka_unit_test(test_stream_limit),   cmocka_unit_test(test_close_wakes),
-        cmocka_unit_test(test_nobody_accepts), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_echo_by_many),
+        cmocka_unit_test(test_one_way_and_tags),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_wrong_certificate),
+        cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_reset_and_stop),
+        cmocka_unit_test(test_finish_and_go),
+        cmocka_unit_test(test_late_acceptance),
+        cmocka_unit_test(test_reader_hangs_up),
+        cmocka_unit_test(test_permission),
+        cmocka_unit_test(test_stream_limit),
+        cmocka_unit_test(test_close_wakes),
+        cmocka_unit_test(test_close_ends_accept_loop),
+        cmocka_unit_test(test_nobody_accepts),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("caller", tests, make_world, end_world);
 }

@@ -39,6 +39,12 @@ struct flow *world_flow(struct app *app, uint64_t stream_id)
     return NULL;
 }
 
+void world_forget(struct app *app)
+{
+    for (unsigned i = 0; i < WORLD_FLOWS; i++)
+        app->flows[i].id = UINT64_MAX;
+}
+
 void world_pump(struct flow *flow)
 {
     uint8_t data[16384];
@@ -149,8 +155,8 @@ static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *
     if (app->lazy)
         return 0;
     for (size_t i = 0; i < len; i++)
-        if (data[i] != pattern(flow->id, flow->taken + i))
-            fail_msg("stream %llu: byte %llu is wrong", (unsigned long long)flow->id,
+        if (data[i] != pattern(stoq_stream_id(stream), flow->taken + i))
+            fail_msg("stream %llu: byte %llu is wrong", (unsigned long long)stoq_stream_id(stream),
                      (unsigned long long)(flow->taken + i));
     flow->taken += len;
     app->taken += len;

@@ -69,6 +69,8 @@ bool world_until(struct world *world, uint64_t ns, bool (*done)(void *ctx), void
 /* Opens a stream and sends total bytes and the end. */
 struct flow *world_send(struct app *app, uint64_t total, const struct stoq_stream_options *options);
 struct flow *world_flow(struct app *app, uint64_t stream_id); /* NULL */
+/* Streams that are there now are not found by their id any more: another connection's may have the same. */
+void world_forget(struct app *app);
 void world_pump(struct flow *flow);
 /* The pair is joined and all is well: a new stream carries bytes there. */
 void world_works(struct world *world, unsigned from, unsigned to);

@@ -57,6 +57,7 @@ fn transport(mtu: u16) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config.stream_receive_window(VarInt::from_u32(16 << 20)).receive_window(VarInt::from_u32(24 << 20)).send_window(24 << 20);
     config.initial_mtu(mtu).min_mtu(mtu.min(1452)).max_concurrent_bidi_streams(VarInt::from_u32(256));
+    config.enable_segmentation_offload(mtu <= 6500); // it always makes ten segments of one send, which holds 64 KiB
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(mtu);
     config.mtu_discovery_config(Some(discovery));
@@ -90,7 +91,16 @@ fn endpoint_config(mtu: u16) -> Anything<quinn::EndpointConfig> {
     Ok(config)
 }
 
-fn socket(address: SocketAddr) -> Anything<std::net::UdpSocket> { Ok(std::net::UdpSocket::bind(address)?) }
+/// Buffers as large as stoqperf's, where the system allows it.
+fn socket(address: SocketAddr) -> Anything<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    let size: libc::c_int = 7 << 20;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+    for option in [libc::SO_RCVBUF, libc::SO_SNDBUF, libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
+        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, (&size as *const libc::c_int).cast(), 4) };
+    }
+    Ok(socket)
+}
 
 fn cpu_seconds() -> f64 {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -113,7 +123,7 @@ async fn serve(connection: Connection) -> Anything<()> {
 }
 
 async fn server(port: u16, mtu: u16) -> Anything<()> {
-    let endpoint = Endpoint::new(endpoint_config(mtu)?, Some(server_config(mtu)?), socket(SocketAddr::new("::1".parse()?, port))?, Arc::new(quinn::TokioRuntime))?;
+    let endpoint = Endpoint::new(endpoint_config(mtu)?, Some(server_config(mtu)?), socket(SocketAddr::new(std::env::var("PEER_HOST").unwrap_or("::1".to_string()).parse()?, port))?, Arc::new(quinn::TokioRuntime))?;
     println!("ready {}", endpoint.local_addr()?);
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
@@ -136,8 +146,17 @@ async fn send_for(connection: Connection, until: Instant) -> Anything<u64> {
     Ok(u64::from_be_bytes(answer))
 }
 
+/// A byte that the server answers: only then has it, too, seen all of the handshake.
+async fn ask_once(connection: &Connection) -> Anything<()> {
+    let (mut send, mut receive) = connection.open_bi().await?;
+    send.write_all(b"?").await?;
+    send.finish()?;
+    receive.read_exact(&mut [0u8; 8]).await?;
+    Ok(())
+}
+
 async fn client(address: SocketAddr, connections: usize, streams: usize, seconds: f64, mtu: u16) -> Anything<()> {
-    let mut endpoint = Endpoint::new(endpoint_config(mtu)?, None, socket("[::1]:0".parse()?)?, Arc::new(quinn::TokioRuntime))?;
+    let mut endpoint = Endpoint::new(endpoint_config(mtu)?, None, socket("[::]:0".parse()?)?, Arc::new(quinn::TokioRuntime))?;
     endpoint.set_default_client_config(client_config(mtu)?);
     let mut open = Vec::new();
     for _ in 0..connections { open.push(endpoint.connect(address, "localhost")?.await?); }
@@ -154,14 +173,26 @@ async fn client(address: SocketAddr, connections: usize, streams: usize, seconds
     Ok(())
 }
 
-async fn handshakes(address: SocketAddr, seconds: f64) -> Anything<()> {
-    let mut endpoint = Endpoint::new(endpoint_config(1452)?, None, socket("[::1]:0".parse()?)?, Arc::new(quinn::TokioRuntime))?;
+async fn handshakes(address: SocketAddr, seconds: f64, at_once: usize) -> Anything<()> {
+    let mut endpoint = Endpoint::new(endpoint_config(1452)?, None, socket("[::]:0".parse()?)?, Arc::new(quinn::TokioRuntime))?;
     endpoint.set_default_client_config(client_config(1452)?);
-    let (start, cpu, mut count) = (Instant::now(), cpu_seconds(), 0u64);
-    while start.elapsed().as_secs_f64() < seconds {
-        endpoint.connect(address, "localhost")?.await?.close(VarInt::from_u32(0), b"");
-        count += 1;
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let mut tasks = Vec::new();
+    for _ in 0..at_once {
+        let endpoint = endpoint.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut count = 0u64;
+            while start.elapsed().as_secs_f64() < seconds {
+                let connection = endpoint.connect(address, "localhost")?.await?;
+                ask_once(&connection).await?;
+                connection.close(VarInt::from_u32(0), b"");
+                count += 1;
+            }
+            Anything::Ok(count)
+        }));
     }
+    let mut count = 0;
+    for task in tasks { count += task.await??; }
     let elapsed = start.elapsed().as_secs_f64();
     println!("{{\"handshakes\": {count}, \"seconds\": {elapsed:.3}, \"per_second\": {:.1}, \"cpu_seconds\": {:.3}}}", count as f64 / elapsed, cpu_seconds() - cpu);
     Ok(())
@@ -175,9 +206,9 @@ async fn main() -> Anything<()> {
     match words.as_slice() {
         ["server", port] => server(port.parse()?, mtu).await,
         ["client", address, connections, streams, seconds] => client(address.parse()?, connections.parse()?, streams.parse()?, seconds.parse()?, mtu).await,
-        ["handshakes", address, seconds] => handshakes(address.parse()?, seconds.parse()?).await,
+        ["handshakes", address, seconds, at_once] => handshakes(address.parse()?, seconds.parse()?, at_once.parse()?).await,
         _ => {
-            eprintln!("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS (PEER_MTU=1452)");
+            eprintln!("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE (PEER_MTU=1452)");
             std::process::exit(2);
         }
     }
