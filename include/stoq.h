@@ -112,7 +112,7 @@ struct stoq_peer {
 };
 /* Returns 0 to accept, or a negative code (STOQ_EAUTH) with a sentence: the handshake then fails with a TLS alert
  * (bad_certificate, or what `*alert` was set to) and connect's `closed` callback has the sentence. Asked again, with the
- * same chain, whenever the peer resumes (tickets resume for at most 12 hours): a refusal then means a full handshake.
+ * same chain, whenever the peer resumes (for at most 12 hours after the last full handshake): a refusal then means a full handshake.
  * Runs in the endpoint's thread; must not block. */
 typedef int (*stoq_verify_fn)(void *ctx, const struct stoq_peer *peer, uint8_t *alert,
                               struct stoq_error *error);
@@ -375,7 +375,8 @@ void stoq_conn_set_user(struct stoq_conn *conn, void *user);
 /* The peer's leaf certificate, DER, borrowed until `closed`; empty when it showed none. */
 struct stoq_bytes stoq_conn_peer_leaf(const struct stoq_conn *conn);
 
-/* Says goodbye with an application code (< STOQ_APP_CODE_BASE) and a reason (cut at STOQ_REASON_BYTES_MAX; NULL:
+/* Says goodbye with an application code (< STOQ_APP_CODE_BASE; one that QUIC cannot carry, of 2^62 or more,
+ * becomes STOQ_APP_CODE_BASE - 1; so for streams) and a reason (cut at STOQ_REASON_BYTES_MAX; NULL:
  * none). `closed` follows from a later step. Closing twice does nothing. */
 void stoq_conn_close(struct stoq_conn *conn, uint64_t code, const char *reason);
 /* Changes the rate from now on. STOQ_EINVAL. */
@@ -390,7 +391,8 @@ int stoq_conn_qlog(
     struct stoq_conn *conn); /* before the first step of a connect; STOQ_EINVAL later */
 
 /* Queues datagrams (copied), each 1 .. stoq_conn_datagram_size; returns how many were taken, in order. What stays too
- * long unsent is not dropped: the queue's limit pushes back, and `datagrams_writable` follows when there is room. */
+ * long unsent is not dropped: the queue's limit pushes back, and `datagrams_writable` follows when there is room. They
+ * never travel as 0-RTT data: they wait for the handshake. */
 size_t stoq_conn_datagrams(struct stoq_conn *conn, const struct stoq_bytes *list, size_t count);
 size_t stoq_conn_datagram_size(const struct stoq_conn *conn); /* 0: the peer takes none */
 
@@ -474,9 +476,11 @@ size_t stoq_stream_unsent(const struct stoq_stream *stream); /* queued and not y
     X(RESET_RATE, "stateless_resets_withheld_total",                                               \
       "Stateless resets withheld by their rate limit")                                             \
     X(STREAMS_DENIED, "streams_denied_total", "Streams whose tag was refused")                     \
-    X(DATAGRAMS_DROPPED, "datagrams_dropped_total", "Datagrams received with nobody to take them") \
+    X(DATAGRAMS_DROPPED, "datagrams_dropped_total",                                                \
+      "Datagrams received with nobody to take them, or as 0-RTT data")                             \
     X(PATH_CHANGES, "path_changes_total", "Validated changes of a peer's address")                 \
-    X(KEY_UPDATES, "key_updates_total", "Key updates done")
+    X(KEY_UPDATES, "key_updates_total", "Key updates done")                                        \
+    X(DROP_STRAY, "dropped_stray_total", "Packets whose connection id names another worker")
 
 enum stoq_counter {
 #define STOQ_X(name, text, help) STOQ_COUNT_##name,

@@ -72,6 +72,19 @@ static bool limits_allow(struct stoq_endpoint *endpoint)
     return true;
 }
 
+/* Whether a client must show first that it is where it says. Half of the rate of handshakes is kept for those that
+ * did: what somebody sends from addresses that are not his must not keep honest clients out. */
+static bool retry_wanted(struct stoq_endpoint *endpoint)
+{
+    const struct stoq_config *config = &endpoint->config;
+
+    if (endpoint->handshakes >= config->handshakes_before_retry)
+        return true;
+    return config->handshakes_per_second != 0 &&
+           stoq_bucket_room(&endpoint->handshake_bucket, endpoint->now_ns) <=
+               config->handshakes_per_second / 2;
+}
+
 struct stoq_conn *stoq_accept(struct stoq_endpoint *endpoint, const struct stoq_path *path,
                               const uint8_t *data, size_t len)
 {
@@ -106,7 +119,7 @@ struct stoq_conn *stoq_accept(struct stoq_endpoint *endpoint, const struct stoq_
     }
     if (!limits_allow(endpoint) || !token_check(endpoint, path, &first))
         return NULL;
-    if (first.token == NULL && endpoint->handshakes >= endpoint->config.handshakes_before_retry) {
+    if (first.token == NULL && retry_wanted(endpoint)) {
         (void)stoq_reply_retry(endpoint, path, &first.head);
         return NULL;
     }

@@ -6,6 +6,7 @@ bool stoq_conn_settle(struct stoq_conn *conn, uint64_t now_ns)
 {
     if (conn->quic == NULL)
         return true;
+    stoq_streams_shut_late(conn);
     if (conn->attention != NULL)
         stoq_stream_attentions(conn);
     if (conn->datagrams_refused)
@@ -125,7 +126,7 @@ int stoq_conn_update_keys(struct stoq_conn *conn, uint64_t now_ns)
         conn->want_keys = true;
         return 0;
     }
-    stoq_endpoint_clock(conn->endpoint, now_ns);
+    stoq_endpoint_clock_later(conn->endpoint, now_ns);
     if (ngtcp2_conn_initiate_key_update(conn->quic, conn->endpoint->now_ns) != 0)
         return STOQ_EBUSY;
     stoq_conn_ready(conn);

@@ -255,11 +255,14 @@ static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_
     struct stoq_conn *conn = user;
     struct stoq_stream *stream = stream_user;
 
-    (void)quic;
     (void)id;
     (void)offset;
-    if (stream == NULL || conn->ending)
+    if (conn->ending)
         return 0;
+    if (stream == NULL) { /* we were done with it before ngtcp2 */
+        ngtcp2_conn_extend_max_offset(quic, len);
+        return 0;
+    }
     stream->any_in = true;
     if ((flags & NGTCP2_STREAM_DATA_FLAG_0RTT) != 0) {
         stream->early = true;
@@ -373,7 +376,10 @@ static int on_datagram(ngtcp2_conn *quic, uint32_t flags, const uint8_t *data, s
     struct stoq_conn *conn = user;
 
     (void)quic;
-    (void)flags;
+    if ((flags & NGTCP2_DATAGRAM_FLAG_0RTT) != 0) { /* may be a replay, and no stream's option allows it */
+        stoq_datagram_drop(conn);
+        return 0;
+    }
     stoq_conn_announce(conn);
     return conn->ending || stoq_datagram_received(conn, data, len) == 0 ? 0 : FAILED;
 }

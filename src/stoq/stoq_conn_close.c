@@ -5,6 +5,7 @@
 
 #define CRYPTO_ERROR_FIRST 0x100U
 #define CRYPTO_ERROR_LAST  0x1ffU
+#define CODES_OF_QUIC      (1ULL << 62) /* what a variable-length integer holds */
 
 void stoq_conn_end(struct stoq_conn *conn, enum stoq_close_kind kind, uint64_t code, bool silent,
                    const char *text)
@@ -102,6 +103,11 @@ void stoq_conn_end_library(struct stoq_conn *conn, int error)
     }
 }
 
+uint64_t stoq_code_cut(uint64_t code)
+{
+    return code < CODES_OF_QUIC ? code : STOQ_APP_CODE_BASE - 1;
+}
+
 void stoq_conn_close(struct stoq_conn *conn, uint64_t code, const char *reason)
 {
     char text[STOQ_REASON_BYTES_MAX + 1] = "";
@@ -111,7 +117,7 @@ void stoq_conn_close(struct stoq_conn *conn, uint64_t code, const char *reason)
         memcpy(text, reason, len);
         text[len] = '\0';
     }
-    stoq_conn_end_application(conn, code, text);
+    stoq_conn_end_application(conn, stoq_code_cut(code), text);
 }
 
 /* --- the last packet --------------------------------------------------------------------------------------------- */
@@ -214,7 +220,10 @@ void stoq_conn_finish(struct stoq_conn *conn, uint64_t now_ns)
         endpoint->handshakes--;
     stoq_count(endpoint, conn->handshake_done ? STOQ_COUNT_CLOSED : STOQ_COUNT_HANDSHAKES_FAILED,
                1);
-    if (!remnant_wanted(conn) || conn->cid_count == 0) {
+    /* Anybody can make handshakes fail from addresses that are not his: their remnants have a limit of their own. */
+    bool failed = conn->server && !conn->handshake_done;
+    if (!remnant_wanted(conn) || conn->cid_count == 0 ||
+        (failed && endpoint->remnants_failed == STOQ_REMNANTS_FAILED_MAX)) {
         stoq_conn_free(conn);
         return;
     }
@@ -231,7 +240,8 @@ void stoq_conn_finish(struct stoq_conn *conn, uint64_t now_ns)
     while (conn->token_count > 0)
         stoq_conn_token_remove(conn, conn->tokens[0]);
     conn->remnant = true;
-    endpoint->remnants++;
+    conn->remnant_failed = failed;
+    *(failed ? &endpoint->remnants_failed : &endpoint->remnants) += 1;
     stoq_conn_unready(conn);
     stoq_timers_set(&endpoint->timers, &conn->timer,
                     now_ns + (keep_ns < STOQ_REMNANT_NS_MAX ? keep_ns : STOQ_REMNANT_NS_MAX));

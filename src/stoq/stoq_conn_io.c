@@ -93,6 +93,8 @@ static ngtcp2_ssize write_datagrams(const struct writing *w)
 {
     struct stoq_conn *conn = w->conn;
 
+    if (!conn->server && !conn->handshake_done) /* nobody said that they may be replayed */
+        return GO_ON;
     for (int frames = 0; conn->datagrams != NULL && frames < FRAMES_PER_PACKET; frames++) {
         ngtcp2_vec vector = {.base = conn->datagrams->data, .len = conn->datagrams->len};
         int accepted = 0;
@@ -309,11 +311,7 @@ size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
         stoq_conn_end_library(conn, (int)n);
         return stoq_conn_write_close(conn, buffer, capacity, train, now_ns);
     }
-    if (conn->past_handshake && conn->shuts_late) {
-        conn->shuts_late = false;
-        stoq_streams_shut_late(conn);
-        stoq_conn_ready(conn);
-    }
+    stoq_streams_shut_late(conn);
     if (n > 0) {
         stoq_conn_ready(conn); /* at the end of the line: the others first */
         return (size_t)n;

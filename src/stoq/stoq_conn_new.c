@@ -326,7 +326,7 @@ int stoq_endpoint_connect(struct stoq_endpoint *endpoint, const struct stoq_targ
 
     if (rc != 0)
         return rc;
-    stoq_endpoint_clock(endpoint, now_ns);
+    stoq_endpoint_clock_later(endpoint, now_ns);
     struct stoq_target known = *target;
     known.path.local.sin6_family = AF_INET6;
     struct stoq_conn *conn = conn_alloc(endpoint, &known.path, false);
@@ -355,7 +355,9 @@ void stoq_conn_free(struct stoq_conn *conn)
         stoq_conn_cid_remove(conn, &conn->cids[0]);
     while (conn->token_count > 0)
         stoq_conn_token_remove(conn, conn->tokens[0]);
-    if (conn->remnant)
+    if (conn->remnant_failed)
+        endpoint->remnants_failed--;
+    else if (conn->remnant)
         endpoint->remnants--;
     while (conn->datagrams != NULL)
         stoq_datagram_pop(conn);

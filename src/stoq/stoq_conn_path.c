@@ -131,7 +131,7 @@ int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, 
         conn->migrate_to = *local;
         return 0;
     }
-    stoq_endpoint_clock(conn->endpoint, now_ns);
+    stoq_endpoint_clock_later(conn->endpoint, now_ns);
     now_ns = conn->endpoint->now_ns;
     to = conn->path;
     to.local = *local;
@@ -157,7 +157,7 @@ int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, 
 void stoq_endpoint_migrate(struct stoq_endpoint *endpoint, const struct sockaddr_in6 *local,
                            uint64_t now_ns)
 {
-    stoq_endpoint_clock(endpoint, now_ns);
+    stoq_endpoint_clock_later(endpoint, now_ns);
     for (struct stoq_conn *conn = endpoint->all; conn != NULL; conn = conn->after) {
         if (!conn->server && conn->quic != NULL)
             (void)stoq_conn_migrate(conn, local, false, now_ns, NULL);

@@ -25,7 +25,9 @@
 #define STOQ_CIDS_RETIRED    4
 #define STOQ_CIDS_ASKED      6 /* that the peer may give us at a time */
 #define STOQ_CIDS_BORNE      8 /* that ngtcp2 bears */
-#define STOQ_ORPHANS_MAX     4096 /* see on_stream_reset */
+#define STOQ_ORPHANS_MAX \
+    65536 /* see on_stream_reset; some 20 MB of ngtcp2's, less than a connection's window */
+#define STOQ_REMNANTS_FAILED_MAX 256
 #define STOQ_TOKEN_BYTES_MAX 512
 #define STOQ_PREAMBLE_MAX    (2 + STOQ_TAG_BYTES_MAX)
 #define STOQ_CLOSE_BYTES_MAX 1200
@@ -50,7 +52,8 @@ struct stoq_endpoint {
     struct stoq_bucket handshake_bucket, reset_bucket; /* a byte is one event */
     struct stoq_conn *all; /* connections and remnants */
     struct stoq_conn *ready_first, *ready_last;
-    size_t connections, remnants, handshakes; /* handshakes: accepted, not complete */
+    size_t connections, handshakes; /* handshakes: accepted, not complete */
+    size_t remnants, remnants_failed; /* failed: of handshakes of clients not known to be there */
     uint64_t now_ns; /* never goes back: the caller's clock plus back_ns */
     uint64_t clock_ns,
         back_ns; /* what the caller said last; by how much its clock has jumped back so far */
@@ -107,8 +110,8 @@ struct stoq_conn {
     bool local_unknown; /* the caller does not tell its own address: read_local is taken */
     bool validating; /* ngtcp2 sends over a path that is not validated yet */
     bool key_phase;
-    bool past_handshake,
-        shuts_late; /* past: it has written a packet with the last keys; late: a stream is */
+    bool past_handshake; /* it has written a packet with the last keys */
+    bool shuts_late; /* a stream is to be shut */
     bool want_keys, want_migrate, migrate_probe, path_told;
     bool qlog_on, qlog_closed_for_asking;
 
@@ -140,7 +143,7 @@ struct stoq_conn {
     uint8_t *last_packet; /* remnant: CONNECTION_CLOSE to say again */
     size_t last_len;
     uint32_t remnant_heard;
-    bool remnant, remnant_answer;
+    bool remnant, remnant_answer, remnant_failed;
 
     /* Ids in the endpoint's table that are ours; one more than ngtcp2 knows when it failed in the middle. */
     ngtcp2_cid *cids;
@@ -191,7 +194,7 @@ struct stoq_stream {
     bool fin_sent, fin_acked, out_over; /* out_over: reset by us or stopped by the peer */
     bool
         reset_asked; /* stoq_stream_reset, _stop or a refusal: the RESET_STREAM that leaves is our own */
-    bool late_write, late_read; /* to be shut once past_handshake */
+    bool late_write, late_read; /* to be shut later: see stoq_stream_shut */
     bool stop_told, discard; /* discard: what comes in is nobody's */
     bool in_fin, fin_read, in_reset;
     bool gone; /* ngtcp2 has forgotten it */
@@ -212,7 +215,10 @@ static inline void stoq_count(struct stoq_endpoint *endpoint, enum stoq_counter 
     __atomic_store_n(&endpoint->counters[counter], endpoint->counters[counter] + by,
                      __ATOMIC_RELAXED);
 }
+/* The time of a step. The other is for what an application calls between steps, perhaps with an older time: time
+ * stands still then. */
 void stoq_endpoint_clock(struct stoq_endpoint *endpoint, uint64_t now_ns);
+void stoq_endpoint_clock_later(struct stoq_endpoint *endpoint, uint64_t now_ns);
 int stoq_endpoint_random(struct stoq_endpoint *endpoint, void *out, size_t len);
 uint64_t stoq_endpoint_wall_ns(struct stoq_endpoint *endpoint);
 /* A new connection id of ours, not in use. STOQ_EIO without randomness. */
@@ -274,6 +280,7 @@ void stoq_conn_end(struct stoq_conn *conn, enum stoq_close_kind kind, uint64_t c
                    const char *text);
 void stoq_conn_end_library(struct stoq_conn *conn, int error); /* an NGTCP2_ERR of read or write */
 void stoq_conn_end_application(struct stoq_conn *conn, uint64_t code, const char *text);
+uint64_t stoq_code_cut(uint64_t code); /* an application's code, as QUIC can carry it */
 /* Tells the application and frees, or keeps a remnant for late packets. Top level only. */
 void stoq_conn_finish(struct stoq_conn *conn, uint64_t now_ns);
 size_t stoq_conn_write_close(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
@@ -304,10 +311,11 @@ void stoq_stream_attentions(struct stoq_conn *conn);
 void stoq_stream_end(struct stoq_stream *stream); /* stream_closed, and frees */
 /* RESET_STREAM for the direction out, STOP_SENDING for the direction in. */
 void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_t code);
-void stoq_streams_shut_late(struct stoq_conn *conn);
+void stoq_streams_shut_late(struct stoq_conn *conn); /* what had to wait. Top level only */
 void stoq_streams_reopen(struct stoq_conn *conn); /* 0-RTT was refused */
 
 /* --- datagrams, rate, qlog, frames --- */
+void stoq_datagram_drop(struct stoq_conn *conn); /* counts one that came and is nobody's */
 int stoq_datagram_received(struct stoq_conn *conn, const uint8_t *data, size_t len);
 void stoq_datagram_flush(struct stoq_endpoint *endpoint);
 void stoq_datagram_pop(struct stoq_conn *conn);

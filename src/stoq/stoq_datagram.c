@@ -86,18 +86,24 @@ void stoq_datagram_room(struct stoq_conn *conn)
         handlers->datagrams_writable(handlers->ctx, conn);
 }
 
+void stoq_datagram_drop(struct stoq_conn *conn)
+{
+    conn->datagrams_received++;
+    conn->datagrams_dropped++;
+    stoq_count(conn->endpoint, STOQ_COUNT_DATAGRAMS_DROPPED, 1);
+}
+
 /* ngtcp2's bytes live only during its callback: they are kept in one buffer of the endpoint until the step is over or
  * the buffer is full. */
 int stoq_datagram_received(struct stoq_conn *conn, const uint8_t *data, size_t len)
 {
     struct stoq_endpoint *endpoint = conn->endpoint;
 
-    conn->datagrams_received++;
     if (endpoint->handlers.datagrams == NULL || !conn->announced) {
-        conn->datagrams_dropped++;
-        stoq_count(endpoint, STOQ_COUNT_DATAGRAMS_DROPPED, 1);
+        stoq_datagram_drop(conn);
         return 0;
     }
+    conn->datagrams_received++;
     if (endpoint->batch == NULL)
         endpoint->batch = hm_malloc(STOQ_BATCH_BYTES);
     if (endpoint->batch == NULL)
@@ -121,6 +127,13 @@ void stoq_datagram_flush(struct stoq_endpoint *endpoint)
 
     endpoint->batch_conn = NULL;
     endpoint->batch_count = endpoint->batch_bytes = 0;
-    if (count > 0 && !conn->ending)
+    if (count == 0)
+        return;
+    /* What came before the peer's goodbye is handed over; who closed it himself wants no more. */
+    if (conn->finished || (conn->ending && conn->close_kind == STOQ_CLOSE_LOCAL)) {
+        conn->datagrams_dropped += count;
+        stoq_count(endpoint, STOQ_COUNT_DATAGRAMS_DROPPED, count);
+    } else {
         endpoint->handlers.datagrams(endpoint->handlers.ctx, conn, endpoint->batch_list, count);
+    }
 }

@@ -1,6 +1,8 @@
 /* The steps of an endpoint: datagrams in, datagrams out, time, drain. */
 #include "stoq_core.h"
 
+#define CLOCK_BEHIND_NS STOQ_NS_PER_S
+
 /* --- in -------------------------------------------------------------------------------------------------------- */
 
 /* The last connection found: packets of a batch mostly belong together. */
@@ -25,8 +27,12 @@ static struct stoq_conn *route_short(struct stoq_endpoint *endpoint, struct rout
                               NGTCP2_STATELESS_RESET_TOKENLEN);
         if (conn != NULL) /* a stateless reset: the rest of it is noise */
             return conn;
-        stoq_count(endpoint, STOQ_COUNT_DROP_UNKNOWN, 1);
-        stoq_reply_reset(endpoint, path, data, len);
+        /* The workers share the secret that reset tokens are made of: a reset for another's packet would end a
+         * connection that lives. */
+        bool ours = data[1] % endpoint->config.worker_count == endpoint->config.worker_index;
+        stoq_count(endpoint, ours ? STOQ_COUNT_DROP_UNKNOWN : STOQ_COUNT_DROP_STRAY, 1);
+        if (ours)
+            stoq_reply_reset(endpoint, path, data, len);
         return NULL;
     }
     route->conn = conn;
@@ -131,13 +137,23 @@ size_t stoq_endpoint_send(struct stoq_endpoint *endpoint, uint8_t *buffer, size_
 
 /* --- time ------------------------------------------------------------------------------------------------------ */
 
-/* A clock that jumps back goes on from where it was. */
+/* A clock that jumps back goes on from where it was. One that seems to be a little late is no such jump: its driver read
+ * it before a callback did. */
 void stoq_endpoint_clock(struct stoq_endpoint *endpoint, uint64_t now_ns)
 {
-    if (now_ns < endpoint->clock_ns)
+    if (now_ns < endpoint->clock_ns) {
+        if (endpoint->clock_ns - now_ns < CLOCK_BEHIND_NS)
+            return;
         endpoint->back_ns += endpoint->clock_ns - now_ns;
+    }
     endpoint->clock_ns = now_ns;
     endpoint->now_ns = now_ns + endpoint->back_ns;
+}
+
+void stoq_endpoint_clock_later(struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    if (now_ns > endpoint->clock_ns)
+        stoq_endpoint_clock(endpoint, now_ns);
 }
 
 uint64_t stoq_endpoint_deadline(const struct stoq_endpoint *endpoint)
@@ -193,7 +209,7 @@ void stoq_conn_drained(struct stoq_conn *conn)
 
 void stoq_endpoint_drain(struct stoq_endpoint *endpoint, uint64_t now_ns, uint64_t deadline_ns)
 {
-    stoq_endpoint_clock(endpoint, now_ns);
+    stoq_endpoint_clock_later(endpoint, now_ns);
     endpoint->draining = true;
     endpoint->drain_ns = deadline_ns > STOQ_NEVER - endpoint->back_ns
                              ? STOQ_NEVER

@@ -244,10 +244,11 @@ void stoq_streams_reopen(struct stoq_conn *conn)
         stream->fin_sent = false;
         if (!stream->out_over)
             stoq_sendq_rewind(&stream->out);
-        else
-            stoq_stream_shut(stream, true, false, stream->stop_code);
-        if (stream->discard && !stream->uni)
-            stoq_stream_shut(stream, false, true, stream->read_code);
+    }
+    /* Those that wait to be shut; only now, because who is given his bytes back may open streams. */
+    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
+        if (stream->out_over)
+            stoq_sendq_drop(&stream->out);
     }
 }
 
@@ -329,8 +330,24 @@ void stoq_stream_acked(struct stoq_stream *stream, uint64_t below)
     }
 }
 
-/* ngtcp2 1.22 forgets what a client shuts before its first packet after the handshake: it takes streams without bytes
- * to send again out of its queue when it looks how large a 0-RTT packet would be. So that waits for that packet. */
+/* Our side will send no more: its bytes go. Only once ngtcp2 will not send any of them again. */
+static void out_end(struct stoq_stream *stream)
+{
+    stream->out_over = true;
+    stoq_sched_remove(&stream->conn->sched, &stream->node);
+    if (!stream->late_write)
+        stoq_sendq_drop(&stream->out);
+}
+
+static bool shut_is_early(const struct stoq_conn *conn)
+{
+    return !conn->server && !conn->past_handshake;
+}
+
+/* Two things make it wait. ngtcp2 1.22 forgets what a client shuts before its first packet after the handshake: it takes
+ * streams without bytes to send again out of its queue when it looks how large a 0-RTT packet would be. And a stream
+ * whose receiving side is shut while ngtcp2 hands over its bytes gets no credit for those that come next in ngtcp2's
+ * buffer. */
 void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_t code)
 {
     struct stoq_conn *conn = stream->conn;
@@ -340,11 +357,13 @@ void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_
         stream->stop_code = code;
     if (read)
         stream->read_code = code;
-    if (!conn->server && !conn->past_handshake) {
-        stream->late_write = stream->late_write || write;
-        stream->late_read = stream->late_read || read;
-        conn->shuts_late = true;
-        return;
+    if (write && shut_is_early(conn)) {
+        stream->late_write = conn->shuts_late = true;
+        write = false;
+    }
+    if (read && (conn->inside || shut_is_early(conn))) {
+        stream->late_read = conn->shuts_late = true;
+        read = false;
     }
     if (write && !(stream->uni && !stream->local))
         rc = ngtcp2_conn_shutdown_stream_write(conn->quic, 0, stream->id, code);
@@ -356,22 +375,23 @@ void stoq_stream_shut(struct stoq_stream *stream, bool write, bool read, uint64_
 
 void stoq_streams_shut_late(struct stoq_conn *conn)
 {
+    if (!conn->shuts_late || shut_is_early(conn) || conn->ending)
+        return;
+    conn->shuts_late = false;
     for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
-        if (stream->late_write)
-            stoq_stream_shut(stream, true, false, stream->stop_code);
-        if (stream->late_read)
-            stoq_stream_shut(stream, false, true, stream->read_code);
+        bool write = stream->late_write, read = stream->late_read;
+
+        if (!write && !read)
+            continue;
         stream->late_write = stream->late_read = false;
+        if (write) {
+            stoq_stream_shut(stream, true, false, stream->stop_code);
+            out_end(stream);
+        }
+        if (read)
+            stoq_stream_shut(stream, false, true, stream->read_code);
         stoq_stream_attend(stream, STOQ_ATTENTION_END);
     }
-}
-
-/* Our side will send no more. */
-static void out_end(struct stoq_stream *stream)
-{
-    stream->out_over = true;
-    stoq_sched_remove(&stream->conn->sched, &stream->node);
-    stoq_sendq_drop(&stream->out);
 }
 
 void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code)
@@ -394,6 +414,7 @@ void stoq_stream_reset(struct stoq_stream *stream, uint64_t code)
 {
     if (send_over(stream) || stream->reset_asked)
         return;
+    code = stoq_code_cut(code);
     stream->reset_asked = true;
     stream->stop_code = code;
     stoq_stream_shut(stream, true, false, code);
@@ -411,7 +432,7 @@ void stoq_stream_stop(struct stoq_stream *stream, uint64_t code)
     stoq_stream_attend(stream, STOQ_ATTENTION_END);
     if (stream->gone)
         return;
-    stoq_stream_shut(stream, false, true, code);
+    stoq_stream_shut(stream, false, true, stoq_code_cut(code));
     stoq_conn_ready(stream->conn);
 }
 

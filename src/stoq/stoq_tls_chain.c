@@ -1,9 +1,9 @@
-/* Certificates as bytes, and the data of tickets: version, issued (8), id (16), context (8), number of certificates
- * after the leaf (1), each a 32-bit length and DER. */
+/* Certificates as bytes, and the data of tickets: version, issued (8), proven (8), id (16), context (8), number of
+ * certificates after the leaf (1), each a 32-bit length and DER. */
 #include "stoq_tls_chain.h"
 
-#define STOQ_TICKET_DATA_VERSION 1
-#define STOQ_TICKET_HEAD_BYTES   (1 + 8 + STOQ_REPLAY_ID_BYTES + STOQ_TICKET_CONTEXT_BYTES + 1)
+#define STOQ_TICKET_DATA_VERSION 2
+#define STOQ_TICKET_HEAD_BYTES   (1 + 8 + 8 + STOQ_REPLAY_ID_BYTES + STOQ_TICKET_CONTEXT_BYTES + 1)
 
 void stoq_chain_release(struct stoq_chain *chain)
 {
@@ -77,7 +77,8 @@ size_t stoq_ticket_data_write(const struct stoq_ticket_data *ticket, uint8_t *ou
     uint8_t *at = out;
     *at++ = STOQ_TICKET_DATA_VERSION;
     hm_put_be64(at, ticket->issued_seconds);
-    at += 8;
+    hm_put_be64(at + 8, ticket->proven_seconds);
+    at += 16;
     memcpy(at, ticket->id, sizeof(ticket->id));
     at += sizeof(ticket->id);
     memcpy(at, ticket->context, sizeof(ticket->context));
@@ -98,8 +99,9 @@ int stoq_ticket_data_parse(struct stoq_bytes bytes, struct stoq_ticket_data *out
         return STOQ_EPARSE;
     const uint8_t *at = bytes.data + 1;
     ticket.issued_seconds = hm_get_be64(at);
-    memcpy(ticket.id, at + 8, sizeof(ticket.id));
-    memcpy(ticket.context, at + 8 + sizeof(ticket.id), sizeof(ticket.context));
+    ticket.proven_seconds = hm_get_be64(at + 8);
+    memcpy(ticket.id, at + 16, sizeof(ticket.id));
+    memcpy(ticket.context, at + 16 + sizeof(ticket.id), sizeof(ticket.context));
     ticket.rest_count = bytes.data[STOQ_TICKET_HEAD_BYTES - 1];
     if (ticket.rest_count > STOQ_CHAIN_CERTIFICATES_MAX - 1)
         return STOQ_EPARSE;

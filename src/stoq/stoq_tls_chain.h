@@ -27,6 +27,7 @@ int stoq_chain_of_bytes(struct stoq_chain *chain, const struct stoq_bytes *list,
 
 struct stoq_ticket_data {
     uint64_t issued_seconds; /* UNIX time */
+    uint64_t proven_seconds; /* of the last full handshake: what the ticket's life counts from */
     uint8_t id[STOQ_REPLAY_ID_BYTES]; /* of early data */
     uint8_t context
         [STOQ_TICKET_CONTEXT_BYTES]; /* of the server's limits: 0-RTT only while they are the same */

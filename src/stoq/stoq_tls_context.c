@@ -147,8 +147,10 @@ static int on_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_
 
 static bool set_common(SSL_CTX *context, struct stoq_tls *tls, const struct stoq_config *config)
 {
+    /* A key share of both (the stars): 32 bytes more, and servers without ML-KEM, some of which know no
+     * HelloRetryRequest, answer at once. */
     const char *groups = config->groups == STOQ_GROUPS_HYBRID_ONLY ? "X25519MLKEM768"
-                                                                   : "X25519MLKEM768:X25519";
+                                                                   : "*X25519MLKEM768:*X25519";
     SSL_CTX_set_options(context, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION |
                                      SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | SSL_OP_NO_ANTI_REPLAY |
                                      SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CIPHER_SERVER_PREFERENCE);

@@ -10,7 +10,8 @@
 #include "stoq_tls_chain.h"
 #include "stoq_tls_replay.h"
 
-/* How long a ticket resumes. The peer is verified anew each time, so this bounds the exposure of the ticket keys and of
+/* How long tickets resume after a full handshake: one that a resumption gives has no more time than the one before. The
+ * peer is verified anew each time, so this bounds the exposure of the ticket keys and of
  * what a stolen session is good for, not for how long a revoked peer comes back. */
 #define STOQ_TICKET_LIFE_S       43200
 #define STOQ_TICKET_KEYS_BYTES   80 /* name 16, HMAC 32, AES-256 32: what OpenSSL asks for */
@@ -46,6 +47,7 @@ struct stoq_tls_session {
     const char *cipher;
     enum stoq_tls_early early;
     uint8_t refusal_alert; /* with refused */
+    uint64_t ticket_proven_seconds; /* of the ticket that was shown and fit */
     bool server;
     bool refused; /* by the verify callback */
     bool shown; /* the peer showed certificates in this handshake, and they were accepted */

@@ -12,7 +12,11 @@
 static int ticket_data_set(struct stoq_tls_session *session, SSL_SESSION *ticket)
 {
     uint8_t bytes[STOQ_TICKET_DATA_BYTES_MAX];
-    struct stoq_ticket_data data = {.issued_seconds = stoq_tls_now(session->tls)};
+    uint64_t now = stoq_tls_now(session->tls);
+    bool resumed = SSL_session_reused(session->ssl) == 1; /* nobody proved to have a key */
+    struct stoq_ticket_data data = {.issued_seconds = now,
+                                    .proven_seconds = resumed ? session->ticket_proven_seconds
+                                                              : now};
     memcpy(data.context, session->tls->context, sizeof(data.context));
     if (RAND_bytes(data.id, sizeof(data.id)) != 1)
         return STOQ_EINTERNAL;
@@ -41,7 +45,7 @@ static int ticket_check(struct stoq_tls_session *session, SSL_SESSION *ticket)
     uint64_t now = stoq_tls_now(session->tls);
     if (ticket_data_get(ticket, &data) != 0)
         return STOQ_EPARSE;
-    if (now > data.issued_seconds && now - data.issued_seconds > STOQ_TICKET_LIFE_S)
+    if (now > data.proven_seconds && now - data.proven_seconds > STOQ_TICKET_LIFE_S)
         return STOQ_ETIMEOUT;
     int rc = stoq_chain_of_x509(&chain, SSL_SESSION_get0_peer(ticket), NULL);
     if (rc == 0 && chain.count > 0) {
@@ -60,6 +64,7 @@ static int ticket_check(struct stoq_tls_session *session, SSL_SESSION *ticket)
     }
     stoq_chain_release(&session->peer);
     session->peer = chain;
+    session->ticket_proven_seconds = data.proven_seconds;
     return 0;
 }
 

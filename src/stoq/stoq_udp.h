@@ -51,6 +51,7 @@ struct stoq_parcel {
     struct stoq_train train;
     const uint8_t *data;
     bool single; /* the kernel refuses to cut this one */
+    bool counted; /* and its bytes left singly, which was counted */
 };
 /* Sends in order; returns how many parcels are done with. A datagram that the network refuses (too large for the
  * interface, no route) counts as sent: it is lost, as others are. */

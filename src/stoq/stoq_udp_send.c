@@ -110,8 +110,22 @@ static void advance(const struct batch *batch, unsigned message)
     parcel->train.len -= batch->vectors[message].iov_len;
 }
 
+/* A message has left. Trains are given up for good only when their bytes leave singly, over and over, and no train
+ * ever does between. */
+static void left(struct stoq_udp *udp, const struct batch *batch, unsigned message)
+{
+    struct stoq_parcel *parcel = batch->owners[message];
+
+    if (batch->vectors[message].iov_len > parcel->train.segment)
+        udp->gso_refusals = 0;
+    else if (parcel->single && !parcel->counted && ++udp->gso_refusals >= STOQ_UDP_GSO_REFUSALS_MAX)
+        udp->gso = false;
+    parcel->counted = parcel->single;
+    advance(batch, message);
+}
+
 /* What the refusal of a batch's first message means. */
-static enum stoq_udp_state refused(struct stoq_udp *udp, struct batch *batch, int reason)
+static enum stoq_udp_state refused(struct batch *batch, int reason)
 {
     bool train = batch->vectors[0].iov_len > batch->owners[0]->train.segment;
 
@@ -120,10 +134,8 @@ static enum stoq_udp_state refused(struct stoq_udp *udp, struct batch *batch, in
     if (reason == ENOBUFS || reason == ENOMEM)
         return STOQ_UDP_LATER;
     if (train && (reason == EIO || reason == EINVAL || reason == EOPNOTSUPP)) {
-        /* The interface cannot cut trains (EIO), or the kernel will not cut this one. */
+        /* Perhaps the interface or the kernel will not cut it; perhaps its address is gone. Singly it will show. */
         batch->owners[0]->single = true;
-        if (reason == EIO || ++udp->gso_refusals >= STOQ_UDP_GSO_REFUSALS_MAX)
-            udp->gso = false;
         return STOQ_UDP_READY;
     }
     if (reason != EINTR)
@@ -145,9 +157,9 @@ size_t stoq_udp_send(struct stoq_udp *udp, struct stoq_parcel *parcels, size_t c
                                                MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (sent < 0)
-            *state = refused(udp, &batch, errno);
+            *state = refused(&batch, errno);
         for (int i = 0; i < sent; i++)
-            advance(&batch, (unsigned)i);
+            left(udp, &batch, (unsigned)i);
         while (done < count && parcels[done].train.len == 0)
             done++;
     }

@@ -7,6 +7,7 @@
 
 #define MS              1000000ULL
 #define SECOND          1000000000ULL
+#define IDENTITY_SEED   1
 #define ACTIONS_MAX     64
 #define VIRTUAL_SECONDS 900 /* a scenario that takes longer is stuck */
 #define FLOW_BYTES_MAX  600000U
@@ -33,7 +34,6 @@ struct action {
     unsigned end;
 };
 struct play {
-    uint64_t seed;
     struct stoq_net *net;
     struct check check;
     struct stoq_config config[STOQ_NET_NODES_MAX];
@@ -523,13 +523,14 @@ bool stoq_play_run(uint64_t seed, struct check_totals *totals, char why[STOQ_PLA
     bool good;
 
     memset(&play, 0, sizeof play);
-    play.seed = seed;
-    stoq_net_fix_openssl(seed);
     play.net = stoq_net_new(seed);
     check_init(&play.check, play.net, seed);
+    stoq_net_fix_openssl(IDENTITY_SEED);
     choose_network(&play);
-    if (make_identities(&play))
+    if (make_identities(&play)) {
+        stoq_net_fix_openssl(seed); /* the same whether identities were made now or earlier */
         make_nodes(&play);
+    }
     for (uint64_t n = 1 + below(&play, 6); n > 0 && !check_failed(&play.check); n--)
         plan_pair(&play);
     if (getenv("HM_STOQ_TRACE") != NULL)

@@ -87,7 +87,7 @@ static void test_session_limits(void **state)
 
 static void test_ticket_data(void **state)
 {
-    struct stoq_ticket_data in = {.issued_seconds = 77, .rest_count = 2};
+    struct stoq_ticket_data in = {.issued_seconds = 77, .proven_seconds = 66, .rest_count = 2};
     struct stoq_ticket_data out;
     uint8_t bytes[128];
     (void)state;
@@ -96,9 +96,10 @@ static void test_ticket_data(void **state)
     in.rest[0] = text("middle");
     in.rest[1] = text("root");
     size_t len = stoq_ticket_data_write(&in, bytes, sizeof(bytes));
-    assert_int_equal(len, 1 + 8 + 16 + 8 + 1 + 4 + 6 + 4 + 4);
+    assert_int_equal(len, 1 + 8 + 8 + 16 + 8 + 1 + 4 + 6 + 4 + 4);
     assert_int_equal(stoq_ticket_data_parse((struct stoq_bytes){bytes, len}, &out), 0);
     assert_int_equal(out.issued_seconds, 77);
+    assert_int_equal(out.proven_seconds, 66);
     assert_memory_equal(out.id, in.id, sizeof(in.id));
     assert_memory_equal(out.context, in.context, sizeof(in.context));
     assert_int_equal(out.rest_count, 2);
@@ -111,7 +112,7 @@ static void test_ticket_data(void **state)
         assert_int_equal(stoq_ticket_data_parse((struct stoq_bytes){part, cut}, &out), STOQ_EPARSE);
         hm_free(part);
     }
-    bytes[1 + 8 + 16 + 8] = STOQ_CHAIN_CERTIFICATES_MAX; /* one more than fits behind a leaf */
+    bytes[1 + 8 + 8 + 16 + 8] = STOQ_CHAIN_CERTIFICATES_MAX; /* one more than fits behind a leaf */
     assert_int_equal(stoq_ticket_data_parse((struct stoq_bytes){bytes, len}, &out), STOQ_EPARSE);
 }
 

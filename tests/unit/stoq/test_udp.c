@@ -161,6 +161,37 @@ static void test_refused(void **state)
     stoq_udp_close(&b);
 }
 
+/* Trains from an address that is not ours fail whole and singly: that says nothing of cutting trains. Trains that leave
+ * only singly are given up in the end. */
+static void test_refusals_counted(void **state)
+{
+    struct stoq_udp a = open_on("[::]:0", true, false), b = open_on("[::1]:0", false, false);
+    struct sockaddr_in6 to = at("::1", &b);
+    enum stoq_udp_state udp_state;
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        struct stoq_parcel parcel = {.train = {.path.remote = to, .len = 3000, .segment = 1000},
+                                     .data = pattern};
+
+        parcel.train.path.local.sin6_addr.s6_addr[0] = 0x20;
+        assert_int_equal(stoq_udp_send(&a, &parcel, 1, &udp_state), 1);
+    }
+    assert_true(a.gso);
+    for (int i = 0; i < STOQ_UDP_GSO_REFUSALS_MAX; i++) {
+        struct stoq_parcel parcel = {.train = {.path.remote = to, .len = 3000, .segment = 1000},
+                                     .data = pattern};
+
+        assert_true(a.gso);
+        parcel.single = true; /* as after a refusal */
+        assert_int_equal(stoq_udp_send(&a, &parcel, 1, &udp_state), 1);
+        (void)take(&b, pattern, 3000, 1000);
+    }
+    assert_false(a.gso);
+    stoq_udp_close(&a);
+    stoq_udp_close(&b);
+}
+
 /* A socket of both families on the wildcard address learns where packets were sent to, and answers from there. */
 static void both_families(const char *address, uint8_t ecn)
 {
@@ -302,10 +333,11 @@ static void test_no_descriptors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trains),          cmocka_unit_test(test_without_gso),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_both_families),
-        cmocka_unit_test(test_full_buffer),     cmocka_unit_test(test_steering),
-        cmocka_unit_test(test_refused_options), cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_trains),         cmocka_unit_test(test_without_gso),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_refusals_counted),
+        cmocka_unit_test(test_both_families),  cmocka_unit_test(test_full_buffer),
+        cmocka_unit_test(test_steering),       cmocka_unit_test(test_refused_options),
+        cmocka_unit_test(test_no_descriptors),
     };
     return cmocka_run_group_tests_name("udp", tests, make_pattern, NULL);
 }
