@@ -199,7 +199,7 @@ struct stoq_config {
     uint64_t rate_bits; /* of STOQ_RATE_CUSTOM */
 
     /* Limits, each enforced and counted. */
-    size_t connections_max; /* of the endpoint */
+    size_t connections_max; /* of the endpoint, with those that ended a moment ago; handshakes: a quarter of it */
     uint32_t handshakes_per_second; /* accepted; those above are dropped and counted; 0: no limit */
     uint32_t
         handshakes_before_retry; /* with more unfinished handshakes than this, new ones must pass Retry; 0: all */
@@ -514,7 +514,8 @@ void stoq_host_config_default(struct stoq_host_config *config);
 /* Opens sockets, starts the workers. STOQ_EIO with the system's reason, and as stoq_endpoint_new. */
 int stoq_host_open(struct stoq_host **out, const struct stoq_host_config *config,
                    struct stoq_error *error);
-/* Drains for at most drain_ns, then ends the threads. Not from a worker. NULL is fine. */
+/* Drains for at most drain_ns, then ends the threads. Not from a handler or another act of a worker, which would wait
+ * for itself: there it does nothing. NULL is fine. */
 void stoq_host_close(struct stoq_host *host, uint64_t drain_ns);
 uint16_t stoq_host_port(const struct stoq_host *host); /* any thread */
 unsigned stoq_host_workers(const struct stoq_host *host);
@@ -548,7 +549,8 @@ struct stoq_pipe; /* a stream */
 /* handlers of config are ignored (but permit). A server caller accepts links, up to 1,024 waiting. */
 int stoq_caller_open(struct stoq_caller **out, const struct stoq_host_config *config,
                      struct stoq_error *error);
-/* Ends all its links and pipes; pipes and links still held answer STOQ_ECLOSED and must still be released. */
+/* Ends all its links and pipes; pipes and links still held answer STOQ_ECLOSED and must still be released. Not from the
+ * permit handler: there it does nothing. */
 void stoq_caller_close(struct stoq_caller *caller);
 struct stoq_host *stoq_caller_host(struct stoq_caller *caller);
 

@@ -36,6 +36,7 @@ class Run:
             sys.exit(CANNOT)
         self.products, self.notes = products(stoqperf)
         self.stoq = self.products[0]
+        self.failures = {}  # what failed: in which cases
         self.places = [Loopback()]
         try:
             self.places.append(Veth())
@@ -56,7 +57,7 @@ class Run:
                     results[key].append(act())
                 except Failed as failure:
                     failed.add(key)
-                    self.notes.append(f"{' '.join(map(str, key))}: {failure}")
+                    self.failures.setdefault(f"{key[0]}: {failure}", []).append(" ".join(map(str, key[1:])))
         return {key: found for key, found in results.items() if found and key not in failed}
 
 
@@ -210,7 +211,9 @@ def main():
             place.close()
     for note in run.notes:
         print(f"\nNote: {note}")
-    return 0
+    for failure, where in run.failures.items():
+        print(f"\nNote: {failure} ({len(where)} case{'s' if len(where) > 1 else ''}: {where[0]}{' ...' if len(where) > 1 else ''})")
+    return int(any(failure.startswith("stoq:") for failure in run.failures))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 /* The first packet of a client: limits, address validation, and then a connection (RFC 9000 section 8.1). */
 #include "stoq_core.h"
 
-#define RETRY_TOKEN_NS   (10 * STOQ_NS_PER_S)
-#define REGULAR_TOKEN_NS (24 * 3600 * STOQ_NS_PER_S)
+/* Handshakes under way have at most a quarter of the connections, but never fewer than this. */
+#define UNFINISHED_MAX_LEAST 64
+#define RETRY_TOKEN_NS       (10 * STOQ_NS_PER_S)
+#define REGULAR_TOKEN_NS     (24 * 3600 * STOQ_NS_PER_S)
 
 /* Refuses without keeping state. */
 static void refuse_token(struct stoq_endpoint *endpoint, const struct stoq_path *path,
@@ -60,7 +62,12 @@ static bool limits_allow(struct stoq_endpoint *endpoint)
 {
     const struct stoq_config *config = &endpoint->config;
 
-    if (endpoint->connections + endpoint->remnants >= config->connections_max) {
+    size_t unfinished_max = config->connections_max / 4;
+
+    if (unfinished_max < UNFINISHED_MAX_LEAST)
+        unfinished_max = UNFINISHED_MAX_LEAST;
+    if (endpoint->connections + endpoint->remnants >= config->connections_max ||
+        endpoint->handshakes >= unfinished_max) {
         stoq_count(endpoint, STOQ_COUNT_DROP_CONNECTIONS, 1);
         return false;
     }

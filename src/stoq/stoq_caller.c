@@ -5,7 +5,7 @@
 #include "stoq_host.h"
 #include "stoq_link.h"
 
-#define PAUSE_NS STOQ_NS_PER_MS /* while a worker's list of acts is full */
+#define PAUSE_NS STOQ_NS_PER_MS /* while a worker's list of acts is full, or memory short */
 
 void stoq_cond_init(pthread_cond_t *cond)
 {
@@ -59,15 +59,32 @@ int stoq_caller_post(struct stoq_caller *caller, unsigned worker,
     return code;
 }
 
+static void pause_a_moment(void)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+
+    (void)nanosleep(&pause, NULL);
+}
+
 int stoq_caller_post_surely(struct stoq_caller *caller, unsigned worker,
                             void (*act)(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns),
                             void *arg)
 {
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     int code;
 
     while ((code = stoq_caller_post(caller, worker, act, arg)) == STOQ_ELIMIT)
-        (void)nanosleep(&pause, NULL);
+        pause_a_moment();
+    return code;
+}
+
+int stoq_caller_post_always(struct stoq_caller *caller, unsigned worker,
+                            void (*act)(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns),
+                            void *arg)
+{
+    int code;
+
+    while ((code = stoq_caller_post_surely(caller, worker, act, arg)) == STOQ_ENOMEM)
+        pause_a_moment();
     return code;
 }
 
@@ -83,6 +100,7 @@ static int on_accepted(void *ctx, struct stoq_conn *conn)
     link->state = STOQ_LINK_UP;
     link->conn = conn;
     link->endpoint = stoq_conn_endpoint(conn);
+    stoq_pipe_watch(link->endpoint);
     stoq_link_ref(link); /* the connection's */
     (void)pthread_mutex_lock(&caller->lock);
     bool room = !caller->closed && caller->waiting_count < STOQ_LINKS_WAITING_MAX;
@@ -217,6 +235,10 @@ void stoq_caller_close(struct stoq_caller *caller)
         return;
     (void)pthread_mutex_lock(&caller->lock);
     struct stoq_host *host = caller->host;
+    if (host != NULL && stoq_host_within(host)) { /* it would wait for itself */
+        (void)pthread_mutex_unlock(&caller->lock);
+        return;
+    }
     struct stoq_link *waiting = caller->waiting;
     caller->closed = true;
     caller->host = NULL;

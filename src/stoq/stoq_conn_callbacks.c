@@ -280,7 +280,7 @@ static int on_stream_acked(ngtcp2_conn *quic, int64_t id, uint64_t offset, uint6
     (void)id;
     (void)user;
     if (stream_user != NULL)
-        stoq_stream_acked(stream_user, offset + len);
+        stoq_stream_acked(stream_user, offset, len);
     return 0;
 }
 
@@ -376,7 +376,8 @@ static int on_datagram(ngtcp2_conn *quic, uint32_t flags, const uint8_t *data, s
     struct stoq_conn *conn = user;
 
     (void)quic;
-    if ((flags & NGTCP2_DATAGRAM_FLAG_0RTT) != 0) { /* may be a replay, and no stream's option allows it */
+    if ((flags & NGTCP2_DATAGRAM_FLAG_0RTT) !=
+        0) { /* may be a replay, and no stream's option allows it */
         stoq_datagram_drop(conn);
         return 0;
     }

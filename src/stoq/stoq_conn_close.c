@@ -140,10 +140,10 @@ static ngtcp2_ssize close_packet(struct stoq_conn *conn, uint8_t *buffer, size_t
     if (capacity > STOQ_CLOSE_BYTES_MAX)
         capacity = STOQ_CLOSE_BYTES_MAX;
     conn->inside = true;
-    stoq_frames_begin(conn);
+    struct stoq_conn *before = stoq_frames_begin(conn);
     ngtcp2_ssize n = ngtcp2_conn_write_connection_close(conn->quic, &storage.path, &info, buffer,
                                                         capacity, &error, now_ns);
-    stoq_frames_end();
+    stoq_frames_end(before);
     conn->inside = false;
     if (n > 0) {
         train->path = conn->path;

@@ -61,9 +61,9 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     stoq_conn_path(&known, &at);
     conn->bytes_received += len;
     conn->inside = true;
-    stoq_frames_begin(conn);
+    struct stoq_conn *before = stoq_frames_begin(conn);
     int rc = ngtcp2_conn_read_pkt(conn->quic, &at, &info, data, len, now_ns);
-    stoq_frames_end();
+    stoq_frames_end(before);
     conn->inside = false;
     if (rc ==
         NGTCP2_ERR_RETRY) /* a hello whose beginning is missing is kept for a validated address only */
@@ -130,8 +130,10 @@ static void stream_written(struct stoq_stream *stream, size_t bytes, bool fin_of
     conn->stream_bytes_sent += bytes;
     stoq_sched_spent(&conn->sched, &stream->node, bytes);
     if (stream->out.sent == stream->out.end) {
-        if (fin_offered)
+        if (fin_offered) {
             stream->fin_sent = true;
+            stream->fin_alone = bytes == 0;
+        }
         if (stream->fin_sent || !stream->out.fin)
             stoq_sched_remove(&conn->sched, &stream->node);
     }
@@ -164,7 +166,9 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
     if (taken >= 0)
         stream_written(stream, (size_t)taken, fin && (size_t)taken == total);
     switch (n) {
-    case NGTCP2_ERR_STREAM_DATA_BLOCKED: /* until on_more_stream_data, or until a packet brings MAX_DATA */
+    case NGTCP2_ERR_STREAM_DATA_BLOCKED:
+        stoq_conn_blocked(stream->conn, w->now_ns);
+        /* Until on_more_stream_data, or until a packet brings MAX_DATA. */
         if (ngtcp2_conn_get_max_data_left(w->quic) > 0)
             stoq_sched_remove(&stream->conn->sched, &stream->node);
         return n;
@@ -212,10 +216,29 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
                               .out = out,
                               .capacity = capacity,
                               .now_ns = now_ns};
-    ngtcp2_ssize n = write_datagrams(&w);
+    struct stoq_conn *conn = user;
+    bool streams_first = conn->streams_first;
+    ngtcp2_ssize n = GO_ON;
 
-    if (n == GO_ON && early_room(user, quic))
-        n = write_streams(&w);
+    /* A client of ngtcp2 1.22 that is asked to write a stream looks how large a 0-RTT packet would be, and takes streams
+     * without bytes to send again out of its queue: RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA that wait are
+     * forgotten. Asked for whatever there is, once the handshake is complete, it sends them and never does so again. */
+    if (!conn->server && conn->handshake_done && !conn->past_handshake) {
+        n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,
+                                      NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
+        conn->past_handshake = true;
+        if (n != 0)
+            return n;
+        n = GO_ON;
+    }
+
+    conn->streams_first = !streams_first;
+    for (int turn = 0; turn < 2 && n == GO_ON; turn++) {
+        if ((turn == 0) != streams_first)
+            n = write_datagrams(&w);
+        else if (early_room(conn, quic))
+            n = write_streams(&w);
+    }
     if (n == GO_ON)
         n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,
                                       NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
@@ -262,11 +285,11 @@ static ngtcp2_ssize train_write(struct stoq_conn *conn, uint8_t *buffer, size_t 
 
     ngtcp2_path_storage_zero(&storage);
     conn->inside = true;
-    stoq_frames_begin(conn);
+    struct stoq_conn *before = stoq_frames_begin(conn);
     ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(conn->quic, &storage.path, &info, buffer,
                                                       capacity, &segment, write_packet, packets,
                                                       now_ns);
-    stoq_frames_end();
+    stoq_frames_end(before);
     if (n >= 0)
         burst_count(conn, (size_t)n, now_ns);
     conn->inside = false;
@@ -337,8 +360,7 @@ void stoq_conn_expire(struct stoq_conn *conn, uint64_t now_ns)
         if (rc != 0)
             stoq_conn_end_library(conn, rc);
     }
-    if (conn->lively_until_ns != 0 && now_ns >= conn->lively_until_ns)
-        stoq_conn_keep_alive_set(conn, now_ns);
+    stoq_conn_keep_alive_due(conn, now_ns);
     if (stoq_conn_settle(conn, now_ns) && conn->quic != NULL)
         stoq_conn_ready(conn);
 }

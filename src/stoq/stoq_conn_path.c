@@ -3,6 +3,9 @@
 
 #define LIVELY_NS       (6 * STOQ_NS_PER_S) /* longer than ngtcp2 probes a path that was left */
 #define LIVELY_EVERY_NS (250 * STOQ_NS_PER_MS)
+/* A client that waits for credit says so from time to time (RFC 9000 section 4.1), so that a server hears where it is: it
+ * could not give the credit to where a NAT had the client before. */
+#define BLOCKED_EVERY_NS (3 * STOQ_NS_PER_S)
 
 static bool same_path(const struct stoq_path *a, const struct stoq_path *b)
 {
@@ -87,7 +90,33 @@ void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns)
         conn->lively_until_ns = 0;
     else if (every_ns > LIVELY_EVERY_NS)
         every_ns = LIVELY_EVERY_NS;
+    if (conn->blocked_until_ns != 0 && every_ns > BLOCKED_EVERY_NS)
+        every_ns = BLOCKED_EVERY_NS;
     ngtcp2_conn_set_keep_alive_timeout(conn->quic, every_ns);
+}
+
+void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns)
+{
+    if (conn->server || conn->blocked_until_ns != 0)
+        return;
+    conn->blocked_until_ns = now_ns + BLOCKED_EVERY_NS;
+    stoq_conn_keep_alive_set(conn, now_ns);
+}
+
+void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns)
+{
+    bool lively_over = conn->lively_until_ns != 0 && now_ns >= conn->lively_until_ns;
+    bool blocked_over = conn->blocked_until_ns != 0 && now_ns >= conn->blocked_until_ns;
+
+    if (blocked_over) { /* looked at again only now and then: it walks over all streams */
+        conn->blocked_until_ns = 0;
+        for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
+            if (stream->out.sent < stream->out.end && !stream->out_over)
+                conn->blocked_until_ns = now_ns + BLOCKED_EVERY_NS;
+        }
+    }
+    if (lively_over || blocked_over)
+        stoq_conn_keep_alive_set(conn, now_ns);
 }
 
 /* --- other paths -------------------------------------------------------------------------------------------------- */

@@ -28,11 +28,11 @@
 #define STOQ_ORPHANS_MAX \
     65536 /* see on_stream_reset; some 20 MB of ngtcp2's, less than a connection's window */
 #define STOQ_REMNANTS_FAILED_MAX 256
-#define STOQ_TOKEN_BYTES_MAX 512
-#define STOQ_PREAMBLE_MAX    (2 + STOQ_TAG_BYTES_MAX)
-#define STOQ_CLOSE_BYTES_MAX 1200
-#define STOQ_REMNANT_NS_MIN  STOQ_NS_PER_S
-#define STOQ_REMNANT_NS_MAX  (3 * STOQ_NS_PER_S)
+#define STOQ_TOKEN_BYTES_MAX     512
+#define STOQ_PREAMBLE_MAX        (2 + STOQ_TAG_BYTES_MAX)
+#define STOQ_CLOSE_BYTES_MAX     1200
+#define STOQ_REMNANT_NS_MIN      STOQ_NS_PER_S
+#define STOQ_REMNANT_NS_MAX      (3 * STOQ_NS_PER_S)
 
 /* A packet that belongs to no connection: Retry, version negotiation, stateless reset, early refusal. */
 struct stoq_reply {
@@ -71,6 +71,7 @@ struct stoq_endpoint {
     struct stoq_conn *batch_conn;
     void (*qlog_to)(void *ctx, struct stoq_conn *conn, struct stoq_bytes text, bool last);
     void *qlog_to_ctx;
+    void (*fins_to)(struct stoq_stream *stream); /* see stoq_endpoint_fins_to */
     uint64_t counters[STOQ_COUNTERS]; /* read from any thread */
 };
 
@@ -110,7 +111,7 @@ struct stoq_conn {
     bool local_unknown; /* the caller does not tell its own address: read_local is taken */
     bool validating; /* ngtcp2 sends over a path that is not validated yet */
     bool key_phase;
-    bool past_handshake; /* it has written a packet with the last keys */
+    bool past_handshake; /* a client: ngtcp2 knows of no 0-RTT any more; see write_packet */
     bool shuts_late; /* a stream is to be shut */
     bool want_keys, want_migrate, migrate_probe, path_told;
     bool qlog_on, qlog_closed_for_asking;
@@ -121,11 +122,14 @@ struct stoq_conn {
     uint32_t orphans;
     struct stoq_datagram *datagrams, *datagrams_last;
     size_t datagram_bytes;
+    bool streams_first; /* in the next packet; they take turns with datagrams */
     bool datagrams_refused; /* the application waits for room */
     size_t burst_bytes; /* sent, and pacing not told of it yet */
     struct stoq_rate_state rate;
     struct sockaddr_in6 migrate_to;
-    uint64_t keep_alive_ns, lively_until_ns; /* lively: see stoq_conn_migrate; 0: not */
+    uint64_t keep_alive_ns;
+    uint64_t lively_until_ns; /* see stoq_conn_migrate; 0: not */
+    uint64_t blocked_until_ns; /* a client that waits for credit, as seen last; 0: it does not */
 
     ngtcp2_cid
         first_dcid; /* client's choice, routed until the handshake is done; datalen 0: none */
@@ -191,7 +195,10 @@ struct stoq_stream {
     bool local, uni;
     bool announced, preamble_done;
     bool replay_safe, early;
-    bool fin_sent, fin_acked, out_over; /* out_over: reset by us or stopped by the peer */
+    bool fin_sent, fin_acked; /* acked: all bytes are, and the end is or is being repeated */
+    bool fin_alone; /* the end left in a frame of its own: its acknowledgement is told apart */
+    bool fin_told; /* to fins_to */
+    bool out_over; /* reset by us or stopped by the peer */
     bool
         reset_asked; /* stoq_stream_reset, _stop or a refusal: the RESET_STREAM that leaves is our own */
     bool late_write, late_read; /* to be shut later: see stoq_stream_shut */
@@ -288,7 +295,9 @@ size_t stoq_conn_write_close(struct stoq_conn *conn, uint8_t *buffer, size_t cap
 size_t stoq_remnant_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
                           struct stoq_train *train);
 void stoq_conn_path_settle(struct stoq_conn *conn); /* tells of a new path once it is validated */
-void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as the two times say */
+void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as its three times say */
+void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns); /* when they are over */
+void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns); /* it lacks credit to send */
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns); /* its timer */
 void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out); /* borrows */
 /* The path of a packet that came, as ngtcp2 is to see it; path_from undoes it. */
@@ -305,7 +314,7 @@ void stoq_stream_attend(struct stoq_stream *stream, enum stoq_attention what);
 int stoq_stream_deliver(struct stoq_stream *stream, const uint8_t *data, size_t len, bool fin);
 void stoq_stream_discard(struct stoq_stream *stream); /* drops what waits, gives its credit back */
 void stoq_stream_refuse(struct stoq_stream *stream, uint64_t code); /* both directions */
-void stoq_stream_acked(struct stoq_stream *stream, uint64_t below);
+void stoq_stream_acked(struct stoq_stream *stream, uint64_t from, uint64_t len);
 void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code); /* by the peer */
 void stoq_stream_attentions(struct stoq_conn *conn);
 void stoq_stream_end(struct stoq_stream *stream); /* stream_closed, and frees */
@@ -326,14 +335,22 @@ size_t stoq_rate_room(struct stoq_conn *conn, uint64_t now_ns); /* bytes; SIZE_M
 void stoq_qlog_write(void *conn, uint32_t flags, const void *data, size_t len);
 void stoq_qlog_end(struct stoq_conn *conn);
 /* ngtcp2 has no callback for STOP_SENDING: it answers with RESET_STREAM, which is seen in the packet as it is sealed.
- * Every call that may seal packets of conn stands between these two; reading does so too, for the tag of Retry. */
-void stoq_frames_begin(struct stoq_conn *conn);
-void stoq_frames_end(void);
+ * Every call that may seal packets of conn stands between these two; reading does so too, for the tag of Retry.
+ * They nest (a callback may drive another endpoint): what begin returns is for end. */
+struct stoq_conn *stoq_frames_begin(struct stoq_conn *conn);
+void stoq_frames_end(struct stoq_conn *before);
 int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                         const ngtcp2_crypto_aead_ctx *context, const uint8_t *plain, size_t len,
                         const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
                         size_t header_len);
-/* RESET_STREAM frames of a packet's payload. Stops at what it does not know. */
+/* What is told of a packet's payload: RESET_STREAM frames, and STREAM frames with bytes and the stream's end. */
+struct stoq_frames_found {
+    void (*reset)(void *ctx, uint64_t id, uint64_t code); /* nullable, both */
+    void (*fin)(void *ctx, uint64_t id);
+};
+/* Stops at what it does not know. */
+void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_found *found,
+                      void *ctx);
 void stoq_frames_resets(const uint8_t *data, size_t len,
                         void (*found)(void *ctx, uint64_t id, uint64_t code), void *ctx);
 

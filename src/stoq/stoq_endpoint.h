@@ -12,6 +12,10 @@ void stoq_endpoint_qlog_to(struct stoq_endpoint *endpoint,
                            void (*write)(void *ctx, struct stoq_conn *conn, struct stoq_bytes text,
                                          bool last),
                            void *ctx);
+/* acked is called once for a stream when the peer has acknowledged all the bytes that we sent on it and their end; in the
+ * endpoint's thread, from within a step: it may take a lock and signal, and call nothing of stoq.h. */
+void stoq_endpoint_fins_to(struct stoq_endpoint *endpoint,
+                           void (*acked)(struct stoq_stream *stream));
 /* The destination connection id of the client's first Initial packet, the same on both sides; returns its length. */
 size_t stoq_conn_trace_id(const struct stoq_conn *conn, uint8_t out[20]);
 

@@ -53,22 +53,19 @@ static void skip_ack(struct cursor *c, bool ecn)
         skip_varints(c, 3);
 }
 
-static void skip_stream(struct cursor *c, uint64_t type)
+/* How many bytes a STREAM frame has; its stream. */
+static uint64_t skip_stream(struct cursor *c, uint64_t type, uint64_t *id)
 {
-    skip_varints(c, (type & 4) != 0 ? 2 : 1);
-    if ((type & 2) != 0)
-        skip(c, varint(c));
-    else
-        c->at = c->end;
+    *id = varint(c);
+    skip_varints(c, (type & 4) != 0 ? 1 : 0);
+    uint64_t len = (type & 2) != 0 ? varint(c) : (uint64_t)(c->end - c->at);
+    skip(c, len);
+    return len;
 }
 
 /* Moves past a frame; false: one that it does not know, or the rest is of no interest. */
 static bool skip_frame(struct cursor *c, uint64_t type)
 {
-    if (type >= 0x08 && type <= 0x0f) {
-        skip_stream(c, type);
-        return true;
-    }
     switch (type) {
     case 0x01: /* PING */
     case 0x1e: /* HANDSHAKE_DONE */
@@ -115,38 +112,57 @@ static bool skip_frame(struct cursor *c, uint64_t type)
     }
 }
 
-void stoq_frames_resets(const uint8_t *data, size_t len,
-                        void (*found)(void *ctx, uint64_t id, uint64_t code), void *ctx)
+void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_found *found,
+                      void *ctx)
 {
     struct cursor c = {.at = data, .end = data + len};
 
     while (c.at < c.end && !c.bad) {
-        uint64_t type = varint(&c);
+        uint64_t type = varint(&c), id = 0;
 
         if (type == 0x04) { /* RESET_STREAM */
-            uint64_t id = varint(&c);
+            id = varint(&c);
             uint64_t code = varint(&c);
 
             skip_varints(&c, 1);
-            if (!c.bad)
-                found(ctx, id, code);
+            if (!c.bad && found->reset != NULL)
+                found->reset(ctx, id, code);
+        } else if (type >= 0x08 && type <= 0x0f) { /* STREAM */
+            uint64_t bytes = skip_stream(&c, type, &id);
+
+            if (!c.bad && (type & 1) != 0 && bytes > 0 && found->fin != NULL)
+                found->fin(ctx, id);
         } else if (!skip_frame(&c, type)) {
             return;
         }
     }
 }
 
+void stoq_frames_resets(const uint8_t *data, size_t len,
+                        void (*reset)(void *ctx, uint64_t id, uint64_t code), void *ctx)
+{
+    const struct stoq_frames_found found = {.reset = reset};
+
+    stoq_frames_look(data, len, &found, ctx);
+}
+
 static void reset_found(void *ctx, uint64_t id, uint64_t code)
 {
     struct stoq_conn *conn = ctx;
+    struct stoq_stream *stream = ngtcp2_conn_get_stream_user_data(conn->quic, (int64_t)id);
 
-    for (struct stoq_stream *stream = conn->streams; stream != NULL; stream = stream->after) {
-        if (stream->id == (int64_t)id) {
-            if (!stream->reset_asked && !stream->gone)
-                stoq_stream_stopped(stream, code);
-            return;
-        }
-    }
+    if (stream != NULL && !stream->reset_asked && !stream->gone)
+        stoq_stream_stopped(stream, code);
+}
+
+/* The end of a stream leaves with its last bytes; when it had left alone before, both are being repeated. */
+static void fin_found(void *ctx, uint64_t id)
+{
+    struct stoq_conn *conn = ctx;
+    struct stoq_stream *stream = ngtcp2_conn_get_stream_user_data(conn->quic, (int64_t)id);
+
+    if (stream != NULL)
+        stream->fin_alone = false;
 }
 
 /* RFC 9001 section 6: the key phase bit changes with each update, whoever began it. */
@@ -159,14 +175,17 @@ static void phase_see(struct stoq_conn *conn, bool phase)
     stoq_count(conn->endpoint, STOQ_COUNT_KEY_UPDATES, 1);
 }
 
-void stoq_frames_begin(struct stoq_conn *conn)
+struct stoq_conn *stoq_frames_begin(struct stoq_conn *conn)
 {
+    struct stoq_conn *before = writing;
+
     writing = conn;
+    return before;
 }
 
-void stoq_frames_end(void)
+void stoq_frames_end(struct stoq_conn *before)
 {
-    writing = NULL;
+    writing = before;
 }
 
 int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
@@ -174,16 +193,16 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                         const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
                         size_t header_len)
 {
+    static const struct stoq_frames_found found = {.reset = reset_found, .fin = fin_found};
     struct stoq_conn *conn = writing;
 
     if (conn == NULL)
         return NGTCP2_ERR_CALLBACK_FAILURE;
     if (len > 0 &&
         (header[0] & 0x80) == 0) { /* no long header, nor what a Retry packet's tag is made of */
-        conn->past_handshake = true;
         phase_see(conn, (header[0] & 0x04) != 0);
         if (conn->streams != NULL && !conn->ending)
-            stoq_frames_resets(plain, len, reset_found, conn);
+            stoq_frames_look(plain, len, &found, conn);
     }
     return conn->endpoint->encrypt(dest, aead, context, plain, len, nonce, nonce_len, header,
                                    header_len);

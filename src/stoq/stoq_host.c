@@ -29,6 +29,7 @@ static int worker_open(struct stoq_host *host, unsigned index,
 {
     struct stoq_worker *worker = &host->workers[index];
     struct stoq_udp_options options = udp_options(host, bind);
+    options.first = index == 0;
     struct stoq_config own = config->endpoint;
 
     worker->outbox = hm_malloc(sizeof(*worker->outbox));
@@ -174,9 +175,19 @@ int stoq_host_open(struct stoq_host **out, const struct stoq_host_config *config
     return code;
 }
 
+bool stoq_host_within(const struct stoq_host *host)
+{
+    bool within = false;
+
+    for (unsigned i = 0; i < host->count; i++)
+        within = within || (host->workers[i].started &&
+                            pthread_equal(host->workers[i].thread, pthread_self()) != 0);
+    return within;
+}
+
 void stoq_host_close(struct stoq_host *host, uint64_t drain_ns)
 {
-    if (host == NULL)
+    if (host == NULL || stoq_host_within(host)) /* a worker cannot wait for its own end */
         return;
     for (unsigned i = 0; i < host->count; i++)
         stoq_posts_close(&host->workers[i].posts, drain_ns);

@@ -84,6 +84,7 @@ void stoq_worker_receive(struct stoq_worker *worker, const struct stoq_packet *p
                          size_t count, uint64_t now_ns);
 void *stoq_worker_run(void *worker); /* the thread; frees the endpoint when it ends */
 uint64_t stoq_host_now(void); /* CLOCK_MONOTONIC */
+bool stoq_host_within(const struct stoq_host *host); /* whether this thread is one of its workers */
 
 struct stoq_host {
     unsigned count;

@@ -19,7 +19,7 @@ struct file {
 
 struct stoq_qlog {
     int folder_fd;
-    size_t open;
+    size_t open; /* files, at most STOQ_QLOG_FILES_MAX */
     uint64_t number; /* tells connections apart whose ids are the same: clients choose them */
     struct stoq_table files; /* by the connection's address */
     struct file *first;
@@ -50,20 +50,31 @@ static struct file *file_of(struct stoq_qlog *qlog, struct stoq_conn *conn)
     const uint8_t *key = (const uint8_t *)&conn;
     struct file *file = stoq_table_get(&qlog->files, key, sizeof(conn));
 
-    if (file != NULL || qlog->open == STOQ_QLOG_FILES_MAX)
+    if (file != NULL)
         return file;
     file = hm_malloc(sizeof(*file));
     if (file == NULL || stoq_table_put(&qlog->files, key, sizeof(conn), file) != 0) {
         hm_free(file);
         return NULL;
     }
-    /* -1 is kept, so that it is not tried again. */
-    *file = (struct file){.after = qlog->first, .conn = conn, .fd = file_open(qlog, conn)};
+    /* -1 is kept: one that began later would lack its head. */
+    *file = (struct file){.after = qlog->first, .conn = conn, .fd = -1};
+    if (qlog->open < STOQ_QLOG_FILES_MAX)
+        file->fd = file_open(qlog, conn);
+    qlog->open += file->fd >= 0;
     if (qlog->first != NULL)
         qlog->first->before = file;
     qlog->first = file;
-    qlog->open++;
     return file;
+}
+
+static void descriptor_close(struct stoq_qlog *qlog, struct file *file)
+{
+    if (file->fd < 0)
+        return;
+    (void)close(file->fd);
+    file->fd = -1;
+    qlog->open--;
 }
 
 static void file_close(struct stoq_qlog *qlog, struct file *file)
@@ -75,10 +86,8 @@ static void file_close(struct stoq_qlog *qlog, struct file *file)
         qlog->first = file->after;
     if (file->after != NULL)
         file->after->before = file->before;
-    if (file->fd >= 0)
-        (void)close(file->fd);
+    descriptor_close(qlog, file);
     hm_free(file);
-    qlog->open--;
 }
 
 static void text_written(void *ctx, struct stoq_conn *conn, struct stoq_bytes text, bool last)
@@ -89,10 +98,8 @@ static void text_written(void *ctx, struct stoq_conn *conn, struct stoq_bytes te
     if (file == NULL)
         return;
     /* A full disk ends the file; the connection has nothing to do with it. */
-    if (file->fd >= 0 && text.len > 0 && hm_write_all(file->fd, text.data, text.len, NULL) != 0) {
-        (void)close(file->fd);
-        file->fd = -1;
-    }
+    if (file->fd >= 0 && text.len > 0 && hm_write_all(file->fd, text.data, text.len, NULL) != 0)
+        descriptor_close(qlog, file);
     if (last)
         file_close(qlog, file);
 }

@@ -121,7 +121,7 @@ static void drop_incoming(struct stoq_link *link)
     (void)pthread_mutex_lock(&link->lock);
     struct stoq_pipe *pipe = link->incoming;
     link->incoming = link->incoming_last = NULL;
-    link->incoming_count = link->incoming_bytes = 0;
+    link->incoming_count = 0;
     for (struct stoq_pipe *each = pipe; each != NULL; each = each->after)
         each->announced = false;
     (void)pthread_mutex_unlock(&link->lock);
@@ -151,6 +151,7 @@ static void connect_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_
     struct stoq_conn *conn;
 
     stoq_link_ref(link); /* the connection's: `closed` gives it back */
+    stoq_pipe_watch(endpoint);
     int code = stoq_endpoint_connect(endpoint, &target, now_ns, &conn, &error);
     if (code == 0) {
         (void)pthread_mutex_lock(&link->lock);
@@ -180,11 +181,11 @@ static void close_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns
 /* --- any thread -------------------------------------------------------------------------------------------------- */
 
 /* An acknowledgement may be held back for 25 ms (RFC 9000 section 18.2), and a close does not carry it: without a pause
- * the peer could not know that its last bytes were read. */
+ * the peer could not know that its streams were received to their end. */
 static void linger(struct stoq_link *link)
 {
     (void)pthread_mutex_lock(&link->lock);
-    uint64_t until = link->received_ns != 0 ? link->received_ns + LINGER_NS : 0;
+    uint64_t until = link->ended_ns != 0 ? link->ended_ns + LINGER_NS : 0;
     bool up = link->state == STOQ_LINK_UP;
     (void)pthread_mutex_unlock(&link->lock);
     uint64_t now = stoq_host_now();
@@ -207,7 +208,7 @@ void stoq_link_release(struct stoq_link *link)
     drop_incoming(link);
     linger(link);
     stoq_link_ref(link);
-    if (stoq_caller_post_surely(link->caller, link->worker, close_act, link) != 0)
+    if (stoq_caller_post_always(link->caller, link->worker, close_act, link) != 0)
         stoq_link_unref(link); /* the caller is closed, and with it the connection */
     stoq_link_unref(link);
 }

@@ -44,8 +44,9 @@ struct stoq_link {
     struct stoq_endpoint *endpoint; /* names the worker of an accepted one */
     struct stoq_conn *conn; /* used by the worker only; NULL when closed */
     struct stoq_pipe *incoming, *incoming_last; /* opened by the peer, taken by nobody */
-    size_t incoming_count, incoming_bytes;
-    uint64_t received_ns; /* when the latest bytes came */
+    size_t incoming_count;
+    size_t in_bytes; /* what came and waits in pipes, those included whose stream has ended */
+    uint64_t ended_ns; /* when the latest end of a stream came */
     struct stoq_pipe *opening; /* ours that the peer's limit holds back; worker only */
     uint8_t *session; /* the latest to resume with; wiped */
     size_t session_len;
@@ -71,11 +72,14 @@ struct stoq_pipe {
     bool in_fin, in_over; /* over: reset, or the stream is gone */
     uint64_t credit; /* read, and the peer not told */
     bool credit_posted;
-    bool held; /* some stays in the stream until the pipe is accepted */
+    bool held; /* some stays in the stream, without credit: see stoq_pipe_fetch_act */
+    bool fetch_posted;
+    bool wanted; /* its reader waits, or found nothing */
     /* out */
     struct stoq_slab *slabs, *slabs_last; /* not given to the stream yet */
     size_t out_bytes; /* in slabs and on their way */
     bool out_fin, fin_told, out_over, pump_posted, stuck; /* stuck: waits for `writable` */
+    bool fin_acked; /* and all before it */
     bool gone; /* stream_closed was called */
     bool lost; /* bytes written will not be acknowledged */
     int trouble; /* what went wrong, to be told by read and write */
@@ -96,6 +100,11 @@ int stoq_caller_post_surely(struct stoq_caller *caller, unsigned worker,
                             void (*act)(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns),
                             void *arg);
 void stoq_caller_handlers(struct stoq_handlers *handlers, struct stoq_caller *caller);
+
+/* The same for what must not be forgotten: waits while there is no memory, too. Only STOQ_ECLOSED. */
+int stoq_caller_post_always(struct stoq_caller *caller, unsigned worker,
+                            void (*act)(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns),
+                            void *arg);
 
 /* --- link --- */
 /* holders 1, one reference. NULL: no memory. */
@@ -118,6 +127,8 @@ struct stoq_pipe *stoq_pipe_new(struct stoq_link *link); /* one reference; NULL:
 void stoq_pipe_ref(struct stoq_pipe *pipe);
 void stoq_pipe_unref(struct stoq_pipe *pipe);
 void stoq_pipe_handlers(struct stoq_handlers *handlers);
+void stoq_pipe_watch(
+    struct stoq_endpoint *endpoint); /* in the worker, before its first stream: beside handlers */
 void stoq_pipe_retry_opening(struct stoq_link *link); /* in the worker */
 void stoq_pipe_fail_opening(struct stoq_link *link, int code); /* in the worker */
 

@@ -64,6 +64,16 @@ static int options_copy(struct stoq_pipe *pipe, const struct stoq_stream_options
     return 0;
 }
 
+/* For what must not be forgotten. */
+static void pipe_post_always(struct stoq_pipe *pipe,
+                             void (*act)(void *arg, struct stoq_endpoint *endpoint,
+                                         uint64_t now_ns))
+{
+    stoq_pipe_ref(pipe);
+    if (stoq_caller_post_always(pipe->link->caller, pipe->link->worker, act, pipe) != 0)
+        stoq_pipe_unref(pipe);
+}
+
 /* Until the worker has opened it, or could not. */
 static int wait_open(struct stoq_pipe *pipe, int timeout_ms)
 {
@@ -76,11 +86,14 @@ static int wait_open(struct stoq_pipe *pipe, int timeout_ms)
         if (!stoq_cond_wait(&pipe->readable, &link->lock, &until))
             code = STOQ_ETIMEOUT;
     }
-    if (pipe->opened == STOQ_PIPE_OPENING)
+    bool abandoned = pipe->opened == STOQ_PIPE_OPENING;
+    if (abandoned)
         pipe->abandoned = true;
     else
         code = pipe->opened;
     (void)pthread_mutex_unlock(&link->lock);
+    if (abandoned) /* those who ask again and again would make a long list otherwise */
+        pipe_post_always(pipe, stoq_pipe_unopen_act);
     return code;
 }
 
@@ -128,10 +141,10 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
         if (link->incoming == NULL)
             link->incoming_last = NULL;
         link->incoming_count--;
-        link->incoming_bytes -= pipe->in.bytes;
         pipe->announced = false;
         pipe->after = NULL;
-        held = pipe->held;
+        held = pipe->held && !pipe->gone && !pipe->fetch_posted;
+        pipe->fetch_posted = pipe->fetch_posted || held;
     } else if (link->state == STOQ_LINK_CLOSED) {
         code = stoq_fail(error, link->failure.code, "%s", link->failure.text);
     } else {
@@ -141,7 +154,7 @@ int stoq_pipe_accept(struct stoq_link *link, int timeout_ms, struct stoq_pipe **
     if (code != 0)
         return code;
     if (held)
-        (void)pipe_post(pipe, stoq_pipe_fetch_act);
+        pipe_post_always(pipe, stoq_pipe_fetch_act);
     *out = pipe;
     return 0;
 }
@@ -163,6 +176,15 @@ static bool credit_due(struct stoq_pipe *pipe)
     return true;
 }
 
+/* Under the lock. True: the worker must take more out of the stream. */
+static bool fetch_due(struct stoq_pipe *pipe)
+{
+    if (!pipe->held || pipe->fetch_posted || pipe->gone || pipe->in.bytes > 0)
+        return false;
+    pipe->fetch_posted = true;
+    return true;
+}
+
 int64_t stoq_pipe_read(struct stoq_pipe *pipe, void *out, size_t len, int timeout_ms)
 {
     const struct stoq_until until = stoq_until(timeout_ms);
@@ -173,23 +195,32 @@ int64_t stoq_pipe_read(struct stoq_pipe *pipe, void *out, size_t len, int timeou
         return 0;
     (void)pthread_mutex_lock(&link->lock);
     while (pipe->in.bytes == 0 && !pipe->in_fin && !pipe->in_over && result == 0) {
-        if (!stoq_cond_wait(&pipe->readable, &link->lock, &until))
+        pipe->wanted = true;
+        if (fetch_due(pipe)) {
+            (void)pthread_mutex_unlock(&link->lock);
+            pipe_post_always(pipe, stoq_pipe_fetch_act);
+            (void)pthread_mutex_lock(&link->lock);
+        } else if (!stoq_cond_wait(&pipe->readable, &link->lock, &until))
             result = STOQ_ETIMEOUT;
     }
     if (pipe->in.bytes > 0) {
         size_t taken = stoq_recvq_read(&pipe->in, out, len);
 
+        pipe->wanted = false;
         pipe->credit += taken;
+        link->in_bytes -= taken;
         result = (int64_t)taken;
     } else if (pipe->in_fin) {
         result = 0;
     } else if (pipe->in_over) {
         result = pipe->trouble != 0 ? pipe->trouble : STOQ_ECLOSED;
     }
-    bool credit = credit_due(pipe);
+    bool credit = credit_due(pipe), fetch = fetch_due(pipe);
     (void)pthread_mutex_unlock(&link->lock);
     if (credit)
-        (void)pipe_post(pipe, stoq_pipe_credit_act);
+        pipe_post_always(pipe, stoq_pipe_credit_act);
+    if (fetch)
+        pipe_post_always(pipe, stoq_pipe_fetch_act);
     return result;
 }
 
@@ -276,15 +307,6 @@ int64_t stoq_pipe_write(struct stoq_pipe *pipe, const void *data, size_t len, in
     return code == 0 ? (int64_t)len : code;
 }
 
-/* Under the lock: whether the peer has everything, as far as can be known. The end of a stream alone is acknowledged
- * unseen; when nothing is to come from the peer either, the stream itself ends then. */
-static bool delivered(const struct stoq_pipe *pipe)
-{
-    bool other_over = pipe->in_fin || pipe->in_over;
-
-    return pipe->fin_told && pipe->out_bytes == 0 && !pipe->lost && (pipe->gone || !other_over);
-}
-
 int stoq_pipe_finish(struct stoq_pipe *pipe, int timeout_ms)
 {
     const struct stoq_until until = stoq_until(timeout_ms);
@@ -299,10 +321,10 @@ int stoq_pipe_finish(struct stoq_pipe *pipe, int timeout_ms)
             code = pump(pipe);
         }
     }
-    while (code == 0 && timeout_ms != 0 && !delivered(pipe)) {
+    while (code == 0 && timeout_ms != 0 && !pipe->fin_acked) {
         if (pipe->lost || pipe->gone || pipe->out_over)
             code = pipe->trouble != 0 ? pipe->trouble : STOQ_ECLOSED;
-        else if (!stoq_cond_wait(&pipe->writable, &link->lock, &until) && !delivered(pipe))
+        else if (!stoq_cond_wait(&pipe->writable, &link->lock, &until) && !pipe->fin_acked)
             code = STOQ_ETIMEOUT;
     }
     (void)pthread_mutex_unlock(&link->lock);
@@ -315,9 +337,12 @@ void stoq_pipe_release(struct stoq_pipe *pipe)
         return;
     (void)pthread_mutex_lock(&pipe->link->lock);
     pipe->released = true;
+    pipe->link->in_bytes -= pipe->in.bytes;
+    pipe->credit += pipe->in.bytes;
+    stoq_recvq_release(&pipe->in);
     bool gone = pipe->gone;
     (void)pthread_mutex_unlock(&pipe->link->lock);
     if (!gone)
-        (void)pipe_post(pipe, stoq_pipe_release_act);
+        pipe_post_always(pipe, stoq_pipe_release_act);
     stoq_pipe_unref(pipe);
 }

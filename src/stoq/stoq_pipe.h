@@ -22,6 +22,7 @@ static inline size_t stoq_slab_cost(const struct stoq_slab *slab)
 void stoq_slab_free_list(struct stoq_slab *slab);
 
 /* Acts for the worker; arg is the pipe, whose reference they give back. */
+void stoq_pipe_unopen_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_open_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_credit_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_pipe_pump_act(void *pipe, struct stoq_endpoint *endpoint, uint64_t now_ns);

@@ -1,6 +1,7 @@
 /* A pipe, seen by its worker: acts that its holder asked for, and what the stream tells. The lock is never held while
  * the core is called. */
 #include "stoq_core.h"
+#include "stoq_endpoint.h"
 #include "stoq_host.h"
 #include "stoq_pipe.h"
 
@@ -88,6 +89,24 @@ void stoq_pipe_open_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_
     for (end = &pipe->link->opening; *end != NULL; end = &(*end)->after)
         ;
     *end = pipe;
+}
+
+/* Its holder waits no longer. */
+void stoq_pipe_unopen_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    struct stoq_pipe *pipe = arg;
+
+    (void)endpoint;
+    (void)now_ns;
+    for (struct stoq_pipe **at = &pipe->link->opening; *at != NULL; at = &(*at)->after) {
+        if (*at == pipe) {
+            *at = pipe->after;
+            pipe->after = NULL;
+            stoq_pipe_unref(pipe); /* the list's */
+            break;
+        }
+    }
+    stoq_pipe_unref(pipe);
 }
 
 void stoq_pipe_retry_opening(struct stoq_link *link)
@@ -186,15 +205,34 @@ static void pump(struct stoq_pipe *pipe)
     while (more && pipe->slabs != NULL)
         more = pump_one(pipe);
     bool finish = pipe->slabs == NULL && pipe->out_fin && !pipe->fin_told && pipe->stream != NULL;
-    if (finish)
-        pipe->fin_told = true;
     unlock(pipe);
-    if (finish) {
-        (void)stoq_stream_finish(pipe->stream);
-        lock(pipe);
-        tell(pipe);
-        unlock(pipe);
-    }
+    if (!finish)
+        return;
+    bool told = stoq_stream_finish(pipe->stream) == 0;
+    lock(pipe);
+    if (told)
+        pipe->fin_told = true;
+    else
+        pipe->out_over = true;
+    tell(pipe);
+    unlock(pipe);
+}
+
+static void on_fin_acked(struct stoq_stream *stream)
+{
+    struct stoq_pipe *pipe = stoq_stream_user(stream);
+
+    if (pipe == NULL)
+        return;
+    lock(pipe);
+    pipe->fin_acked = true;
+    tell(pipe);
+    unlock(pipe);
+}
+
+void stoq_pipe_watch(struct stoq_endpoint *endpoint)
+{
+    stoq_endpoint_fins_to(endpoint, on_fin_acked);
 }
 
 void stoq_pipe_pump_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
@@ -259,40 +297,43 @@ void stoq_pipe_credit_act(void *arg, struct stoq_endpoint *endpoint, uint64_t no
     stoq_pipe_unref(pipe);
 }
 
-/* Under the lock. What nobody has accepted has a limit of its own; the rest stays in the stream, without credit. */
-static bool incoming_fits(struct stoq_pipe *pipe, size_t len)
+/* Under the lock. A stream that has ended gives its credit back, and its pipe may keep its bytes for long: so what waits
+ * in pipes has a limit of its own, and the rest stays in the streams, which then do not end, without credit. Who waits
+ * for a pipe's bytes gets them all the same. */
+static bool in_fits(const struct stoq_pipe *pipe, size_t len)
 {
-    struct stoq_link *link = pipe->link;
+    const struct stoq_link *link = pipe->link;
+    size_t most = link->caller->connection_window;
 
-    if (!pipe->announced)
-        return true;
-    if (len > link->caller->connection_window - link->incoming_bytes)
-        return false;
-    link->incoming_bytes += len;
-    return true;
+    return (pipe->in.bytes == 0 && pipe->wanted) ||
+           (link->in_bytes <= most && len <= most - link->in_bytes);
+}
+
+/* Under the lock. */
+static void keep(struct stoq_pipe *pipe, const uint8_t *data, size_t len, bool fin, int *code)
+{
+    if (len > 0)
+        *code = stoq_recvq_push(&pipe->in, data, len);
+    if (*code == 0) {
+        pipe->link->in_bytes += len;
+        pipe->in_fin = pipe->in_fin || fin;
+        if (fin)
+            pipe->link->ended_ns = stoq_host_now();
+    } else {
+        pipe->in_over = true;
+        pipe->trouble = *code;
+    }
+    (void)pthread_cond_broadcast(&pipe->readable);
 }
 
 /* Under the lock: keeps what came. False: it stays in the stream, or there was no memory for it (*code). */
 static bool take_in(struct stoq_pipe *pipe, const uint8_t *data, size_t len, bool fin, int *code)
 {
-    if (pipe->held || (len > 0 && !incoming_fits(pipe, len))) {
+    if (pipe->held || (len > 0 && !in_fits(pipe, len))) {
         pipe->held = true;
         return false;
     }
-    if (len > 0)
-        *code = stoq_recvq_push(&pipe->in, data, len);
-    if (*code == 0) {
-        pipe->in_fin = pipe->in_fin || fin;
-        pipe->link->received_ns = stoq_host_now();
-    } else {
-        if (pipe->announced)
-            pipe->link->incoming_bytes -= len;
-        pipe->in_over = true;
-        pipe->trouble = *code;
-    }
-    (void)pthread_cond_broadcast(&pipe->readable);
-    if (fin)
-        (void)pthread_cond_broadcast(&pipe->writable); /* finish waits for another thing now */
+    keep(pipe, data, len, fin, code);
     return *code == 0;
 }
 
@@ -313,27 +354,29 @@ static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *
     return taken ? len : 0;
 }
 
-/* It was accepted: what stayed in the stream comes out. */
+/* It was accepted, or what it had was read: what stayed in the stream comes out, as far as it fits. */
 void stoq_pipe_fetch_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
 {
     struct stoq_pipe *pipe = arg;
     uint8_t block[FETCH_BYTES];
     bool fin = false;
     int code = 0;
-    size_t len;
 
     (void)endpoint;
     (void)now_ns;
     lock(pipe);
-    pipe->held = false;
+    pipe->fetch_posted = false;
+    bool more = pipe->stream != NULL && in_fits(pipe, sizeof(block));
     unlock(pipe);
-    do {
-        len = pipe->stream != NULL ? stoq_stream_read(pipe->stream, block, sizeof(block), &fin) : 0;
+    while (more) {
+        size_t len = stoq_stream_read(pipe->stream, block, sizeof(block), &fin);
         lock(pipe);
         if (len > 0 || fin)
-            (void)take_in(pipe, block, len, fin, &code);
+            keep(pipe, block, len, fin, &code);
+        pipe->held = len == sizeof(block) && !fin; /* otherwise the stream is empty */
+        more = pipe->held && code == 0 && in_fits(pipe, sizeof(block));
         unlock(pipe);
-    } while (len > 0 && !fin && code == 0);
+    }
     if (code != 0 && pipe->stream != NULL)
         stoq_stream_stop(pipe->stream, 0);
     stoq_pipe_unref(pipe);
@@ -407,6 +450,23 @@ static void on_opened(void *ctx, struct stoq_stream *stream)
     stoq_stream_refuse(stream, 0);
 }
 
+/* Under the lock: the connection has ended, and what was acknowledged is still in the stream. It had credit, so it has an
+ * end. */
+static void keep_rest(struct stoq_pipe *pipe, struct stoq_stream *stream)
+{
+    uint8_t block[FETCH_BYTES];
+    int code = 0;
+    size_t len;
+
+    if (!pipe->held || pipe->released || pipe->in_over)
+        return;
+    while (code == 0 && (len = stoq_recvq_read(&stream->in, block, sizeof(block))) > 0)
+        keep(pipe, block, len, false, &code);
+    if (code == 0 && stream->in_fin)
+        keep(pipe, NULL, 0, true, &code);
+    pipe->held = false;
+}
+
 static void on_stream_closed(void *ctx, struct stoq_stream *stream)
 {
     struct stoq_pipe *pipe = stoq_stream_user(stream);
@@ -415,11 +475,15 @@ static void on_stream_closed(void *ctx, struct stoq_stream *stream)
     if (pipe == NULL)
         return;
     lock(pipe);
+    keep_rest(pipe, stream);
     pipe->stream = NULL;
     pipe->gone = true;
     pipe->in_over = true; /* what waits can be read all the same */
     if (!pipe->fin_told)
         pipe->out_over = true;
+    /* QUIC ends a stream of its own accord when the peer has everything, or gave it up. */
+    if (stream->gone && stream->fin_sent && !stream->out_over && !stream->out.dropped)
+        pipe->fin_acked = true;
     drop_slabs(pipe);
     tell(pipe);
     unlock(pipe);
@@ -439,6 +503,7 @@ void stoq_pipe_release_act(void *arg, struct stoq_endpoint *endpoint, uint64_t n
     pipe->credit = 0;
     if (out)
         drop_slabs(pipe);
+    pipe->link->in_bytes -= pipe->in.bytes;
     stoq_recvq_release(&pipe->in);
     unlock(pipe);
     if (stream != NULL) {

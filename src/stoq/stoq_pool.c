@@ -24,6 +24,8 @@ struct stoq_pool {
     pthread_cond_t news;
     struct stoq_caller *caller;
     struct peer *first, *last;
+    struct stoq_link
+        *leaving; /* let go; released without the lock, because that may take a moment */
     size_t peers, links, links_max; /* links: those held, and those being made */
 };
 
@@ -84,9 +86,24 @@ static void let_go(struct stoq_pool *pool, struct peer *peer)
         peer->session = session;
         peer->session_len = len;
     }
-    stoq_link_release(peer->link);
+    peer->link->after = pool->leaving; /* nobody accepts a link of ours */
+    pool->leaving = peer->link;
     peer->link = NULL;
     pool->links--;
+}
+
+/* Under the lock, which is let go meanwhile. */
+static void release_leaving(struct stoq_pool *pool)
+{
+    while (pool->leaving != NULL) {
+        struct stoq_link *link = pool->leaving;
+
+        pool->leaving = link->after;
+        link->after = NULL;
+        (void)pthread_mutex_unlock(&pool->lock);
+        stoq_link_release(link);
+        (void)pthread_mutex_lock(&pool->lock);
+    }
 }
 
 static void forget(struct stoq_pool *pool, struct peer *peer)
@@ -105,8 +122,11 @@ void stoq_pool_free(struct stoq_pool *pool)
 {
     if (pool == NULL)
         return;
+    (void)pthread_mutex_lock(&pool->lock);
     while (pool->first != NULL)
         forget(pool, pool->first);
+    release_leaving(pool);
+    (void)pthread_mutex_unlock(&pool->lock);
     stoq_caller_unref(pool->caller);
     (void)pthread_cond_destroy(&pool->news);
     (void)pthread_mutex_destroy(&pool->lock);
@@ -186,6 +206,7 @@ static void make(struct stoq_pool *pool, struct peer *peer, int timeout_ms)
     peer->session_len = 0;
     peer->connecting = true;
     pool->links++;
+    release_leaving(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     int code = stoq_link_connect_with(pool->caller, &peer->remote, peer->name, session, timeout_ms,
                                       &link, &failure);
@@ -246,9 +267,13 @@ static int get(struct stoq_pool *pool, struct peer *peer, const struct stoq_unti
             code = wait_other(pool, peer, until, error);
         } else {
             let_go(pool, peer);
-            if (!trim_links(pool))
-                return stoq_fail(error, STOQ_ELIMIT, "%zu links are being made already",
-                                 pool->links_max);
+            if (!trim_links(pool)) {
+                if (stoq_cond_wait(&pool->news, &pool->lock, until))
+                    continue;
+                if (!trim_links(pool))
+                    return stoq_fail(error, STOQ_ELIMIT, "%zu links are being made already",
+                                     pool->links_max);
+            }
             make(pool, peer, left_ms(until));
             code = peer->failure.code;
             if (code != 0)
@@ -276,6 +301,7 @@ int stoq_pool_get(struct stoq_pool *pool, const struct sockaddr_in6 *remote, con
         code = get(pool, peer, &until, out, error);
         peer->waiters--;
     }
+    release_leaving(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     return code;
 }

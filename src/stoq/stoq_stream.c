@@ -46,10 +46,12 @@ static void unlink_stream(struct stoq_stream *stream)
         stream->after->before = stream->before;
     else
         conn->streams_last = stream->before;
-    for (struct stoq_stream **at = &conn->attention; *at != NULL; at = &(*at)->attention_after) {
+    for (struct stoq_stream **at = &conn->attention; stream->in_list && *at != NULL;
+         at = &(*at)->attention_after) {
         if (*at == stream) {
             *at = stream->attention_after;
-            break;
+            stream->in_list = false;
+            break; /* there may be no next one to step to */
         }
     }
     stoq_sched_remove(&conn->sched, &stream->node);
@@ -63,10 +65,10 @@ void stoq_stream_end(struct stoq_stream *stream)
 
     stream->closed = true;
     unlink_stream(stream);
-    stoq_stream_discard(stream);
     stoq_sendq_release(&stream->out);
     if (stream->announced && handlers->stream_closed != NULL)
         handlers->stream_closed(handlers->ctx, stream);
+    stoq_stream_discard(stream); /* only now: stoq_pipe_worker.c takes over what nobody has read */
     if (!conn->ending && !stream->local) { /* its place is the peer's again */
         if (stream->uni)
             ngtcp2_conn_extend_max_streams_uni(conn->quic, 1);
@@ -127,8 +129,10 @@ void stoq_stream_attentions(struct stoq_conn *conn)
         conn->attention = stream->attention_after;
         stream->in_list = false;
         stream->attention = 0;
+        if ((what & STOQ_ATTENTION_STOPPED) != 0) /* its RESET_STREAM has left */
+            stoq_sendq_drop(&stream->out);
         if ((what & STOQ_ATTENTION_STOPPED) != 0 && stream->announced &&
-            handlers->stream_stopped != NULL)
+            handlers->stream_stopped != NULL && !conn->ending)
             handlers->stream_stopped(handlers->ctx, stream, stream->stop_code);
         if ((what & STOQ_ATTENTION_WRITABLE) != 0 && !stream->out_over &&
             handlers->writable != NULL && !conn->ending)
@@ -313,9 +317,30 @@ int stoq_stream_finish(struct stoq_stream *stream)
     return 0;
 }
 
-void stoq_stream_acked(struct stoq_stream *stream, uint64_t below)
+void stoq_endpoint_fins_to(struct stoq_endpoint *endpoint,
+                           void (*acked)(struct stoq_stream *stream))
 {
-    stoq_sendq_acked(&stream->out, below);
+    endpoint->fins_to = acked;
+}
+
+/* ngtcp2 tells of no bytes only when it tells of the end: one that left alone, or before bytes that were lost. */
+static void fin_tell(struct stoq_stream *stream, uint64_t len)
+{
+    struct stoq_endpoint *endpoint = stream->conn->endpoint;
+
+    if (len == 0)
+        stream->fin_alone = false;
+    if (stream->fin_told || stream->fin_alone || stream->out_over || !stream->fin_sent ||
+        stream->out.acked != stream->out.end || endpoint->fins_to == NULL)
+        return;
+    stream->fin_told = true;
+    endpoint->fins_to(stream);
+}
+
+void stoq_stream_acked(struct stoq_stream *stream, uint64_t from, uint64_t len)
+{
+    stoq_sendq_acked(&stream->out, from + len);
+    fin_tell(stream, len);
     if (stream->fin_sent && stream->out.acked == stream->out.end) {
         stream->fin_acked = true; /* or about to be: what is sent again is in ngtcp2's hands */
         if (stream->discard)
@@ -400,8 +425,7 @@ void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code)
         return;
     stream->stop_told = true;
     stream->stop_code = code;
-    stream->out_over =
-        true; /* its bytes are given back when ngtcp2 has let go of the packet at hand */
+    stream->out_over = true; /* its bytes go when ngtcp2 has let go of the packet at hand */
     stoq_stream_attend(stream, STOQ_ATTENTION_STOPPED);
 }
 

@@ -165,7 +165,6 @@ static int handshake_failed(struct stoq_tls_session *session, ngtcp2_conn *conn,
 
 static void shrink(struct stoq_tls_session *session)
 {
-    struct stoq_chain leaf = {0};
     ngtcp2_conn *conn = session->ref->get_conn(session->ref);
     session->group = stoq_tls_group(session);
     session->cipher = stoq_tls_cipher(session);
@@ -173,10 +172,8 @@ static void shrink(struct stoq_tls_session *session)
     if (conn != NULL)
         ngtcp2_conn_set_tls_native_handle(conn, NULL);
     drop_ssl(session);
-    if (session->peer.count > 1 && stoq_chain_of_bytes(&leaf, session->peer.list, 1) == 0) {
-        stoq_chain_release(&session->peer);
-        session->peer = leaf;
-    }
+    if (session->peer.count > 1) /* nobody asks for more; the bytes stay: the leaf is lent out */
+        session->peer.count = 1;
 }
 
 static void shrink_when_done(struct stoq_tls_session *session)

@@ -14,9 +14,8 @@ static int ticket_data_set(struct stoq_tls_session *session, SSL_SESSION *ticket
     uint8_t bytes[STOQ_TICKET_DATA_BYTES_MAX];
     uint64_t now = stoq_tls_now(session->tls);
     bool resumed = SSL_session_reused(session->ssl) == 1; /* nobody proved to have a key */
-    struct stoq_ticket_data data = {.issued_seconds = now,
-                                    .proven_seconds = resumed ? session->ticket_proven_seconds
-                                                              : now};
+    struct stoq_ticket_data data = {
+        .issued_seconds = now, .proven_seconds = resumed ? session->ticket_proven_seconds : now};
     memcpy(data.context, session->tls->context, sizeof(data.context));
     if (RAND_bytes(data.id, sizeof(data.id)) != 1)
         return STOQ_EINTERNAL;

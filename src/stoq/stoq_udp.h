@@ -16,6 +16,7 @@ struct stoq_udp_options {
     const char *interface; /* NULL: none */
     size_t buffer; /* bytes; 0: the default */
     bool shared; /* SO_REUSEPORT */
+    bool first; /* with shared: nobody has the port yet, or it is refused */
     bool ask_local; /* on a wildcard address: learn each packet's destination from the kernel */
 };
 

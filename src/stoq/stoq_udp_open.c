@@ -37,14 +37,19 @@ static int set_needed(int fd, const struct stoq_udp_options *options, struct sto
     if (!set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE) ||
         !set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE))
         return stoq_fail_errno(error, STOQ_EIO, "cannot forbid fragments on a UDP socket");
-    if (options->shared && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
-        return stoq_fail_errno(error, STOQ_EIO, "cannot share a UDP port between workers");
     if (options->interface != NULL &&
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->interface,
                    (socklen_t)strnlen(options->interface, IFNAMSIZ)) != 0)
         return stoq_fail_errno(error, STOQ_EIO, "cannot bind to the interface %.16s",
                                options->interface);
     return 0;
+}
+
+static int set_shared(int fd, const struct stoq_udp_options *options, struct stoq_error *error)
+{
+    return !options->shared || set(fd, SOL_SOCKET, SO_REUSEPORT, 1)
+               ? 0
+               : stoq_fail_errno(error, STOQ_EIO, "cannot share a UDP port between workers");
 }
 
 /* What makes it better where the kernel knows it. */
@@ -72,12 +77,20 @@ static int open_bound(struct stoq_udp *udp, const struct stoq_udp_options *optio
     int code = set_needed(udp->fd, options, error);
     if (code != 0)
         return code;
+    if (!options->first)
+        code = set_shared(udp->fd, options, error);
+    if (code != 0)
+        return code;
     set_buffers(udp->fd, options->buffer);
     address.sin6_family = AF_INET6;
     if (bind(udp->fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
         stoq_address_text(&address, text);
         return stoq_fail_errno(error, STOQ_EIO, "cannot bind a UDP socket to %s", text);
     }
+    /* Set before, it would also let us join the sockets of another program of this user. */
+    code = options->first ? set_shared(udp->fd, options, error) : 0;
+    if (code != 0)
+        return code;
     if (getsockname(udp->fd, (struct sockaddr *)&udp->local, &len) != 0)
         return stoq_fail_errno(error, STOQ_EIO, "cannot read a UDP socket's address");
     udp->ask_local = options->ask_local && IN6_IS_ADDR_UNSPECIFIED(&udp->local.sin6_addr);

@@ -87,11 +87,14 @@ static void on_datagrams(void *ctx, struct stoq_conn *conn, const struct stoq_by
                          size_t count)
 {
     struct talk *talk = ctx;
+    uint64_t one = 1;
 
     (void)conn;
-    for (size_t i = 0; i < count; i++) {
-        if (hm_write_all(STDOUT_FILENO, list[i].data, list[i].len, NULL) != 0)
-            talk->output_failed = true;
+    for (size_t i = 0; i < count && !talk->output_failed; i++) {
+        if (hm_write_all(STDOUT_FILENO, list[i].data, list[i].len, NULL) == 0)
+            continue;
+        talk->output_failed = true;
+        (void)!write(talk->over_fd, &one, sizeof(one)); /* nothing is left to wait for */
     }
 }
 

@@ -44,6 +44,8 @@ static void *carry_in(void *arg)
     while ((len = stoq_pipe_read(carrier->pipe, block, sizeof(block), LOOK_MS)) != 0) {
         if (len == STOQ_ETIMEOUT && !carrier->stop)
             continue;
+        if (carrier->stop && len > 0)
+            len = STOQ_ETIMEOUT;
         if (len < 0)
             break;
         if (hm_write_all(STDOUT_FILENO, block, (size_t)len, NULL) != 0) {

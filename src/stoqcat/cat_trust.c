@@ -158,8 +158,10 @@ static int file_write(const char *path, BIO *bio, mode_t mode, struct stoq_error
 
     if (fd < 0)
         return refuse(error, STOQ_EIO, errno == EEXIST ? "not overwritten:" : "cannot write", path);
-    if (hm_write_all(fd, data, (size_t)len, &why) != 0)
+    if (hm_write_all(fd, data, (size_t)len, &why) != 0) {
+        (void)unlink(path); /* half a file is none */
         return refuse(error, STOQ_EIO, "cannot write", path);
+    }
     return 0;
 }
 

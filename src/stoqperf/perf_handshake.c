@@ -8,6 +8,9 @@ struct attempt {
     struct handshakes *run;
     uint64_t began_ns;
     bool asked, answered, resumable;
+    size_t
+        session_len; /* of its last connection; each resumes its own: a ticket's early data is taken once */
+    uint8_t session[STOQ_SESSION_BYTES_MAX];
 };
 
 struct handshakes {
@@ -15,8 +18,6 @@ struct handshakes {
     _Atomic uint64_t until_ns;
     struct attempt attempts[PERF_AT_ONCE_MAX];
     /* One worker: what follows is its own. */
-    uint8_t session[STOQ_SESSION_BYTES_MAX];
-    size_t session_len;
     uint64_t done, resumed, early;
     struct perf_times times;
 };
@@ -37,9 +38,11 @@ static void begin(struct handshakes *run, struct attempt *attempt, struct stoq_e
     const struct perf_options *options = run->client.options;
     struct stoq_bytes session = {0};
 
-    *attempt = (struct attempt){.run = run, .began_ns = now_ns};
-    if (options->resume && run->session_len > 0)
-        session = (struct stoq_bytes){run->session, run->session_len};
+    attempt->run = run;
+    attempt->began_ns = now_ns;
+    attempt->asked = attempt->answered = attempt->resumable = false;
+    if (options->resume && attempt->session_len > 0)
+        session = (struct stoq_bytes){attempt->session, attempt->session_len};
     struct stoq_conn *conn = perf_client_connect(&run->client, endpoint, now_ns, session, attempt);
     if (conn != NULL && options->early && session.len > 0) /* the first one makes the session */
         ask(run, conn, attempt, true);
@@ -81,8 +84,8 @@ static void on_session(void *ctx, struct stoq_conn *conn, struct stoq_bytes sess
 
     if (!run->client.options->resume)
         return;
-    memcpy(run->session, session.data, session.len);
-    run->session_len = session.len;
+    memcpy(attempt->session, session.data, session.len);
+    attempt->session_len = session.len;
     attempt->resumable = true;
     over(conn, attempt);
 }
@@ -175,7 +178,7 @@ static int run_measure(const struct perf_options *options, const char *what, uns
     }
     perf_gate_release(&run->client.gate);
     perf_times_release(&run->times);
-    hm_wipe(run->session, sizeof(run->session));
+    hm_wipe(run->attempts, sizeof(run->attempts));
     hm_free(run);
     return code == 0 ? 0 : perf_complain(&error);
 }

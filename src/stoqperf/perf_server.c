@@ -174,7 +174,7 @@ int perf_host_config(struct stoq_host_config *config, const struct perf_options 
     endpoint->handshakes_per_second = 0;
     endpoint->handshakes_before_retry = PERF_CONNECTIONS_MAX;
     endpoint->connections_max = PERF_CONNECTIONS_MAX;
-    endpoint->datagram_max = options->datagram_bytes;
+    endpoint->datagram_max = STOQ_UDP_PAYLOAD_MAX;
     endpoint->send_queue = 4u << 20;
     config->workers = options->workers;
     return stoq_identity_self_signed(&endpoint->identity, PERF_NAME, (uint64_t)time(NULL), 1,

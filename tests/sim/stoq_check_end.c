@@ -54,7 +54,6 @@ static int on_accepted(void *ctx, struct stoq_conn *conn)
     stoq_conn_info(conn, &info);
     if (!info.server || (!info.handshake_done && !end->check->early_data))
         check_fail(end->check, "accepted before the handshake was done");
-    end->check->totals.early += info.early_accepted;
     if (end->pair != NULL)
         check_open_flows(end->pair, 1);
     return 0;
@@ -71,6 +70,7 @@ static void on_connected(void *ctx, struct stoq_conn *conn)
     end->ready_ns = stoq_net_now(end->check->net);
     stoq_conn_info(conn, &info);
     end->check->totals.resumed += info.resumed;
+    end->check->totals.early += info.early_accepted;
     end->check->totals.connections++;
     if (end->pair != NULL)
         check_open_flows(end->pair, 0);
@@ -253,7 +253,10 @@ void check_connect(struct check_pair *pair)
     if (code != 0) {
         check_fail(check, "connect says %d: %s", code, error.text);
         end->closed = true;
+        return;
     }
+    if (check->early_data && target.session.len > 0) /* what may travel early does */
+        check_open_flows(pair, 0);
 }
 
 void check_close(struct check_pair *pair, unsigned end, uint64_t code)

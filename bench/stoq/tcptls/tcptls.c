@@ -94,6 +94,10 @@ static struct end end_open(SSL_CTX *tls, int fd, bool server)
     if (end.ssl == NULL || SSL_set_fd(end.ssl, fd) != 1 ||
         (server ? SSL_accept(end.ssl) : SSL_connect(end.ssl)) != 1)
         fail("handshake");
+    if (!server && getenv("PEER_KTLS") != NULL && BIO_get_ktls_send(SSL_get_wbio(end.ssl)) == 0) {
+        fputs("peer: the kernel does not do TLS here\n", stderr);
+        _exit(1);
+    }
     return end;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -138,6 +139,53 @@ static void test_waiting(void **state)
     (void)close(wake[1]);
 }
 
+/* A worker that closes its host would wait for itself. */
+static void close_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
+{
+    struct stoq_host **host = arg;
+
+    (void)endpoint;
+    (void)now_ns;
+    stoq_host_close(*host, 0);
+}
+
+static void test_close_from_worker(void **state)
+{
+    struct stoq_host_config config = host_world_config(identity, true, 2);
+    struct stoq_host *host = NULL;
+    struct line line = {0};
+    struct numbered one = {&line, 0};
+
+    (void)state;
+    assert_int_equal(stoq_host_open(&host, &config, NULL), 0);
+    assert_int_equal(stoq_host_post(host, 1, close_act, &host), 0);
+    host_world_pause(100);
+    assert_int_equal(stoq_host_post(host, 1, count_act, &one), 0); /* it lives */
+    stoq_host_close(host, 0);
+    assert_int_equal(line.ran, 1);
+}
+
+/* A port that a host has is refused to another, whose workers would take half of its packets. */
+static void test_port_taken(void **state)
+{
+    struct stoq_host_config config = host_world_config(identity, true, 2);
+    struct stoq_host *host = NULL, *other = NULL;
+    struct stoq_error error = {0};
+
+    (void)state;
+    assert_int_equal(stoq_host_open(&host, &config, NULL), 0);
+    config.bind.sin6_port = htons(stoq_host_port(host));
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        config.workers = workers;
+        assert_int_equal(stoq_host_open(&other, &config, &error), STOQ_EIO);
+        assert_non_null(strstr(error.text, "in use"));
+        assert_null(other);
+    }
+    stoq_host_close(host, 0);
+    assert_int_equal(stoq_host_open(&host, &config, NULL), 0); /* free again */
+    stoq_host_close(host, 0);
+}
+
 /* --- what goes wrong --------------------------------------------------------------------------------------------------- */
 
 static void test_out_of_descriptors(void **state)
@@ -236,9 +284,14 @@ static int end_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_posts),         cmocka_unit_test(test_posts_closed),
-        cmocka_unit_test(test_waiting),       cmocka_unit_test(test_out_of_descriptors),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refused_configuration),
+        cmocka_unit_test(test_posts),
+        cmocka_unit_test(test_posts_closed),
+        cmocka_unit_test(test_close_from_worker),
+        cmocka_unit_test(test_port_taken),
+        cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_refused_configuration),
     };
     return cmocka_run_group_tests_name("host_parts", tests, make_world, end_world);
 }

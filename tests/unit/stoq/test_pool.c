@@ -224,6 +224,36 @@ static void test_failure_is_shared(void **state)
     stoq_identity_unref(other);
 }
 
+static void *ask_nobody(void *arg)
+{
+    struct asker *asker = arg;
+
+    asker->code = stoq_pool_get(asker->pool, &asker->remote, "localhost", 400, &asker->link, NULL);
+    return NULL;
+}
+
+/* The only place is taken by a handshake that is under way: who asks for another peer waits for it. */
+static void test_waits_for_a_place(void **state)
+{
+    struct stoq_caller *server = open_caller(true, identity),
+                       *client = open_caller(false, identity);
+    struct stoq_pool *pool = open_pool(client, 1);
+    struct sockaddr_in6 remote = host_world_at(stoq_caller_host(server));
+    struct asker nobody = {.pool = pool, .remote = host_world_at(stoq_caller_host(client))};
+    struct stoq_link *link = NULL;
+
+    (void)state;
+    (void)pthread_create(&nobody.thread, NULL, ask_nobody, &nobody);
+    host_world_pause(100);
+    assert_int_equal(stoq_pool_get(pool, &remote, "localhost", 20, &link, NULL), STOQ_ELIMIT);
+    stoq_link_release(get(pool, server)); /* when the other has given up */
+    (void)pthread_join(nobody.thread, NULL);
+    assert_int_equal(nobody.code, STOQ_ETIMEOUT);
+    stoq_pool_free(pool);
+    stoq_caller_close(client);
+    stoq_caller_close(server);
+}
+
 static int make_world(void **state)
 {
     (void)state;
@@ -241,10 +271,9 @@ static int end_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_handshake_for_all),
-        cmocka_unit_test(test_made_again_and_resumed),
-        cmocka_unit_test(test_longest_unused_goes),
-        cmocka_unit_test(test_failure_is_shared),
+        cmocka_unit_test(test_one_handshake_for_all), cmocka_unit_test(test_made_again_and_resumed),
+        cmocka_unit_test(test_longest_unused_goes),   cmocka_unit_test(test_failure_is_shared),
+        cmocka_unit_test(test_waits_for_a_place),
     };
     return cmocka_run_group_tests_name("pool", tests, make_world, end_world);
 }
