@@ -199,7 +199,8 @@ struct stoq_config {
     uint64_t rate_bits; /* of STOQ_RATE_CUSTOM */
 
     /* Limits, each enforced and counted. */
-    size_t connections_max; /* of the endpoint, with those that ended a moment ago; handshakes: a quarter of it */
+    size_t
+        connections_max; /* of the endpoint, with those that ended a moment ago; handshakes: a quarter of it */
     uint32_t handshakes_per_second; /* accepted; those above are dropped and counted; 0: no limit */
     uint32_t
         handshakes_before_retry; /* with more unfinished handshakes than this, new ones must pass Retry; 0: all */
@@ -443,43 +444,43 @@ size_t stoq_stream_unsent(const struct stoq_stream *stream); /* queued and not y
 /* --- What was dropped, and why ------------------------------------------------------------------------------- */
 
 /* name, Prometheus name without prefix, help */
-#define STOQ_COUNTER_TABLE(X)                                                                      \
-    X(PACKETS_RECEIVED, "packets_received_total", "UDP datagrams taken")                           \
-    X(BYTES_RECEIVED, "bytes_received_total", "Bytes of UDP payload taken")                        \
-    X(PACKETS_SENT, "packets_sent_total", "QUIC packets given to the network")                     \
-    X(BYTES_SENT, "bytes_sent_total", "Bytes of UDP payload given to the network")                 \
-    X(TRAINS_SENT, "trains_sent_total", "Sends, each one or more packets of one size")             \
-    X(ACCEPTED, "connections_accepted_total", "Client handshakes completed")                       \
-    X(CONNECTED, "connections_made_total", "Own handshakes completed")                             \
-    X(CLOSED, "connections_closed_total", "Connections ended")                                     \
-    X(HANDSHAKES_FAILED, "handshakes_failed_total", "Handshakes that did not complete")            \
-    X(RESUMED, "connections_resumed_total", "Handshakes that resumed a session")                   \
-    X(EARLY_ACCEPTED, "early_data_accepted_total", "Connections whose 0-RTT data was taken")       \
-    X(EARLY_REFUSED, "early_data_refused_total",                                                   \
-      "Connections whose 0-RTT data was refused: replayed or unknown")                             \
-    X(RETRIES_SENT, "retries_sent_total", "Retry packets sent to validate an address")             \
-    X(VERSIONS_SENT, "version_negotiations_sent_total", "Version negotiation packets sent")        \
-    X(RESETS_SENT, "stateless_resets_sent_total", "Stateless resets sent")                         \
-    X(DROP_MALFORMED, "dropped_malformed_total", "Datagrams that are no QUIC packet")              \
-    X(DROP_SMALL_INITIAL, "dropped_small_initial_total",                                           \
-      "Initial packets in datagrams below 1200 bytes")                                             \
-    X(DROP_UNKNOWN, "dropped_unknown_connection_total",                                            \
-      "Packets for connections that are not here")                                                 \
-    X(DROP_TOKEN, "dropped_bad_token_total",                                                       \
-      "Initial packets with a token that is forged, stale or another's")                           \
-    X(DROP_CONNECTIONS, "dropped_connection_limit_total",                                          \
-      "Initial packets above the limit of connections")                                            \
-    X(DROP_HANDSHAKE_RATE, "dropped_handshake_rate_total",                                         \
-      "Initial packets above the rate of handshakes")                                              \
-    X(DROP_MEMORY, "dropped_memory_total", "Packets dropped because memory ran out")               \
-    X(DROP_DRAINING, "dropped_draining_total", "Initial packets while the endpoint drains")        \
-    X(RESET_RATE, "stateless_resets_withheld_total",                                               \
-      "Stateless resets withheld by their rate limit")                                             \
-    X(STREAMS_DENIED, "streams_denied_total", "Streams whose tag was refused")                     \
-    X(DATAGRAMS_DROPPED, "datagrams_dropped_total",                                                \
-      "Datagrams received with nobody to take them, or as 0-RTT data")                             \
-    X(PATH_CHANGES, "path_changes_total", "Validated changes of a peer's address")                 \
-    X(KEY_UPDATES, "key_updates_total", "Key updates done")                                        \
+#define STOQ_COUNTER_TABLE(X)                                                                \
+    X(PACKETS_RECEIVED, "packets_received_total", "UDP datagrams taken")                     \
+    X(BYTES_RECEIVED, "bytes_received_total", "Bytes of UDP payload taken")                  \
+    X(PACKETS_SENT, "packets_sent_total", "QUIC packets given to the network")               \
+    X(BYTES_SENT, "bytes_sent_total", "Bytes of UDP payload given to the network")           \
+    X(TRAINS_SENT, "trains_sent_total", "Sends, each one or more packets of one size")       \
+    X(ACCEPTED, "connections_accepted_total", "Client handshakes completed")                 \
+    X(CONNECTED, "connections_made_total", "Own handshakes completed")                       \
+    X(CLOSED, "connections_closed_total", "Connections ended")                               \
+    X(HANDSHAKES_FAILED, "handshakes_failed_total", "Handshakes that did not complete")      \
+    X(RESUMED, "connections_resumed_total", "Handshakes that resumed a session")             \
+    X(EARLY_ACCEPTED, "early_data_accepted_total", "Connections whose 0-RTT data was taken") \
+    X(EARLY_REFUSED, "early_data_refused_total",                                             \
+      "Connections whose 0-RTT data was refused: replayed or unknown")                       \
+    X(RETRIES_SENT, "retries_sent_total", "Retry packets sent to validate an address")       \
+    X(VERSIONS_SENT, "version_negotiations_sent_total", "Version negotiation packets sent")  \
+    X(RESETS_SENT, "stateless_resets_sent_total", "Stateless resets sent")                   \
+    X(DROP_MALFORMED, "dropped_malformed_total", "Datagrams that are no QUIC packet")        \
+    X(DROP_SMALL_INITIAL, "dropped_small_initial_total",                                     \
+      "Initial packets in datagrams below 1200 bytes")                                       \
+    X(DROP_UNKNOWN, "dropped_unknown_connection_total",                                      \
+      "Packets for connections that are not here")                                           \
+    X(DROP_TOKEN, "dropped_bad_token_total",                                                 \
+      "Initial packets with a token that is forged, stale or another's")                     \
+    X(DROP_CONNECTIONS, "dropped_connection_limit_total",                                    \
+      "Initial packets above the limit of connections")                                      \
+    X(DROP_HANDSHAKE_RATE, "dropped_handshake_rate_total",                                   \
+      "Initial packets above the rate of handshakes")                                        \
+    X(DROP_MEMORY, "dropped_memory_total", "Packets dropped because memory ran out")         \
+    X(DROP_DRAINING, "dropped_draining_total", "Initial packets while the endpoint drains")  \
+    X(RESET_RATE, "stateless_resets_withheld_total",                                         \
+      "Stateless resets withheld by their rate limit")                                       \
+    X(STREAMS_DENIED, "streams_denied_total", "Streams whose tag was refused")               \
+    X(DATAGRAMS_DROPPED, "datagrams_dropped_total",                                          \
+      "Datagrams received with nobody to take them, or as 0-RTT data")                       \
+    X(PATH_CHANGES, "path_changes_total", "Validated changes of a peer's address")           \
+    X(KEY_UPDATES, "key_updates_total", "Key updates done")                                  \
     X(DROP_STRAY, "dropped_stray_total", "Packets whose connection id names another worker")
 
 enum stoq_counter {

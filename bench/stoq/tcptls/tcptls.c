@@ -60,11 +60,13 @@ static SSL_CTX *context(bool server)
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     X509 *cert = X509_new();
 
-    if (made == NULL || key == NULL || cert == NULL || ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) != 1 ||
+    if (made == NULL || key == NULL || cert == NULL ||
+        ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) != 1 ||
         X509_gmtime_adj(X509_getm_notBefore(cert), 0) == NULL ||
-        X509_gmtime_adj(X509_getm_notAfter(cert), 86400) == NULL || X509_set_pubkey(cert, key) != 1 ||
-        X509_sign(cert, key, NULL) == 0 || SSL_CTX_use_certificate(made, cert) != 1 ||
-        SSL_CTX_use_PrivateKey(made, key) != 1 || SSL_CTX_set_min_proto_version(made, TLS1_3_VERSION) != 1 ||
+        X509_gmtime_adj(X509_getm_notAfter(cert), 86400) == NULL ||
+        X509_set_pubkey(cert, key) != 1 || X509_sign(cert, key, NULL) == 0 ||
+        SSL_CTX_use_certificate(made, cert) != 1 || SSL_CTX_use_PrivateKey(made, key) != 1 ||
+        SSL_CTX_set_min_proto_version(made, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set1_groups_list(made, "X25519MLKEM768") != 1 ||
         SSL_CTX_set_ciphersuites(made, "TLS_AES_128_GCM_SHA256") != 1)
         fail("TLS");
@@ -115,7 +117,8 @@ static long end_read(struct end *end, void *out, size_t len)
 static void end_write(struct end *end, const uint8_t *data, size_t len)
 {
     while (len > 0) {
-        long n = end->ssl != NULL ? SSL_write(end->ssl, data, (int)len) : send(end->fd, data, len, MSG_NOSIGNAL);
+        long n = end->ssl != NULL ? SSL_write(end->ssl, data, (int)len)
+                                  : send(end->fd, data, len, MSG_NOSIGNAL);
         if (n <= 0)
             fail("write");
         data += n;
@@ -187,7 +190,8 @@ static struct sockaddr_in6 address_of(const char *text) /* "[::1]:PORT" */
     char host[64];
     int port;
 
-    if (sscanf(text, "[%63[^]]]:%d", host, &port) != 2 || inet_pton(AF_INET6, host, &address.sin6_addr) != 1)
+    if (sscanf(text, "[%63[^]]]:%d", host, &port) != 2 ||
+        inet_pton(AF_INET6, host, &address.sin6_addr) != 1)
         fail(text);
     address.sin6_port = htons((uint16_t)port);
     return address;
@@ -202,8 +206,8 @@ static void server(const char *host, int port)
 
     snprintf(text, sizeof(text), "[%s]:%d", host, port);
     struct sockaddr_in6 address = address_of(text);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 1024) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(fd, 1024) != 0 || getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         fail("listen");
     server_tls = context(true);
     printf("ready [%s]:%d\n", host, ntohs(address.sin6_port));
@@ -267,7 +271,8 @@ static void client(const char *address, unsigned count, double seconds)
     }
     double elapsed = seconds_of(CLOCK_MONOTONIC) - start;
     printf("{\"bytes\": %llu, \"seconds\": %.3f, \"gbit_s\": %.3f, \"cpu_seconds\": %.3f}\n",
-           (unsigned long long)total, elapsed, (double)total * 8 / elapsed / 1e9, cpu_seconds() - cpu);
+           (unsigned long long)total, elapsed, (double)total * 8 / elapsed / 1e9,
+           cpu_seconds() - cpu);
     SSL_CTX_free(tls);
 }
 
@@ -312,8 +317,9 @@ static void handshakes(const char *address, double seconds, unsigned at_once)
         count += shakers[i].count;
     }
     double elapsed = seconds_of(CLOCK_MONOTONIC) - start;
-    printf("{\"handshakes\": %lu, \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_seconds\": %.3f}\n", count, elapsed,
-           (double)count / elapsed, cpu_seconds() - cpu);
+    printf(
+        "{\"handshakes\": %lu, \"seconds\": %.3f, \"per_second\": %.1f, \"cpu_seconds\": %.3f}\n",
+        count, elapsed, (double)count / elapsed, cpu_seconds() - cpu);
     SSL_CTX_free(tls);
 }
 
@@ -324,10 +330,13 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "server") == 0)
         server(host, (int)strtol(argv[2], NULL, 10));
     else if (argc == 6 && strcmp(argv[1], "client") == 0)
-        client(argv[2], (unsigned)(strtol(argv[3], NULL, 10) * strtol(argv[4], NULL, 10)), strtod(argv[5], NULL));
+        client(argv[2], (unsigned)(strtol(argv[3], NULL, 10) * strtol(argv[4], NULL, 10)),
+               strtod(argv[5], NULL));
     else if (argc == 5 && strcmp(argv[1], "handshakes") == 0)
         handshakes(argv[2], strtod(argv[3], NULL), (unsigned)strtol(argv[4], NULL, 10));
     else
-        fputs("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE\n", stderr);
+        fputs("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes "
+              "ADDRESS SECONDS AT_ONCE\n",
+              stderr);
     return 0;
 }
