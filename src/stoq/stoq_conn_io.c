@@ -165,12 +165,13 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
                                                w->now_ns);
     if (taken >= 0)
         stream_written(stream, (size_t)taken, fin && (size_t)taken == total);
-    switch (n) {
-    case NGTCP2_ERR_STREAM_DATA_BLOCKED:
+    /* Of the whole connection's credit ngtcp2 says nothing when it is used up: it goes on without the stream. */
+    if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED ||
+        (taken < 0 && total > 0 && ngtcp2_conn_get_max_data_left(w->quic) == 0))
         stoq_conn_blocked(stream->conn, w->now_ns);
-        /* Until on_more_stream_data, or until a packet brings MAX_DATA. */
-        if (ngtcp2_conn_get_max_data_left(w->quic) > 0)
-            stoq_sched_remove(&stream->conn->sched, &stream->node);
+    switch (n) {
+    case NGTCP2_ERR_STREAM_DATA_BLOCKED: /* until on_more_stream_data */
+        stoq_sched_remove(&stream->conn->sched, &stream->node);
         return n;
     case NGTCP2_ERR_STREAM_SHUT_WR: /* the peer asked to stop; its code is seen when RESET_STREAM leaves */
     case NGTCP2_ERR_STREAM_NOT_FOUND:
@@ -189,12 +190,10 @@ static ngtcp2_ssize write_streams(const struct writing *w)
         if (node == NULL)
             break;
         ngtcp2_ssize n = write_stream(w, (struct stoq_stream *)(void *)node);
-        if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
-            if (node->queued) /* the whole connection's credit is used up */
-                break;
-        } else if (n != GO_ON) {
+        if (n == 0) /* no room, or the whole connection's credit is used up: datagrams need none */
+            break;
+        if (n != GO_ON && n != NGTCP2_ERR_STREAM_DATA_BLOCKED)
             return n;
-        }
     }
     return GO_ON;
 }
@@ -222,12 +221,12 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
 
     /* A client of ngtcp2 1.22 that is asked to write a stream looks how large a 0-RTT packet would be, and takes streams
      * without bytes to send again out of its queue: RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA that wait are
-     * forgotten. Asked for whatever there is, once the handshake is complete, it sends them and never does so again. */
+     * forgotten. Asked for whatever there is, once the handshake is complete, it goes on to where it never does so again
+     * (see on_dcid), unless pacing forbids that now. */
     if (!conn->server && conn->handshake_done && !conn->past_handshake) {
         n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,
                                       NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
-        conn->past_handshake = true;
-        if (n != 0)
+        if (n != 0 || !conn->past_handshake)
             return n;
         n = GO_ON;
     }
@@ -336,6 +335,8 @@ size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
     }
     stoq_streams_shut_late(conn);
     if (n > 0) {
+        /* Now only: a longer time between that ngtcp2 learns while the shorter one is over would stop its keep-alive. */
+        stoq_conn_keep_alive_due(conn, now_ns);
         stoq_conn_ready(conn); /* at the end of the line: the others first */
         return (size_t)n;
     }
@@ -360,7 +361,6 @@ void stoq_conn_expire(struct stoq_conn *conn, uint64_t now_ns)
         if (rc != 0)
             stoq_conn_end_library(conn, rc);
     }
-    stoq_conn_keep_alive_due(conn, now_ns);
     if (stoq_conn_settle(conn, now_ns) && conn->quic != NULL)
         stoq_conn_ready(conn);
 }

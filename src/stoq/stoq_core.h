@@ -272,6 +272,7 @@ struct stoq_conn_first {
 int stoq_conn_new_server(struct stoq_conn **out, struct stoq_endpoint *endpoint,
                          const struct stoq_path *path, const struct stoq_conn_first *first);
 void stoq_conn_callbacks(ngtcp2_callbacks *callbacks); /* all but packet protection */
+void stoq_conn_callbacks_streams(ngtcp2_callbacks *callbacks); /* its part of them */
 void stoq_conn_free(struct stoq_conn *conn); /* no callback */
 void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_t ecn,
                     const uint8_t *data, size_t len, uint64_t now_ns);

@@ -1,4 +1,5 @@
 /* Datagrams that reached a worker in a train with another's. */
+#include "stoq_core.h"
 #include "stoq_host.h"
 
 struct stray {
@@ -24,8 +25,8 @@ static void arrived(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
     hm_free(stray);
 }
 
-/* Copies a datagram to its owner; loses it when there is no room. */
-static void forward(struct stoq_worker *owner, const struct stoq_packet *packet,
+/* Copies a datagram to its owner. False: it is lost, because there is no room. */
+static bool forward(struct stoq_worker *owner, const struct stoq_packet *packet,
                     const uint8_t *data, size_t len)
 {
     if (atomic_fetch_add(&owner->strays, 1) < STOQ_STRAYS_MAX) {
@@ -39,11 +40,12 @@ static void forward(struct stoq_worker *owner, const struct stoq_packet *packet,
             stray->packet.data = stray->bytes;
             stray->packet.len = stray->packet.segment = len;
             if (stoq_posts_add(&owner->posts, &post) == 0)
-                return;
+                return true;
             hm_free(stray);
         }
     }
     atomic_fetch_sub(&owner->strays, 1);
+    return false;
 }
 
 /* The datagrams of one train, each to its owner; those that follow one another here go together. */
@@ -68,7 +70,8 @@ static void distribute(struct stoq_worker *worker, const struct stoq_packet *pac
         if (own.len > 0)
             stoq_endpoint_receive(worker->endpoint, &own, 1, now_ns);
         own.len = 0;
-        forward(owner, packet, data, len);
+        if (!forward(owner, packet, data, len))
+            stoq_count(worker->endpoint, STOQ_COUNT_DROP_STRAY, 1);
     }
     if (own.len > 0)
         stoq_endpoint_receive(worker->endpoint, &own, 1, now_ns);

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "cat.h"
+#include "cat_output.h"
 
 #define BLOCK_BYTES 65536
 #define FULL_MS     1 /* pause while the queue of datagrams is full */
@@ -19,7 +19,8 @@ struct talk {
     pthread_mutex_t lock;
     pthread_cond_t news;
     struct stoq_conn *conn; /* worker only */
-    bool up, over, output_failed, ended; /* ended: the peer or we closed it in order */
+    bool up, over;
+    struct cat_output *output;
     int code;
     char reason[STOQ_ERROR_TEXT_BYTES];
     size_t size; /* of the largest datagram the peer takes */
@@ -87,15 +88,10 @@ static void on_datagrams(void *ctx, struct stoq_conn *conn, const struct stoq_by
                          size_t count)
 {
     struct talk *talk = ctx;
-    uint64_t one = 1;
 
     (void)conn;
-    for (size_t i = 0; i < count && !talk->output_failed; i++) {
-        if (hm_write_all(STDOUT_FILENO, list[i].data, list[i].len, NULL) == 0)
-            continue;
-        talk->output_failed = true;
-        (void)!write(talk->over_fd, &one, sizeof(one)); /* nothing is left to wait for */
-    }
+    for (size_t i = 0; i < count; i++)
+        (void)cat_output_add(talk->output, list[i].data, list[i].len);
 }
 
 static void connect_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
@@ -202,8 +198,11 @@ static int carry(struct talk *talk, struct stoq_host *host, struct stoq_error *e
         return STOQ_EUNSUPPORTED;
     }
     for (;;) {
-        if (poll(polls, 2, -1) < 0 && errno != EINTR)
+        polls[0].revents = polls[1].revents = 0;
+        if (poll(polls, 2, -1) < 0 && errno != EINTR) {
+            (void)snprintf(error->text, sizeof(error->text), "cannot wait for standard input");
             return STOQ_EIO;
+        }
         if (polls[1].revents != 0)
             break;
         if (polls[0].revents == 0)
@@ -242,7 +241,7 @@ static int wait_up(struct talk *talk, struct stoq_error *error)
     struct timespec until;
     int code = 0;
 
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += talk->options->timeout_ms / 1000;
     (void)pthread_mutex_lock(&talk->lock);
     while (!talk->up && !talk->over && code == 0) {
@@ -282,7 +281,9 @@ int cat_datagrams(const struct cat_options *options, const struct stoq_host_conf
     struct stoq_host_config own = *config;
     struct talk talk = {.options = options, .over_fd = eventfd(0, EFD_CLOEXEC)};
     char host_text[STOQ_ADDRESS_TEXT_BYTES];
+    pthread_condattr_t monotonic;
     struct stoq_host *host;
+    bool output_failed = false;
     int code = 0;
 
     if (!options->listen) {
@@ -296,7 +297,12 @@ int cat_datagrams(const struct cat_options *options, const struct stoq_host_conf
                                           .closed = on_closed,
                                           .datagrams = on_datagrams};
     (void)pthread_mutex_init(&talk.lock, NULL);
-    (void)pthread_cond_init(&talk.news, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&talk.news, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (code == 0)
+        code = cat_output_open(&talk.output, talk.over_fd, error);
     if (code == 0)
         code = stoq_host_open(&host, &own, error);
     if (code == 0) {
@@ -304,10 +310,14 @@ int cat_datagrams(const struct cat_options *options, const struct stoq_host_conf
         wait_sent(&talk, host);
         (void)stoq_host_post(host, 0, close_act, &talk);
         stoq_host_close(host, DRAIN_NS);
-        if (code == 0 && talk.output_failed) {
-            (void)snprintf(error->text, sizeof(error->text), "cannot write standard output");
-            code = STOQ_EIO;
-        }
+    }
+    uint64_t lost = cat_output_close(talk.output, &output_failed);
+    if (lost > 0)
+        cat_say(options, "lost %llu datagrams: standard output was too slow",
+                (unsigned long long)lost);
+    if (code == 0 && output_failed) {
+        (void)snprintf(error->text, sizeof(error->text), "cannot write standard output");
+        code = STOQ_EIO;
     }
     (void)pthread_cond_destroy(&talk.news);
     (void)pthread_mutex_destroy(&talk.lock);

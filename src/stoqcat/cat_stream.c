@@ -69,6 +69,7 @@ static int carry_out(struct carrier *carrier, struct stoq_error *error)
     uint8_t block[BLOCK_BYTES];
 
     for (;;) {
+        polls[0].revents = polls[1].revents = 0;
         if (poll(polls, 2, -1) < 0 && errno != EINTR)
             return say(error, STOQ_EIO, "cannot wait for standard input");
         if (polls[1].revents != 0)

@@ -70,6 +70,7 @@ struct check_pair {
     struct check_end *end[2];
     bool started, disturbed; /* disturbed: its fate is open: crash, abrupt close, moved too early */
     bool cut, moved; /* now; ever: a goodbye may go to where nobody is any more */
+    uint64_t rebound_ns; /* when a NAT moved the client last, which is not told; 0: never */
     bool finished; /* somebody called close after all was done */
 };
 struct check_totals {
@@ -84,7 +85,7 @@ struct check {
     struct stoq_net *net;
     uint64_t key; /* of contents */
     size_t window, send_queue, memory_max; /* what the configuration promises */
-    bool manual_credit, hard_network, early_data;
+    bool manual_credit, hard_network, early_data, keep_alive;
     struct check_pair pairs[CHECK_PAIRS_MAX];
     unsigned pair_count;
     struct check_flow flows[CHECK_FLOWS_MAX];

@@ -7,6 +7,7 @@
 
 #define DATAGRAM_HEADER_BYTES 4
 #define DATAGRAM_MAGIC        0x44u
+#define LEFT_BEHIND_NS        1000000000ULL /* what was on its way to a client that a NAT moves */
 
 struct check_end *check_end_of(void *ctx, struct stoq_conn *conn)
 {
@@ -340,11 +341,35 @@ bool check_flow_fits(const struct check_flow *flow)
     return way_outcome(flow, 0) == NULL && way_outcome(flow, 1) == NULL;
 }
 
+/* A client without keep-alive whose NAT has moved it, and which has nothing left to send, hears nothing any more, and
+ * cannot know; its server sends to where it was. Both wait until the idle time is over, as they must. */
+static bool left_behind(const struct check_pair *pair)
+{
+    const struct check *check = pair->check;
+
+    if (pair->rebound_ns == 0 || check->keep_alive || pair->end[1] == NULL ||
+        pair->end[0]->why.kind != STOQ_CLOSE_IDLE || pair->end[1]->why.kind != STOQ_CLOSE_IDLE ||
+        pair->end[0]->closed_ns > pair->rebound_ns + check->idle_ns + LEFT_BEHIND_NS)
+        return false;
+    for (unsigned i = 0; i < check->flow_count; i++) {
+        const struct check_flow *flow = &check->flows[i];
+        const struct check_way *way = &flow->way[flow->opener == 0 ? 0 : 1];
+
+        if (flow->pair != pair || !flow->known[0] || flow->denied || way->stop_sent ||
+            way->reset_sent)
+            continue;
+        if (way->sent > way->taken || (flow->opener == 0 && !flow->known[1]))
+            return false;
+    }
+    return true;
+}
+
 static void flow_outcome(struct check_flow *flow)
 {
     struct check *check = flow->check;
 
-    if (flow->pair->disturbed || (check->hard_network && !flow->pair->end[0]->ready))
+    if (flow->pair->disturbed || (check->hard_network && !flow->pair->end[0]->ready) ||
+        left_behind(flow->pair))
         return;
     if (!flow->opened || !flow->closed[flow->opener]) {
         check_fail(check, "flow %u never ended at its opener", flow->number);

@@ -142,6 +142,7 @@ static void choose_config(struct play *play, struct stoq_config *config)
     play->check.send_queue = config->send_queue;
     play->check.manual_credit = config->manual_credit;
     play->check.early_data = config->early_data;
+    play->check.keep_alive = config->keep_alive_ns != 0;
     play->check.memory_max = WINDOW_SLACK_BYTES + config->connection_window +
                              config->datagram_queue +
                              (config->streams_bidi + config->streams_uni) * 2 *
@@ -392,6 +393,9 @@ static void act_on(struct play *play, struct check_pair *pair, const struct acti
         break;
     case ACTION_REBIND:
         play->check.totals.rebindings++;
+        for (unsigned i = 0; i < play->check.pair_count; i++)
+            play->check.pairs[i].rebound |= play->check.pairs[i].started &&
+                                            play->check.pairs[i].client == pair->client;
         disturb_handshakes(play, pair->client);
         stoq_net_rebind(play->net, pair->client);
         break;

@@ -209,6 +209,36 @@ def datagrams_both_ways():
     assert listener.got().count(b"\n") == 5 and client.got().count(b"\n") == 5
 
 
+def datagrams_that_nobody_can_read_end_it():
+    """Though both inputs stay open."""
+    with open("/dev/full", "wb") as full:
+        listener = Cat("--listen", "-u", *identity("a"), *pin("b"), "[::1]:0", given=None, output=full)
+    client = Cat("-u", *identity("b"), *pin("a"), f"[::1]:{listener.port()}", given=None)
+    client.process.stdin.write(b"for nobody")
+    client.process.stdin.flush()
+    ends(listener, FAILED, "standard output")
+    client.end()
+
+
+def an_output_that_nobody_reads_holds_nothing_up():
+    reader, writer = os.pipe()
+    listener = Cat("--listen", "-u", *identity("a"), *pin("b"), "[::1]:0", given=None, output=writer)
+    os.close(writer)
+    client = Cat("-u", *identity("b"), *pin("a"), f"[::1]:{listener.port()}", given=None)
+    client.process.stdin.write(b"x" * 300000)  # more than a pipe holds
+    client.process.stdin.flush()
+    time.sleep(0.3)
+    listener.process.stdin.write(b"still here")
+    listener.process.stdin.flush()
+    client.wait_for(lambda: client.got() == b"still here", "answer")
+    client.process.stdin.close()
+    ends(client, OK)
+    while os.read(reader, 65536):
+        pass
+    os.close(reader)
+    ends(listener, OK)
+
+
 def datagrams_of_a_stranger_are_refused():
     listener, address = listen("-u", *identity("a"), *pin("b"))
     stranger = Cat("-u", *identity("c"), *pin("a"), address, given=None)  # with its input open it is there to hear it
@@ -247,7 +277,8 @@ try:
     run_cases([identities_are_made_once, bytes_go_both_ways, an_open_input_holds_the_stream_open,
                the_wrong_listener_is_refused, the_wrong_client_is_refused, clients_without_a_certificate_where_allowed,
                authority_and_name, tags_must_match, protocols_must_match, nobody_there, the_command_line_is_checked,
-               datagrams_both_ways, datagrams_of_a_stranger_are_refused, a_listener_sees_its_peer_go, qlog_is_written])
+               datagrams_both_ways, datagrams_that_nobody_can_read_end_it, an_output_that_nobody_reads_holds_nothing_up,
+               datagrams_of_a_stranger_are_refused, a_listener_sees_its_peer_go, qlog_is_written])
 finally:
     for process in started:
         if process.poll() is None:

@@ -467,38 +467,6 @@ static void test_datagrams(void **state)
     pair_close(&pair);
 }
 
-/* Datagrams that come in the same step before the peer's goodbye are handed over before `closed`. */
-static void test_datagrams_before_close(void **state)
-{
-    static uint8_t buffer[2][STOQ_TRAIN_BYTES_MAX];
-    uint8_t byte[] = {0};
-    struct stoq_bytes datagram = {byte, 1};
-    struct stoq_packet packets[2];
-    struct pair pair;
-    (void)state;
-    shake(&pair, NULL);
-    run(&pair, 100000000);
-    assert_int_equal(stoq_conn_datagrams(pair.side[CLIENT].conn, &datagram, 1), 1);
-    for (int i = 0; i < 2; i++) {
-        struct stoq_train train;
-        size_t len = stoq_endpoint_send(pair.side[CLIENT].endpoint, buffer[i], sizeof(buffer[i]),
-                                        &train, pair.now);
-        assert_true(len > 0);
-        packets[i] = (struct stoq_packet){
-            .path = {.local = train.path.remote, .remote = train.path.local},
-            .data = buffer[i],
-            .len = len,
-            .segment = train.segment};
-        if (i == 0)
-            stoq_conn_close(pair.side[CLIENT].conn, 1, "done");
-    }
-    stoq_endpoint_receive(pair.side[SERVER].endpoint, packets, 2, pair.now);
-    assert_int_equal(pair.side[SERVER].datagrams, 1);
-    run(&pair, 100000000);
-    assert_int_equal(pair.side[SERVER].closed, 1);
-    pair_close(&pair);
-}
-
 static void test_refused(void **state)
 {
     struct pair pair;
@@ -708,7 +676,6 @@ int main(void)
         cmocka_unit_test(test_stop_and_reset),
         cmocka_unit_test(test_lazy_reader),
         cmocka_unit_test(test_datagrams),
-        cmocka_unit_test(test_datagrams_before_close),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bad_certificate),
         cmocka_unit_test(test_retry_and_resumption),

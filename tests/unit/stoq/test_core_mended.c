@@ -67,7 +67,7 @@ static void datagram_early(bool foreign)
     (void)world_until(&world, 40 * SECOND, NULL, NULL);
     world.apps[CLIENT].connected = 0;
     conn = world_connect(&world, CLIENT, SERVER, session());
-    conn->handshake_done = foreign; /* one that does not wait */
+    conn->handshake_done = conn->past_handshake = foreign; /* one that does not wait */
     assert_int_equal(stoq_conn_datagrams(conn, &datagram, 1), 1);
     (void)world_send(&world.apps[CLIENT], 100, &safe);
     (void)world_until(&world, 6 * MS, NULL, NULL); /* one way is 5 ms */
@@ -417,6 +417,59 @@ static void test_large_codes(void **state)
     world_release(&world);
 }
 
+static size_t close_inside(void *ctx, struct stoq_stream *stream, const uint8_t *data, size_t len,
+                           bool fin)
+{
+    (void)ctx;
+    (void)data;
+    (void)fin;
+    stoq_conn_close(stoq_stream_conn(stream), 3, NULL);
+    return len;
+}
+
+/* A connection that ends in a callback while streams wait to be attended: each is closed once. */
+static void test_close_with_attention(void **state)
+{
+    (void)state;
+    for (unsigned streams = 1; streams < 4; streams++) {
+        struct app *server = &world.apps[SERVER];
+
+        world_init(&world, 18);
+        server->handlers.received = close_inside;
+        world_join(&world);
+        for (unsigned i = 0; i < streams; i++) {
+            struct flow *flow = world_send(&world.apps[CLIENT], 10, NULL);
+            stoq_stream_stop(flow->stream, 1);
+            if (i == 0)
+                stoq_stream_reset(flow->stream, 2);
+        }
+        assert_int_equal(world.apps[CLIENT].conn->attention != NULL, true);
+        (void)world_until(&world, SECOND, NULL, NULL);
+        assert_int_equal(world.apps[CLIENT].closed + server->closed, streams > 1 ? 2 : 0);
+        if (world.apps[CLIENT].conn != NULL)
+            stoq_conn_close(world.apps[CLIENT].conn, 0, NULL);
+        (void)world_until(&world, SECOND, NULL, NULL);
+        for (unsigned i = 0; i < world.apps[CLIENT].flow_count; i++)
+            assert_true(world.apps[CLIENT].flows[i].closed);
+        world_release(&world);
+    }
+}
+
+/* A stream in attention whose connection's endpoint goes. */
+static void test_free_with_attention(void **state)
+{
+    (void)state;
+    world_init(&world, 19);
+    world_join(&world);
+    struct flow *flow = world_send(&world.apps[CLIENT], 10, NULL);
+    stoq_stream_stop(flow->stream, 1);
+    assert_ptr_equal(world.apps[CLIENT].conn->attention, flow->stream);
+    stoq_net_attach(world.net, CLIENT, NULL);
+    assert_true(flow->closed);
+    assert_int_equal(world.apps[CLIENT].closed, 1);
+    world_release(&world);
+}
+
 /* Times given between steps may be older than the endpoint's, or forgotten: its own time does not run away. */
 static void test_older_times(void **state)
 {
@@ -439,6 +492,42 @@ static void test_older_times(void **state)
     (void)stoq_conn_migrate(conn, &same, false, 0, NULL);
     stoq_endpoint_expire(endpoint, now + 40 * MS);
     assert_true(endpoint->now_ns == now + 40 * MS);
+    world_release(&world);
+}
+
+/* Datagrams that come in the same step before the peer's goodbye are handed over before `closed`. */
+static void test_datagrams_before_close(void **state)
+{
+    static uint8_t bytes[2][STOQ_TRAIN_BYTES_MAX];
+    const struct stoq_bytes datagram = {(const uint8_t *)"bye", 3};
+    struct stoq_packet packets[2];
+    struct stoq_conn *conn;
+
+    (void)state;
+    world_init(&world, 17);
+    world_join(&world);
+    (void)world_until(&world, 100 * MS, NULL, NULL);
+    conn = world.apps[CLIENT].conn;
+    assert_int_equal(stoq_conn_datagrams(conn, &datagram, 1), 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct stoq_train train;
+        size_t len = stoq_endpoint_send(stoq_net_endpoint(world.net, CLIENT), bytes[i],
+                                        sizeof bytes[i], &train,
+                                        stoq_net_node_now(world.net, CLIENT));
+
+        assert_true(len > 0);
+        packets[i] = (struct stoq_packet){
+            .path = {.local = train.path.remote, .remote = train.path.local},
+            .data = bytes[i],
+            .len = len,
+            .segment = train.segment};
+        if (i == 0)
+            stoq_conn_close(conn, 1, "done");
+    }
+    stoq_endpoint_receive(stoq_net_endpoint(world.net, SERVER), packets, 2,
+                          stoq_net_node_now(world.net, SERVER));
+    assert_int_equal(world.apps[SERVER].datagrams, 1);
+    assert_int_equal(world.apps[SERVER].closed, 1);
     world_release(&world);
 }
 
@@ -557,7 +646,6 @@ static void test_fin_acked(void **state)
         stoq_net_tap(world.net, NULL, NULL);
         (void)world_until(&world, 5 * SECOND, NULL, NULL);
         assert_int_equal(fins, 1);
-        stoq_stream_set_user(stream, &flow);
         world_release(&world);
     }
 }
@@ -565,14 +653,25 @@ static void test_fin_acked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_datagram_early),        cmocka_unit_test(test_datagram_early_foreign),
-        cmocka_unit_test(test_reset_early_retry),     cmocka_unit_test(test_reset_early_refused),
-        cmocka_unit_test(test_tickets_end),           cmocka_unit_test(test_strays),
-        cmocka_unit_test(test_junk_initials),         cmocka_unit_test(test_failed_handshakes),
-        cmocka_unit_test(test_unfinished_handshakes), cmocka_unit_test(test_hello_in_wrong_order),
-        cmocka_unit_test(test_peer_leaf_stays),       cmocka_unit_test(test_large_codes),
-        cmocka_unit_test(test_older_times),           cmocka_unit_test(test_datagrams_leave_room),
-        cmocka_unit_test(test_blocked_behind_nat),    cmocka_unit_test(test_fin_acked),
+        cmocka_unit_test(test_datagram_early),
+        cmocka_unit_test(test_datagram_early_foreign),
+        cmocka_unit_test(test_reset_early_retry),
+        cmocka_unit_test(test_reset_early_refused),
+        cmocka_unit_test(test_tickets_end),
+        cmocka_unit_test(test_strays),
+        cmocka_unit_test(test_junk_initials),
+        cmocka_unit_test(test_failed_handshakes),
+        cmocka_unit_test(test_unfinished_handshakes),
+        cmocka_unit_test(test_hello_in_wrong_order),
+        cmocka_unit_test(test_peer_leaf_stays),
+        cmocka_unit_test(test_large_codes),
+        cmocka_unit_test(test_close_with_attention),
+        cmocka_unit_test(test_free_with_attention),
+        cmocka_unit_test(test_older_times),
+        cmocka_unit_test(test_datagrams_before_close),
+        cmocka_unit_test(test_datagrams_leave_room),
+        cmocka_unit_test(test_blocked_behind_nat),
+        cmocka_unit_test(test_fin_acked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
