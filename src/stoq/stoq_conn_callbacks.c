@@ -49,9 +49,13 @@ static int on_crypto(ngtcp2_conn *quic, ngtcp2_encryption_level level, uint64_t 
 }
 
 /* ngtcp2 1.22 counts an id twice while it stands for two paths (a client that comes back while its new path is being
- * validated), and would find a peer that keeps to the limit guilty. So it bears two more than the peer was told. */
-static void cids_bear(ngtcp2_conn *quic)
+ * validated), and would find a peer that keeps to the limit guilty. So it bears two more than the peer was told. The
+ * parameters are ngtcp2's own, lent as const; they were sent already, and a later version, which was not looked at, is
+ * left alone. */
+static void cids_bear(const struct stoq_endpoint *endpoint, ngtcp2_conn *quic)
 {
+    if (!endpoint->ngtcp2_known)
+        return;
     ngtcp2_transport_params *own = (ngtcp2_transport_params *)(uintptr_t)
         ngtcp2_conn_get_local_transport_params(quic);
 
@@ -64,7 +68,7 @@ static int on_handshake_completed(ngtcp2_conn *quic, void *user)
     struct stoq_endpoint *endpoint = conn->endpoint;
 
     conn->handshake_done = true;
-    cids_bear(quic);
+    cids_bear(endpoint, quic);
     if (conn->early_offered && stoq_tls_early_status(conn->tls) != STOQ_TLS_EARLY_ACCEPTED &&
         ngtcp2_conn_tls_early_data_rejected(quic) != 0)
         return FAILED;

@@ -44,13 +44,13 @@ static void *memory_calloc(size_t count, size_t size, void *conn)
 /* The one thing that ngtcp2 makes by realloc of nothing with 2,048 bytes or more is the buffer that a packet is
  * decrypted into: it grows to the largest packet, is never given back, and holds nothing between packets. All
  * connections of an endpoint share one; 10,000 of them would have 640 MB otherwise, and none of it in a cache. Only
- * with a version of ngtcp2 that was looked at (opened_shared). */
+ * with a version of ngtcp2 that was looked at (ngtcp2_known). */
 static uint8_t *opened_share(struct stoq_endpoint *endpoint, const void *ptr, size_t size)
 {
     bool first = ptr == NULL && size >= 2048;
     bool again = ptr != NULL && ptr == endpoint->opened;
 
-    if (!endpoint->opened_shared || !(first || again) || size > STOQ_OPENED_BYTES)
+    if (!endpoint->ngtcp2_known || !(first || again) || size > STOQ_OPENED_BYTES)
         return NULL;
     if (endpoint->opened == NULL)
         endpoint->opened = hm_malloc(STOQ_OPENED_BYTES);

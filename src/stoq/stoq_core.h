@@ -67,7 +67,7 @@ struct stoq_endpoint {
     struct stoq_bytes batch_list[STOQ_BATCH_DATAGRAMS];
     size_t batch_count, batch_bytes;
     uint8_t *opened; /* STOQ_OPENED_BYTES: where ngtcp2 decrypts, for all connections */
-    bool opened_shared; /* this ngtcp2 is one whose allocations are known */
+    bool ngtcp2_known; /* this ngtcp2 is 1.22, whose inside was looked at */
     struct stoq_conn *batch_conn;
     void (*qlog_to)(void *ctx, struct stoq_conn *conn, struct stoq_bytes text, bool last);
     void *qlog_to_ctx;

@@ -192,7 +192,7 @@ static int endpoint_fill(struct stoq_endpoint *endpoint, struct stoq_error *erro
     stoq_bucket_init(&endpoint->handshake_bucket, handshakes * 8, handshakes > 0 ? handshakes : 1,
                      0);
     stoq_bucket_init(&endpoint->reset_bucket, STOQ_RESETS_PER_S * 8ULL, STOQ_RESETS_PER_S, 0);
-    endpoint->opened_shared = ngtcp2_version(0)->version_num >> 8 == 0x0116;
+    endpoint->ngtcp2_known = ngtcp2_version(0)->version_num >> 8 == 0x0116;
     stoq_conn_callbacks(&endpoint->callbacks);
     stoq_protect_install(&endpoint->callbacks);
     endpoint->encrypt = endpoint->callbacks.encrypt;

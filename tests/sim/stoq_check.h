@@ -85,6 +85,7 @@ struct check {
     struct stoq_net *net;
     uint64_t key; /* of contents */
     size_t window, send_queue, memory_max; /* what the configuration promises */
+    uint64_t idle_ns;
     bool manual_credit, hard_network, early_data, keep_alive;
     struct check_pair pairs[CHECK_PAIRS_MAX];
     unsigned pair_count;

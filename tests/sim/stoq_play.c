@@ -143,6 +143,7 @@ static void choose_config(struct play *play, struct stoq_config *config)
     play->check.manual_credit = config->manual_credit;
     play->check.early_data = config->early_data;
     play->check.keep_alive = config->keep_alive_ns != 0;
+    play->check.idle_ns = config->idle_timeout_ns;
     play->check.memory_max = WINDOW_SLACK_BYTES + config->connection_window +
                              config->datagram_queue +
                              (config->streams_bidi + config->streams_uni) * 2 *
@@ -353,6 +354,7 @@ static void disturb_handshakes(struct play *play, unsigned client)
         if (pair->client != client || !pair->started)
             continue;
         pair->moved = true;
+        pair->rebound_ns = stoq_net_now(play->net);
         if (pair->cut || !pair->end[0]->ready || pair->end[1] == NULL ||
             stoq_net_now(play->net) < pair->end[0]->ready_ns + SECOND)
             pair->disturbed = true;
@@ -393,9 +395,6 @@ static void act_on(struct play *play, struct check_pair *pair, const struct acti
         break;
     case ACTION_REBIND:
         play->check.totals.rebindings++;
-        for (unsigned i = 0; i < play->check.pair_count; i++)
-            play->check.pairs[i].rebound |= play->check.pairs[i].started &&
-                                            play->check.pairs[i].client == pair->client;
         disturb_handshakes(play, pair->client);
         stoq_net_rebind(play->net, pair->client);
         break;
