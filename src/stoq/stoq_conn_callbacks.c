@@ -190,7 +190,7 @@ static int on_path_begin(ngtcp2_conn *quic, uint32_t flags, const ngtcp2_path *p
     (void)fallback;
     /* A probe of another path, or of the old one after a change, is not what is sent over. */
     if (ngtcp2_path_eq(path, ngtcp2_conn_get_path(quic)))
-        ((struct stoq_conn *)user)->validating = true;
+        stoq_conn_path_validating(user);
     return 0;
 }
 

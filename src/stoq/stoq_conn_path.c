@@ -2,6 +2,7 @@
 #include "stoq_core.h"
 
 #define LIVELY_NS       (6 * STOQ_NS_PER_S) /* longer than ngtcp2 probes a path that was left */
+#define VALIDATING_NS   (3 * STOQ_NS_PER_S) /* a validation that takes longer has failed */
 #define LIVELY_EVERY_NS (250 * STOQ_NS_PER_MS)
 /* A client that waits for credit says so from time to time (RFC 9000 section 4.1), so that a server hears where it is: it
  * could not give the credit to where a NAT had the client before. */
@@ -23,6 +24,26 @@ void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out)
     };
 }
 
+void stoq_conn_path_validating(struct stoq_conn *conn)
+{
+    conn->validating = true;
+    conn->validating_ns = conn->endpoint->now_ns;
+}
+
+/* A server over ngtcp2 1.22 whose congestion window fills up before a new path is validated, as when the network is cut
+ * just then, sends no further PATH_CHALLENGE, and at the limit against amplification no probe either, and has no timer
+ * left that would change it. When the client is heard again from there, that is to be a new path once more, whose
+ * window is new too. */
+static void stale_see(struct stoq_conn *conn, const struct stoq_path *path, uint64_t now_ns)
+{
+    if (!conn->validating || now_ns < conn->validating_ns + VALIDATING_NS)
+        return;
+    conn->validating_ns = now_ns;
+    conn->left = *path;
+    conn->left_until_ns = now_ns + LIVELY_NS;
+    conn->alias_stale = conn->alias_port != 0 && same_path(path, &conn->alias);
+}
+
 /* A server over ngtcp2 1.22 that has followed its client to a new path probes the old one for some three seconds more,
  * and takes what comes from there meanwhile as an answer to that: a client that is really back, as behind a NAT that
  * changes its mind, is not followed, and may wait until the connection idles out (mended in 1.25). So a packet from the
@@ -32,6 +53,7 @@ void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, uint64_t 
 {
     if (!conn->server)
         return;
+    stale_see(conn, path, now_ns);
     bool back = now_ns < conn->left_until_ns && same_path(path, &conn->left);
     bool known = conn->alias_port != 0 && same_path(path, &conn->alias);
     if (back && (!known || conn->alias_stale)) {

@@ -162,6 +162,7 @@ struct stoq_conn {
     /* A server: see stoq_conn_path_in. */
     struct stoq_path left, alias; /* the path before this one; the path that has an alias */
     uint64_t left_until_ns;
+    uint64_t validating_ns; /* since when, if it is validating */
     in_port_t alias_port; /* network order; 0: none */
     uint16_t alias_made;
     bool alias_stale;
@@ -295,6 +296,8 @@ size_t stoq_conn_write_close(struct stoq_conn *conn, uint8_t *buffer, size_t cap
                              struct stoq_train *train, uint64_t now_ns);
 size_t stoq_remnant_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
                           struct stoq_train *train);
+void stoq_conn_path_validating(
+    struct stoq_conn *conn); /* the path that is sent over, from now on */
 void stoq_conn_path_settle(struct stoq_conn *conn); /* tells of a new path once it is validated */
 void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as its three times say */
 void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns); /* when they are over */
