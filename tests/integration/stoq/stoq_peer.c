@@ -53,10 +53,11 @@ static uint64_t number(const char *text)
     return value;
 }
 
+static struct stoq_identity *identity; /* whose leaf the peer must show, too */
+
 static struct stoq_caller *open_caller(char **arguments, bool server, struct sockaddr_in6 *address)
 {
     struct stoq_host_config config;
-    struct stoq_identity *identity;
     struct stoq_caller *caller;
     struct stoq_bytes chain = load(arguments[0]), key = load(arguments[1]);
     int code = stoq_identity_new(&identity, chain, key, &error);
@@ -77,7 +78,7 @@ static struct stoq_caller *open_caller(char **arguments, bool server, struct soc
     code = stoq_caller_open(&caller, &config, &error);
     if (code != 0)
         fail("open", code);
-    return caller; /* identity lives as long as the process */
+    return caller;
 }
 
 /* --- The end that answers --------------------------------------------------------------------------------------------- */
@@ -231,6 +232,7 @@ static int call_all(char **arguments)
     }
     stoq_link_release(link);
     stoq_caller_close(caller);
+    stoq_identity_unref(identity);
     return good ? 0 : 1;
 }
 
