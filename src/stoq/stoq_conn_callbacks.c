@@ -48,6 +48,14 @@ static int on_crypto(ngtcp2_conn *quic, ngtcp2_encryption_level level, uint64_t 
     return rc;
 }
 
+static int on_key(ngtcp2_conn *quic, ngtcp2_encryption_level level, void *user)
+{
+    if (level != NGTCP2_ENCRYPTION_LEVEL_1RTT ||
+        ngtcp2_conn_get_remote_transport_params(quic) != NULL)
+        return 0;
+    return stoq_tls_no_parameters(((struct stoq_conn *)user)->tls, quic);
+}
+
 /* ngtcp2 1.22 counts an id twice while it stands for two paths (a client that comes back while its new path is being
  * validated), and would find a peer that keeps to the limit guilty. So it bears two more than the peer was told. The
  * parameters are ngtcp2's own, lent as const; they were sent already, and a later version, which was not looked at, is
@@ -245,6 +253,7 @@ void stoq_conn_callbacks(ngtcp2_callbacks *callbacks)
         .client_initial = ngtcp2_crypto_client_initial_cb,
         .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
         .recv_crypto_data = on_crypto,
+        .recv_tx_key = on_key,
         .recv_retry = ngtcp2_crypto_recv_retry_cb,
         .encrypt = ngtcp2_crypto_encrypt_cb,
         .decrypt = ngtcp2_crypto_decrypt_cb,

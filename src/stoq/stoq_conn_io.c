@@ -219,6 +219,9 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
     bool streams_first = conn->streams_first;
     ngtcp2_ssize n = GO_ON;
 
+    if (conn->train_apart)
+        return 0;
+
     /* A client of ngtcp2 1.22 that is asked to write a stream looks how large a 0-RTT packet would be, and takes streams
      * without bytes to send again out of its queue: RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA that wait are
      * forgotten. Asked for whatever there is, once the handshake is complete, it goes on to where it never does so again
@@ -241,6 +244,9 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
     if (n == GO_ON)
         n = ngtcp2_conn_writev_stream(quic, path, info, out, capacity, NULL,
                                       NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
+    /* ngtcp2 1.22 lets packets of the path in use follow a probe of another one that is as large as they are, and all
+     * leave in one train from one address: the peer would take the client for moved, and back again. */
+    conn->train_apart = n > 0 && !ngtcp2_path_eq(path, ngtcp2_conn_get_path(quic));
     return n;
 }
 
@@ -284,6 +290,7 @@ static ngtcp2_ssize train_write(struct stoq_conn *conn, uint8_t *buffer, size_t 
 
     ngtcp2_path_storage_zero(&storage);
     conn->inside = true;
+    conn->train_apart = false;
     struct stoq_conn *before = stoq_frames_begin(conn);
     ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(conn->quic, &storage.path, &info, buffer,
                                                       capacity, &segment, write_packet, packets,
@@ -337,6 +344,9 @@ size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
     if (n > 0) {
         /* Now only: a longer time between that ngtcp2 learns while the shorter one is over would stop its keep-alive. */
         stoq_conn_keep_alive_due(conn, now_ns);
+        if (conn->path_asked)
+            stoq_conn_lively(conn, now_ns);
+        conn->path_asked = false;
         stoq_conn_ready(conn); /* at the end of the line: the others first */
         return (size_t)n;
     }

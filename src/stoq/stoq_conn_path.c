@@ -117,6 +117,15 @@ void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns)
     ngtcp2_conn_set_keep_alive_timeout(conn->quic, every_ns);
 }
 
+/* A client does so after it has migrated (see stoq_conn_migrate), and after it was asked whether it is where its packets
+ * come from: a NAT has moved it, and it may have nothing to say. Its answer is not repeated when it is lost, and a server
+ * whose congestion window is full asks but once; it goes back to where nobody is, and comes again only to a packet. */
+void stoq_conn_lively(struct stoq_conn *conn, uint64_t now_ns)
+{
+    conn->lively_until_ns = now_ns + LIVELY_NS;
+    stoq_conn_keep_alive_set(conn, now_ns);
+}
+
 void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns)
 {
     if (conn->server || conn->blocked_until_ns != 0)
@@ -198,8 +207,7 @@ int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, 
     /* A server over ngtcp2 before 1.25 that has just followed a client to a new path probes the old one for some three
      * seconds, and does not follow when the client comes back to it meanwhile; packets that come after that time move
      * it. So a client that has migrated keeps sending one from time to time for longer than that. */
-    conn->lively_until_ns = now_ns + LIVELY_NS;
-    stoq_conn_keep_alive_set(conn, now_ns);
+    stoq_conn_lively(conn, now_ns);
     conn->path_told = true;
     stoq_conn_ready(conn);
     return 0;

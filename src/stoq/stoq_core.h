@@ -112,6 +112,8 @@ struct stoq_conn {
     bool validating; /* ngtcp2 sends over a path that is not validated yet */
     bool key_phase;
     bool past_handshake; /* a client: ngtcp2 knows of no 0-RTT any more; see write_packet */
+    bool path_asked; /* a client: a PATH_RESPONSE has just left; see stoq_conn_lively */
+    bool train_apart; /* what it holds goes over another path than what follows */
     bool shuts_late; /* a stream is to be shut */
     bool want_keys, want_migrate, migrate_probe, path_told;
     bool qlog_on, qlog_closed_for_asking;
@@ -300,6 +302,7 @@ void stoq_conn_path_validating(
     struct stoq_conn *conn); /* the path that is sent over, from now on */
 void stoq_conn_path_settle(struct stoq_conn *conn); /* tells of a new path once it is validated */
 void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as its three times say */
+void stoq_conn_lively(struct stoq_conn *conn, uint64_t now_ns); /* keeps sending for a while */
 void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns); /* when they are over */
 void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns); /* it lacks credit to send */
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns); /* its timer */
@@ -347,10 +350,12 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                         const ngtcp2_crypto_aead_ctx *context, const uint8_t *plain, size_t len,
                         const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
                         size_t header_len);
-/* What is told of a packet's payload: RESET_STREAM frames, and STREAM frames with bytes and the stream's end. */
+/* What is told of a packet's payload: RESET_STREAM frames, STREAM frames with bytes and the stream's end, and
+ * PATH_RESPONSE. */
 struct stoq_frames_found {
-    void (*reset)(void *ctx, uint64_t id, uint64_t code); /* nullable, both */
+    void (*reset)(void *ctx, uint64_t id, uint64_t code); /* nullable, all */
     void (*fin)(void *ctx, uint64_t id);
+    void (*path_response)(void *ctx);
 };
 /* Stops at what it does not know. */
 void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_found *found,

@@ -132,8 +132,11 @@ void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_
 
             if (!c.bad && (type & 1) != 0 && bytes > 0 && found->fin != NULL)
                 found->fin(ctx, id);
-        } else if (!skip_frame(&c, type)) {
-            return;
+        } else {
+            if (type == 0x1b && found->path_response != NULL)
+                found->path_response(ctx);
+            if (!skip_frame(&c, type))
+                return;
         }
     }
 }
@@ -165,6 +168,13 @@ static void fin_found(void *ctx, uint64_t id)
         stream->fin_alone = false;
 }
 
+static void path_response_found(void *ctx)
+{
+    struct stoq_conn *conn = ctx;
+
+    conn->path_asked = !conn->server;
+}
+
 /* RFC 9001 section 6: the key phase bit changes with each update, whoever began it. */
 static void phase_see(struct stoq_conn *conn, bool phase)
 {
@@ -193,7 +203,8 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                         const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
                         size_t header_len)
 {
-    static const struct stoq_frames_found found = {.reset = reset_found, .fin = fin_found};
+    static const struct stoq_frames_found found = {
+        .reset = reset_found, .fin = fin_found, .path_response = path_response_found};
     struct stoq_conn *conn = writing;
 
     if (conn == NULL)

@@ -169,6 +169,8 @@ void stoq_stream_stopped(struct stoq_stream *stream, uint64_t code)
     stream->stop_code = code;
     stream->out_over = true; /* its bytes go when ngtcp2 has let go of the packet at hand */
     stoq_stream_attend(stream, STOQ_ATTENTION_STOPPED);
+    if (stream->discard) /* both directions now: ngtcp2 may never say so, see is_done */
+        stoq_stream_attend(stream, STOQ_ATTENTION_END);
 }
 
 size_t stoq_stream_unsent(const struct stoq_stream *stream)

@@ -206,6 +206,14 @@ int stoq_tls_crypto_data(struct stoq_tls_session *session, ngtcp2_conn *conn,
     return rc;
 }
 
+int stoq_tls_no_parameters(struct stoq_tls_session *session, ngtcp2_conn *conn)
+{
+    session->refused = true; /* OpenSSL will call its own end an internal error */
+    session->refusal_alert = 109; /* missing_extension */
+    return fail_with_alert(session, conn, session->refusal_alert,
+                           "the peer sent no QUIC transport parameters");
+}
+
 void stoq_tls_confirmed(struct stoq_tls_session *session)
 {
     session->confirmed = true;

@@ -45,6 +45,10 @@ enum stoq_tls_early stoq_tls_early_status(const struct stoq_tls_session *session
  * handshake, has clients without a certificate verified, and sets the alert that the verify callback chose. */
 int stoq_tls_crypto_data(struct stoq_tls_session *session, ngtcp2_conn *conn,
                          ngtcp2_encryption_level level, const uint8_t *data, size_t len);
+/* For recv_tx_key, when keys of 1-RTT come and ngtcp2 has no transport parameters of the peer: ends the handshake (RFC 9001
+ * section 8.2). OpenSSL leaves that to ngtcp2, and 1.22 would end the process at its next packet. */
+int stoq_tls_no_parameters(struct stoq_tls_session *session, ngtcp2_conn *conn);
+
 /* For the handshake_confirmed callback: frees what TLS needs no longer (a server's at once, a client's when its ticket
  * has come). ngtcp2_conn's native handle is NULL from then on. All that is asked of the session below still works. */
 void stoq_tls_confirmed(struct stoq_tls_session *session);

@@ -235,6 +235,17 @@ static void saw_fin(struct check_flow *flow, unsigned number)
                    (unsigned long long)way->taken, (unsigned long long)way->planned);
 }
 
+/* The last bytes; others on the connection wait for their credit too. */
+static void took_last(struct check_flow *flow, unsigned number, size_t len)
+{
+    struct check_way *way = &flow->way[number];
+
+    way->taken += len;
+    if (flow->check->manual_credit)
+        way->owed += len;
+    saw_fin(flow, number);
+}
+
 /* Credit for what was taken, and STOP_SENDING where it is planned. */
 static void took(struct check_flow *flow, unsigned end, unsigned number, size_t len)
 {
@@ -276,7 +287,7 @@ static void read_now(void *arg)
         compare(flow, number, way->taken, buffer, len);
         way->waiting = len == want && !fin;
         if (fin)
-            way->taken += len, saw_fin(flow, number);
+            took_last(flow, number, len);
         else
             took(flow, end, number, len);
         if (fin || len < want)
@@ -286,7 +297,7 @@ static void read_now(void *arg)
             return;
         }
     }
-    if (way->owed > 0)
+    if (way->owed > 0 && flow->stream[end] != NULL)
         read_later(flow, end);
 }
 
@@ -352,7 +363,7 @@ static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *
         read_later(flow, end->end);
     }
     if (fin && take == len)
-        way->taken += take, saw_fin(flow, (unsigned)number);
+        took_last(flow, (unsigned)number, take);
     else
         took(flow, end->end, (unsigned)number, take);
     return take;
@@ -377,7 +388,8 @@ static int on_permit(void *ctx, struct stoq_conn *conn, struct stoq_bytes tag, b
         check_fail(end->check, "a tag that nobody sent");
         return -1;
     }
-    check_bind(end, flow->pair);
+    if (!check_bind(end, flow->pair))
+        return -1;
     if (flow->denied)
         end->check->totals.denied++;
     return flow->denied ? STOQ_EPERM : 0;

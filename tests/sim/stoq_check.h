@@ -70,6 +70,7 @@ struct check_pair {
     struct check_end *end[2];
     bool started, disturbed; /* disturbed: its fate is open: crash, abrupt close, moved too early */
     bool cut, moved; /* now; ever: a goodbye may go to where nobody is any more */
+    bool again; /* its client was taken for a new one: see comes_again */
     uint64_t rebound_ns; /* when a NAT moved the client last, which is not told; 0: never */
     bool finished; /* somebody called close after all was done */
 };

@@ -7,6 +7,7 @@
 
 #define DATAGRAM_HEADER_BYTES 4
 #define DATAGRAM_MAGIC        0x44u
+#define AGAIN_CODE            99
 #define LEFT_BEHIND_NS        1000000000ULL /* what was on its way to a client that a NAT moves */
 
 struct check_end *check_end_of(void *ctx, struct stoq_conn *conn)
@@ -29,18 +30,35 @@ struct check_end *check_end_of(void *ctx, struct stoq_conn *conn)
     return end;
 }
 
-void check_bind(struct check_end *end, struct check_pair *pair)
+/* A server that forgets all while the handshake goes on, or closes it and is not heard, is sent hello again, and what came
+ * early with it: for it that is somebody new. Its client notices nothing, so that what was taken before may come once
+ * more. The new connection is closed: the check knows one of a pair. */
+static bool comes_again(const struct check_pair *pair)
+{
+    const struct check_end *client = pair->end[0], *lost = pair->end[1];
+
+    return pair->disturbed && lost != NULL && lost->closed &&
+           (!client->ready || client->ready_ns > lost->closed_ns);
+}
+
+bool check_bind(struct check_end *end, struct check_pair *pair)
 {
     if (end->pair == pair)
-        return;
+        return true;
+    if (end->pair == NULL && comes_again(pair)) {
+        pair->again = true;
+        stoq_conn_close(end->conn, AGAIN_CODE, "it was here before");
+        return false;
+    }
     if (end->pair != NULL || (pair->end[1] != NULL && pair->end[1] != end)) {
         check_fail(end->check, "pair %u: its streams came on two connections", pair->number);
-        return;
+        return false;
     }
     end->pair = pair;
     pair->end[1] = end;
     if (end->accepted)
         check_open_flows(pair, 1);
+    return true;
 }
 
 static int on_accepted(void *ctx, struct stoq_conn *conn)
@@ -181,7 +199,8 @@ static void take_datagram(struct check_end *end, struct stoq_bytes one)
             check_fail(end->check, "a datagram's byte %zu is wrong", i);
             return;
         }
-    check_bind(end, &end->check->pairs[data[1]]);
+    if (!check_bind(end, &end->check->pairs[data[1]]))
+        return;
     from = end->check->pairs[data[1]].end[data[2]];
     bit = 1ULL << data[3];
     if (from == NULL || data[3] >= from->datagrams_sent)
@@ -394,21 +413,27 @@ static bool end_fits(const struct check_pair *pair, const struct check_end *end,
                      const struct check_end *other)
 {
     bool loses = pair->check->hard_network || pair->disturbed;
+    bool early = !end->ready || (pair->check->early_data && end->end == 1);
+    bool left = (other != NULL && other->closing) || (pair->again && end->end == 0);
 
     switch (end->why.kind) {
     case STOQ_CLOSE_LOCAL:
         return end->closing;
     case STOQ_CLOSE_PEER_APPLICATION:
-        return other != NULL && other->closing && other->close_code == end->why.code;
+        return (other != NULL && other->closing && other->close_code == end->why.code) ||
+               (pair->again && end->end == 0 && end->why.code == AGAIN_CODE);
     case STOQ_CLOSE_IDLE:
     case STOQ_CLOSE_RESET:
         return loses || (pair->moved && other != NULL && other->closing);
     case STOQ_CLOSE_HANDSHAKE_TIMEOUT: /* early data makes a server's end ready before its handshake is done */
-        return loses && (!end->ready || (pair->check->early_data && end->end == 1));
+        return loses && early;
     case STOQ_CLOSE_DROPPED:
         return pair->disturbed;
-    case STOQ_CLOSE_PEER_TRANSPORT: /* a token that was changed on its way, or whose holder moved */
-        return loses && end->end == 0 && end->why.code == 0x0b;
+    case STOQ_CLOSE_PEER_TRANSPORT:
+        /* What an application says is not told before the handshake is done (RFC 9000 section 10.2.3). Otherwise it is
+         * a token that was changed on its way, or whose holder moved. */
+        return end->why.code == 0x0c ? left && early
+                                     : loses && end->end == 0 && end->why.code == 0x0b;
     default:
         return false;
     }

@@ -454,6 +454,14 @@ static void act(void *arg)
 
 /* --- Running ------------------------------------------------------------------------------------------------------ */
 
+/* In a step of its own, so that what it has to say leaves now. */
+static void close_now(void *arg)
+{
+    struct check_pair *pair = arg;
+
+    check_close(pair, pair->end[1] != NULL ? (unsigned)stoq_net_below(pair->check->net, 2) : 0, 7);
+}
+
 /* Whether all is over; pairs that have nothing left to do are closed on the way. */
 static bool over(void *ctx)
 {
@@ -465,7 +473,7 @@ static bool over(void *ctx)
         struct check_pair *pair = &play->check.pairs[i];
         if (!pair->finished && pair->started && pair->end[0]->ready && check_pair_quiet(pair)) {
             pair->finished = true;
-            check_close(pair, pair->end[1] != NULL ? (unsigned)below(play, 2) : 0, 7);
+            stoq_net_at(play->net, stoq_net_now(play->net), close_now, pair);
         }
         all = all && check_pair_over(pair);
     }

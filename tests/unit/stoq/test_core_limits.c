@@ -347,6 +347,56 @@ static void test_reason(void **state)
     world_release(&world);
 }
 
+/* --- Streams that ngtcp2 does not let go of ---------------------------------------------------------------------------- */
+
+static bool swallow_first(void *ctx, unsigned from, const struct sockaddr_in6 *to, uint8_t *data,
+                          size_t len)
+{
+    unsigned *seen = ctx;
+
+    (void)to;
+    (void)data;
+    (void)len;
+    return seen[from]++ > 0;
+}
+
+/* Bytes that come out of order on a stopped stream are lost to ngtcp2, which has acknowledged them: their sender is done
+ * before it hears of the stop. When it stops the other direction, the stream is over here too. */
+static void test_stopped_both_ways(void **state)
+{
+    static const uint8_t zeros[3500];
+    struct app *client = &world.apps[CLIENT], *server = &world.apps[SERVER];
+    struct flow *flow = &client->flows[0], *there;
+    unsigned seen[2] = {0};
+    struct stoq_stream *stream;
+
+    (void)state;
+    world_init(&world, 17);
+    server->lazy = true;
+    server->config.udp_payload_max = client->config.udp_payload_max = 1452;
+    world_join(&world);
+    (void)world_until(&world, 100 * MS, NULL, NULL);
+    assert_int_equal(stoq_conn_open(client->conn, NULL, &stream, NULL), 0);
+    *flow = (struct flow){.app = client, .stream = stream, .id = stoq_stream_id(stream)};
+    stoq_stream_set_user(stream, flow);
+    assert_int_equal(stoq_stream_send(stream, zeros, 100, false), 100);
+    (void)world_until(&world, 100 * MS, NULL, NULL);
+    there = world_flow(server, flow->id);
+    assert_non_null(there);
+    stoq_net_tap(world.net, swallow_first, seen); /* the stop, and the first of three packets */
+    stoq_stream_stop(there->stream, 5);
+    assert_int_equal(stoq_stream_send(stream, zeros, sizeof zeros, true), sizeof zeros);
+    (void)world_until(&world, 2 * SECOND, NULL, NULL);
+    assert_false(there->closed);
+    assert_int_equal(flow->stop_code, 0); /* nothing was left to stop */
+    stoq_stream_stop(stream, 6);
+    (void)world_until(&world, 2 * SECOND, NULL, NULL);
+    assert_int_equal(there->stop_code, 6);
+    assert_true(flow->closed);
+    assert_true(there->closed);
+    world_release(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,7 +405,7 @@ int main(void)
         cmocka_unit_test(test_stream_flood),   cmocka_unit_test(test_denied),
         cmocka_unit_test(test_reset_at_once),  cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_datagrams),      cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_reason),
+        cmocka_unit_test(test_reason),         cmocka_unit_test(test_stopped_both_ways),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,6 +166,79 @@ static void test_migration_to_nowhere(void **state)
     world_release(&world);
 }
 
+/* A train leaves from one address: a probe of another path is a train of its own, though it is as large as a packet. */
+static void test_probe_apart(void **state)
+{
+    static uint8_t buffer[65536];
+    const struct stoq_stream_options one_way = {.unidirectional = true};
+    struct stoq_endpoint *endpoint;
+    struct sockaddr_in6 other;
+    struct stoq_train train;
+    unsigned probes = 0;
+
+    (void)state;
+    world_init(&world, 29);
+    for (unsigned i = 0; i < 2; i++)
+        world.apps[i].config.udp_payload = world.apps[i].config.udp_payload_max = 1200;
+    world_join(&world);
+    (void)world_until(&world, 100 * MS, NULL, NULL);
+    (void)world_send(&world.apps[CLIENT], 100000, &one_way);
+    migrate(1, true);
+    other = stoq_net_address(world.net, CLIENT, 1);
+    endpoint = stoq_net_endpoint(world.net, CLIENT);
+    for (size_t len = 1; len > 0;) {
+        len = stoq_endpoint_send(endpoint, buffer, sizeof buffer, &train, stoq_net_now(world.net));
+        if (len > 0 && memcmp(&train.path.local, &other, sizeof other) == 0) {
+            probes++;
+            assert_int_equal(len, 1200);
+        }
+    }
+    assert_true(probes > 0);
+    world_release(&world);
+}
+
+static bool swallow_responses(void *ctx, unsigned from, const struct sockaddr_in6 *to,
+                              uint8_t *data, size_t len)
+{
+    unsigned *swallowed = ctx;
+
+    (void)to;
+    (void)data;
+    if (from != CLIENT || len < 1200)
+        return true;
+    ++*swallowed;
+    return false;
+}
+
+/* A NAT moves a client that only receives, and its answers to the server's questions where it is are lost: the server
+ * goes back to where it was. The client, which has nothing to say, lets itself be heard again. */
+static void test_rebinding_unanswered(void **state)
+{
+    struct stoq_net_link *link;
+    unsigned swallowed = 0;
+    struct flow *flow;
+
+    (void)state;
+    world_init(&world, 29);
+    world_join(&world);
+    (void)world_until(&world, 2 * SECOND, NULL, NULL);
+    link = stoq_net_link(world.net, SERVER, CLIENT);
+    link->rate_bits = 2000000;
+    link->queue_bytes = 100000;
+    flow = world_send(&world.apps[SERVER], 60000, NULL);
+    (void)world_until(&world, 50 * MS, NULL, NULL);
+    stoq_net_tap(world.net, swallow_responses, &swallowed);
+    stoq_net_rebind(world.net, CLIENT);
+    (void)world_until(&world, 4 * SECOND, NULL, NULL);
+    stoq_net_tap(world.net, NULL, NULL);
+    assert_true(swallowed > 0);
+    (void)world_until(&world, 10 * SECOND, NULL, NULL);
+    flow = world_flow(&world.apps[CLIENT], flow->id);
+    assert_non_null(flow);
+    assert_true(flow->fin_seen);
+    world_release(&world);
+}
+
 static void test_local_unknown(void **state)
 {
     struct stoq_target target;
@@ -318,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_migration),
         cmocka_unit_test(test_migration_back),
         cmocka_unit_test(test_migration_to_nowhere),
+        cmocka_unit_test(test_probe_apart),
+        cmocka_unit_test(test_rebinding_unanswered),
         cmocka_unit_test(test_local_unknown),
         cmocka_unit_test(test_key_update),
         cmocka_unit_test(test_idle),
