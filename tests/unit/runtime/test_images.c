@@ -209,8 +209,10 @@ static void test_base_image(void **state)
     int rc = runtime_image_build_base(
         store->images, busybox != NULL && *busybox != 0 ? busybox : NULL, &first, &error);
 
-    if (rc == HM_ENOTFOUND)
+    if (rc == HM_ENOTFOUND) {
+        print_message("%s\n", error.text);
         skip();
+    }
     if (rc != 0)
         fail_msg("%s", error.text);
     assert_string_equal(first.name, "busybox:latest");
