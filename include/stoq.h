@@ -213,7 +213,8 @@ struct stoq_config {
     size_t datagram_queue; /* bytes of datagrams that wait to be sent, per connection */
     size_t datagram_max; /* largest datagram taken; 0: datagrams off */
     bool
-        manual_credit; /* bytes taken by `received` give the peer no new credit until stoq_stream_credit */
+        manual_credit; /* bytes taken by `received` give the peer no new credit until stoq_stream_credit; a stream's
+                         * last bytes want it too, for they count against the connection's window */
     const char *
         qlog_folder; /* a file of qlog (JSON-SEQ) per connection; NULL: none. Only stoq_host writes it */
     uint8_t worker_index,
