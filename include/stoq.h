@@ -165,8 +165,8 @@ struct stoq_config {
     stoq_verify_fn verify; /* must be set */
     void *verify_ctx;
     bool server; /* accepts connections; an endpoint may both accept and connect */
-    bool
-        client_certificates_optional; /* server: accept clients that show none (count 0 in stoq_peer) */
+    /* server: accept clients that show none (count 0 in stoq_peer) */
+    bool client_certificates_optional;
     const char *alpn; /* one name, 1 .. STOQ_ALPN_BYTES_MAX; copied */
     enum stoq_groups groups;
     enum stoq_ciphers ciphers;
@@ -174,8 +174,8 @@ struct stoq_config {
      * endpoints that share it, as a host's workers do, share them; processes with the same secret do not, and must not
      * have this on together. */
     bool early_data;
-    bool
-        stream_tags; /* streams begin with a permission tag (see stoq_stream_options); off: plain QUIC streams */
+    /* streams begin with a permission tag (see stoq_stream_options); off: plain QUIC streams */
+    bool stream_tags;
 
     /* World. NULL functions: clock and random source of this system. */
     uint64_t (*wall_seconds)(void *ctx);
@@ -187,10 +187,10 @@ struct stoq_config {
     uint8_t secret[32];
 
     /* Sizes and times. */
-    size_t
-        udp_payload; /* what path MTU discovery tries first, from 1200 on; 1200 .. STOQ_UDP_PAYLOAD_MAX */
-    size_t
-        udp_payload_max; /* and goes up to this; >= udp_payload; equal: no discovery, packets are that large at once */
+    /* what path MTU discovery tries first, from 1200 on; 1200 .. STOQ_UDP_PAYLOAD_MAX */
+    size_t udp_payload;
+    /* and goes up to this; >= udp_payload; equal: no discovery, packets are that large at once */
+    size_t udp_payload_max;
     uint64_t idle_timeout_ns; /* both ends' minimum holds; 0: none */
     uint64_t keep_alive_ns; /* 0: none */
     uint64_t handshake_timeout_ns;
@@ -199,26 +199,26 @@ struct stoq_config {
     uint64_t rate_bits; /* of STOQ_RATE_CUSTOM */
 
     /* Limits, each enforced and counted. */
-    size_t
-        connections_max; /* of the endpoint, with those that ended a moment ago; handshakes: a quarter of it */
+    /* of the endpoint, with those that ended a moment ago; handshakes: a quarter of it */
+    size_t connections_max;
     uint32_t handshakes_per_second; /* accepted; those above are dropped and counted; 0: no limit */
-    uint32_t
-        handshakes_before_retry; /* with more unfinished handshakes than this, new ones must pass Retry; 0: all */
+    /* with more unfinished handshakes than this, new ones must pass Retry; 0: all */
+    uint32_t handshakes_before_retry;
     uint64_t streams_bidi; /* that the peer may have open at a time */
     uint64_t streams_uni;
-    uint64_t
-        stream_window; /* bytes a peer may have on its way on one stream before we have read them */
+    /* bytes a peer may have on its way on one stream before we have read them */
+    uint64_t stream_window;
     uint64_t connection_window; /* on all streams of a connection */
     size_t send_queue; /* bytes that one stream holds of us until acknowledged */
     size_t datagram_queue; /* bytes of datagrams that wait to be sent, per connection */
     size_t datagram_max; /* largest datagram taken; 0: datagrams off */
-    bool
-        manual_credit; /* bytes taken by `received` give the peer no new credit until stoq_stream_credit; a stream's
-                         * last bytes want it too, for they count against the connection's window */
-    const char *
-        qlog_folder; /* a file of qlog (JSON-SEQ) per connection; NULL: none. Only stoq_host writes it */
-    uint8_t worker_index,
-        worker_count; /* set by stoq_host: which first bytes of connection ids are ours */
+    /* bytes taken by `received` give the peer no new credit until stoq_stream_credit; a stream's last bytes want it too,
+     * for they count against the connection's window */
+    bool manual_credit;
+    /* a file of qlog (JSON-SEQ) per connection; NULL: none. Only stoq_host writes it */
+    const char *qlog_folder;
+    /* Set by stoq_host: which first bytes of connection ids are ours. */
+    uint8_t worker_index, worker_count;
 };
 /* Sets every field to its default: tags on, 1452 bytes, discovery to STOQ_UDP_PAYLOAD_MAX, 30 s idle, 10 s
  * handshake, CUBIC, no rate limit, 100,000 connections, 128 streams each way, windows of 16 MiB and 24 MiB. */
@@ -402,11 +402,11 @@ size_t stoq_conn_datagram_size(const struct stoq_conn *conn); /* 0: the peer tak
 
 struct stoq_stream_options {
     bool unidirectional;
-    uint8_t
-        priority; /* class 0 (first) .. STOQ_PRIORITY_CLASSES - 1; a class waits while one before it can send */
+    /* class 0 (first) .. STOQ_PRIORITY_CLASSES - 1; a class waits while one before it can send */
+    uint8_t priority;
     uint16_t weight; /* share within the class, 1 .. STOQ_WEIGHT_MAX; 0 means 16 */
-    bool
-        replay_safe; /* may travel as 0-RTT data, which an attacker can send again once the ticket is gone elsewhere */
+    /* may travel as 0-RTT data, which an attacker can send again once the ticket is gone elsewhere */
+    bool replay_safe;
     struct stoq_bytes tag; /* what the peer's permit callback sees; 0 .. STOQ_TAG_BYTES_MAX bytes */
     void *user;
 };
@@ -506,10 +506,10 @@ struct stoq_host_config {
         handlers; /* run in the workers' threads; of one connection always in the same */
     struct sockaddr_in6
         bind; /* port 0: a free one. All zero: the wildcard address, IPv6 and IPv4 */
-    unsigned
-        workers; /* 1 .. STOQ_WORKERS_MAX; each its own thread, socket (SO_REUSEPORT) and endpoint */
-    size_t
-        socket_buffer; /* SO_RCVBUF and SO_SNDBUF asked for; 0: 7 MiB. Less than asked for is not an error */
+    /* 1 .. STOQ_WORKERS_MAX; each its own thread, socket (SO_REUSEPORT) and endpoint */
+    unsigned workers;
+    /* SO_RCVBUF and SO_SNDBUF asked for; 0: 7 MiB. Less than asked for is not an error */
+    size_t socket_buffer;
     const char *interface; /* SO_BINDTODEVICE; NULL: none */
 };
 void stoq_host_config_default(struct stoq_host_config *config);
