@@ -119,26 +119,27 @@ static int on_more_stream_data(ngtcp2_conn *quic, int64_t id, uint64_t max, void
     return 0;
 }
 
+static int more_streams(struct stoq_conn *conn, bool bidirectional)
+{
+    const struct stoq_handlers *handlers = &conn->endpoint->handlers;
+
+    if (conn->announced && !conn->ending && handlers->streams_available != NULL)
+        handlers->streams_available(handlers->ctx, conn, bidirectional);
+    return 0;
+}
+
 static int on_more_bidi(ngtcp2_conn *quic, uint64_t max, void *user)
 {
-    struct stoq_conn *conn = user;
-
     (void)quic;
     (void)max;
-    if (conn->announced && !conn->ending && conn->endpoint->handlers.streams_available != NULL)
-        conn->endpoint->handlers.streams_available(conn->endpoint->handlers.ctx, conn, true);
-    return 0;
+    return more_streams(user, true);
 }
 
 static int on_more_uni(ngtcp2_conn *quic, uint64_t max, void *user)
 {
-    struct stoq_conn *conn = user;
-
     (void)quic;
     (void)max;
-    if (conn->announced && !conn->ending && conn->endpoint->handlers.streams_available != NULL)
-        conn->endpoint->handlers.streams_available(conn->endpoint->handlers.ctx, conn, false);
-    return 0;
+    return more_streams(user, false);
 }
 
 static int on_datagram(ngtcp2_conn *quic, uint32_t flags, const uint8_t *data, size_t len,

@@ -37,7 +37,6 @@ void stoq_sendq_drop(struct stoq_sendq *queue); /* reset: releases everything, e
 struct stoq_recvq {
     struct stoq_chunk *first, *last;
     size_t bytes;
-    bool fin; /* the stream ends after what is here */
 };
 void stoq_recvq_init(struct stoq_recvq *queue);
 void stoq_recvq_release(struct stoq_recvq *queue);
