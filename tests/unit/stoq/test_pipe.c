@@ -228,6 +228,7 @@ static void test_unread_is_bounded(void **state)
     struct pair pair = narrow_pair();
     struct reading readings[MANY] = {0};
     pthread_t threads[MANY];
+    struct stoq_conn_info info;
     size_t sent, sum = 0, accepted = pile_up(&pair, readings, &sent);
 
     (void)state;
@@ -247,7 +248,10 @@ static void test_unread_is_bounded(void **state)
         (void)pthread_join(threads[i], NULL);
         assert_true(readings[i].well);
     }
+    assert_int_equal(stoq_link_info(pair.there, &info), 0); /* the worker has done all before */
+    (void)pthread_mutex_lock(&pair.there->lock);
     assert_int_equal(pair.there->in_bytes, 0);
+    (void)pthread_mutex_unlock(&pair.there->lock);
     pair_close(&pair);
 }
 
