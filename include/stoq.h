@@ -358,6 +358,7 @@ size_t stoq_endpoint_connections(const struct stoq_endpoint *endpoint);
 struct stoq_conn_info {
     struct stoq_path path;
     bool server, handshake_done, early_accepted, resumed;
+    bool handshake_confirmed; /* and known to be done by a client's server: from now on its address may change */
     const char *group,
         *cipher; /* "X25519MLKEM768", "TLS_AES_128_GCM_SHA256"; "" before the handshake; static */
     size_t udp_payload; /* what the path carries now */

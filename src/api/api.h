@@ -309,6 +309,7 @@ struct api_options {
     const char *token_path; /* bearer token made here (0600) when missing */
     unsigned connections; /* at once and by each way in; 0: API_CONNECTIONS_MAX. Fewer where the
                              process may not have so many descriptors. */
+    unsigned threads; /* that poll the connections of each way in; 0: one a processor, up to 8 */
     unsigned rate_per_s; /* requests of one principal a second; 0: 100,000 */
     /* A loopback address for programs written for etcd: no token, only /v3/, /version and /health.
      * NULL or "": none. Whoever is on this machine acts there as kv_account (NULL:

@@ -243,8 +243,8 @@ static void who_is_it(struct api_conn *conn, enum api_transport transport)
     }
 }
 
-struct api_conn *api_conn_open(struct api_care *care, enum api_transport transport,
-                               struct MHD_Connection *connection)
+struct api_conn *api_conn_open(struct api_care *care, struct api_loop *loop,
+                               enum api_transport transport, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
         connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -254,6 +254,7 @@ struct api_conn *api_conn_open(struct api_care *care, enum api_transport transpo
     if (!conn)
         return NULL;
     conn->connection = connection;
+    conn->loop = loop;
     conn->fd = info ? info->connect_fd : -1;
     who_is_it(conn, transport);
     api_conn_enter(conn, API_PHASE_IDLE);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "api_loop.h"
 #include "api_request.h"
 
 #define API_HEADER_TIMEOUT_S 10 /* from a header's first bytes to its last, however it trickles */
@@ -42,6 +43,7 @@ struct api_peer {
 struct api_conn {
     struct api_conn *next, **self; /* in the list of its care; under its lock */
     struct MHD_Connection *connection;
+    struct api_loop *loop; /* which serves it */
     struct api_peer *peer;
     int fd;
     bool known;
@@ -77,8 +79,8 @@ void api_care_close(struct api_care *care); /* connections must have ended */
 void api_care_wake_all(struct api_care *care);
 
 /* NULL: no memory; the connection is then unknown, and refused. */
-struct api_conn *api_conn_open(struct api_care *care, enum api_transport transport,
-                               struct MHD_Connection *connection);
+struct api_conn *api_conn_open(struct api_care *care, struct api_loop *loop,
+                               enum api_transport transport, struct MHD_Connection *connection);
 void api_conn_close(struct api_care *care, struct api_conn *conn); /* NULL is fine */
 /* Its time counts from now. NULL is fine. */
 void api_conn_enter(struct api_conn *conn, enum api_phase phase);

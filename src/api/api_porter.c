@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define SERIES_MAX 64 /* of one door, before the others have their turn */
@@ -33,8 +32,7 @@ static bool take_one(const struct api_porter_door *door)
         (void)close(fd);
         return true;
     }
-    /* the library closes it, whatever becomes of it */
-    (void)MHD_add_connection(door->daemon, fd, (const struct sockaddr *)&address, len);
+    door->take(door->ctx, fd, (const struct sockaddr *)&address, len);
     return true;
 }
 

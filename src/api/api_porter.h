@@ -1,10 +1,10 @@
-/* Takes connections in and hands them to the library's threads. Here, and not in the library, so
+/* Takes connections in and hands them to the loops. Here, and not in the library, so
  * that too many are turned away at once, and so that no more come while the server closes. */
 #ifndef HM_API_PORTER_H
 #define HM_API_PORTER_H
 
-#include <microhttpd.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include "base.h"
 
@@ -12,8 +12,9 @@
 
 struct api_porter_door {
     int fd; /* listens; the porter's */
-    struct MHD_Daemon *daemon; /* without a socket of its own */
     bool (*has_room)(void *ctx); /* asked before each connection; false: it is closed at once */
+    /* fd does not block, and is the callee's from here on */
+    void (*take)(void *ctx, int fd, const struct sockaddr *address, socklen_t len);
     void *ctx;
 };
 

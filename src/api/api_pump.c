@@ -22,7 +22,7 @@ void api_pump_wake(struct api_pump *pump)
     pump->woken = true;
     if (pump->suspended) {
         pump->suspended = false;
-        MHD_resume_connection(pump->conn->connection);
+        api_loop_resume(pump->conn->loop, pump->conn->connection);
     }
     (void)pthread_mutex_unlock(&pump->lock);
 }

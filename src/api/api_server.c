@@ -1,4 +1,4 @@
-/* Sockets to api_core, through libmicrohttpd. A few threads poll all connections; what only reads a snapshot
+/* Sockets to api_core, through libmicrohttpd. A few threads (api_loop.c) poll all connections; what only reads a snapshot
  * they answer themselves, what waits (an act until it is durable) goes to a pool meanwhile, so that many can
  * wait at once and the engine can put them into one block. */
 #include <limits.h>
@@ -11,18 +11,17 @@
 
 #define CONNECTION_MEMORY_BYTES \
     ((size_t)16 << 10) /* request line and headers, and the read buffer */
-#define DOOR_THREADS_MAX  8u /* of each door: as many as there are processors, up to this */
 #define DESCRIPTORS_SPARE 1024u /* kept from connections: files, jobs, the store */
 #define CLOSE_GRACE_NS    UINT64_C(10000000000)
 #define CLOSE_POLL_NS     2000000
 
-static unsigned door_threads(void)
+static unsigned loops_wanted(unsigned wanted)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    return processors < 1                        ? 1
-           : processors > (long)DOOR_THREADS_MAX ? DOOR_THREADS_MAX
-                                                 : (unsigned)processors;
+    if (wanted == 0)
+        wanted = processors < 1 ? 1 : (unsigned)processors;
+    return wanted < API_LOOPS_MAX ? wanted : API_LOOPS_MAX;
 }
 
 /* Whether one more may come in; those past the limit but within the spare are told so. */
@@ -42,30 +41,53 @@ static bool door_has_room(void *ctx)
     return room;
 }
 
-/* fd is the porter's from here on. */
-static bool door_open(struct api_server *server, struct api_door *door,
-                      enum api_transport transport, int fd)
+/* To the loop that has the fewest. */
+static void door_take(void *ctx, int fd, const struct sockaddr *address, socklen_t len)
 {
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                           MHD_USE_NO_LISTEN_SOCKET;
-    unsigned threads = door_threads();
-    /* The library gives each thread its part of the limit; connections don't come evenly. */
-    unsigned limit = (server->connections_max + 2 * API_CONNECTION_SPARE) * threads;
+    struct api_door *door = ctx;
+    struct api_loop *best = &door->loops[0];
+
+    for (unsigned i = 1; i < door->loop_count; i++)
+        if (atomic_load(&door->loops[i].connections) < atomic_load(&best->connections))
+            best = &door->loops[i];
+    api_loop_take(best, fd, address, len);
+}
+
+static int loop_open(struct api_door *door, struct api_loop *loop, struct hm_error *error)
+{
+    const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    struct MHD_Daemon *daemon;
+
+    loop->door = door;
+    daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, api_visit_on_request, loop, MHD_OPTION_CONNECTION_LIMIT,
+        door->server->connections_max + 2 * API_CONNECTION_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
+        api_visit_on_target, loop, MHD_OPTION_NOTIFY_COMPLETED, api_visit_on_completed, loop,
+        MHD_OPTION_NOTIFY_CONNECTION, api_visit_on_connection, loop, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_END);
+    if (!daemon)
+        return hm_fail(error, HM_EBUSY, "no descriptor or memory to serve connections");
+    return api_loop_open(loop, daemon, error);
+}
+
+/* fd is the porter's from here on. */
+static int door_open(struct api_server *server, struct api_door *door, enum api_transport transport,
+                     int fd, struct hm_error *error)
+{
+    int rc = 0;
 
     door->server = server;
     door->transport = transport;
-    api_porter_add(&server->porter,
-                   &(struct api_porter_door){.fd = fd, .has_room = door_has_room, .ctx = door});
-    door->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, api_visit_on_request, door, MHD_OPTION_CONNECTION_LIMIT, limit,
-        MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        CONNECTION_MEMORY_BYTES,
-        threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_CONNECTION_TIMEOUT,
-        threads > 1 ? threads : 0u, MHD_OPTION_URI_LOG_CALLBACK, api_visit_on_target, door,
-        MHD_OPTION_NOTIFY_COMPLETED, api_visit_on_completed, door, MHD_OPTION_NOTIFY_CONNECTION,
-        api_visit_on_connection, door, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-    server->porter.doors[server->porter.count - 1].daemon = door->daemon;
-    return door->daemon != NULL;
+    api_porter_add(
+        &server->porter,
+        &(struct api_porter_door){
+            .fd = fd, .has_room = door_has_room, .take = door_take, .ctx = door});
+    while (rc == 0 && door->loop_count < server->loops) {
+        rc = loop_open(door, &door->loops[door->loop_count], error);
+        door->loop_count++;
+    }
+    return rc;
 }
 
 /* Descriptors bound how many connections there can be: as many as the system lets this process
@@ -113,9 +135,7 @@ static int open_unix(struct api_server *server, const char *path, struct hm_erro
     }
     server->socket_device = info.st_dev;
     server->socket_inode = info.st_ino;
-    return door_open(server, &server->unix_door, API_TRANSPORT_UNIX, fd)
-               ? 0
-               : hm_fail(error, HM_EBUSY, "cannot start serving %s: no threads or memory", path);
+    return door_open(server, &server->unix_door, API_TRANSPORT_UNIX, fd, error);
 }
 
 static int open_tcp(struct api_server *server, const struct api_options *options,
@@ -128,10 +148,7 @@ static int open_tcp(struct api_server *server, const struct api_options *options
         rc = api_listen_tcp(options->listen, &fd, server->bound, error);
     if (rc)
         return rc;
-    return door_open(server, &server->tcp_door, API_TRANSPORT_TCP, fd)
-               ? 0
-               : hm_fail(error, HM_EBUSY, "cannot start serving %s: no threads or memory",
-                         server->bound);
+    return door_open(server, &server->tcp_door, API_TRANSPORT_TCP, fd, error);
 }
 
 /* Without a token: for programs written for etcd. */
@@ -143,10 +160,7 @@ static int open_kv(struct api_server *server, const struct api_options *options,
 
     if (rc)
         return rc;
-    return door_open(server, &server->kv_door, API_TRANSPORT_KV, fd)
-               ? 0
-               : hm_fail(error, HM_EBUSY, "cannot start serving %s: no threads or memory",
-                         server->kv_bound);
+    return door_open(server, &server->kv_door, API_TRANSPORT_KV, fd, error);
 }
 
 int api_server_open(const struct api_options *options, struct api_server **out,
@@ -158,6 +172,7 @@ int api_server_open(const struct api_options *options, struct api_server **out,
     if (!server)
         return hm_fail(error, HM_ENOMEM, "out of memory");
     bound_connections(server, options->connections ? options->connections : API_CONNECTIONS_MAX);
+    server->loops = loops_wanted(options->threads);
     api_rate_init(&server->rate, options->rate_per_s);
     rc = api_core_init(&server->core, options->backend, options->clock, error);
     if (rc == 0 && options->kv_account)
@@ -231,8 +246,8 @@ void api_server_close(struct api_server *server)
     if (server->care.running)
         api_care_wake_all(&server->care);
     for (size_t i = 0; i < HM_COUNT_OF(doors); i++)
-        if (doors[i]->daemon)
-            MHD_stop_daemon(doors[i]->daemon);
+        for (unsigned k = 0; k < doors[i]->loop_count; k++)
+            api_loop_close(&doors[i]->loops[k]);
     api_care_close(&server->care);
     hm_free(server->socket_path);
     api_core_release(&server->core);

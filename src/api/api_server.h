@@ -11,13 +11,15 @@
 #include "api_porter.h"
 #include "api_rate.h"
 
+#define API_LOOPS_MAX        8u /* of a door: as many as there are processors, up to this */
 #define API_CONNECTION_SPARE 32u /* beyond the limit, so that /livez still answers */
 
 /* A way in. Each has connections of its own: those of one can't keep out who comes by the other. */
 struct api_door {
     struct api_server *server;
     enum api_transport transport;
-    struct MHD_Daemon *daemon;
+    struct api_loop loops[API_LOOPS_MAX];
+    unsigned loop_count;
     atomic_uint connections;
 };
 
@@ -35,12 +37,13 @@ struct api_server {
     ino_t socket_inode;
     char bound[API_ADDRESS_MAX_CHARS];
     char kv_bound[API_ADDRESS_MAX_CHARS];
+    unsigned loops; /* of each door */
     unsigned connections_max; /* of each door */
     unsigned all_max, foreign_max; /* of all doors, and of those on TCP together */
     atomic_uint busy; /* requests from their handler to the last byte of the answer */
 };
 
-/* --- api_visit.c: what the library calls; ctx is a struct api_door ------------------------------- */
+/* --- api_visit.c: what the library calls; ctx is a struct api_loop ------------------------------- */
 void api_visit_on_connection(void *ctx, struct MHD_Connection *connection, void **context,
                              enum MHD_ConnectionNotificationCode code);
 void *api_visit_on_target(void *ctx, const char *target, struct MHD_Connection *connection);

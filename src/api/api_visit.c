@@ -11,6 +11,7 @@ struct visit {
     struct api_work work; /* first: what the pool sees */
     struct api_server *server;
     struct api_door *door;
+    struct api_loop *loop;
     struct MHD_Connection *connection;
     struct api_conn *conn;
     char *target;
@@ -37,13 +38,15 @@ static struct api_conn *conn_of(struct MHD_Connection *connection)
 void api_visit_on_connection(void *ctx, struct MHD_Connection *connection, void **context,
                              enum MHD_ConnectionNotificationCode code)
 {
-    struct api_door *door = ctx;
+    struct api_loop *loop = ctx;
+    struct api_door *door = loop->door;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         atomic_fetch_add(&door->connections, 1);
         atomic_fetch_add(&door->server->core.metrics.connections, 1);
-        *context = api_conn_open(&door->server->care, door->transport, connection);
+        *context = api_conn_open(&door->server->care, loop, door->transport, connection);
     } else {
+        atomic_fetch_sub(&loop->connections, 1);
         atomic_fetch_sub(&door->connections, 1);
         atomic_fetch_sub(&door->server->core.metrics.connections, 1);
         api_conn_close(&door->server->care, *context);
@@ -294,7 +297,7 @@ static void visit_work(struct api_work *work)
     struct visit *visit = (struct visit *)(void *)work;
 
     api_core_handle(&visit->server->core, &visit->request, &visit->answer);
-    MHD_resume_connection(visit->connection);
+    api_loop_resume(visit->loop, visit->connection);
 }
 
 /* True when the pool has it, and the connection sleeps. */
@@ -309,7 +312,7 @@ static bool hand_to_pool(struct visit *visit)
     refuse(visit->server, 503, HM_EBUSY, "the node has too many requests under way; ask again",
            &visit->answer);
     visit->away = true; /* the answer is there, and the connection comes back for it */
-    MHD_resume_connection(visit->connection);
+    api_loop_resume(visit->loop, visit->connection);
     return true;
 }
 
@@ -372,7 +375,8 @@ void *api_visit_on_target(void *ctx, const char *target, struct MHD_Connection *
 
     if (!visit)
         return NULL;
-    visit->door = ctx;
+    visit->loop = ctx;
+    visit->door = visit->loop->door;
     visit->server = visit->door->server;
     visit->connection = connection;
     visit->conn = conn_of(connection);

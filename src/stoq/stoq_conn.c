@@ -47,6 +47,7 @@ void stoq_conn_info(const struct stoq_conn *conn, struct stoq_conn_info *out)
         .path = conn->path,
         .server = conn->server,
         .handshake_done = conn->handshake_done,
+        .handshake_confirmed = conn->confirmed,
         .early_accepted = conn->early_taken,
         .group = "",
         .cipher = "",

@@ -57,7 +57,8 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     else if (memcmp(&path->remote, &conn->path.remote, sizeof(path->remote)) != 0 ||
              memcmp(&path->local, &conn->path.local, sizeof(path->local)) != 0)
         conn->path_told = true; /* a path that ngtcp2 knows from before is taken without a word */
-    stoq_conn_path_in(conn, &known, now_ns);
+    const uint8_t *id = (data[0] & 0x80) == 0 && len > STOQ_CID_BYTES ? data + 1 : NULL;
+    stoq_conn_path_in(conn, &known, id, now_ns);
     stoq_conn_path(&known, &at);
     conn->bytes_received += len;
     conn->inside = true;
@@ -65,6 +66,7 @@ void stoq_conn_read(struct stoq_conn *conn, const struct stoq_path *path, uint8_
     int rc = ngtcp2_conn_read_pkt(conn->quic, &at, &info, data, len, now_ns);
     stoq_frames_end(before);
     conn->inside = false;
+    stoq_conn_path_read(conn, path, &known, id);
     if (rc ==
         NGTCP2_ERR_RETRY) /* a hello whose beginning is missing is kept for a validated address only */
         retry_ask(conn, path, data, len);
@@ -139,6 +141,15 @@ static void stream_written(struct stoq_stream *stream, size_t bytes, bool fin_of
     }
 }
 
+/* What the peer lets a stream send. */
+static uint64_t stream_credit(ngtcp2_conn *quic, int64_t id)
+{
+    uint64_t all = ngtcp2_conn_get_max_data_left(quic),
+             own = ngtcp2_conn_get_max_stream_data_left(quic, id);
+
+    return own < all ? own : all;
+}
+
 /* One stream's bytes into the packet. */
 static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *stream)
 {
@@ -155,9 +166,11 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
         total += pieces[i].len;
     }
     bool fin = stream->out.fin && total == stream->out.end - stream->out.sent;
-    /* A packet that one stream fills is complete with it, and full, as a train wants it; otherwise others follow. */
-    uint32_t flags = total >= w->capacity ? NGTCP2_WRITE_STREAM_FLAG_PADDING
-                                          : NGTCP2_WRITE_STREAM_FLAG_MORE;
+    /* A packet that one stream fills is complete with it, and full, as a train wants it; otherwise others follow. Without
+     * credit to fill it, it is no such packet: see stoq_conn_path.c of what an answer to a question costs. */
+    bool fills = total >= w->capacity &&
+                 stream_credit(w->quic, stream->id) >= w->capacity;
+    uint32_t flags = fills ? NGTCP2_WRITE_STREAM_FLAG_PADDING : NGTCP2_WRITE_STREAM_FLAG_MORE;
     if (fin)
         flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
     ngtcp2_ssize n = ngtcp2_conn_writev_stream(w->quic, w->path, w->info, w->out, w->capacity,

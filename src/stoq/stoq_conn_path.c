@@ -44,29 +44,89 @@ static void stale_see(struct stoq_conn *conn, const struct stoq_path *path, uint
     conn->alias_stale = conn->alias_port != 0 && same_path(path, &conn->alias);
 }
 
+static void alias_make(struct stoq_conn *conn, const struct stoq_path *path)
+{
+    conn->alias = *path;
+    conn->alias_stale = false;
+    conn->alias_made = (uint16_t)(conn->alias_made % 1000 + 1);
+    conn->alias_port = htons((uint16_t)(ntohs(path->local.sin6_port) + conn->alias_made));
+    if (conn->alias_port == 0)
+        conn->alias_port = htons(1);
+}
+
+/* Whether it is what ngtcp2 sends over. */
+static bool path_used(const struct stoq_conn *conn, const struct stoq_path *shown)
+{
+    ngtcp2_path at;
+
+    stoq_conn_path(shown, &at);
+    return ngtcp2_path_eq(&at, ngtcp2_conn_get_path(conn->quic));
+}
+
+/* A client that a NAT has moved keeps the id it sends to, and ngtcp2 1.22 then keeps the one that it sends to: the same on
+ * two paths. When the client migrates soon after, it retires that id for one of them, though it may come back to the
+ * other; and a client that gets packets to an id that is retired in them has to close. So such a path is shown with
+ * another port of ours than the path in use has, and gets an id of its own; where the peer has given none to spare, and
+ * ngtcp2 does not follow, with the same. Whether path has an alias now. */
+static bool moved_see(struct stoq_conn *conn, const struct stoq_path *path, const uint8_t *id)
+{
+    struct sockaddr_in6 local;
+
+    if (id == NULL || !conn->handshake_done || memcmp(conn->heard_id, id, STOQ_CID_BYTES) != 0)
+        return false;
+    memcpy(&local, ngtcp2_conn_get_path(conn->quic)->local.addr, sizeof(local));
+    bool plain = local.sin6_port == path->local.sin6_port;
+    bool shared = same_path(path, &conn->moved_shared);
+
+    conn->moved_tried = !shared;
+    if (plain == shared)
+        return false;
+    if (plain) {
+        alias_make(conn, path);
+    } else {
+        conn->alias = *path;
+        conn->alias_port = local.sin6_port;
+    }
+    return true;
+}
+
 /* A server over ngtcp2 1.22 that has followed its client to a new path probes the old one for some three seconds more,
  * and takes what comes from there meanwhile as an answer to that: a client that is really back, as behind a NAT that
  * changes its mind, is not followed, and may wait until the connection idles out (mended in 1.25). So a packet from the
  * path that was just left is shown to ngtcp2 with another port of ours, which makes it a path that it does not know:
  * it is followed there, and that path validated as any other. Our true port is put back into what is sent. */
-void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, uint64_t now_ns)
+void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, const uint8_t *id,
+                       uint64_t now_ns)
 {
     if (!conn->server)
         return;
     stale_see(conn, path, now_ns);
     bool back = now_ns < conn->left_until_ns && same_path(path, &conn->left);
     bool known = conn->alias_port != 0 && same_path(path, &conn->alias);
+
+    conn->moved_tried = false;
     if (back && (!known || conn->alias_stale)) {
-        conn->alias = *path;
-        conn->alias_stale = false;
-        conn->alias_made = (uint16_t)(conn->alias_made % 1000 + 1);
-        conn->alias_port = htons((uint16_t)(ntohs(path->local.sin6_port) + conn->alias_made));
-        if (conn->alias_port == 0)
-            conn->alias_port = htons(1);
+        alias_make(conn, path);
         known = true;
+    } else if (!known && !path_used(conn, path)) {
+        known = moved_see(conn, path, id);
     }
     if (known)
         path->local.sin6_port = conn->alias_port;
+}
+
+void stoq_conn_path_read(struct stoq_conn *conn, const struct stoq_path *path,
+                         const struct stoq_path *shown, const uint8_t *id)
+{
+    if (!conn->server || id == NULL)
+        return;
+    if (path_used(conn, shown)) {
+        memcpy(conn->heard_id, id, STOQ_CID_BYTES);
+    } else if (conn->moved_tried) {
+        conn->moved_shared = *path;
+        if (same_path(path, &conn->alias))
+            conn->alias_port = 0;
+    }
 }
 
 void stoq_conn_path_from(const struct stoq_conn *conn, struct stoq_path *out,
@@ -97,6 +157,7 @@ void stoq_conn_path_settle(struct stoq_conn *conn)
         conn->left_until_ns = conn->endpoint->now_ns + LIVELY_NS;
         conn->alias_stale = conn->alias_port != 0 && same_path(&conn->left, &conn->alias);
     }
+    conn->moved_shared = (struct stoq_path){0};
     conn->path = path;
     conn->migrations++;
     stoq_count(conn->endpoint, STOQ_COUNT_PATH_CHANGES, 1);

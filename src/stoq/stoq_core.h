@@ -168,6 +168,9 @@ struct stoq_conn {
     in_port_t alias_port; /* network order; 0: none */
     uint16_t alias_made;
     bool alias_stale;
+    bool moved_tried; /* the packet at hand is from a path that is to get an id of its own */
+    struct stoq_path moved_shared; /* that one did not */
+    uint8_t heard_id[STOQ_CID_BYTES]; /* where the last packet over the path in use went to */
 
     uint64_t key_updates, migrations, streams_total;
     uint64_t stream_bytes_sent, stream_bytes_received;
@@ -307,8 +310,12 @@ void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns); /* when 
 void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns); /* it lacks credit to send */
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns); /* its timer */
 void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out); /* borrows */
-/* The path of a packet that came, as ngtcp2 is to see it; path_from undoes it. */
-void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, uint64_t now_ns);
+/* The path of a packet that came, as ngtcp2 is to see it; path_from undoes it. id: where it went to, NULL for one with a
+ * long header. _read: ngtcp2 has seen it, as shown. */
+void stoq_conn_path_in(struct stoq_conn *conn, struct stoq_path *path, const uint8_t *id,
+                       uint64_t now_ns);
+void stoq_conn_path_read(struct stoq_conn *conn, const struct stoq_path *path,
+                         const struct stoq_path *shown, const uint8_t *id);
 void stoq_conn_path_from(const struct stoq_conn *conn, struct stoq_path *out,
                          const ngtcp2_path *path);
 void stoq_conn_session(void *conn, struct stoq_bytes ticket); /* struct stoq_tls_events */

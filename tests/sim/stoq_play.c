@@ -345,8 +345,18 @@ static void disturb_server(struct play *play, unsigned server)
     make_endpoint(play, server);
 }
 
-/* A client whose address changes before the handshake is confirmed cannot go on (RFC 9000 section 9). When that is,
- * nobody here is told: a second after both ends are ready, if nothing was cut. */
+static bool confirmed(const struct check_end *end)
+{
+    struct stoq_conn_info info;
+
+    if (end == NULL || end->conn == NULL)
+        return false;
+    stoq_conn_info(end->conn, &info);
+    return info.handshake_confirmed;
+}
+
+/* A client whose address changes before the handshake is confirmed may not go on (RFC 9000 section 9): it repeats what
+ * ends the handshake, which a server for which it is over cannot read, and may have no window left for more. */
 static void disturb_handshakes(struct play *play, unsigned client)
 {
     for (unsigned i = 0; i < play->check.pair_count; i++) {
@@ -355,8 +365,7 @@ static void disturb_handshakes(struct play *play, unsigned client)
             continue;
         pair->moved = true;
         pair->rebound_ns = stoq_net_now(play->net);
-        if (pair->cut || !pair->end[0]->ready || pair->end[1] == NULL ||
-            stoq_net_now(play->net) < pair->end[0]->ready_ns + SECOND)
+        if (!confirmed(pair->end[0]))
             pair->disturbed = true;
     }
 }

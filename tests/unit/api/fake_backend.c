@@ -35,6 +35,10 @@ static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out
 
     (void)arena;
     (void)pthread_mutex_lock(&fake->lock);
+    fake->waiting++;
+    while (fake->status_held)
+        (void)pthread_cond_wait(&fake->changed, &fake->lock);
+    fake->waiting--;
     fail = fake->fail;
     *out = (struct api_status){.version = "0.1.0",
                                .chain_id = "fake-1",
@@ -306,6 +310,14 @@ void fake_hold(struct fake *fake, bool held)
 {
     (void)pthread_mutex_lock(&fake->lock);
     fake->held = held;
+    (void)pthread_cond_broadcast(&fake->changed);
+    (void)pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_hold_status(struct fake *fake, bool held)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    fake->status_held = held;
     (void)pthread_cond_broadcast(&fake->changed);
     (void)pthread_mutex_unlock(&fake->lock);
 }

@@ -21,8 +21,9 @@ struct fake {
     bool ready;
     bool stopped;
     bool held; /* submit blocks while it is set */
+    bool status_held; /* the same of status */
     int fail; /* submit and status fail with this code, when not 0 */
-    unsigned waiting; /* submits that block now */
+    unsigned waiting; /* what blocks now */
     unsigned submits;
     char account[80]; /* of the last submit or job */
     struct hm_buf
@@ -44,6 +45,7 @@ void fake_release(struct fake *fake);
 void fake_id(uint8_t first, uint8_t out[32]); /* all bytes the same */
 void fake_set_ready(struct fake *fake, bool ready);
 void fake_hold(struct fake *fake, bool held);
+void fake_hold_status(struct fake *fake, bool held);
 unsigned fake_waiting(struct fake *fake);
 /* Appends a frame to the job's log, making its file; then state, and wakes who waits. */
 void fake_log(struct fake *fake, uint8_t stream, const char *text);

@@ -19,6 +19,9 @@
 #define WATCHERS    1000
 #define HELD        10000
 #define DESCRIPTORS 12000 /* needed on each side for HELD */
+/* libmicrohttpd looks at so many events at a time */
+#define EVENTS        128
+#define EVENTS_AROUND 4
 #define POST_BOND                                                       \
     "POST /accounts/user/bond HTTP/1.1\r\nHost: node\r\nContent-Type: " \
     "application/json\r\nContent-Length: 14\r\n\r\n{\"amount\":\"1\"}"
@@ -68,6 +71,53 @@ static void test_acts_wait_together(void **state)
     }
     hm_free(http);
     assert_int_equal(place->fake.submits, ACTORS);
+}
+
+/* As many clients as the library looks at in one go, more and fewer, ask while the one thread is busy, then wait for
+ * their answers: no other event comes that would make it look again. */
+static void test_everybody_at_once(void **state)
+{
+    struct place *place = *state;
+    struct http http[EVENTS + EVENTS_AROUND + 1] = {{0}};
+    struct http busy;
+    unsigned count = 0;
+
+    api_server_close(place->server);
+    place->server = NULL;
+    place->options.threads = 1;
+    assert_int_equal(api_server_open(&place->options, &place->server, NULL), 0);
+    assert_true(http_open_unix(&busy, place->socket_path));
+    while (count < EVENTS + EVENTS_AROUND) {
+        assert_true(http_open_unix(&http[count], place->socket_path));
+        count++;
+        if (count < EVENTS - EVENTS_AROUND)
+            continue;
+        /* Each is known by then: the first answers have come. */
+        for (unsigned round = 0; round < 2; round++) {
+            if (round == 1) {
+                fake_hold_status(&place->fake, true);
+                assert_true(http_send(&busy, GET_UNIX, "/node"));
+                while (fake_waiting(&place->fake) < 1)
+                    nap(1);
+            }
+            for (unsigned i = 0; i < count; i++)
+                assert_true(http_send(&http[i], GET_UNIX, "/livez"));
+            fake_hold_status(&place->fake, false);
+            for (unsigned i = 0; i <= count; i++) {
+                struct http_answer answer = {0};
+
+                if (i == count && round == 0)
+                    break;
+                if (!http_receive(i < count ? &http[i] : &busy, &answer))
+                    fail_msg("%u clients at once: number %u gets no answer", count, i);
+                assert_int_equal(answer.status, 200);
+                http_answer_release(&answer);
+            }
+        }
+    }
+    for (unsigned i = 0; i < count; i++)
+        http_close(&http[i]);
+    http_close(&busy);
 }
 
 static double processor_s(void)
@@ -234,6 +284,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_acts_wait_together),
+        TEST(test_everybody_at_once),
         TEST(test_watchers),
         TEST(test_ten_thousand_connections),
     };

@@ -1,0 +1,1 @@
+#include "packetfs_keys.h"

@@ -1,0 +1,67 @@
+/* Keys of a volume: everything is derived from one volume key of 32 random bytes, with BLAKE3 in its derive-key mode
+ * and a context a purpose, so that no two purposes share a key. */
+#ifndef HM_PACKETFS_KEYS_H
+#define HM_PACKETFS_KEYS_H
+
+#include "packetfs_object.h"
+
+#define PACKETFS_KEY_BYTES       32
+#define PACKETFS_VOLUME_ID_BYTES 16
+
+struct packetfs_keys {
+    uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES]; /* public, random */
+    uint8_t id[PACKETFS_KINDS][PACKETFS_KEY_BYTES]; /* ids of objects */
+    uint8_t seal[PACKETFS_KINDS]
+                [PACKETFS_KEY_BYTES]; /* packs: a key a pack is derived from this and its salt */
+    uint8_t snapshot[PACKETFS_KEY_BYTES]; /* seals snapshot files */
+    uint8_t volume[PACKETFS_KEY_BYTES]; /* seals the volume's parameters */
+    uint8_t chunk[PACKETFS_KEY_BYTES]; /* where data is cut */
+    uint8_t node[PACKETFS_KEY_BYTES]; /* where trees are cut */
+    uint8_t path[PACKETFS_KEY_BYTES]; /* names of paths in the local cache of files */
+    uint8_t link
+        [PACKETFS_KINDS]
+        [PACKETFS_KEY_BYTES]; /* seeds of the Ed25519 keys that both ends of a connection show */
+};
+
+void packetfs_keys_derive(const uint8_t volume_key[PACKETFS_KEY_BYTES],
+                          const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                          struct packetfs_keys *out);
+void packetfs_keys_release(struct packetfs_keys *keys); /* wipes */
+void packetfs_keys_object_id(const struct packetfs_keys *keys, enum packetfs_kind kind,
+                             struct hm_slice bytes, struct packetfs_id *out);
+
+/* --- slots: the volume key, wrapped -----------------------------------------------------------------------------
+ * A volume has up to PACKETFS_SLOTS_MAX slots in keys/NAME.slot. Any one opens it. Rotation makes new slots and leaves
+ * packs as they are. */
+#define PACKETFS_SLOTS_MAX     32
+#define PACKETFS_SLOT_NAME_MAX 32 /* [a-z0-9-]+ */
+
+enum packetfs_slot_kind {
+    PACKETFS_SLOT_PASSPHRASE = 1, /* Argon2id */
+    PACKETFS_SLOT_FILE = 2, /* a key file of 32 random bytes, hex, mode 0600, kept by the user */
+    PACKETFS_SLOT_IDENTITY = 3, /* sealed to an identity: X25519 and ML-KEM-768 */
+};
+
+/* What opens a slot: struct packetfs_unlock of packetfs.h. */
+
+/* Appends a slot's file to out. A key file is the caller's to write. HM_ENOMEM, HM_EIO. */
+int packetfs_slot_seal_passphrase(const uint8_t volume_key[PACKETFS_KEY_BYTES],
+                                  const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                                  const char *passphrase, const struct hm_random *random,
+                                  struct hm_buf *out, struct hm_error *error);
+int packetfs_slot_seal_file(const uint8_t volume_key[PACKETFS_KEY_BYTES],
+                            const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                            const uint8_t file_key[PACKETFS_KEY_BYTES],
+                            const struct hm_random *random, struct hm_buf *out,
+                            struct hm_error *error);
+/* Opens one slot (bytes from outside, fuzzed). HM_EAUTH: another key or passphrase; HM_EPARSE. */
+int packetfs_slot_open(struct hm_slice slot, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                       const struct packetfs_unlock *unlock, uint8_t volume_key[PACKETFS_KEY_BYTES],
+                       struct hm_error *error);
+/* A key file: 64 hex digits and a newline, 0600, owned by the user; made with O_EXCL. HM_EPERM: others may read it. */
+int packetfs_key_file_create(const char *path, const struct hm_random *random,
+                             uint8_t key[PACKETFS_KEY_BYTES], struct hm_error *error);
+int packetfs_key_file_read(const char *path, uint8_t key[PACKETFS_KEY_BYTES],
+                           struct hm_error *error);
+
+#endif
