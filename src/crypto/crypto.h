@@ -27,12 +27,23 @@ void crypto_hash(const void *data, size_t len, uint8_t out[CRYPTO_HASH_BYTES]);
 void crypto_hash_parts(const char *context, const struct hm_slice *parts, size_t count,
                        uint8_t out[CRYPTO_HASH_BYTES]);
 
+/* BLAKE3 in its keyed mode: a MAC and a PRF. Who lacks the key can neither make nor test one. */
+#define CRYPTO_KEY_BYTES 32
+void crypto_hash_keyed(const uint8_t key[CRYPTO_KEY_BYTES], const void *data, size_t len,
+                       uint8_t out[CRYPTO_HASH_BYTES]);
+/* A key for one purpose from a secret: crypto_hash_parts(context, secret || salt), and nothing of the secret left on
+ * the stack. salt may be empty; at most CRYPTO_DERIVE_SALT_MAX_BYTES, what is longer is hashed first. */
+#define CRYPTO_DERIVE_SALT_MAX_BYTES 64
+void crypto_derive(const char *context, const uint8_t secret[CRYPTO_KEY_BYTES],
+                   struct hm_slice salt, uint8_t out[CRYPTO_KEY_BYTES]);
+
 /* Streaming and reusable form. A hasher is plain memory: copy it to fork a common prefix. */
 struct crypto_hasher {
     _Alignas(16) uint8_t opaque[1920];
 };
 void crypto_hasher_init(struct crypto_hasher *hasher);
 void crypto_hasher_init_context(struct crypto_hasher *hasher, const char *context);
+void crypto_hasher_init_keyed(struct crypto_hasher *hasher, const uint8_t key[CRYPTO_KEY_BYTES]);
 void crypto_hasher_update(struct crypto_hasher *hasher, const void *data, size_t len);
 void crypto_hasher_final(const struct crypto_hasher *hasher, uint8_t out[CRYPTO_HASH_BYTES]);
 
@@ -107,6 +118,37 @@ int crypto_open(const uint8_t key[CRYPTO_SEAL_KEY_BYTES], struct hm_slice contex
 /* Argon2id with libsodium's MODERATE cost from a passphrase. HM_ENOMEM. */
 int crypto_passphrase_key(const char *passphrase, const uint8_t salt[16],
                           uint8_t key[CRYPTO_SEAL_KEY_BYTES], struct hm_error *error);
+
+/* --- Sealing many things with one key: the nonce is the caller's --------------------------------- */
+enum crypto_aead_suite {
+    CRYPTO_AES_256_GCM = 1, /* NIST SP 800-38D */
+    CRYPTO_CHACHA20_POLY1305 = 2, /* RFC 8439 */
+};
+#define CRYPTO_AEAD_NONCE_BYTES 12
+#define CRYPTO_AEAD_TAG_BYTES   16
+#define CRYPTO_AEAD_MAX_BYTES   ((size_t)1 << 30) /* of one message, and of what is bound to it */
+/* A key with its schedule made, wiped when freed. Used by one thread at a time. Never the same nonce twice under one
+ * key: with either suite that gives away what was sealed, and lets others seal. */
+struct crypto_aead;
+/* HM_ENOMEM, HM_EINVAL. */
+int crypto_aead_new(enum crypto_aead_suite suite, const uint8_t key[CRYPTO_KEY_BYTES],
+                    struct crypto_aead **out, struct hm_error *error);
+void crypto_aead_free(struct crypto_aead *aead);
+/* Another key, without new memory. On failure it seals and opens nothing until this succeeds. */
+int crypto_aead_rekey(struct crypto_aead *aead, const uint8_t key[CRYPTO_KEY_BYTES],
+                      struct hm_error *error);
+/* Writes plain.len + CRYPTO_AEAD_TAG_BYTES bytes, the tag last. bound is authenticated, not stored. sealed may be
+ * plain.data, but not overlap it otherwise. HM_ELIMIT. */
+int crypto_aead_seal(struct crypto_aead *aead, const uint8_t nonce[CRYPTO_AEAD_NONCE_BYTES],
+                     struct hm_slice bound, struct hm_slice plain, uint8_t *sealed,
+                     struct hm_error *error);
+/* Writes sealed.len - CRYPTO_AEAD_TAG_BYTES bytes; plain may be sealed.data, but not overlap it otherwise. HM_EAUTH when the
+ * key, the nonce, what is bound or a byte is wrong: plain is then zeros. */
+int crypto_aead_open(struct crypto_aead *aead, const uint8_t nonce[CRYPTO_AEAD_NONCE_BYTES],
+                     struct hm_slice bound, struct hm_slice sealed, uint8_t *plain,
+                     struct hm_error *error);
+/* Whether this processor does AES and GHASH itself; without, AES-256-GCM is several times slower than ChaCha20-Poly1305. */
+bool crypto_aead_has_aes_hardware(void);
 
 /* --- Merkle list tree --------------------------------------------------------------------------- */
 /* Root over count leaves; leaf i is hashes + 32*i, already a hash and taken as it is. The tree has the

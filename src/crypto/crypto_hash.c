@@ -110,6 +110,44 @@ void crypto_hash_parts(const char *context, const struct hm_slice *parts, size_t
                       len, out);
 }
 
+/* --- with a key --- */
+
+void crypto_hash_keyed(const uint8_t key[CRYPTO_KEY_BYTES], const void *data, size_t len,
+                       uint8_t out[CRYPTO_HASH_BYTES])
+{
+    blake3_hasher state;
+
+    if (len <= CRYPTO_CHUNK_MAX_BYTES) {
+        uint32_t words[8];
+
+        load_key_words(key, words);
+        crypto_chunk_hash(words, KEYED_HASH, data, len, out);
+        return;
+    }
+    blake3_hasher_init_keyed(&state, key);
+    blake3_hasher_update(&state, data, len);
+    blake3_hasher_finalize(&state, out, CRYPTO_HASH_BYTES);
+}
+
+void crypto_derive(const char *context, const uint8_t secret[CRYPTO_KEY_BYTES],
+                   struct hm_slice salt, uint8_t out[CRYPTO_KEY_BYTES])
+{
+    uint8_t material[CRYPTO_KEY_BYTES + CRYPTO_DERIVE_SALT_MAX_BYTES];
+    uint8_t digest[CRYPTO_HASH_BYTES];
+    struct hm_slice whole = {.data = material, .len = CRYPTO_KEY_BYTES};
+
+    if (salt.len > CRYPTO_DERIVE_SALT_MAX_BYTES) {
+        crypto_hash(salt.data, salt.len, digest);
+        salt = hm_slice_of(digest, sizeof(digest));
+    }
+    memcpy(material, secret, CRYPTO_KEY_BYTES);
+    if (salt.len > 0)
+        memcpy(material + CRYPTO_KEY_BYTES, salt.data, salt.len);
+    whole.len += salt.len;
+    crypto_hash_parts(context, &whole, 1, out);
+    hm_wipe(material, sizeof(material));
+}
+
 /* --- streaming --- */
 
 void crypto_hasher_init(struct crypto_hasher *hasher)
@@ -120,6 +158,11 @@ void crypto_hasher_init(struct crypto_hasher *hasher)
 void crypto_hasher_init_context(struct crypto_hasher *hasher, const char *context)
 {
     blake3_hasher_init_derive_key(inner(hasher), context);
+}
+
+void crypto_hasher_init_keyed(struct crypto_hasher *hasher, const uint8_t key[CRYPTO_KEY_BYTES])
+{
+    blake3_hasher_init_keyed(inner(hasher), key);
 }
 
 void crypto_hasher_update(struct crypto_hasher *hasher, const void *data, size_t len)

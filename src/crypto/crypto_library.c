@@ -65,6 +65,12 @@ static void library_setup(void)
         library_state.missing = "OpenSSL lacks SHA-256";
         return;
     }
+    library_state.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    library_state.chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    if (library_state.aes_256_gcm == NULL || library_state.chacha20_poly1305 == NULL) {
+        library_state.missing = "OpenSSL lacks AES-256-GCM or ChaCha20-Poly1305";
+        return;
+    }
     library_state.mldsa65 = EVP_SIGNATURE_fetch(NULL, "ML-DSA-65", NULL);
     if (library_state.mldsa65 == NULL)
         library_state.missing = "OpenSSL lacks ML-DSA-65; version 3.5 or later is needed";

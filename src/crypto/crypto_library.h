@@ -7,6 +7,7 @@
 
 struct crypto_library {
     EVP_MD *sha256;
+    EVP_CIPHER *aes_256_gcm, *chacha20_poly1305;
     EVP_SIGNATURE *mldsa65;
     const char *missing; /* NULL, or what this machine's libraries lack */
 };
