@@ -87,6 +87,7 @@ static void *follow_run(void *ctx)
 
     hm_arena_init(&arena, (size_t)16 << 20);
     seen = look(job, &arena);
+    wake_all(job); /* who read before this look may have missed what it takes for seen */
     while (!retire(job)) {
         struct sight now;
 
