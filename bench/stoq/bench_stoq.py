@@ -3,10 +3,13 @@
 
     bench_stoq.py FOLDER    scripts/bench stoq calls it so; HM_BENCH_QUICK=1 makes it short and rough
                             HM_BENCH_ONLY=streams,datagrams,handshakes,hold,budget: some of its parts
+                            HM_BENCH_PEERS=quinn,quiche: beside those alone
+                            HM_BENCH_BEST=1: of rates and CPU the best round, where other work runs on the machine
+                            HM_BENCH_PREFIX="chrt -f 40": before every program, for the same reason
 
 A figure is the median of the rounds; in brackets its ratio to stoq's. CPU is processor seconds for each GB (10^9 bytes)
-at the sender + at the receiver. Every side shows a certificate (Ed25519), agrees on keys by X25519MLKEM768 and encrypts
-with AES-128-GCM; TCP's segments are as large as the kernel likes, whatever the MTU (64 KiB over both places here).
+at the sender + at the receiver. Every side shows a certificate (Ed25519), agrees on keys by X25519MLKEM768 (unless a note
+at the end says otherwise) and encrypts with AES-128-GCM; TCP's segments are as large as the kernel likes, whatever the MTU (64 KiB over both places here).
 """
 import os
 import pathlib
@@ -14,10 +17,13 @@ import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from peers import PREFIX, Failed, Loopback, Veth, products  # noqa: E402
+from peers import PREFIX, products  # noqa: E402
+from places import Failed, Loopback, Veth  # noqa: E402
 
 QUICK = os.environ.get("HM_BENCH_QUICK") == "1"
 ONLY = os.environ.get("HM_BENCH_ONLY", "streams,datagrams,handshakes,hold,budget").split(",")
+PEERS = os.environ.get("HM_BENCH_PEERS", "").split(",")
+BEST = os.environ.get("HM_BENCH_BEST") == "1"
 ROUNDS = 1 if QUICK else 3
 SECONDS = 1 if QUICK else 3
 MTUS = (1452, 8900, 65000)
@@ -34,7 +40,7 @@ class Run:
         if not stoqperf.exists():
             print(f"stoqperf is not in {stoqperf.parent}")
             sys.exit(CANNOT)
-        self.products, self.notes = products(stoqperf)
+        self.products, self.notes = products(stoqperf, [name for name in PEERS if name])
         self.stoq = self.products[0]
         self.failures = {}  # what failed: in which cases
         self.places = [Loopback()]
@@ -61,8 +67,13 @@ class Run:
         return {key: found for key, found in results.items() if found and key not in failed}
 
 
-def median(results, field):
-    return statistics.median(result[field] for result in results)
+def typical(values, best=None):
+    """The median; with HM_BENCH_BEST=1 what `best` (max, min) takes of them."""
+    return best(values) if BEST and best else statistics.median(values)
+
+
+def median(results, field, best=None):
+    return typical([result[field] for result in results], best)
 
 
 def table(title, head, rows):
@@ -82,9 +93,9 @@ def against(value, base):
 def stream_cell(results, base):
     if results is None:
         return "-"
-    rate = median(results, "gbit_s")
-    sent = statistics.median(r["cpu_seconds"] * 1e9 / r["bytes"] for r in results)
-    received = statistics.median(r["server_cpu_seconds"] * 1e9 / r["bytes"] for r in results)
+    rate = median(results, "gbit_s", max)
+    sent = typical([r["cpu_seconds"] * 1e9 / r["bytes"] for r in results], min)
+    received = typical([r["server_cpu_seconds"] * 1e9 / r["bytes"] for r in results], min)
     return f"{rate:.1f} {against(rate, base)}; {sent:.2f} + {received:.2f} s"
 
 
@@ -103,7 +114,7 @@ def streams(run):
                 for shape in SHAPES:
                     base = found.get((run.stoq.name, shape[0], mtu, place.name))
                     row.append(stream_cell(found.get((p.name, shape[0], mtu, place.name)),
-                                           base and median(base, "gbit_s")))
+                                           base and median(base, "gbit_s", max)))
                 rows.append(row)
             table(f"Gb/s over {place.name}, UDP payload {mtu}", ["", *(shape[0] for shape in SHAPES)], rows)
 
@@ -113,16 +124,20 @@ def streams(run):
 
 def datagrams(run):
     rows = []
+    some = [p for p in run.products if p.datagrams_offered]
     for place in run.places:
         for mtu, size in ((1452, 1200), (8900, 8800), (65000, 64000)):
             place.set_mtu(mtu)
-            key = ("datagrams", size, place.name)
-            found = run.rounds({key: lambda: run.stoq.measure(place, "datagrams", mtu, SECONDS, "--datagram",
-                                                              str(size))}).get(key)
-            if found:
-                rows.append([place.name, str(mtu), str(size), f"{median(found, 'per_second'):,.0f}",
-                             f"{median(found, 'gbit_s'):.2f}", f"{100 * median(found, 'arrived_part'):.2f} %"])
-    table("stoq's datagrams", ["place", "UDP payload", "bytes each", "a second", "Gb/s", "arrived"], rows)
+            cases = {(p.name, "datagrams", size, place.name): lambda p=p: p.datagrams(place, mtu, size, SECONDS)
+                     for p in some if p.has_mtu(mtu) and size < p.packet_max}
+            found = run.rounds(cases)
+            base = found.get((run.stoq.name, "datagrams", size, place.name))
+            base = base and median(base, "per_second", max)
+            for (name, *_), results in found.items():
+                rate = median(results, "per_second", max)
+                rows.append([name, place.name, str(mtu), str(size), f"{rate:,.0f} {against(rate, base)}",
+                             f"{median(results, 'gbit_s', max):.2f}", f"{100 * median(results, 'arrived_part', max):.2f} %"])
+    table("Datagrams on one connection", ["", "place", "UDP payload", "bytes each", "a second", "Gb/s", "arrived"], rows)
 
 
 # --- handshakes ------------------------------------------------------------------------------------------------------------
@@ -130,7 +145,7 @@ def datagrams(run):
 
 def handshakes(run):
     place, stoq = run.places[0], run.stoq
-    peers = [p for p in run.products[1:] if p.name in ("quinn", "quic-go", "TCP + TLS 1.3")]
+    peers = [p for p in run.products[1:] if p.handshakes_offered]
     cases = {("stoq", kind, AT_ONCE): lambda words=words: stoq.handshakes(place, SECONDS, AT_ONCE, *words)
              for kind, words in (("full", []), ("resumed", ["--resume"]), ("0-RTT", ["--early"]))}
     cases |= {(p.name, "full", AT_ONCE): lambda p=p: p.handshakes(place, SECONDS, AT_ONCE) for p in peers}
@@ -142,22 +157,22 @@ def handshakes(run):
         run.notes.append(f"budget: {failure}")
         limit = {}
     base = found.get(("stoq", "full", AT_ONCE))
-    base = base and median(base, "per_second")
+    base = base and median(base, "per_second", max)
     rows = []
     for (name, kind, at_once), results in found.items():
         if at_once != AT_ONCE:
             continue
-        rate = median(results, "per_second")
-        count = statistics.median(r["handshakes"] for r in results)
+        rate = median(results, "per_second", max)
+        each = [typical([r[side] * 1e6 / r["handshakes"] for r in results], min)
+                for side in ("cpu_seconds", "server_cpu_seconds")]
         allowed = min(limit.get("full_client_per_second", 0), limit.get("full_server_per_second", 0)) \
             if kind == "full" else limit.get("resumed_client_per_second", 0)
         rows.append([name, kind, f"{rate:,.0f} {against(rate, base)}",
-                     f"{median(results, 'cpu_seconds') * 1e6 / count:.0f} + "
-                     f"{median(results, 'server_cpu_seconds') * 1e6 / count:.0f} us",
+                     f"{each[0]:.0f} + {each[1]:.0f} us",
                      f"{allowed:,.0f} ({rate / allowed:.2f} of it)" if name == "stoq" and allowed else ""])
     table(f"Handshakes a second, {AT_ONCE} at a time, each with a byte and its answer, over {place.name}",
           ["", "kind", "a second", "CPU of client + server", "OpenSSL's cryptography alone, one thread a side"], rows)
-    rows = [[name, f"{1000 / median(results, 'per_second'):.2f} ms"]
+    rows = [[name, f"{1000 / median(results, 'per_second', max):.2f} ms"]
             for (name, _, at_once), results in found.items() if at_once == 1]
     table("One connection after the other: set up, a byte, its answer, closed (mean)", ["", "time"], rows)
 
@@ -200,7 +215,7 @@ def main():
         return 2
     run = Run(sys.argv[1])
     try:
-        print(f"{ROUNDS} round(s) of {SECONDS} s; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+        print(f"{'the best of ' if BEST else ''}{ROUNDS} round(s) of {SECONDS} s; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
               f"{', run with ' + ' '.join(PREFIX) if PREFIX else ''}")
         for name, part in (("streams", streams), ("datagrams", datagrams), ("handshakes", handshakes), ("hold", hold),
                            ("budget", budget)):

@@ -3,8 +3,10 @@
 //	peer server PORT             on PEER_HOST (::1); prints "ready" when it listens; ends when its input ends
 //	peer client ADDRESS CONNECTIONS STREAMS SECONDS
 //	peer handshakes ADDRESS SECONDS AT_ONCE
+//	peer datagrams ADDRESS BYTES SECONDS
 //
 // A stream carries bytes for SECONDS; the server answers with how many came (8 bytes, big-endian) when they end.
+// How many datagrams came, the server prints when it ends.
 package main
 
 import (
@@ -29,6 +31,8 @@ import (
 )
 
 const pieceBytes = 1 << 18
+
+var datagramsCame atomic.Int64
 
 func fail(err error) {
 	if err != nil {
@@ -58,6 +62,7 @@ func quicConfig() *quic.Config {
 		InitialStreamReceiveWindow: 16 << 20, MaxStreamReceiveWindow: 16 << 20,
 		InitialConnectionReceiveWindow: 24 << 20, MaxConnectionReceiveWindow: 24 << 20,
 		MaxIncomingStreams: 256, MaxIdleTimeout: 30 * time.Second, InitialPacketSize: 1452, DisablePathMTUDiscovery: true,
+		EnableDatagrams: true,
 	}
 }
 
@@ -102,6 +107,14 @@ func server(port string) {
 			}
 			go func() {
 				for {
+					if _, err := conn.ReceiveDatagram(context.Background()); err != nil {
+						return
+					}
+					datagramsCame.Add(1)
+				}
+			}()
+			go func() {
+				for {
 					stream, err := conn.AcceptStream(context.Background())
 					if err != nil {
 						return
@@ -112,7 +125,7 @@ func server(port string) {
 		}
 	}()
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	fmt.Printf("{\"cpu_seconds\": %.3f}\n", cpuSeconds())
+	fmt.Printf("{\"cpu_seconds\": %.3f, \"datagrams\": %d}\n", cpuSeconds(), datagramsCame.Load())
 }
 
 func sendFor(conn *quic.Conn, until time.Time) uint64 {
@@ -196,6 +209,19 @@ func handshakes(address string, seconds float64, atOnce int) {
 		"per_second": float64(count.Load()) / elapsed, "cpu_seconds": cpuSeconds() - cpu}))
 }
 
+func datagrams(address string, bytesEach int, seconds float64) {
+	conn, err := quic.DialAddr(context.Background(), address, tlsConfig(), quicConfig())
+	fail(err)
+	start, cpu, piece, sent := time.Now(), cpuSeconds(), make([]byte, bytesEach), 0
+	for ; time.Since(start).Seconds() < seconds; sent++ {
+		fail(conn.SendDatagram(piece))
+	}
+	elapsed := time.Since(start).Seconds()
+	askOnce(conn)
+	fail(json.NewEncoder(os.Stdout).Encode(map[string]any{"sent": sent, "datagram_bytes": bytesEach, "seconds": elapsed,
+		"cpu_seconds": cpuSeconds() - cpu}))
+}
+
 func number(text string) float64 {
 	value, err := strconv.ParseFloat(text, 64)
 	fail(err)
@@ -210,8 +236,10 @@ func main() {
 		client(os.Args[2], int(number(os.Args[3])), int(number(os.Args[4])), number(os.Args[5]))
 	case len(os.Args) == 5 && os.Args[1] == "handshakes":
 		handshakes(os.Args[2], number(os.Args[3]), int(number(os.Args[4])))
+	case len(os.Args) == 5 && os.Args[1] == "datagrams":
+		datagrams(os.Args[2], int(number(os.Args[3])), number(os.Args[4]))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE")
+		fmt.Fprintln(os.Stderr, "usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes ADDRESS SECONDS AT_ONCE | datagrams ADDRESS BYTES SECONDS")
 		os.Exit(2)
 	}
 }

@@ -3,12 +3,14 @@
  *   peer server PORT                                  on PEER_HOST (::1); prints "ready [::1]:PORT"; ends when its input ends
  *   peer client ADDRESS CONNECTIONS STREAMS SECONDS   a stream is a connection here, with a thread on each side
  *   peer handshakes ADDRESS SECONDS AT_ONCE           each a new connection
+ *   peer identity KEY CERT                            writes a new key and its certificate (PEM), for other peers
  *
  * PEER_PLAIN=1: no TLS. PEER_KTLS=1: the kernel encrypts where it can. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -54,18 +56,42 @@ static int anyone(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
+static void identity(EVP_PKEY **key, X509 **cert)
+{
+    *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    *cert = X509_new();
+    if (*key == NULL || *cert == NULL || X509_set_version(*cert, X509_VERSION_3) != 1 ||
+        ASN1_INTEGER_set(X509_get_serialNumber(*cert), 1) != 1 ||
+        X509_gmtime_adj(X509_getm_notBefore(*cert), 0) == NULL ||
+        X509_gmtime_adj(X509_getm_notAfter(*cert), 86400) == NULL ||
+        X509_set_pubkey(*cert, *key) != 1 || X509_sign(*cert, *key, NULL) == 0)
+        fail("certificate");
+}
+
+static void identity_write(const char *key_path, const char *cert_path)
+{
+    EVP_PKEY *key;
+    X509 *cert;
+    FILE *key_file = fopen(key_path, "w"), *cert_file = fopen(cert_path, "w");
+
+    identity(&key, &cert);
+    if (key_file == NULL || cert_file == NULL ||
+        PEM_write_PrivateKey(key_file, key, NULL, NULL, 0, NULL, NULL) != 1 ||
+        PEM_write_X509(cert_file, cert) != 1 || fclose(key_file) != 0 || fclose(cert_file) != 0)
+        fail("write");
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
 static SSL_CTX *context(bool server)
 {
     SSL_CTX *made = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    X509 *cert = X509_new();
+    EVP_PKEY *key;
+    X509 *cert;
 
-    if (made == NULL || key == NULL || cert == NULL ||
-        ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) != 1 ||
-        X509_gmtime_adj(X509_getm_notBefore(cert), 0) == NULL ||
-        X509_gmtime_adj(X509_getm_notAfter(cert), 86400) == NULL ||
-        X509_set_pubkey(cert, key) != 1 || X509_sign(cert, key, NULL) == 0 ||
-        SSL_CTX_use_certificate(made, cert) != 1 || SSL_CTX_use_PrivateKey(made, key) != 1 ||
+    identity(&key, &cert);
+    if (made == NULL || SSL_CTX_use_certificate(made, cert) != 1 ||
+        SSL_CTX_use_PrivateKey(made, key) != 1 ||
         SSL_CTX_set_min_proto_version(made, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set1_groups_list(made, "X25519MLKEM768") != 1 ||
         SSL_CTX_set_ciphersuites(made, "TLS_AES_128_GCM_SHA256") != 1)
@@ -334,9 +360,11 @@ int main(int argc, char **argv)
                strtod(argv[5], NULL));
     else if (argc == 5 && strcmp(argv[1], "handshakes") == 0)
         handshakes(argv[2], strtod(argv[3], NULL), (unsigned)strtol(argv[4], NULL, 10));
+    else if (argc == 4 && strcmp(argv[1], "identity") == 0)
+        identity_write(argv[2], argv[3]);
     else
         fputs("usage: peer server PORT | client ADDRESS CONNECTIONS STREAMS SECONDS | handshakes "
-              "ADDRESS SECONDS AT_ONCE\n",
+              "ADDRESS SECONDS AT_ONCE | identity KEY CERT\n",
               stderr);
     return 0;
 }
