@@ -358,7 +358,7 @@ size_t stoq_endpoint_connections(const struct stoq_endpoint *endpoint);
 struct stoq_conn_info {
     struct stoq_path path;
     bool server, handshake_done, early_accepted, resumed;
-    bool handshake_confirmed; /* and known to be done by a client's server: from now on its address may change */
+    bool handshake_confirmed; /* RFC 9001 section 4.1.2: only now paths and keys may change */
     const char *group,
         *cipher; /* "X25519MLKEM768", "TLS_AES_128_GCM_SHA256"; "" before the handshake; static */
     size_t udp_payload; /* what the path carries now */
@@ -371,7 +371,7 @@ struct stoq_conn_info {
     uint64_t streams_opened, streams_open, key_updates, migrations;
     size_t memory; /* what the connection holds of ours, about */
 };
-void stoq_conn_info(const struct stoq_conn *conn, struct stoq_conn_info *out);
+void stoq_conn_get_info(const struct stoq_conn *conn, struct stoq_conn_info *out);
 struct stoq_endpoint *stoq_conn_endpoint(struct stoq_conn *conn);
 void *stoq_conn_user(const struct stoq_conn *conn);
 void stoq_conn_set_user(struct stoq_conn *conn, void *user);
@@ -384,7 +384,8 @@ struct stoq_bytes stoq_conn_peer_leaf(const struct stoq_conn *conn);
 void stoq_conn_close(struct stoq_conn *conn, uint64_t code, const char *reason);
 /* Changes the rate from now on. STOQ_EINVAL. */
 int stoq_conn_set_rate(struct stoq_conn *conn, enum stoq_rate rate, uint64_t rate_bits);
-/* New keys (RFC 9001 section 6). STOQ_EBUSY while an update is under way or before the handshake is confirmed. */
+/* New keys (RFC 9001 section 6). STOQ_EBUSY while an update is under way, and before the handshake is
+ * confirmed and something sent with the present keys was acknowledged. */
 int stoq_conn_update_keys(struct stoq_conn *conn, uint64_t now_ns);
 /* Client: goes on from another local address, after validating the path (probe) or at once. STOQ_EBUSY, STOQ_EINVAL. */
 int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, bool probe,
@@ -528,7 +529,7 @@ int stoq_host_post(struct stoq_host *host, unsigned worker,
                    void (*act)(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns),
                    void *arg);
 /* Moves a client host to a new socket on another local address and lets its connections migrate there; any thread.
- * STOQ_EUNSUPPORTED with more than one worker. */
+ * STOQ_EINVAL of a server, which stays where it is (RFC 9000 section 9); STOQ_EUNSUPPORTED with more than one worker. */
 int stoq_host_rebind(struct stoq_host *host, const struct sockaddr_in6 *bind,
                      struct stoq_error *error);
 /* Sums of the workers' endpoints; any thread. */

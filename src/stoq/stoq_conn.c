@@ -40,7 +40,7 @@ static size_t streams_memory(const struct stoq_conn *conn)
     return bytes;
 }
 
-void stoq_conn_info(const struct stoq_conn *conn, struct stoq_conn_info *out)
+void stoq_conn_get_info(const struct stoq_conn *conn, struct stoq_conn_info *out)
 {
     ngtcp2_conn_info quic = {0};
     struct stoq_conn_info info = {
@@ -121,7 +121,9 @@ int stoq_conn_update_keys(struct stoq_conn *conn, uint64_t now_ns)
 {
     if (conn->ending || conn->quic == NULL)
         return STOQ_ECLOSED;
-    if (!conn->confirmed || conn->want_keys)
+    /* RFC 9001 section 6.1: a peer that never saw these keys would take the next ones for them. ngtcp2 1.22 asks for less
+     * when the peer began the last update: that it was acknowledged to the peer. */
+    if (!conn->confirmed || conn->want_keys || !conn->phase.acked)
         return STOQ_EBUSY;
     if (conn->inside) { /* ngtcp2 is on the stack: a moment later */
         conn->want_keys = true;

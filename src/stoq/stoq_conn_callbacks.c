@@ -143,8 +143,7 @@ static int on_new_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, ngtcp2_stateless_reset
 
     (void)quic;
     if (len != STOQ_CID_BYTES || stoq_endpoint_cid(endpoint, cid) != 0 ||
-        ngtcp2_crypto_generate_stateless_reset_token(token->data, endpoint->config.secret,
-                                                     sizeof(endpoint->config.secret), cid) != 0 ||
+        stoq_endpoint_token(endpoint, cid->data, token->data) != 0 ||
         stoq_conn_cid_add(conn, cid) != 0)
         return FAILED;
     return 0;

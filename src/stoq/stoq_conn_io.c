@@ -11,7 +11,10 @@
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns)
 {
     uint64_t at = ngtcp2_conn_get_expiry(conn->quic);
+    uint64_t full = stoq_conn_full_due(conn, now_ns);
 
+    if (at > full)
+        at = full;
     if (at <= now_ns)
         at = now_ns + DEADLINE_SOONEST_NS;
     stoq_timers_set(&conn->endpoint->timers, &conn->timer, at);
@@ -167,9 +170,8 @@ static ngtcp2_ssize write_stream(const struct writing *w, struct stoq_stream *st
     }
     bool fin = stream->out.fin && total == stream->out.end - stream->out.sent;
     /* A packet that one stream fills is complete with it, and full, as a train wants it; otherwise others follow. Without
-     * credit to fill it, it is no such packet: see stoq_conn_path.c of what an answer to a question costs. */
-    bool fills = total >= w->capacity &&
-                 stream_credit(w->quic, stream->id) >= w->capacity;
+     * credit to fill it, it is none: an answer to PATH_CHALLENGE would be padded for nothing (see stoq_conn_full_due). */
+    bool fills = total >= w->capacity && stream_credit(w->quic, stream->id) >= w->capacity;
     uint32_t flags = fills ? NGTCP2_WRITE_STREAM_FLAG_PADDING : NGTCP2_WRITE_STREAM_FLAG_MORE;
     if (fin)
         flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
@@ -357,8 +359,10 @@ size_t stoq_conn_write(struct stoq_conn *conn, uint8_t *buffer, size_t capacity,
     if (n > 0) {
         /* Now only: a longer time between that ngtcp2 learns while the shorter one is over would stop its keep-alive. */
         stoq_conn_keep_alive_due(conn, now_ns);
-        if (conn->path_asked)
+        if (conn->path_asked) {
+            conn->answered = true;
             stoq_conn_lively(conn, now_ns);
+        }
         conn->path_asked = false;
         stoq_conn_ready(conn); /* at the end of the line: the others first */
         return (size_t)n;
@@ -384,6 +388,8 @@ void stoq_conn_expire(struct stoq_conn *conn, uint64_t now_ns)
         if (rc != 0)
             stoq_conn_end_library(conn, rc);
     }
+    if (!conn->ending)
+        stoq_conn_full_end(conn, now_ns);
     if (stoq_conn_settle(conn, now_ns) && conn->quic != NULL)
         stoq_conn_ready(conn);
 }

@@ -196,14 +196,6 @@ static void conn_begun(struct stoq_conn *conn)
     conn->endpoint->connections++;
 }
 
-static int reset_token(struct stoq_endpoint *endpoint, const ngtcp2_cid *cid, uint8_t *out)
-{
-    return ngtcp2_crypto_generate_stateless_reset_token(out, endpoint->config.secret,
-                                                        sizeof(endpoint->config.secret), cid) == 0
-               ? 0
-               : STOQ_EINTERNAL;
-}
-
 int stoq_conn_new_server(struct stoq_conn **out, struct stoq_endpoint *endpoint,
                          const struct stoq_path *path, const struct stoq_conn_first *first)
 {
@@ -227,7 +219,7 @@ int stoq_conn_new_server(struct stoq_conn **out, struct stoq_endpoint *endpoint,
     params.retry_scid_present = first->retried;
     params.retry_scid = first->head.dcid;
     params.stateless_reset_token_present = 1;
-    rc = reset_token(endpoint, &scid, params.stateless_reset_token);
+    rc = stoq_endpoint_token(endpoint, scid.data, params.stateless_reset_token);
     stoq_conn_path(path, &at);
     if (rc == 0 &&
         ngtcp2_conn_server_new(&conn->quic, &first->head.scid, &scid, &at, first->head.version,

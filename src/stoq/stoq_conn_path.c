@@ -3,6 +3,7 @@
 
 #define LIVELY_NS       (6 * STOQ_NS_PER_S) /* longer than ngtcp2 probes a path that was left */
 #define VALIDATING_NS   (3 * STOQ_NS_PER_S) /* a validation that takes longer has failed */
+#define FULL_NS         (3 * STOQ_NS_PER_S)
 #define LIVELY_EVERY_NS (250 * STOQ_NS_PER_MS)
 /* A client that waits for credit says so from time to time (RFC 9000 section 4.1), so that a server hears where it is: it
  * could not give the credit to where a NAT had the client before. */
@@ -211,6 +212,48 @@ void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns)
         stoq_conn_keep_alive_set(conn, now_ns);
 }
 
+/* An answer to PATH_CHALLENGE is padded, counts against the congestion window and is not repeated, and ngtcp2 1.22 has no
+ * timer for it: when a NAT has moved a client and its answers are lost until they fill the window, with nothing else on
+ * its way, it could never send again. So a client that has answered, and whose window is full and stays as it is,
+ * migrates to where it is, which begins a new window. */
+uint64_t stoq_conn_full_due(struct stoq_conn *conn, uint64_t now_ns)
+{
+    ngtcp2_conn_info info;
+
+    if (!conn->answered || ngtcp2_conn_get_cwnd_left(conn->quic) > 0) {
+        conn->full_since_ns = 0;
+        return STOQ_NEVER;
+    }
+    ngtcp2_conn_get_conn_info(conn->quic, &info);
+    if (conn->full_since_ns == 0 || info.bytes_in_flight != conn->full_bytes) {
+        conn->full_since_ns = now_ns;
+        conn->full_bytes = info.bytes_in_flight;
+    }
+    return conn->full_since_ns + FULL_NS;
+}
+
+void stoq_conn_full_end(struct stoq_conn *conn, uint64_t now_ns)
+{
+    if (!conn->answered || stoq_conn_full_due(conn, now_ns) > now_ns)
+        return;
+    struct stoq_path path = conn->path;
+    ngtcp2_path at;
+
+    conn->full_since_ns = now_ns; /* if there is no id to spare, later */
+    stoq_conn_path_from(conn, &path, ngtcp2_conn_get_path(conn->quic));
+    stoq_conn_path(&path, &at);
+    struct sockaddr_in6 other = path.local;
+    other.sin6_port ^= htons(1);
+    ngtcp2_addr from = {.addr = (ngtcp2_sockaddr *)&other, .addrlen = sizeof(other)};
+    ngtcp2_conn_set_local_addr(conn->quic, &from); /* ngtcp2 migrates only to another address */
+    if (ngtcp2_conn_initiate_immediate_migration(conn->quic, &at, now_ns) != 0) {
+        ngtcp2_conn_set_local_addr(conn->quic, &at.local);
+        return;
+    }
+    conn->answered = false;
+    stoq_conn_lively(conn, now_ns);
+}
+
 /* --- other paths -------------------------------------------------------------------------------------------------- */
 
 static int migrate_result(int rc, struct stoq_error *error)
@@ -263,6 +306,7 @@ int stoq_conn_migrate(struct stoq_conn *conn, const struct sockaddr_in6 *local, 
                    : ngtcp2_conn_initiate_immediate_migration(conn->quic, &at, now_ns);
     if (rc != 0)
         return migrate_result(rc, error);
+    conn->answered = false;
     conn->local_unknown = IN6_IS_ADDR_UNSPECIFIED(&local->sin6_addr);
     conn->read_local = *local;
     /* A server over ngtcp2 before 1.25 that has just followed a client to a new path probes the old one for some three

@@ -61,12 +61,14 @@ struct stoq_endpoint {
     bool draining;
     ngtcp2_callbacks callbacks;
     ngtcp2_encrypt encrypt; /* as stoq_protect_install set it */
+    ngtcp2_decrypt decrypt;
     struct stoq_reply *replies;
     size_t reply_first, reply_count;
     uint8_t *batch; /* STOQ_BATCH_BYTES, made when the first datagram comes */
     struct stoq_bytes batch_list[STOQ_BATCH_DATAGRAMS];
     size_t batch_count, batch_bytes;
     uint8_t *opened; /* STOQ_OPENED_BYTES: where ngtcp2 decrypts, for all connections */
+    struct evp_cipher_ctx_st *token_cipher; /* see stoq_token.c */
     bool ngtcp2_known; /* this ngtcp2 is 1.22, whose inside was looked at */
     struct stoq_conn *batch_conn;
     void (*qlog_to)(void *ctx, struct stoq_conn *conn, struct stoq_bytes text, bool last);
@@ -89,6 +91,14 @@ struct stoq_rate_state {
     uint64_t sampled_ns, sampled_bytes; /* adaptive: when and at how many delivered bytes */
 };
 
+/* The keys that are sent with. */
+struct stoq_phase {
+    bool begun, one; /* one: the phase bit */
+    bool acked; /* something sent with them was */
+    uint8_t first_bits;
+    uint32_t first; /* number of the first packet, its lowest first_bits */
+};
+
 struct stoq_conn {
     struct stoq_endpoint *endpoint;
     struct stoq_conn *before, *after; /* of all */
@@ -100,6 +110,7 @@ struct stoq_conn {
     ngtcp2_crypto_conn_ref ref;
     void *user;
     struct stoq_path path; /* validated */
+    struct stoq_phase phase;
     struct sockaddr_in6 read_local;
     size_t memory; /* that ngtcp2 holds for it */
 
@@ -110,9 +121,9 @@ struct stoq_conn {
     bool finished; /* closed was called */
     bool local_unknown; /* the caller does not tell its own address: read_local is taken */
     bool validating; /* ngtcp2 sends over a path that is not validated yet */
-    bool key_phase;
     bool past_handshake; /* a client: ngtcp2 knows of no 0-RTT any more; see write_packet */
     bool path_asked; /* a client: a PATH_RESPONSE has just left; see stoq_conn_lively */
+    bool answered; /* a client: as path_asked, and it is where it was */
     bool train_apart; /* what it holds goes over another path than what follows */
     bool shuts_late; /* a stream is to be shut */
     bool want_keys, want_migrate, migrate_probe, path_told;
@@ -131,6 +142,7 @@ struct stoq_conn {
     struct sockaddr_in6 migrate_to;
     uint64_t keep_alive_ns;
     uint64_t lively_until_ns; /* see stoq_conn_migrate; 0: not */
+    uint64_t full_since_ns, full_bytes; /* see stoq_conn_full_due; 0: its window has room */
     uint64_t blocked_until_ns; /* a client that waits for credit, as seen last; 0: it does not */
 
     ngtcp2_cid
@@ -234,6 +246,10 @@ void stoq_endpoint_clock(struct stoq_endpoint *endpoint, uint64_t now_ns);
 void stoq_endpoint_clock_later(struct stoq_endpoint *endpoint, uint64_t now_ns);
 int stoq_endpoint_random(struct stoq_endpoint *endpoint, void *out, size_t len);
 uint64_t stoq_endpoint_wall_ns(struct stoq_endpoint *endpoint);
+/* The stateless reset token of an id of ours (STOQ_CID_BYTES). Only STOQ_EINTERNAL. */
+int stoq_endpoint_tokens_init(struct stoq_endpoint *endpoint); /* of its configuration's secret */
+void stoq_endpoint_tokens_release(struct stoq_endpoint *endpoint);
+int stoq_endpoint_token(struct stoq_endpoint *endpoint, const uint8_t *id, uint8_t *out);
 /* A new connection id of ours, not in use. STOQ_EIO without randomness. */
 int stoq_endpoint_cid(struct stoq_endpoint *endpoint, ngtcp2_cid *out);
 /* Makes packets to this id the connection's. STOQ_ENOMEM, STOQ_ELIMIT. */
@@ -307,6 +323,9 @@ void stoq_conn_path_settle(struct stoq_conn *conn); /* tells of a new path once 
 void stoq_conn_keep_alive_set(struct stoq_conn *conn, uint64_t now_ns); /* as its three times say */
 void stoq_conn_lively(struct stoq_conn *conn, uint64_t now_ns); /* keeps sending for a while */
 void stoq_conn_keep_alive_due(struct stoq_conn *conn, uint64_t now_ns); /* when they are over */
+uint64_t stoq_conn_full_due(struct stoq_conn *conn,
+                            uint64_t now_ns); /* when _end is to be called */
+void stoq_conn_full_end(struct stoq_conn *conn, uint64_t now_ns);
 void stoq_conn_blocked(struct stoq_conn *conn, uint64_t now_ns); /* it lacks credit to send */
 void stoq_conn_arm(struct stoq_conn *conn, uint64_t now_ns); /* its timer */
 void stoq_conn_path(const struct stoq_path *path, ngtcp2_path *out); /* borrows */
@@ -357,12 +376,17 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                         const ngtcp2_crypto_aead_ctx *context, const uint8_t *plain, size_t len,
                         const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
                         size_t header_len);
+int stoq_frames_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+                        const ngtcp2_crypto_aead_ctx *context, const uint8_t *sealed, size_t len,
+                        const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
+                        size_t header_len);
 /* What is told of a packet's payload: RESET_STREAM frames, STREAM frames with bytes and the stream's end, and
  * PATH_RESPONSE. */
 struct stoq_frames_found {
     void (*reset)(void *ctx, uint64_t id, uint64_t code); /* nullable, all */
     void (*fin)(void *ctx, uint64_t id);
     void (*path_response)(void *ctx);
+    void (*acked)(void *ctx, uint64_t largest); /* and PADDING does not end the packet */
 };
 /* Stops at what it does not know. */
 void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_found *found,

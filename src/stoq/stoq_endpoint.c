@@ -196,8 +196,12 @@ static int endpoint_fill(struct stoq_endpoint *endpoint, struct stoq_error *erro
     stoq_conn_callbacks(&endpoint->callbacks);
     stoq_protect_install(&endpoint->callbacks);
     endpoint->encrypt = endpoint->callbacks.encrypt;
-    endpoint->callbacks.encrypt = stoq_frames_encrypt; /* it looks, and hands on */
+    endpoint->decrypt = endpoint->callbacks.decrypt;
+    endpoint->callbacks.encrypt = stoq_frames_encrypt; /* they look, and hand on */
+    endpoint->callbacks.decrypt = stoq_frames_decrypt;
     int rc = stoq_tls_setup(error);
+    if (rc == 0 && stoq_endpoint_tokens_init(endpoint) != 0)
+        rc = stoq_fail(error, STOQ_EINTERNAL, "OpenSSL has no AES-256-ECB or SHA-256 here");
     return rc != 0 ? rc : stoq_tls_new(&endpoint->tls, config, error);
 }
 
@@ -244,6 +248,7 @@ void stoq_endpoint_free(struct stoq_endpoint *endpoint)
         stoq_conn_finish(conn, endpoint->now_ns);
     }
     stoq_tls_free(endpoint->tls);
+    stoq_endpoint_tokens_release(endpoint);
     stoq_table_release(&endpoint->table);
     stoq_table_release(&endpoint->tokens);
     stoq_timers_release(&endpoint->timers);

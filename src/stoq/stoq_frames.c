@@ -1,5 +1,6 @@
 /* Looks at packets before they are sealed, for what ngtcp2 has no callback for: RESET_STREAM frames (RFC 9000
- * section 19) and the key phase. */
+ * section 19) and the key phase; and, until something sent in the key phase was acknowledged, at those that were
+ * opened. */
 #include "stoq_core.h"
 
 /* Whose packet this thread is writing; NULL outside stoq_frames_begin and _end. ngtcp2's encryption callback has no
@@ -42,15 +43,18 @@ static void skip_varints(struct cursor *c, int count)
         (void)varint(c);
 }
 
-static void skip_ack(struct cursor *c, bool ecn)
+/* The largest number that is acknowledged. */
+static uint64_t skip_ack(struct cursor *c, bool ecn)
 {
-    skip_varints(c, 2);
+    uint64_t largest = varint(c);
+    skip_varints(c, 1);
     uint64_t ranges = varint(c);
     skip_varints(c, 1);
     for (; ranges > 0 && !c->bad; ranges--)
         skip_varints(c, 2);
     if (ecn)
         skip_varints(c, 3);
+    return largest;
 }
 
 /* How many bytes a STREAM frame has; its stream. */
@@ -69,10 +73,6 @@ static bool skip_frame(struct cursor *c, uint64_t type)
     switch (type) {
     case 0x01: /* PING */
     case 0x1e: /* HANDSHAKE_DONE */
-        return true;
-    case 0x02: /* ACK */
-    case 0x03:
-        skip_ack(c, type == 0x03);
         return true;
     case 0x05: /* STOP_SENDING */
     case 0x11: /* MAX_STREAM_DATA */
@@ -132,7 +132,13 @@ void stoq_frames_look(const uint8_t *data, size_t len, const struct stoq_frames_
 
             if (!c.bad && (type & 1) != 0 && bytes > 0 && found->fin != NULL)
                 found->fin(ctx, id);
-        } else {
+        } else if (type == 0x02 || type == 0x03) { /* ACK */
+            uint64_t largest = skip_ack(&c, type == 0x03);
+
+            if (!c.bad && found->acked != NULL)
+                found->acked(ctx, largest);
+        } else if (type != 0x00 ||
+                   found->acked == NULL) { /* in packets of others PADDING may come first */
             if (type == 0x1b && found->path_response != NULL)
                 found->path_response(ctx);
             if (!skip_frame(&c, type))
@@ -176,13 +182,34 @@ static void path_response_found(void *ctx)
 }
 
 /* RFC 9001 section 6: the key phase bit changes with each update, whoever began it. */
-static void phase_see(struct stoq_conn *conn, bool phase)
+static void phase_see(struct stoq_conn *conn, const uint8_t *header, size_t len)
 {
-    if (phase == conn->key_phase)
+    struct stoq_phase *phase = &conn->phase;
+    bool one = (header[0] & 0x04) != 0;
+
+    if (phase->begun && one == phase->one)
         return;
-    conn->key_phase = phase;
-    conn->key_updates++;
-    stoq_count(conn->endpoint, STOQ_COUNT_KEY_UPDATES, 1);
+    if (one != phase->one) {
+        conn->key_updates++;
+        stoq_count(conn->endpoint, STOQ_COUNT_KEY_UPDATES, 1);
+    }
+    size_t bytes = (header[0] & 0x03U) + 1U; /* of the packet's number, which ends the header */
+    uint32_t number = 0;
+    for (size_t i = len - bytes; i < len; i++)
+        number = number << 8 | header[i];
+    *phase = (struct stoq_phase){
+        .begun = true, .one = one, .first = number, .first_bits = (uint8_t)(8 * bytes)};
+}
+
+/* As many bits of a packet's number are sent as tell it from what was acknowledged before (RFC 9000 section 17.1): seen
+ * through them, an acknowledgement is less than half of what they hold behind the first packet, or it is older. */
+static void acked_found(void *ctx, uint64_t largest)
+{
+    struct stoq_phase *phase = &((struct stoq_conn *)ctx)->phase;
+    uint64_t behind = (largest - phase->first) & ((1ULL << phase->first_bits) - 1);
+
+    if (behind < 1ULL << (phase->first_bits - 1))
+        phase->acked = true;
 }
 
 struct stoq_conn *stoq_frames_begin(struct stoq_conn *conn)
@@ -211,10 +238,27 @@ int stoq_frames_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
         return NGTCP2_ERR_CALLBACK_FAILURE;
     if (len > 0 &&
         (header[0] & 0x80) == 0) { /* no long header, nor what a Retry packet's tag is made of */
-        phase_see(conn, (header[0] & 0x04) != 0);
+        phase_see(conn, header, header_len);
         if (conn->streams != NULL && !conn->ending)
             stoq_frames_look(plain, len, &found, conn);
     }
     return conn->endpoint->encrypt(dest, aead, context, plain, len, nonce, nonce_len, header,
                                    header_len);
+}
+
+int stoq_frames_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+                        const ngtcp2_crypto_aead_ctx *context, const uint8_t *sealed, size_t len,
+                        const uint8_t *nonce, size_t nonce_len, const uint8_t *header,
+                        size_t header_len)
+{
+    static const struct stoq_frames_found found = {.acked = acked_found};
+    struct stoq_conn *conn = writing;
+
+    if (conn == NULL)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    int rc = conn->endpoint->decrypt(dest, aead, context, sealed, len, nonce, nonce_len, header,
+                                     header_len);
+    if (rc == 0 && conn->phase.begun && !conn->phase.acked && (header[0] & 0x80) == 0)
+        stoq_frames_look(dest, len - aead->max_overhead, &found, conn);
+    return rc;
 }

@@ -251,6 +251,10 @@ int stoq_host_rebind(struct stoq_host *host, const struct sockaddr_in6 *bind,
 {
     struct stoq_udp_options options = udp_options(host, bind);
 
+    if (host->server)
+        return stoq_fail(error, STOQ_EINVAL,
+                         "a server cannot move: its peers would not know where it is; open another "
+                         "host there");
     if (host->count > 1)
         return stoq_fail(error, STOQ_EUNSUPPORTED,
                          "a host of %u workers cannot move to another address; use one worker",

@@ -308,7 +308,7 @@ static void info_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
     (void)now_ns;
     (void)pthread_mutex_lock(&link->lock);
     if (link->conn != NULL)
-        stoq_conn_info(link->conn, question->out);
+        stoq_conn_get_info(link->conn, question->out);
     else
         question->code = STOQ_ECLOSED;
     question->done = true;

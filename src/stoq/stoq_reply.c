@@ -45,7 +45,6 @@ void stoq_reply_reset(struct stoq_endpoint *endpoint, const struct stoq_path *pa
 {
     uint8_t noise[64];
     ngtcp2_stateless_reset_token token;
-    ngtcp2_cid cid;
     size_t size = len - 1;
 
     if (size < NGTCP2_MIN_STATELESS_RESET_RANDLEN + NGTCP2_STATELESS_RESET_TOKENLEN)
@@ -58,10 +57,8 @@ void stoq_reply_reset(struct stoq_endpoint *endpoint, const struct stoq_path *pa
         return;
     }
     size_t noise_len = size - NGTCP2_STATELESS_RESET_TOKENLEN;
-    ngtcp2_cid_init(&cid, data + 1, STOQ_CID_BYTES);
     if (stoq_endpoint_random(endpoint, noise, noise_len) != 0 ||
-        ngtcp2_crypto_generate_stateless_reset_token(token.data, endpoint->config.secret,
-                                                     sizeof(endpoint->config.secret), &cid) != 0)
+        stoq_endpoint_token(endpoint, data + 1, token.data) != 0)
         return;
     stoq_bucket_spend(&endpoint->reset_bucket, 1);
     stoq_reply_commit(

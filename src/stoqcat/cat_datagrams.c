@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cat_output.h"
+#include "cat_signal.h"
 
 #define BLOCK_BYTES 65536
 #define FULL_MS     1 /* pause while the queue of datagrams is full */
@@ -157,7 +158,7 @@ static void sent_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
     (void)endpoint;
     (void)now_ns;
     if (talk->conn != NULL)
-        stoq_conn_info(talk->conn, &info);
+        stoq_conn_get_info(talk->conn, &info);
     (void)pthread_mutex_lock(&talk->lock);
     talk->sent = talk->conn == NULL || info.datagrams_sent >= talk->given;
     talk->done = true;
@@ -226,6 +227,20 @@ static int carry(struct talk *talk, struct stoq_host *host, struct stoq_error *e
     return code;
 }
 
+static bool say_goodbye(void *arg)
+{
+    struct talk *talk = arg;
+    const uint64_t one = 1;
+
+    (void)pthread_mutex_lock(&talk->lock);
+    bool up = talk->up;
+    talk->over = true;
+    (void)pthread_cond_broadcast(&talk->news);
+    (void)pthread_mutex_unlock(&talk->lock);
+    (void)!write(talk->over_fd, &one, sizeof(one));
+    return up;
+}
+
 static void close_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
 {
     struct talk *talk = arg;
@@ -282,6 +297,7 @@ int cat_datagrams(const struct cat_options *options, const struct stoq_host_conf
     struct talk talk = {.options = options, .over_fd = eventfd(0, EFD_CLOEXEC)};
     char host_text[STOQ_ADDRESS_TEXT_BYTES];
     pthread_condattr_t monotonic;
+    struct cat_watch *watch = NULL;
     struct stoq_host *host;
     bool output_failed = false;
     int code = 0;
@@ -306,12 +322,15 @@ int cat_datagrams(const struct cat_options *options, const struct stoq_host_conf
     if (code == 0)
         code = stoq_host_open(&host, &own, error);
     if (code == 0) {
-        code = talk_run(&talk, host, error);
+        code = cat_watch_open(&watch, say_goodbye, &talk, error);
+        if (code == 0)
+            code = talk_run(&talk, host, error);
         wait_sent(&talk, host);
         (void)stoq_host_post(host, 0, close_act, &talk);
         stoq_host_close(host, DRAIN_NS);
     }
     uint64_t lost = cat_output_close(talk.output, &output_failed);
+    cat_watch_close(watch);
     if (lost > 0)
         cat_say(options, "lost %llu datagrams: standard output was too slow",
                 (unsigned long long)lost);

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cat.h"
+#include "cat_signal.h"
 
 void cat_say(const struct cat_options *options, const char *format, ...)
 {
@@ -89,6 +89,7 @@ static int run(const struct cat_options *options, struct stoq_error *error)
     int code = cat_trust_load(&trust, options, error);
     if (code != 0)
         return code;
+    cat_signals_hold();
     code = cat_configure(&config, options, &trust, error);
     if (code == 0)
         code = options->datagrams ? cat_datagrams(options, &config, error)
@@ -112,6 +113,8 @@ int cat_main(int argc, char **argv)
         return fflush(stdout) == 0 ? CAT_EXIT_OK : CAT_EXIT_FAILED;
     }
     int code = run(&options, &error);
+    if (cat_signal_taken() != 0)
+        cat_signal_die(cat_signal_taken());
     if (code != 0)
         complain(error.text[0] != '\0' ? error.text : stoq_code_name(code));
     return (int)exit_code(code);

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cat.h"
+#include "cat_signal.h"
 
 #define BLOCK_BYTES 65536
 #define LOOK_MS     100 /* how often the incoming half looks whether to stop */
@@ -147,10 +147,63 @@ static int explain(int code, struct stoq_link *link, struct stoq_error *error)
     return reason;
 }
 
+/* --- goodbye -------------------------------------------------------------------------------------------------------- */
+
+/* What a signal finds. It takes the link away only while a pipe holds it too, for whoever reads and writes that. */
+struct goodbye {
+    pthread_mutex_t lock;
+    struct stoq_link *link; /* NULL: none, or gone */
+    bool up, said; /* up: a connection is there */
+};
+
+static bool say_goodbye(void *arg)
+{
+    struct goodbye *goodbye = arg;
+
+    (void)pthread_mutex_lock(&goodbye->lock);
+    struct stoq_link *link = goodbye->link;
+    bool up = goodbye->up;
+    goodbye->link = NULL;
+    goodbye->said = true;
+    (void)pthread_mutex_unlock(&goodbye->lock);
+    stoq_link_release(link);
+    return up;
+}
+
+/* The pipe's whole life, with goodbye in charge of the link. False: the link is gone. */
+static bool carry_with(struct goodbye *goodbye, const struct cat_options *options,
+                       struct stoq_link *link, struct stoq_pipe *pipe, int *code,
+                       struct stoq_error *error)
+{
+    (void)pthread_mutex_lock(&goodbye->lock);
+    bool said = goodbye->said;
+    goodbye->link = said ? NULL : link;
+    (void)pthread_mutex_unlock(&goodbye->lock);
+    if (!said)
+        *code = carry(options, pipe, error);
+    (void)pthread_mutex_lock(&goodbye->lock);
+    bool gone = !said && goodbye->said;
+    goodbye->link = NULL;
+    (void)pthread_mutex_unlock(&goodbye->lock);
+    if (said)
+        *code = STOQ_ECLOSED;
+    else if (!gone)
+        *code = explain(*code, link, error);
+    stoq_pipe_release(pipe);
+    return !gone;
+}
+
+static void goodbye_up(struct goodbye *goodbye)
+{
+    (void)pthread_mutex_lock(&goodbye->lock);
+    goodbye->up = true;
+    (void)pthread_mutex_unlock(&goodbye->lock);
+}
+
 /* --- the two roles -------------------------------------------------------------------------------------------------- */
 
 static int connect_and_carry(const struct cat_options *options, struct stoq_caller *caller,
-                             struct stoq_error *error)
+                             struct goodbye *goodbye, struct stoq_error *error)
 {
     const char *tag = options->tag != NULL ? options->tag : "";
     const struct stoq_stream_options stream = {.priority = 3,
@@ -160,6 +213,7 @@ static int connect_and_carry(const struct cat_options *options, struct stoq_call
     char host[STOQ_ADDRESS_TEXT_BYTES];
     struct stoq_link *link;
     struct stoq_pipe *pipe;
+    bool ours = true;
 
     int code = stoq_address_parse(options->address, CAT_PORT_DEFAULT, &remote, error);
     if (code != 0)
@@ -169,40 +223,55 @@ static int connect_and_carry(const struct cat_options *options, struct stoq_call
                              options->timeout_ms, &link, error);
     if (code != 0)
         return code;
+    goodbye_up(goodbye);
     tell_peer(options, link);
     code = stoq_pipe_open(link, &stream, options->timeout_ms, &pipe, error);
     if (code == 0) {
-        code = explain(carry(options, pipe, error), link, error);
-        stoq_pipe_release(pipe);
+        ours = carry_with(goodbye, options, link, pipe, &code, error);
         if (code == 0)
             (void)nanosleep(&last_word, NULL);
     } else {
         code = explain(code, link, error);
     }
-    stoq_link_release(link);
+    if (ours)
+        stoq_link_release(link);
     return code;
 }
 
+/* As stoq_pipe_accept, until a signal comes. */
+static int accept_pipe(const struct cat_options *options, struct stoq_link *link,
+                       struct stoq_pipe **pipe, struct stoq_error *error)
+{
+    for (int waited = 0;; waited += LOOK_MS) {
+        int code = stoq_pipe_accept(link, LOOK_MS, pipe, error);
+
+        if (code != STOQ_ETIMEOUT || waited >= options->timeout_ms || cat_signal_taken() != 0)
+            return code;
+    }
+}
+
 static int listen_and_carry(const struct cat_options *options, struct stoq_caller *caller,
-                            struct stoq_error *error)
+                            struct goodbye *goodbye, struct stoq_error *error)
 {
     struct stoq_pipe *pipe, *other;
     struct stoq_link *link;
+    bool ours = true;
 
     cat_say(options, "listening on port %u", stoq_host_port(stoq_caller_host(caller)));
     int code = stoq_link_accept(caller, -1, &link, error);
     if (code != 0)
         return code;
+    goodbye_up(goodbye);
     tell_peer(options, link);
-    code = stoq_pipe_accept(link, options->timeout_ms, &pipe, error);
+    code = accept_pipe(options, link, &pipe, error);
     if (code == 0) {
-        code = explain(carry(options, pipe, error), link, error);
-        stoq_pipe_release(pipe);
+        ours = carry_with(goodbye, options, link, pipe, &code, error);
         /* The peer hangs up when it has read everything. */
         if (code == 0 && stoq_pipe_accept(link, GOODBYE_MS, &other, NULL) == 0)
             stoq_pipe_release(other);
     }
-    stoq_link_release(link);
+    if (ours)
+        stoq_link_release(link);
     return code;
 }
 
@@ -222,16 +291,22 @@ static int permit(void *ctx, struct stoq_conn *conn, struct stoq_bytes tag, bool
 int cat_stream(const struct cat_options *options, const struct stoq_host_config *config,
                struct stoq_error *error)
 {
+    struct goodbye goodbye = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct stoq_host_config own = *config;
     struct stoq_caller *caller;
+    struct cat_watch *watch;
 
     own.handlers.permit = permit;
     own.handlers.ctx = (void *)(uintptr_t)options;
     int code = stoq_caller_open(&caller, &own, error);
     if (code != 0)
         return code;
-    code = options->listen ? listen_and_carry(options, caller, error)
-                           : connect_and_carry(options, caller, error);
+    code = cat_watch_open(&watch, say_goodbye, &goodbye, error);
+    if (code == 0) {
+        code = options->listen ? listen_and_carry(options, caller, &goodbye, error)
+                               : connect_and_carry(options, caller, &goodbye, error);
+        cat_watch_close(watch);
+    }
     stoq_caller_close(caller);
     return code;
 }

@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,22 @@ static int file_load(const char *path, struct hm_buf *out, struct stoq_error *er
     return code;
 }
 
+/* Whoever may read the key may be us. A pipe or the like is read as it is. */
+static int key_load(const char *path, struct hm_buf *out, struct stoq_error *error)
+{
+    struct stat about;
+
+    if (stat(path, &about) == 0 && S_ISREG(about.st_mode) && (about.st_mode & 077) != 0) {
+        error->code = STOQ_EIO;
+        (void)snprintf(error->text, sizeof(error->text),
+                       "others may read the private key %.200s: run chmod 600 on it, and think "
+                       "about who has it already",
+                       path);
+        return STOQ_EIO;
+    }
+    return file_load(path, out, error);
+}
+
 static int identity_load(struct cat_trust *trust, const struct cat_options *options,
                          struct stoq_error *error)
 {
@@ -35,7 +52,7 @@ static int identity_load(struct cat_trust *trust, const struct cat_options *opti
     int code = file_load(options->cert, &cert, error);
 
     if (code == 0)
-        code = file_load(options->key, &key, error);
+        code = key_load(options->key, &key, error);
     if (code == 0)
         code = stoq_identity_new(&trust->identity, (struct stoq_bytes){cert.data, cert.len},
                                  (struct stoq_bytes){key.data, key.len}, error);

@@ -31,6 +31,26 @@ void perf_client_close(struct perf_client *client)
     stoq_host_close(client->host, 0);
 }
 
+int perf_client_run(struct perf_client *client, const struct perf_options *options,
+                    struct stoq_handlers handlers,
+                    int (*measure)(struct perf_client *client, struct stoq_error *error))
+{
+    struct stoq_error error = {.code = STOQ_ENOMEM, .text = "out of memory"};
+    struct perf_options one = *options;
+
+    if (client == NULL)
+        return perf_complain(&error);
+    one.workers = 1;
+    perf_gate_init(&client->gate, 0);
+    int code = perf_client_open(client, &one, handlers, &error);
+    if (code == 0) {
+        code = measure(client, &error);
+        perf_client_close(client);
+    }
+    perf_gate_release(&client->gate);
+    return code == 0 ? 0 : perf_complain(&error);
+}
+
 struct stoq_conn *perf_client_connect(struct perf_client *client, struct stoq_endpoint *endpoint,
                                       uint64_t now_ns, struct stoq_bytes session, void *user)
 {

@@ -14,6 +14,11 @@ struct perf_client {
 int perf_client_open(struct perf_client *client, const struct perf_options *options,
                      struct stoq_handlers handlers, struct stoq_error *error);
 void perf_client_close(struct perf_client *client);
+/* A measure with one worker, from opening the client to closing it: an exit code. client is the first member of a measure
+ * of its own; NULL: there was no memory for it. */
+int perf_client_run(struct perf_client *client, const struct perf_options *options,
+                    struct stoq_handlers handlers,
+                    int (*measure)(struct perf_client *client, struct stoq_error *error));
 /* In a worker's thread. A connection that fails opens the gate with its reason. */
 struct stoq_conn *perf_client_connect(struct perf_client *client, struct stoq_endpoint *endpoint,
                                       uint64_t now_ns, struct stoq_bytes session, void *user);

@@ -7,7 +7,7 @@
 #define BATCH 64
 
 struct datagrams {
-    struct perf_client client;
+    struct perf_client client; /* first */
     struct stoq_conn *conn;
     uint64_t until_ns, sent;
     bool finished;
@@ -96,8 +96,9 @@ static void act_connect(void *arg, struct stoq_endpoint *endpoint, uint64_t now_
     (void)perf_client_connect(&run->client, endpoint, now_ns, (struct stoq_bytes){0}, NULL);
 }
 
-static int measure(struct datagrams *run, struct stoq_error *error)
+static int measure(struct perf_client *client, struct stoq_error *error)
 {
+    struct datagrams *run = (struct datagrams *)client;
     const struct perf_options *options = run->client.options;
     struct perf_report report;
 
@@ -136,19 +137,8 @@ int perf_measure_datagrams(const struct perf_options *options)
                                            .received = on_received,
                                            .datagrams_writable = on_writable};
     struct datagrams *run = hm_calloc(1, sizeof(*run));
-    struct perf_options one = *options;
-    struct stoq_error error = {.code = STOQ_ENOMEM, .text = "out of memory"};
+    int status = perf_client_run(run != NULL ? &run->client : NULL, options, handlers, measure);
 
-    if (run == NULL)
-        return perf_complain(&error);
-    one.workers = 1;
-    perf_gate_init(&run->client.gate, 0);
-    int code = perf_client_open(&run->client, &one, handlers, &error);
-    if (code == 0) {
-        code = measure(run, &error);
-        perf_client_close(&run->client);
-    }
-    perf_gate_release(&run->client.gate);
     hm_free(run);
-    return code == 0 ? 0 : perf_complain(&error);
+    return status;
 }

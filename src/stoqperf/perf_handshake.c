@@ -14,7 +14,9 @@ struct attempt {
 };
 
 struct handshakes {
-    struct perf_client client;
+    struct perf_client client; /* first */
+    const char *what;
+    unsigned at_once;
     _Atomic uint64_t until_ns;
     struct attempt attempts[PERF_AT_ONCE_MAX];
     /* One worker: what follows is its own. */
@@ -68,7 +70,7 @@ static void on_connected(void *ctx, struct stoq_conn *conn)
     struct attempt *attempt = stoq_conn_user(conn);
     struct stoq_conn_info info;
 
-    stoq_conn_info(conn, &info);
+    stoq_conn_get_info(conn, &info);
     run->resumed += info.resumed;
     run->early += info.early_accepted;
     if (perf_times_add(&run->times, hm_mono_ns(hm_clock_system()) - attempt->began_ns) != 0)
@@ -121,17 +123,17 @@ static size_t on_received(void *ctx, struct stoq_stream *stream, const uint8_t *
     return len;
 }
 
-static int measure(struct handshakes *run, const char *what, unsigned at_once,
-                   struct stoq_error *error)
+static int measure(struct perf_client *client, struct stoq_error *error)
 {
+    struct handshakes *run = (struct handshakes *)client;
     const struct perf_options *options = run->client.options;
     struct perf_report report;
 
-    run->client.gate.waiting = at_once;
+    run->client.gate.waiting = run->at_once;
     double start = perf_seconds(), cpu = perf_cpu_seconds();
     atomic_store(&run->until_ns,
                  hm_mono_ns(hm_clock_system()) + (uint64_t)(options->seconds * 1e9));
-    for (unsigned i = 0; i < at_once; i++) {
+    for (unsigned i = 0; i < run->at_once; i++) {
         run->attempts[i].run = run;
         int code = stoq_host_post(run->client.host, 0, act_begin, &run->attempts[i]);
         if (code != 0)
@@ -143,7 +145,7 @@ static int measure(struct handshakes *run, const char *what, unsigned at_once,
     if (code != 0)
         return code;
     double elapsed = perf_seconds() - start;
-    perf_report_begin(&report, options, what);
+    perf_report_begin(&report, options, run->what);
     perf_report_number(&report, "per_second", (double)run->done / elapsed, "a second");
     perf_report_number(&report, "handshakes", (double)run->done, "");
     perf_report_number(&report, "resumed", (double)run->resumed, "");
@@ -164,23 +166,18 @@ static int run_measure(const struct perf_options *options, const char *what, uns
                                            .session = on_session,
                                            .received = on_received};
     struct handshakes *run = hm_calloc(1, sizeof(*run));
-    struct perf_options one = *options;
-    struct stoq_error error = {.code = STOQ_ENOMEM, .text = "out of memory"};
 
-    if (run == NULL)
-        return perf_complain(&error);
-    one.workers = 1;
-    perf_gate_init(&run->client.gate, 0);
-    int code = perf_client_open(&run->client, &one, handlers, &error);
-    if (code == 0) {
-        code = measure(run, what, at_once, &error);
-        perf_client_close(&run->client);
+    if (run != NULL) {
+        run->what = what;
+        run->at_once = at_once;
     }
-    perf_gate_release(&run->client.gate);
-    perf_times_release(&run->times);
-    hm_wipe(run->attempts, sizeof(run->attempts));
+    int status = perf_client_run(run != NULL ? &run->client : NULL, options, handlers, measure);
+    if (run != NULL) {
+        perf_times_release(&run->times);
+        hm_wipe(run->attempts, sizeof(run->attempts));
+    }
     hm_free(run);
-    return code == 0 ? 0 : perf_complain(&error);
+    return status;
 }
 
 int perf_measure_handshakes(const struct perf_options *options)

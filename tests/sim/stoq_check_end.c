@@ -8,7 +8,7 @@
 #define DATAGRAM_HEADER_BYTES 4
 #define DATAGRAM_MAGIC        0x44u
 #define AGAIN_CODE            99
-#define LEFT_BEHIND_NS        1000000000ULL /* what was on its way to a client that a NAT moves */
+#define LEFT_BEHIND_NS        4000000000ULL /* a server asks a new path at most so long */
 
 struct check_end *check_end_of(void *ctx, struct stoq_conn *conn)
 {
@@ -70,7 +70,7 @@ static int on_accepted(void *ctx, struct stoq_conn *conn)
         check_fail(end->check, "accepted twice, or after closed");
     end->accepted = end->ready = true;
     end->ready_ns = stoq_net_now(end->check->net);
-    stoq_conn_info(conn, &info);
+    stoq_conn_get_info(conn, &info);
     if (!info.server || (!info.handshake_done && !end->check->early_data))
         check_fail(end->check, "accepted before the handshake was done");
     if (end->pair != NULL)
@@ -87,7 +87,7 @@ static void on_connected(void *ctx, struct stoq_conn *conn)
         check_fail(end->check, "connected twice, after closed, or without a connect");
     end->ready = true;
     end->ready_ns = stoq_net_now(end->check->net);
-    stoq_conn_info(conn, &info);
+    stoq_conn_get_info(conn, &info);
     end->check->totals.resumed += info.resumed;
     end->check->totals.early += info.early_accepted;
     end->check->totals.connections++;
@@ -332,7 +332,7 @@ void check_limits(struct check *check)
         struct stoq_conn_info info;
         if (end->conn == NULL)
             continue;
-        stoq_conn_info(end->conn, &info);
+        stoq_conn_get_info(end->conn, &info);
         if (info.memory > check->memory_max)
             check_fail(check, "a connection holds %zu bytes, %zu are promised", info.memory,
                        check->memory_max);
@@ -361,7 +361,8 @@ bool check_flow_fits(const struct check_flow *flow)
 }
 
 /* A client without keep-alive whose NAT has moved it, and which has nothing left to send, hears nothing any more, and
- * cannot know; its server sends to where it was. Both wait until the idle time is over, as they must. */
+ * cannot know; its server sends to where it was, at once, or when all that it asked of the new path was lost. Both wait
+ * until the idle time is over, as they must. */
 static bool left_behind(const struct check_pair *pair)
 {
     const struct check *check = pair->check;

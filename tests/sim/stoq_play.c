@@ -351,7 +351,7 @@ static bool confirmed(const struct check_end *end)
 
     if (end == NULL || end->conn == NULL)
         return false;
-    stoq_conn_info(end->conn, &info);
+    stoq_conn_get_info(end->conn, &info);
     return info.handshake_confirmed;
 }
 
@@ -524,7 +524,7 @@ static void tell_stuck(struct play *play)
         struct stoq_conn_info info;
         if (end->conn == NULL)
             continue;
-        stoq_conn_info(end->conn, &info);
+        stoq_conn_get_info(end->conn, &info);
         (void)fprintf(
             stderr,
             "pair %d end %u: window %llu, on the way %llu, rtt %llu us, payload %zu, packets "

@@ -7,18 +7,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool meet(struct hostile *hostile, struct world *world, bool to_server)
+static bool meet(struct hostile *hostile, struct world *world)
 {
-    if (to_server) {
-        hostile_start(hostile);
-    } else {
-        struct stoq_target target = {.path = stoq_net_path(world->net, CLIENT, hostile->node),
-                                     .name = "server.test"};
-        struct stoq_conn *conn;
-        if (stoq_endpoint_connect(stoq_net_endpoint(world->net, CLIENT), &target,
-                                  stoq_net_now(world->net), &conn, NULL) != 0)
-            return false;
-    }
+    if (!hostile_meet(hostile))
+        return false;
     (void)world_until(world, 200 * MS, hostile_complete, hostile);
     return hostile->complete && !hostile->over;
 }
@@ -50,16 +42,10 @@ static void play(struct world *world, struct pki *pki, const uint8_t *data, size
         hostile_send(&hostile, level == 0 ? HOSTILE_INITIAL : HOSTILE_HANDSHAKE, data + 1,
                      size - 1 < HOSTILE_FRAMES_MAX ? size - 1 : HOSTILE_FRAMES_MAX);
     world->apps[victim].lazy = true;
-    if (meet(&hostile, world, to_server) && level >= 2)
+    if (meet(&hostile, world) && level >= 2)
         send_all(&hostile, world, data + 1, size - 1);
     (void)world_until(world, 100 * MS, NULL, NULL);
-    world->apps[victim].lazy = false;
-    world_forget(&world->apps[SERVER]);
-    world->apps[0].conn = kept[0];
-    world->apps[1].conn = kept[1];
-    world_works(world, CLIENT, SERVER);
-    world_release(world);
-    hostile_release(&hostile);
+    hostile_part(&hostile, victim, kept);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -66,25 +66,10 @@ static void play(struct world *world, struct pki *pki, bool to_server, bool on_t
         stoq_net_tap(world->net, on_wire, NULL);
     else
         hostile.mutate = on_plain;
-    if (to_server) {
-        hostile_start(&hostile);
-    } else {
-        struct stoq_target target = {.path = stoq_net_path(world->net, CLIENT, hostile.node),
-                                     .name = "server.test"};
-        struct stoq_conn *conn;
-        (void)stoq_endpoint_connect(stoq_net_endpoint(world->net, CLIENT), &target,
-                                    stoq_net_now(world->net), &conn, NULL);
-    }
+    (void)hostile_meet(&hostile);
     world->apps[victim].lazy = true; /* what its streams carry follows no pattern */
     (void)world_until(world, 300 * MS, hostile_over, &hostile);
-    world->apps[victim].lazy = false;
-    world_forget(&world->apps[SERVER]);
-    stoq_net_tap(world->net, NULL, NULL);
-    world->apps[0].conn = kept[0];
-    world->apps[1].conn = kept[1];
-    world_works(world, CLIENT, SERVER);
-    world_release(world);
-    hostile_release(&hostile);
+    hostile_part(&hostile, victim, kept);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -261,6 +262,55 @@ def a_listener_sees_its_peer_go():
     ends(listener, UNREACHABLE)
 
 
+def a_signal_says_goodbye():
+    """Its peer is told, long before the idle time; what had come is there; the signal is what it ends of."""
+    listener, address = listen(*identity("a"), *pin("b"), given=None)
+    client = Cat(*identity("b"), *pin("a"), address, given=None)
+    for one, other in ((client, listener), (listener, client)):
+        one.process.stdin.write(b"part")
+        one.process.stdin.flush()
+        other.wait_for(lambda o=other: o.got() == b"part", "part")
+    client.process.send_signal(signal.SIGTERM)
+    ends(client, -signal.SIGTERM)
+    assert listener.end(5) == UNREACHABLE, listener.said()
+    listener, address = listen("-u", *identity("a"), *pin("b"), given=None)
+    client = Cat("-u", *identity("b"), *pin("a"), address, given=None)
+    client.process.stdin.write(b"part")
+    client.process.stdin.flush()
+    listener.wait_for(lambda: listener.got() == b"part", "part")
+    listener.process.send_signal(signal.SIGINT)
+    ends(listener, -signal.SIGINT)
+    assert client.end(5) == OK, client.said()
+
+
+def a_signal_ends_who_waits():
+    """For nobody, or, the second time, for an output that nobody reads."""
+    for options in ([], ["-u"]):
+        listener, _ = listen(*options, *identity("a"), *pin("b"))
+        listener.process.send_signal(signal.SIGTERM)
+        assert listener.end(5) == -signal.SIGTERM, listener.said()
+        reader, writer = os.pipe()
+        listener = Cat("--listen", *options, *identity("a"), *pin("b"), "[::1]:0", given=None, output=writer)
+        os.close(writer)
+        client = Cat(*options, *identity("b"), *pin("a"), f"[::1]:{listener.port()}", given=None)
+        client.process.stdin.write(b"x" * 300000)  # more than a pipe holds
+        client.process.stdin.flush()
+        time.sleep(0.3)
+        listener.process.send_signal(signal.SIGTERM)
+        client.end(5)
+        assert listener.process.poll() is None, "it did not wait for its output"
+        listener.process.send_signal(signal.SIGTERM)
+        assert listener.end(5) == -signal.SIGTERM, listener.said()
+        os.close(reader)
+
+
+def a_key_for_all_to_read_is_refused():
+    open_key = work / "open.key"
+    shutil.copyfile(work / "a.key", open_key)
+    open_key.chmod(0o640)
+    ends(Cat("--cert", str(work / "a.pem"), "--key", str(open_key), *pin("b"), "[::1]:1"), FAILED, "chmod 600")
+
+
 def qlog_is_written():
     folder = work / "qlog"
     folder.mkdir()
@@ -278,7 +328,8 @@ try:
                the_wrong_listener_is_refused, the_wrong_client_is_refused, clients_without_a_certificate_where_allowed,
                authority_and_name, tags_must_match, protocols_must_match, nobody_there, the_command_line_is_checked,
                datagrams_both_ways, datagrams_that_nobody_can_read_end_it, an_output_that_nobody_reads_holds_nothing_up,
-               datagrams_of_a_stranger_are_refused, a_listener_sees_its_peer_go, qlog_is_written])
+               datagrams_of_a_stranger_are_refused, a_listener_sees_its_peer_go, a_signal_says_goodbye,
+               a_signal_ends_who_waits, a_key_for_all_to_read_is_refused, qlog_is_written])
 finally:
     for process in started:
         if process.poll() is None:

@@ -16,7 +16,7 @@ SOURCE = pathlib.Path(os.environ.get("HM_SOURCE", ".")).resolve()
 BIN = pathlib.Path(os.environ.get("HM_BIN", "build/gcc")).resolve()
 EXAMPLE = SOURCE / "examples" / "stoq-echo.c"
 EXAMPLE_LINES = 80
-STRICT = ["-Wall", "-Wextra", "-Werror"]
+STRICT = ["-Wall", "-Wextra", "-Wshadow", "-Werror"]
 work = pathlib.Path(tempfile.mkdtemp(prefix="hm-test-stoq-"))
 
 

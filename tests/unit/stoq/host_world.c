@@ -8,26 +8,41 @@
 #include <time.h>
 #include <cmocka.h>
 
+struct stoq_identity *identity;
+
 struct stoq_identity *host_world_identity(void)
 {
-    struct stoq_identity *identity = NULL;
+    struct stoq_identity *made = NULL;
     struct stoq_error error = {0};
 
-    if (stoq_identity_self_signed(&identity, "localhost", hm_wall_ms(hm_clock_system()) / 1000, 2,
+    if (stoq_identity_self_signed(&made, "localhost", hm_wall_ms(hm_clock_system()) / 1000, 2,
                                   &error) != 0)
         fail_msg("%s", error.text);
-    return identity;
+    return made;
 }
 
-struct stoq_host_config host_world_config(struct stoq_identity *identity, bool server,
-                                          unsigned workers)
+int host_world_make(void **state)
+{
+    (void)state;
+    identity = host_world_identity();
+    return 0;
+}
+
+int host_world_end(void **state)
+{
+    (void)state;
+    stoq_identity_unref(identity);
+    return 0;
+}
+
+struct stoq_host_config host_world_config(struct stoq_identity *own, bool server, unsigned workers)
 {
     struct stoq_host_config config;
 
     stoq_host_config_default(&config);
-    config.endpoint.identity = identity;
+    config.endpoint.identity = own;
     config.endpoint.verify = stoq_verify_same;
-    config.endpoint.verify_ctx = identity;
+    config.endpoint.verify_ctx = own;
     config.endpoint.server = server;
     config.endpoint.alpn = "test";
     config.endpoint.idle_timeout_ns = 10 * STOQ_NS_PER_S;

@@ -16,7 +16,6 @@
 #define WAIT_MS 20000
 #define BYTES   2000000
 
-static struct stoq_identity *identity;
 static uint8_t pattern[BYTES];
 
 static struct stoq_caller *open_with(const struct stoq_host_config *config)
@@ -645,17 +644,8 @@ static void test_out_of_memory(void **state)
 
 static int make_world(void **state)
 {
-    (void)state;
-    identity = host_world_identity();
     host_world_fill(pattern, sizeof(pattern), 22);
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    stoq_identity_unref(identity);
-    return 0;
+    return host_world_make(state);
 }
 
 int main(void)
@@ -677,5 +667,5 @@ int main(void)
         cmocka_unit_test(test_nobody_accepts),
         cmocka_unit_test(test_out_of_memory),
     };
-    return cmocka_run_group_tests_name("caller", tests, make_world, end_world);
+    return cmocka_run_group_tests_name("caller", tests, make_world, host_world_end);
 }

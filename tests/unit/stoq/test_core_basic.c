@@ -302,7 +302,7 @@ static void test_handshake_stream_close(void **state)
     struct stoq_conn_info info;
     (void)state;
     shake(&pair, NULL);
-    stoq_conn_info(pair.side[CLIENT].conn, &info);
+    stoq_conn_get_info(pair.side[CLIENT].conn, &info);
     assert_true(info.handshake_done);
     assert_string_equal(info.group, "X25519MLKEM768");
     print_message("cipher %s, payload %zu, memory %zu\n", info.cipher, info.udp_payload,
@@ -355,7 +355,7 @@ static void bulk(void (*change)(struct stoq_config *config, int which), uint64_t
     assert_memory_equal(pair.side[SERVER].got, data, sizeof(data));
     assert_true(pair.side[SERVER].fin);
     assert_int_equal(pair.side[0].released, 1);
-    stoq_conn_info(pair.side[CLIENT].conn, &info);
+    stoq_conn_get_info(pair.side[CLIENT].conn, &info);
     print_message("payload %zu sent %llu lost %llu\n", info.udp_payload,
                   (unsigned long long)info.packets_sent, (unsigned long long)info.packets_lost);
     pair_close(&pair);
@@ -532,7 +532,7 @@ static void test_retry_and_resumption(void **state)
     run(&pair, 300000000);
     stoq_endpoint_counters(pair.side[SERVER].endpoint, counters);
     assert_int_equal(counters[STOQ_COUNT_RETRIES_SENT], retries); /* the token of NEW_TOKEN did */
-    stoq_conn_info(pair.side[CLIENT].conn, &info);
+    stoq_conn_get_info(pair.side[CLIENT].conn, &info);
     assert_true(info.resumed);
     assert_true(info.early_accepted);
     assert_true(pair.side[SERVER].early);
@@ -566,7 +566,7 @@ static void test_migration_and_keys(void **state)
     assert_int_equal(stoq_stream_send(stream, "one", 3, false), 3);
     run(&pair, 100000000);
     struct stoq_conn_info info;
-    stoq_conn_info(pair.side[SERVER].conn, &info);
+    stoq_conn_get_info(pair.side[SERVER].conn, &info);
     assert_int_equal(info.key_updates, 1);
     for (int turn = 0; turn < 4; turn++) {
         struct stoq_error error = {0};
@@ -577,10 +577,10 @@ static void test_migration_and_keys(void **state)
         assert_int_equal(rc, 0);
         assert_int_equal(stoq_stream_send(stream, "two", 3, false), 3);
         run(&pair, 4500000000);
-        stoq_conn_info(pair.side[SERVER].conn, &info);
+        stoq_conn_get_info(pair.side[SERVER].conn, &info);
         assert_int_equal(pair.side[SERVER].got_len, 6 + turn * 3);
         assert_int_equal(info.path.remote.sin6_port, turn % 2 ? first.sin6_port : second.sin6_port);
-        stoq_conn_info(pair.side[CLIENT].conn, &info);
+        stoq_conn_get_info(pair.side[CLIENT].conn, &info);
         assert_int_equal(info.path.local.sin6_port, turn % 2 ? first.sin6_port : second.sin6_port);
     }
     assert_int_equal(pair.side[SERVER].paths, 4);

@@ -60,7 +60,7 @@ static void test_resumption(void **state)
     (void)world_connect(&world, CLIENT, SERVER, session());
     assert_true(world_until(&world, SECOND, until_ready, &world.apps[SERVER]));
     (void)world_until(&world, 100 * MS, NULL, NULL);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_true(info.resumed && !info.early_accepted);
     assert_int_equal(world_count(&world, SERVER, STOQ_COUNT_RESUMED), 1);
     assert_true(stoq_conn_peer_leaf(world.apps[SERVER].conn).len >
@@ -94,7 +94,7 @@ static void test_early(void **state)
     (void)state;
     first_connection(true, true);
     early_stream();
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_true(info.resumed && info.early_accepted);
     assert_int_equal(world_count(&world, SERVER, STOQ_COUNT_EARLY_ACCEPTED), 1);
     assert_int_equal(world.apps[SERVER].taken, 1500);
@@ -171,7 +171,7 @@ static void test_ticket_twice(void **state)
     assert_non_null(there);
     assert_true(there->fin_seen && !there->early);
     assert_int_equal(world.apps[SERVER].taken, 900);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_false(info.early_accepted);
     world_release(&world);
 }
@@ -219,7 +219,7 @@ static void test_bad_sessions(void **state)
         if (!world_until(&world, 5 * SECOND, until_ready, &world.apps[SERVER]))
             fail_msg("kind %u: %s", kind, client->text);
         (void)world_until(&world, 100 * MS, NULL, NULL);
-        stoq_conn_info(client->conn, &info);
+        stoq_conn_get_info(client->conn, &info);
         if (kind != 2) /* that byte may be one that does not matter */
             assert_false(info.early_accepted);
         world_works(&world, CLIENT, SERVER);

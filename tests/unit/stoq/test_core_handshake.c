@@ -53,7 +53,7 @@ static void test_good(void **state)
     (void)state;
     with_trust("");
     world_join(&world);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_string_equal(info.group, "X25519MLKEM768");
     assert_true(info.handshake_done && !info.server && !info.resumed);
     assert_true(stoq_conn_peer_leaf(world.apps[SERVER].conn).len ==
@@ -73,7 +73,7 @@ static void test_hybrid_only(void **state)
     world.apps[SERVER].config.groups = STOQ_GROUPS_HYBRID_ONLY;
     world.apps[CLIENT].config.ciphers = STOQ_CIPHERS_256;
     world_join(&world);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_string_equal(info.group, "X25519MLKEM768");
     assert_true(strstr(info.cipher, "256") != NULL || strstr(info.cipher, "CHACHA") != NULL);
     world_works(&world, CLIENT, SERVER);

@@ -401,3 +401,32 @@ bool hostile_over(void *ctx)
 
     return hostile->over;
 }
+
+bool hostile_meet(struct hostile *hostile)
+{
+    struct world *world = hostile->world;
+    struct stoq_conn *conn;
+
+    if (!hostile->server) {
+        hostile_start(hostile);
+        return true;
+    }
+    struct stoq_target target = {.path = stoq_net_path(world->net, CLIENT, hostile->node),
+                                 .name = "server.test"};
+    return stoq_endpoint_connect(stoq_net_endpoint(world->net, CLIENT), &target,
+                                 stoq_net_now(world->net), &conn, NULL) == 0;
+}
+
+void hostile_part(struct hostile *hostile, unsigned victim, struct stoq_conn *const kept[2])
+{
+    struct world *world = hostile->world;
+
+    world->apps[victim].lazy = false;
+    world_forget(&world->apps[SERVER]);
+    stoq_net_tap(world->net, NULL, NULL);
+    world->apps[0].conn = kept[0];
+    world->apps[1].conn = kept[1];
+    world_works(world, CLIENT, SERVER);
+    world_release(world);
+    hostile_release(hostile);
+}

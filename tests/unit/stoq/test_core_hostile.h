@@ -56,6 +56,10 @@ void hostile_send(struct hostile *hostile, enum hostile_level level, const uint8
                   size_t len);
 /* Opens a stream and sends text and its end as a well-behaved peer. */
 void hostile_say(struct hostile *hostile, const void *data, size_t len);
+/* Lets the two meet: a hostile client's first packet, or a connection of the client's to a hostile server. */
+bool hostile_meet(struct hostile *hostile);
+/* What it did is over; the victim's other connection, which kept's two ends are of, works. Releases the world, too. */
+void hostile_part(struct hostile *hostile, unsigned victim, struct stoq_conn *const kept[2]);
 bool hostile_complete(void *ctx);
 bool hostile_over(void *ctx);
 

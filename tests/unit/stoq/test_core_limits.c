@@ -143,9 +143,9 @@ static void test_stream_flood(void **state)
     }
     (void)world_until(&world, SECOND, NULL, NULL);
     assert_true(opened > 2000);
-    stoq_conn_info(world.apps[SERVER].conn, &info);
+    stoq_conn_get_info(world.apps[SERVER].conn, &info);
     assert_int_equal(info.streams_open, 0);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_int_equal(info.streams_open, 0);
     assert_true(info.memory < 1 << 20);
     world_works(&world, CLIENT, SERVER);
@@ -221,9 +221,9 @@ static void test_slow_reader(void **state)
     flow = world_send(client, 5000000, &one_way);
     (void)world_until(&world, 10 * SECOND, NULL, NULL);
     assert_in_range(flow->sent, 256 << 10, (256 + 128 + 1) << 10);
-    stoq_conn_info(server->conn, &info);
+    stoq_conn_get_info(server->conn, &info);
     assert_in_range(info.memory, 200 << 10, (256 << 10) + (512 << 10));
-    stoq_conn_info(client->conn, &info);
+    stoq_conn_get_info(client->conn, &info);
     assert_in_range(info.memory, 100 << 10, (128 << 10) + (512 << 10));
     there = world_flow(server, flow->id);
     server->lazy = false;

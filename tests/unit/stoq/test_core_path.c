@@ -19,7 +19,7 @@ static size_t discovered(size_t link_mtu, size_t first)
         (void)world_until(&world, SECOND, NULL, NULL);
     }
     assert_int_equal(world.apps[SERVER].taken, 400000);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     world_release(&world);
     return info.udp_payload;
 }
@@ -47,7 +47,7 @@ static void test_no_discovery(void **state)
     world_join(&world);
     world_works(&world, CLIENT, SERVER);
     (void)world_until(&world, 5 * SECOND, NULL, NULL);
-    stoq_conn_info(world.apps[CLIENT].conn, &info);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &info);
     assert_int_equal(info.udp_payload, 1452);
     world_release(&world);
 }
@@ -118,7 +118,7 @@ static void test_migration(void **state)
         (void)world_until(&world, 50 * MS, NULL, NULL);
         migrate(1, probe != 0);
         (void)world_until(&world, 200 * MS, NULL, NULL);
-        stoq_conn_info(world.apps[SERVER].conn, &info);
+        stoq_conn_get_info(world.apps[SERVER].conn, &info);
         expected = stoq_net_address(world.net, CLIENT, 1);
         assert_memory_equal(&info.path.remote.sin6_addr, &expected.sin6_addr, 16);
         arrives(flow);
@@ -239,6 +239,98 @@ static void test_rebinding_unanswered(void **state)
     world_release(&world);
 }
 
+static bool swallow_large(void *ctx, unsigned from, const struct sockaddr_in6 *to, uint8_t *data,
+                          size_t len)
+{
+    unsigned *swallowed = ctx;
+
+    (void)to;
+    (void)data;
+    if (from != CLIENT || len < 60000)
+        return true;
+    ++*swallowed;
+    return false;
+}
+
+/* A client that a NAT has moved loses its answers, which fill its congestion window: two packets, here. */
+static void test_answers_fill_window(void **state)
+{
+    unsigned swallowed = 0;
+
+    (void)state;
+    world_init(&world, 29);
+    stoq_net_link_all(world.net, &(struct stoq_net_link){.delay_ns = 5 * MS});
+    for (unsigned i = 0; i < 2; i++) {
+        world.apps[i].config.udp_payload = world.apps[i].config.udp_payload_max = 65487;
+        world.apps[i].config.keep_alive_ns = 5 * SECOND;
+    }
+    world_join(&world);
+    (void)world_until(&world, SECOND, NULL, NULL);
+    (void)world_send(&world.apps[SERVER], 3000000, NULL);
+    (void)world_until(&world, 6 * MS, NULL, NULL);
+    stoq_net_tap(world.net, swallow_large, &swallowed);
+    stoq_net_rebind(world.net, CLIENT); /* before the client acknowledges, and says where it is */
+    (void)world_until(&world, 3 * SECOND, NULL, NULL);
+    stoq_net_tap(world.net, NULL, NULL);
+    assert_true(swallowed >= 2);
+    (void)world_until(&world, 20 * SECOND, NULL, NULL);
+    assert_int_equal(world.apps[CLIENT].closed, 0);
+    world_works(&world, CLIENT, SERVER);
+    world_works(&world, SERVER, CLIENT);
+    world_release(&world);
+}
+
+/* A client that a NAT has just moved migrates, and then nothing passes for a while: the server goes back to where it was,
+ * and comes again. */
+static void test_migration_after_rebinding(void **state)
+{
+    (void)state;
+    for (unsigned wait_ms = 0; wait_ms < 2000; wait_ms += 250) {
+        world_init(&world, 29);
+        world_join(&world);
+        (void)world_until(&world, 2 * SECOND, NULL, NULL);
+        world_works(&world, CLIENT, SERVER);
+        stoq_net_rebind(world.net, CLIENT);
+        world_works(&world, CLIENT, SERVER);
+        (void)world_until(&world, 100 * MS + wait_ms * MS, NULL, NULL);
+        migrate(1, false);
+        (void)world_until(&world, 8 * MS, NULL, NULL);
+        stoq_net_cut(world.net, CLIENT, SERVER, true);
+        (void)world_until(&world, 5 * SECOND, NULL, NULL);
+        stoq_net_cut(world.net, CLIENT, SERVER, false);
+        (void)world_until(&world, 10 * SECOND, NULL, NULL);
+        assert_int_equal(world.apps[CLIENT].closed + world.apps[SERVER].closed, 0);
+        world_works(&world, CLIENT, SERVER);
+        world_works(&world, SERVER, CLIENT);
+        world_release(&world);
+    }
+}
+
+/* A NAT that changes its mind faster than a client can give new ids is followed all the same. */
+static void test_rebinding_often(void **state)
+{
+    struct flow *flow;
+
+    (void)state;
+    world_init(&world, 29);
+    world_join(&world);
+    (void)world_until(&world, 2 * SECOND, NULL, NULL);
+    world_mute(&world, SERVER);
+    for (unsigned i = 0; i < 12; i++) {
+        stoq_net_rebind(world.net, CLIENT);
+        (void)world_send(&world.apps[CLIENT], 100, NULL);
+        (void)world_until(&world, 6 * MS, NULL, NULL);
+    }
+    stoq_net_tap(world.net, NULL, NULL);
+    flow = world_send(&world.apps[SERVER], 5000, NULL);
+    (void)world_until(&world, 1500 * MS, NULL, NULL);
+    flow = world_flow(&world.apps[CLIENT], flow->id);
+    assert_non_null(flow);
+    assert_true(flow->fin_seen);
+    assert_int_equal(world.apps[CLIENT].closed + world.apps[SERVER].closed, 0);
+    world_release(&world);
+}
+
 static void test_local_unknown(void **state)
 {
     struct stoq_target target;
@@ -282,7 +374,7 @@ static void test_key_update(void **state)
         (void)world_until(&world, 2 * SECOND, NULL, NULL);
     }
     for (unsigned i = 0; i < 2; i++) {
-        stoq_conn_info(world.apps[i].conn, &info);
+        stoq_conn_get_info(world.apps[i].conn, &info);
         assert_int_equal(info.key_updates, 6);
     }
     assert_int_equal(world_count(&world, SERVER, STOQ_COUNT_KEY_UPDATES), 6);
@@ -393,6 +485,9 @@ int main(void)
         cmocka_unit_test(test_migration_to_nowhere),
         cmocka_unit_test(test_probe_apart),
         cmocka_unit_test(test_rebinding_unanswered),
+        cmocka_unit_test(test_answers_fill_window),
+        cmocka_unit_test(test_migration_after_rebinding),
+        cmocka_unit_test(test_rebinding_often),
         cmocka_unit_test(test_local_unknown),
         cmocka_unit_test(test_key_update),
         cmocka_unit_test(test_idle),

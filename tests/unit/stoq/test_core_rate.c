@@ -24,9 +24,9 @@ static double measure(uint64_t ns)
 {
     struct stoq_conn_info before, after;
 
-    stoq_conn_info(world.apps[CLIENT].conn, &before);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &before);
     (void)world_until(&world, ns, NULL, NULL);
-    stoq_conn_info(world.apps[CLIENT].conn, &after);
+    stoq_conn_get_info(world.apps[CLIENT].conn, &after);
     return (double)(after.bytes_sent - before.bytes_sent) * 8e9 / (double)ns;
 }
 

@@ -385,6 +385,23 @@ void world_works(struct world *world, unsigned from, unsigned to)
     assert_int_equal(world->apps[to].taken, before + 5000);
 }
 
+static bool is_heard(void *ctx, unsigned from, const struct sockaddr_in6 *to, uint8_t *data,
+                     size_t len)
+{
+    (void)to;
+    (void)data;
+    (void)len;
+    return from != *(const unsigned *)ctx;
+}
+
+void world_mute(struct world *world, unsigned node)
+{
+    static unsigned mute;
+
+    mute = node;
+    stoq_net_tap(world->net, is_heard, &mute);
+}
+
 uint64_t world_count(struct world *world, unsigned node, enum stoq_counter counter)
 {
     uint64_t counters[STOQ_COUNTERS];

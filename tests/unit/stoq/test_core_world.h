@@ -74,6 +74,8 @@ void world_forget(struct app *app);
 void world_pump(struct flow *flow);
 /* The pair is joined and all is well: a new stream carries bytes there. */
 void world_works(struct world *world, unsigned from, unsigned to);
+/* Nothing that this node sends arrives, until the network's tap is set again (NULL: to nothing). */
+void world_mute(struct world *world, unsigned node);
 uint64_t world_count(struct world *world, unsigned node, enum stoq_counter counter);
 int world_verify_any(void *ctx, const struct stoq_peer *peer, uint8_t *alert,
                      struct stoq_error *error);

@@ -21,7 +21,6 @@
 #define WAIT_S    20
 #define DATAGRAMS 200
 
-static struct stoq_identity *identity;
 static uint8_t pattern[BYTES];
 
 /* --- the server: sends back what it gets ------------------------------------------------------------------------- */
@@ -424,7 +423,7 @@ static void ask_act(void *arg, struct stoq_endpoint *endpoint, uint64_t now_ns)
 
     (void)endpoint;
     (void)now_ns;
-    stoq_conn_info(asked->client->conns[0], &asked->info);
+    stoq_conn_get_info(asked->client->conns[0], &asked->info);
     tell(asked->client, &asked->done, 1);
 }
 
@@ -490,7 +489,12 @@ static void test_rebind(void **state)
     assert_int_equal(asked.info.migrations, 1);
     assert_int_equal(server.moved, 1);
     client_close(&client, 0);
-    assert_int_equal(stoq_host_rebind(server.host, &bind, &error), STOQ_EUNSUPPORTED);
+    assert_int_equal(stoq_host_rebind(server.host, &bind, &error), STOQ_EINVAL);
+    assert_non_null(strstr(error.text, "a server"));
+    config.workers = 2;
+    assert_int_equal(stoq_host_open(&client.host, &config, NULL), 0);
+    assert_int_equal(stoq_host_rebind(client.host, &bind, &error), STOQ_EUNSUPPORTED);
+    client_close(&client, 0);
     stoq_host_close(server.host, 0);
 }
 
@@ -557,17 +561,8 @@ static void test_qlog(void **state)
 
 static int make_world(void **state)
 {
-    (void)state;
-    identity = host_world_identity();
     host_world_fill(pattern, sizeof(pattern), 21);
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    stoq_identity_unref(identity);
-    return 0;
+    return host_world_make(state);
 }
 
 int main(void)
@@ -578,5 +573,5 @@ int main(void)
         cmocka_unit_test(test_datagrams),       cmocka_unit_test(test_rebind),
         cmocka_unit_test(test_drain),           cmocka_unit_test(test_qlog),
     };
-    return cmocka_run_group_tests_name("host", tests, make_world, end_world);
+    return cmocka_run_group_tests_name("host", tests, make_world, host_world_end);
 }

@@ -15,8 +15,6 @@
 #include "host_world.h"
 #include "stoq_host.h"
 
-static struct stoq_identity *identity;
-
 struct line {
     pthread_mutex_t lock; /* held: the worker stands still */
     unsigned ran, wrong;
@@ -267,20 +265,6 @@ static void test_refused_configuration(void **state)
     stoq_host_close(NULL, 0);
 }
 
-static int make_world(void **state)
-{
-    (void)state;
-    identity = host_world_identity();
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    stoq_identity_unref(identity);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,5 +277,5 @@ int main(void)
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_refused_configuration),
     };
-    return cmocka_run_group_tests_name("host_parts", tests, make_world, end_world);
+    return cmocka_run_group_tests_name("host_parts", tests, host_world_make, host_world_end);
 }

@@ -18,7 +18,6 @@
 #define WINDOW  100000
 #define MANY    20
 
-static struct stoq_identity *identity;
 static uint8_t pattern[WINDOW + MANY];
 
 struct pair {
@@ -355,17 +354,8 @@ static void test_close_from_handler(void **state)
 
 static int make_world(void **state)
 {
-    (void)state;
-    identity = host_world_identity();
     host_world_fill(pattern, sizeof(pattern), 23);
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    stoq_identity_unref(identity);
-    return 0;
+    return host_world_make(state);
 }
 
 int main(void)
@@ -379,5 +369,5 @@ int main(void)
         cmocka_unit_test(test_release_without_memory),
         cmocka_unit_test(test_close_from_handler),
     };
-    return cmocka_run_group_tests_name("pipe", tests, make_world, end_world);
+    return cmocka_run_group_tests_name("pipe", tests, make_world, host_world_end);
 }

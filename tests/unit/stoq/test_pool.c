@@ -15,8 +15,6 @@
 #define WAIT_MS 20000
 #define ASKERS  8
 
-static struct stoq_identity *identity;
-
 static struct stoq_caller *open_caller(bool server, struct stoq_identity *own)
 {
     struct stoq_host_config config = host_world_config(own, server, 1);
@@ -254,20 +252,6 @@ static void test_waits_for_a_place(void **state)
     stoq_caller_close(server);
 }
 
-static int make_world(void **state)
-{
-    (void)state;
-    identity = host_world_identity();
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    stoq_identity_unref(identity);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,5 +259,5 @@ int main(void)
         cmocka_unit_test(test_longest_unused_goes),   cmocka_unit_test(test_failure_is_shared),
         cmocka_unit_test(test_waits_for_a_place),
     };
-    return cmocka_run_group_tests_name("pool", tests, make_world, end_world);
+    return cmocka_run_group_tests_name("pool", tests, host_world_make, host_world_end);
 }
