@@ -81,6 +81,11 @@ def spread(groups, field):
     return f"{widest * 100:.0f} %" if ROUNDS > 1 else "-"
 
 
+def milliseconds(results, field):
+    got = middle(results, field)
+    return text(None if got is None else got / 1e3, "{:.2f}")
+
+
 def text(value, form="{:,.0f}"):
     return "-" if value is None else form.format(value)
 
@@ -110,7 +115,7 @@ def rate_row(label, names, results):
         got = results.get(name, [])
         rates[name] = middle(got, "ops_s")
         cells.append("-" if not got else ", ".join([
-            text(rates[name]), text(middle(got, "p50_us") / 1e3, "{:.2f}"), text(middle(got, "p99_us") / 1e3, "{:.2f}"),
+            text(rates[name]), milliseconds(got, "p50_us"), milliseconds(got, "p99_us"),
             text(middle(got, "cpu_us"), "{:.0f}")]))
     row(label, *cells, *(ratio(rates[names[0]], rates[n]) for n in names[1:]), spread(results.values(), "ops_s"))
 

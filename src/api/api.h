@@ -38,6 +38,14 @@ struct api_receipt {
     size_t kv_count;
 };
 
+/* An act that nobody waits for. Both functions are called by any thread, which they must not hold up. */
+struct api_later {
+    /* later_lead is to be called soon: it signs what has come together by then. */
+    void (*lead)(struct api_later *later);
+    void (*done)(struct api_later *later); /* once: later_end is to be called */
+    void *act; /* the node's */
+};
+
 /* What happened on the ledger; (height, index) is its id. Ids of things are 32 bytes or NULL. */
 struct api_event {
     uint64_t height, time_ms;
@@ -167,6 +175,15 @@ struct api_backend {
                   struct hm_arena *arena, struct api_receipt *out, struct hm_error *error);
     int (*submit_signed)(void *ctx, struct hm_slice tx, struct hm_arena *arena,
                          struct api_receipt *out, struct hm_error *error);
+    /* As submit, but returns before the act is durable: *begun, and the later's functions are called
+     * from then on. Not begun (0): this act does not go this way now, submit is to be used. ops must
+     * last until later_end. submit_later NULL: the node cannot. */
+    int (*submit_later)(void *ctx, const char *account, Hypermesh__Operation *const *ops,
+                        size_t count, struct api_later *later, bool *begun, struct hm_error *error);
+    void (*later_lead)(void *ctx, struct api_later *later);
+    /* After done: what submit would have given. *again: nothing has happened, submit is to be used. */
+    int (*later_end)(void *ctx, struct api_later *later, struct hm_arena *arena,
+                     struct api_receipt *out, bool *again, struct hm_error *error);
     /* Facts for a client that signs by itself. */
     int (*signing)(void *ctx, const uint8_t account[32], struct hm_arena *arena,
                    Hypermesh__TxBody *out, unsigned *work_bits, uint64_t *base_fee,
@@ -310,7 +327,7 @@ struct api_options {
     unsigned connections; /* at once and by each way in; 0: API_CONNECTIONS_MAX. Fewer where the
                              process may not have so many descriptors. */
     unsigned threads; /* that poll the connections of each way in; 0: one a processor, up to 8 */
-    unsigned rate_per_s; /* requests of one principal a second; 0: 100,000 */
+    unsigned rate_per_s; /* requests of one principal a second; 0: 400,000 */
     /* A loopback address for programs written for etcd: no token, only /v3/, /version and /health.
      * NULL or "": none. Whoever is on this machine acts there as kv_account (NULL:
      * API_ACCOUNT_DEFAULT). */

@@ -40,15 +40,28 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
                   const struct hm_clock *clock, struct hm_error *error);
 void api_core_release(struct api_core *core);
 
-/* Whether it is worth reading the body: route, caller, media type and announced length. False:
- * *response is the refusal. */
+/* How a request is to be treated. */
+enum api_manner {
+    API_MANNER_QUICK, /* answered from a snapshot, without waiting for anything: api_core_handle */
+    API_MANNER_LATER, /* its act goes on without a thread that waits for it: api_core_begin */
+    API_MANNER_WAITS /* api_core_handle, by a thread that may wait */
+};
+/* Whether it is worth reading the body: route, caller, media type and announced length. False: *response is the
+ * refusal. True: *manner is as of api_core_manner. */
 bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
-                    struct api_response *response);
+                    struct api_response *response, enum api_manner *manner);
 /* Always answers. The caller releases *response. May take as long as the act does. */
 void api_core_handle(struct api_core *core, const struct api_request *request,
                      struct api_response *response);
-/* Is the request answered from a snapshot, without waiting for anything? */
-bool api_core_is_quick(const struct api_request *request);
+enum api_manner api_core_manner(const struct api_request *request);
+struct api_pending;
+/* As handle, for those: API_BEGUN with *out, and request, response and later must last until api_core_end, which is
+ * to be called when later->done was; API_WAITS: api_core_handle is to be called after all; 0: *response is there. */
+int api_core_begin(struct api_core *core, const struct api_request *request,
+                   struct api_response *response, struct api_later *later,
+                   struct api_pending **out);
+/* False: api_core_handle is to be called after all. */
+bool api_core_end(struct api_pending *pending);
 /* The problem document of a failure (RFC 9457). path may be NULL. */
 void api_problem_json(struct json_out *json, unsigned status, int code, const char *sentence,
                       const char *path);
@@ -73,9 +86,18 @@ enum api_body_kind {
 #define API_TAGGED   4u /* GET of one thing: has an ETag; routes below its pattern take If-Match */
 #define API_OF_ASSET 8u /* changes the asset that the body names: takes If-Match too */
 #define API_MATCHES  16u /* an act whose handler minds If-Match and If-None-Match itself */
+#define API_LATER \
+    32u /* an act whose handler uses api_submit_then and changes nothing that has an ETag */
+
+/* What such a handler returns when its act has begun, or must be waited for. Nothing is written then. */
+#define API_BEGUN 1
+#define API_WAITS 2
 
 struct api_call;
 typedef int (*api_handler)(struct api_call *call, struct hm_error *error);
+/* The rest of a handler: rc is what became of the act, *error why, receipt NULL then. Returns as a handler does. */
+typedef int (*api_ending)(struct api_call *call, void *ctx, int rc,
+                          const struct api_receipt *receipt, struct hm_error *error);
 
 struct api_route {
     const char *method;
@@ -105,6 +127,9 @@ struct api_call {
     struct hm_arena arena;
     struct api_response *response;
     struct json_out json; /* writes response->body */
+    struct api_later *later; /* NULL: acts are waited for */
+    api_ending ending; /* of an act that has begun */
+    void *ending_ctx;
 };
 
 extern const struct api_route api_routes[];

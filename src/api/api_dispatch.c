@@ -29,6 +29,7 @@ static bool match_pattern(const char *pattern, const struct api_target *target, 
     out->param = NULL;
     while (*pattern == '/' && pattern[1] != '\0') {
         const char *part = pattern + 1;
+
         size_t len = strcspn(part, "/");
 
         if (at == target->segment_count)
@@ -44,6 +45,12 @@ static bool match_pattern(const char *pattern, const struct api_target *target, 
         pattern = part + len;
     }
     return at == target->segment_count;
+}
+
+/* May the pattern fit? For most it ends here. No pattern begins with a parameter. */
+static bool begins_alike(const char *pattern, const struct api_target *target)
+{
+    return target->segment_count == 0 || pattern[1] == target->segments[0][0];
 }
 
 static bool method_fits(const struct api_route *route, const char *method)
@@ -62,7 +69,8 @@ static void find_route(const struct api_target *target, const char *method, stru
     for (size_t i = 0; i < api_route_count && !out->route; i++) {
         struct match found = {0};
 
-        if (!match_pattern(api_routes[i].pattern, target, &found))
+        if (!begins_alike(api_routes[i].pattern, target) ||
+            !match_pattern(api_routes[i].pattern, target, &found))
             continue;
         path_known = true;
         if (method_fits(&api_routes[i], method)) {
@@ -340,8 +348,18 @@ static int visit_run(struct visit *visit)
     return rc ? rc : count_stream(visit);
 }
 
+static enum api_manner manner_of(const struct api_route *route, const struct api_request *request)
+{
+    if (!route || (route->flags & API_QUICK) != 0)
+        return API_MANNER_QUICK; /* a refusal waits for nothing */
+    /* Answers that are kept, and spans, belong to one thread. */
+    return (route->flags & API_LATER) != 0 && !request->idempotency_key && !trace_on()
+               ? API_MANNER_LATER
+               : API_MANNER_WAITS;
+}
+
 bool api_core_admit(struct api_core *core, const struct api_request *request, uint64_t length,
-                    struct api_response *response)
+                    struct api_response *response, enum api_manner *manner)
 {
     struct visit visit;
     int rc;
@@ -352,6 +370,7 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
         visit_release(&visit, rc);
     else
         hm_arena_release(&visit.call.arena);
+    *manner = manner_of(visit.found.route, request);
     return rc == 0;
 }
 
@@ -362,7 +381,8 @@ static void count_body(struct api_core *core, const struct api_request *request)
                                   memory_order_relaxed);
 }
 
-bool api_core_is_quick(const struct api_request *request)
+/* NULL: there is none, or no target that could have one. */
+static const struct api_route *route_of(const struct api_request *request)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
     struct api_target target = {0};
@@ -370,9 +390,14 @@ bool api_core_is_quick(const struct api_request *request)
 
     hm_arena_init(&arena, API_ARENA_MAX_BYTES);
     if (api_target_parse(request->target, &arena, &target, NULL))
-        return true; /* a refusal waits for nothing */
+        return NULL;
     find_route(&target, request->method, &found);
-    return !found.route || (found.route->flags & API_QUICK) != 0;
+    return found.route;
+}
+
+enum api_manner api_core_manner(const struct api_request *request)
+{
+    return manner_of(route_of(request), request);
 }
 
 /* Named as OpenTelemetry names what HTTP servers do. */
@@ -409,4 +434,75 @@ void api_core_handle(struct api_core *core, const struct api_request *request,
     count_body(core, request);
     visit_release(&visit, rc);
     span_end(&span, &visit, response);
+}
+
+/* --- acts that nobody waits for --------------------------------------------------------------- */
+
+struct api_pending {
+    struct visit visit;
+};
+
+static void pending_finish(struct api_pending *pending, int rc)
+{
+    count_body(pending->visit.call.core, pending->visit.call.request);
+    visit_release(&pending->visit, rc);
+    hm_free(pending);
+}
+
+/* Leaves no trace: it all happens again. */
+static void pending_drop(struct api_pending *pending)
+{
+    struct api_response *response = pending->visit.call.response;
+
+    api_response_release(response);
+    *response = (struct api_response){0};
+    hm_arena_release(&pending->visit.call.arena);
+    hm_free(pending);
+}
+
+int api_core_begin(struct api_core *core, const struct api_request *request,
+                   struct api_response *response, struct api_later *later, struct api_pending **out)
+{
+    struct api_pending *pending;
+    int rc;
+
+    if (!core->backend->submit_later)
+        return API_WAITS;
+    pending = hm_malloc(sizeof(*pending));
+    if (!pending) {
+        api_core_refuse(response, 503, HM_ENOMEM, "out of memory", NULL);
+        return 0;
+    }
+    visit_init(&pending->visit, core, request, response);
+    pending->visit.call.later = later;
+    rc = visit_admit(&pending->visit, request->body.len);
+    if (rc == 0)
+        rc = visit_run(&pending->visit);
+    if (rc == API_BEGUN)
+        *out = pending;
+    else if (rc == API_WAITS)
+        pending_drop(pending);
+    else
+        pending_finish(pending, rc);
+    return rc > 0 ? rc : 0;
+}
+
+bool api_core_end(struct api_pending *pending)
+{
+    struct visit *visit = &pending->visit;
+    struct api_call *call = &visit->call;
+    struct api_receipt receipt = {0};
+    bool again = false;
+    int rc = call->backend->later_end(call->backend->ctx, call->later, &call->arena, &receipt,
+                                      &again, &visit->error);
+
+    if (again) {
+        pending_drop(pending);
+        return false;
+    }
+    rc = call->ending(call, call->ending_ctx, rc, rc ? NULL : &receipt, &visit->error);
+    if (rc == 0 && call->json.error != 0)
+        rc = hm_fail(&visit->error, call->json.error, "out of memory for the answer");
+    pending_finish(pending, rc);
+    return true;
 }

@@ -54,6 +54,14 @@ struct api_etcd_put_ask {
 };
 int api_etcd_put_read(const json_t *from, struct hm_arena *arena, struct api_etcd_put_ask *out,
                       struct hm_error *error);
+/* The same of the call's body. *out is all zero before. */
+int api_etcd_put_body(struct api_call *call, struct api_etcd_put_ask *out, struct hm_error *error);
+int api_etcd_range_body(struct api_call *call, struct api_etcd_range_ask *out,
+                        struct hm_error *error);
+/* {"key": BASE64, OTHER: BASE64}, or only the key, which must not be empty: what nearly all requests are. False:
+ * anything else, to be read as JSON, which says what is wrong with it; then nothing is set. Pure. */
+bool api_etcd_flat(struct hm_slice body, const char *other, struct hm_arena *arena,
+                   ProtobufCBinaryData *key, ProtobufCBinaryData *value);
 struct api_etcd_delete_ask {
     Hypermesh__KvDelete act;
     bool prev;
@@ -64,6 +72,8 @@ int api_etcd_delete_read(const json_t *from, struct hm_arena *arena,
 /* --- answers ------------------------------------------------------------------------------------------ */
 /* Runs the handler's body; a failure becomes etcd's error object. */
 int api_etcd_run(struct api_call *call, int (*body)(struct api_call *call, struct hm_error *error));
+/* The same of what an api_ending made. */
+int api_etcd_end(struct api_call *call, int rc, const struct hm_error *error);
 /* "header" for the store's revision. */
 int api_etcd_header(struct api_call *call, struct json_out *json, uint64_t revision,
                     struct hm_error *error);

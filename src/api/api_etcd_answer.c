@@ -86,10 +86,16 @@ static void fault(struct api_call *call, int code, const char *sentence)
 int api_etcd_run(struct api_call *call, int (*body)(struct api_call *call, struct hm_error *error))
 {
     struct hm_error error = {0};
-    int rc = body(call, &error);
 
+    return api_etcd_end(call, body(call, &error), &error);
+}
+
+int api_etcd_end(struct api_call *call, int rc, const struct hm_error *error)
+{
+    if (rc > 0)
+        return rc; /* the act has begun, or must be waited for */
     if (rc)
-        fault(call, rc, error.text);
+        fault(call, rc, error->text);
     return 0;
 }
 

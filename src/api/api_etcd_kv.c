@@ -21,11 +21,8 @@ static int range_body(struct api_call *call, struct hm_error *error)
 {
     struct api_etcd_range_ask ask = {0};
     struct api_kv_pairs found = {0};
-    HM_CLEANUP(json) json_t *body = NULL;
-    int rc = api_etcd_read(call, &body, error);
+    int rc = api_etcd_range_body(call, &ask, error);
 
-    if (rc == 0)
-        rc = api_etcd_range_read(body, &call->arena, &ask, error);
     if (rc == 0)
         rc = api_etcd_range_find(call, &ask, &found, error);
     if (rc)
@@ -39,65 +36,77 @@ static int range_body(struct api_call *call, struct hm_error *error)
     return 0;
 }
 
-/* [range, op] in one transaction: what was there before, and the change. */
-static int submit_with_prev(struct api_call *call, Hypermesh__KvTxnOp *op, ProtobufCBinaryData key,
-                            ProtobufCBinaryData range_end, const Hypermesh__KvAnswer **before,
-                            const Hypermesh__KvAnswer **done, struct hm_error *error)
-{
-    Hypermesh__KvRange range = HYPERMESH__KV_RANGE__INIT;
-    Hypermesh__KvTxnOp look = HYPERMESH__KV_TXN_OP__INIT;
-    Hypermesh__KvTxnOp *ops[] = {&look, op};
-    Hypermesh__KvTxn txn = HYPERMESH__KV_TXN__INIT;
-    Hypermesh__Operation act = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *answer = NULL;
-    struct api_receipt receipt;
-    int rc;
+/* A put or a delete on its way, in the call's arena. */
+struct change {
+    bool prev; /* answer with what was there before, too */
+    struct api_etcd_put_ask put;
+    struct api_etcd_delete_ask gone;
+    Hypermesh__Operation act;
+    Hypermesh__KvTxnOp op; /* the same inside a transaction */
+    /* of prev: [look, op] */
+    Hypermesh__KvTxn txn;
+    Hypermesh__KvRange range;
+    Hypermesh__KvTxnOp look;
+    Hypermesh__KvTxnOp *both[2];
+};
 
-    range.key = key;
-    range.range_end = range_end;
-    look.op_case = HYPERMESH__KV_TXN_OP__OP_RANGE;
-    look.range = &range;
-    txn.n_success = 2;
-    txn.success = ops;
-    act.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
-    act.kv_txn = &txn;
-    rc = api_kv_submit(call, call->account, &act, &receipt, &answer, error);
-    if (rc)
-        return rc;
-    if (answer->n_answers != 2)
-        return hm_fail(error, HM_EINTERNAL, "the ledger gave no answers to the transaction");
-    *before = answer->answers[0];
-    *done = answer->answers[1];
-    return 0;
+static struct change *change_new(struct api_call *call)
+{
+    struct change *change = hm_arena_alloc(&call->arena, sizeof(*change));
+
+    if (!change)
+        return NULL;
+    change->prev = false;
+    change->put = (struct api_etcd_put_ask){0};
+    change->gone = (struct api_etcd_delete_ask){0};
+    hypermesh__operation__init(&change->act);
+    hypermesh__kv_txn_op__init(&change->op);
+    return change;
 }
 
-static int put_body(struct api_call *call, struct hm_error *error)
+/* [range, op] in one transaction: what was there before, and the change. */
+static void change_look_first(struct change *change, ProtobufCBinaryData key,
+                              ProtobufCBinaryData range_end)
 {
-    Hypermesh__KvTxnOp inner = HYPERMESH__KV_TXN_OP__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
+    change->prev = true;
+    hypermesh__kv_range__init(&change->range);
+    hypermesh__kv_txn_op__init(&change->look);
+    hypermesh__kv_txn__init(&change->txn);
+    change->range.key = key;
+    change->range.range_end = range_end;
+    change->look.op_case = HYPERMESH__KV_TXN_OP__OP_RANGE;
+    change->look.range = &change->range;
+    change->both[0] = &change->look;
+    change->both[1] = &change->op;
+    change->txn.n_success = 2;
+    change->txn.success = change->both;
+    change->act.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
+    change->act.kv_txn = &change->txn;
+}
+
+static int change_answer(struct api_call *call, const struct change *change,
+                         const struct api_receipt *receipt, struct hm_error *error)
+{
+    bool put = change->op.op_case == HYPERMESH__KV_TXN_OP__OP_PUT;
     const Hypermesh__KvAnswer *before = NULL;
     const Hypermesh__KvAnswer *done = NULL;
-    struct api_etcd_put_ask ask = {0};
-    HM_CLEANUP(json) json_t *body = NULL;
-    struct api_receipt receipt;
-    int rc = api_etcd_read(call, &body, error);
+    int rc = api_kv_answer(receipt, &done, error);
 
-    if (rc == 0)
-        rc = api_etcd_put_read(body, &call->arena, &ask, error);
+    if (rc == 0 && change->prev && done->n_answers != 2)
+        rc = hm_fail(error, HM_EINTERNAL, "the ledger gave no answers to the transaction");
     if (rc)
         return rc;
-    inner.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
-    inner.put = &ask.put;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_PUT;
-    op.kv_put = &ask.put;
-    rc = ask.prev ? submit_with_prev(call, &inner, ask.put.key, (ProtobufCBinaryData){0}, &before,
-                                     &done, error)
-                  : api_kv_submit(call, call->account, &op, &receipt, &done, error);
-    if (rc)
-        return rc;
+    if (change->prev) {
+        before = done->answers[0];
+        done = done->answers[1];
+    }
     json_out_open(&call->json, '{');
     rc = api_etcd_header(call, &call->json, done->revision, error);
-    if (before && before->n_pairs > 0) {
+    if (!put)
+        api_etcd_put_u64(&call->json, "deleted", done->deleted);
+    if (before && !put) {
+        api_etcd_prev_list(&call->json, "prev_kvs", before);
+    } else if (before && before->n_pairs > 0) {
         json_out_key(&call->json, "prev_kv");
         api_etcd_kv_json(&call->json, wire_slice(before->pairs[0]->key), before->pairs[0]->entry,
                          false);
@@ -106,37 +115,45 @@ static int put_body(struct api_call *call, struct hm_error *error)
     return rc;
 }
 
+static int change_ended(struct api_call *call, void *ctx, int rc, const struct api_receipt *receipt,
+                        struct hm_error *error)
+{
+    return api_etcd_end(call, rc ? rc : change_answer(call, ctx, receipt, error), error);
+}
+
+static int put_body(struct api_call *call, struct hm_error *error)
+{
+    struct change *change = change_new(call);
+    int rc = change ? api_etcd_put_body(call, &change->put, error) : api_no_memory(error);
+
+    if (rc)
+        return rc;
+    change->op.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
+    change->op.put = &change->put.put;
+    change->act.op_case = HYPERMESH__OPERATION__OP_KV_PUT;
+    change->act.kv_put = &change->put.put;
+    if (change->put.prev)
+        change_look_first(change, change->put.put.key, (ProtobufCBinaryData){0});
+    return api_submit_then(call, call->account, &change->act, change_ended, change, error);
+}
+
 static int delete_body(struct api_call *call, struct hm_error *error)
 {
-    Hypermesh__KvTxnOp inner = HYPERMESH__KV_TXN_OP__INIT;
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *before = NULL;
-    const Hypermesh__KvAnswer *done = NULL;
-    struct api_etcd_delete_ask ask = {0};
+    struct change *change = change_new(call);
     HM_CLEANUP(json) json_t *body = NULL;
-    struct api_receipt receipt;
-    int rc = api_etcd_read(call, &body, error);
+    int rc = change ? api_etcd_read(call, &body, error) : api_no_memory(error);
 
     if (rc == 0)
-        rc = api_etcd_delete_read(body, &call->arena, &ask, error);
+        rc = api_etcd_delete_read(body, &call->arena, &change->gone, error);
     if (rc)
         return rc;
-    inner.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
-    inner.delete_ = &ask.act;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_DELETE;
-    op.kv_delete = &ask.act;
-    rc = ask.prev
-             ? submit_with_prev(call, &inner, ask.act.key, ask.act.range_end, &before, &done, error)
-             : api_kv_submit(call, call->account, &op, &receipt, &done, error);
-    if (rc)
-        return rc;
-    json_out_open(&call->json, '{');
-    rc = api_etcd_header(call, &call->json, done->revision, error);
-    api_etcd_put_u64(&call->json, "deleted", done->deleted);
-    if (before)
-        api_etcd_prev_list(&call->json, "prev_kvs", before);
-    json_out_close(&call->json, '}');
-    return rc;
+    change->op.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
+    change->op.delete_ = &change->gone.act;
+    change->act.op_case = HYPERMESH__OPERATION__OP_KV_DELETE;
+    change->act.kv_delete = &change->gone.act;
+    if (change->gone.prev)
+        change_look_first(change, change->gone.act.key, change->gone.act.range_end);
+    return api_submit_then(call, call->account, &change->act, change_ended, change, error);
 }
 
 static int compaction_body(struct api_call *call, struct hm_error *error)

@@ -274,3 +274,105 @@ int api_etcd_delete_read(const json_t *from, struct hm_arena *arena,
         rc = api_etcd_bool(from, "prev_kv", &out->prev, error);
     return rc ? rc : check_key(out->act.key, error);
 }
+
+/* --- the commonest requests -------------------------------------------------------------------------- */
+
+/* Takes what is in quotes at the front. False: there is none, or no end to it. */
+static bool flat_text(struct hm_slice *rest, struct hm_slice *out)
+{
+    const uint8_t *end;
+
+    if (rest->len == 0 || rest->data[0] != '"')
+        return false;
+    end = memchr(rest->data + 1, '"', rest->len - 1);
+    if (!end)
+        return false;
+    *out = hm_slice_of(rest->data + 1, (size_t)(end - rest->data) - 1);
+    rest->len -= (size_t)(end + 1 - rest->data);
+    rest->data = end + 1;
+    return true;
+}
+
+static bool flat_sign(struct hm_slice *rest, char sign)
+{
+    while (rest->len > 0 && is_blank(rest->data[0])) {
+        rest->data++;
+        rest->len--;
+    }
+    if (rest->len == 0 || rest->data[0] != (uint8_t)sign)
+        return false;
+    rest->data++;
+    rest->len--;
+    while (rest->len > 0 && is_blank(rest->data[0])) {
+        rest->data++;
+        rest->len--;
+    }
+    return true;
+}
+
+/* Base64 of the arena; what is not base64 (an escape, any other byte) is left to the JSON reader. */
+static bool flat_decode(struct hm_slice text, struct hm_arena *arena, ProtobufCBinaryData *out)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf decoded = {0};
+    const void *copy;
+
+    if (out->data || hm_base64_decode((const char *)text.data, text.len, &decoded, NULL))
+        return false; /* twice is for the JSON reader, too */
+    copy = hm_arena_dup(arena, decoded.len > 0 ? decoded.data : (const uint8_t *)"",
+                        decoded.len + (decoded.len == 0));
+    if (!copy)
+        return false;
+    *out = wire_bytes(copy, decoded.len);
+    return true;
+}
+
+bool api_etcd_flat(struct hm_slice body, const char *other, struct hm_arena *arena,
+                   ProtobufCBinaryData *key, ProtobufCBinaryData *value)
+{
+    ProtobufCBinaryData found[2] = {{0, NULL}, {0, NULL}};
+    struct hm_slice rest = body;
+    struct hm_slice name;
+    struct hm_slice text;
+
+    if (!flat_sign(&rest, '{'))
+        return false;
+    do {
+        bool is_key;
+
+        if (!flat_text(&rest, &name) || !flat_sign(&rest, ':') || !flat_text(&rest, &text))
+            return false;
+        is_key = hm_slice_equal(name, hm_slice_str("key"));
+        if ((!is_key && !hm_slice_equal(name, hm_slice_str(other))) ||
+            !flat_decode(text, arena, &found[is_key ? 0 : 1]))
+            return false;
+    } while (flat_sign(&rest, ','));
+    if (!flat_sign(&rest, '}') || rest.len > 0 || found[0].len == 0)
+        return false;
+    *key = found[0];
+    *value = found[1];
+    return true;
+}
+
+int api_etcd_put_body(struct api_call *call, struct api_etcd_put_ask *out, struct hm_error *error)
+{
+    HM_CLEANUP(json) json_t *body = NULL;
+    int rc;
+
+    hypermesh__kv_put__init(&out->put);
+    if (api_etcd_flat(call->request->body, "value", &call->arena, &out->put.key, &out->put.value))
+        return 0;
+    rc = api_etcd_read(call, &body, error);
+    return rc ? rc : api_etcd_put_read(body, &call->arena, out, error);
+}
+
+int api_etcd_range_body(struct api_call *call, struct api_etcd_range_ask *out,
+                        struct hm_error *error)
+{
+    HM_CLEANUP(json) json_t *body = NULL;
+    int rc;
+
+    if (api_etcd_flat(call->request->body, "range_end", &call->arena, &out->key, &out->range_end))
+        return 0;
+    rc = api_etcd_read(call, &body, error);
+    return rc ? rc : api_etcd_range_read(body, &call->arena, out, error);
+}

@@ -391,23 +391,19 @@ static void txn_put(struct json_out *json, const struct etcd_txn *txn,
     json_out_close(json, ']');
 }
 
-static int txn_body(struct api_call *call, struct hm_error *error)
-{
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *answer = NULL;
-    HM_CLEANUP(json) json_t *body = NULL;
-    const struct etcd_branch *taken;
-    struct etcd_txn *txn = NULL;
-    struct api_receipt receipt;
-    int rc = api_etcd_read(call, &body, error);
+/* A transaction on its way, in the call's arena. */
+struct etcd_sent {
+    Hypermesh__Operation op;
+    const struct etcd_txn *txn;
+};
 
-    if (rc == 0)
-        rc = read_txn(call, body, 0, &txn, error);
-    if (rc)
-        return rc;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
-    op.kv_txn = &txn->act;
-    rc = api_kv_submit(call, call->account, &op, &receipt, &answer, error);
+static int txn_answer(struct api_call *call, const struct etcd_txn *txn,
+                      const struct api_receipt *receipt, struct hm_error *error)
+{
+    const Hypermesh__KvAnswer *answer = NULL;
+    const struct etcd_branch *taken;
+    int rc = api_kv_answer(receipt, &answer, error);
+
     if (rc)
         return rc;
     taken = answer->succeeded ? &txn->success : &txn->failure;
@@ -418,6 +414,32 @@ static int txn_body(struct api_call *call, struct hm_error *error)
     txn_put(&call->json, txn, answer);
     json_out_close(&call->json, '}');
     return rc;
+}
+
+static int txn_ended(struct api_call *call, void *ctx, int rc, const struct api_receipt *receipt,
+                     struct hm_error *error)
+{
+    const struct etcd_sent *sent = ctx;
+
+    return api_etcd_end(call, rc ? rc : txn_answer(call, sent->txn, receipt, error), error);
+}
+
+static int txn_body(struct api_call *call, struct hm_error *error)
+{
+    struct etcd_sent *sent = hm_arena_alloc(&call->arena, sizeof(*sent));
+    HM_CLEANUP(json) json_t *body = NULL;
+    struct etcd_txn *txn = NULL;
+    int rc = sent ? api_etcd_read(call, &body, error) : api_no_memory(error);
+
+    if (rc == 0)
+        rc = read_txn(call, body, 0, &txn, error);
+    if (rc)
+        return rc;
+    sent->txn = txn;
+    hypermesh__operation__init(&sent->op);
+    sent->op.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
+    sent->op.kv_txn = &txn->act;
+    return api_submit_then(call, call->account, &sent->op, txn_ended, sent, error);
 }
 
 int api_etcd_txn(struct api_call *call, struct hm_error *error)

@@ -41,6 +41,32 @@ int api_submit(struct api_call *call, const char *account, Hypermesh__Operation 
     return call->backend->submit(call->backend->ctx, account, ops, 1, &call->arena, receipt, error);
 }
 
+int api_submit_then(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                    api_ending ending, void *ctx, struct hm_error *error)
+{
+    Hypermesh__Operation **ops = hm_arena_alloc(&call->arena, sizeof(*ops));
+    struct api_receipt receipt = {0};
+    bool begun = false;
+    int rc;
+
+    if (!account || !ops)
+        return api_no_memory(error);
+    ops[0] = op;
+    call->ending = ending;
+    call->ending_ctx = ctx;
+    if (call->later) {
+        rc = call->backend->submit_later(call->backend->ctx, account, ops, 1, call->later, &begun,
+                                         error);
+        if (begun)
+            return API_BEGUN;
+        if (rc == 0)
+            return API_WAITS;
+    } else {
+        rc = api_submit(call, account, op, &receipt, error);
+    }
+    return ending(call, ctx, rc, rc ? NULL : &receipt, error);
+}
+
 int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
                       struct hm_error *error)
 {

@@ -82,89 +82,118 @@ static void refuse_condition(struct api_call *call)
                     NULL);
 }
 
-/* Puts or deletes as the record's account, under the request's condition when there is one.
- * *answer NULL: the condition did not hold and the refusal is written. */
-static int run(struct api_call *call, const struct api_record *from, struct hm_slice key,
-               Hypermesh__KvTxnOp *act, struct api_receipt *receipt,
-               const Hypermesh__KvAnswer **answer, struct hm_error *error)
-{
-    bool put = act->op_case == HYPERMESH__KV_TXN_OP__OP_PUT;
-    Hypermesh__KvCompare compare = HYPERMESH__KV_COMPARE__INIT;
-    Hypermesh__Operation plain = HYPERMESH__OPERATION__INIT;
-    bool wanted = false;
-    int rc = condition_of(call->request, key, &compare, &wanted, error);
+/* A put or a delete on its way, in the call's arena. */
+struct change {
+    Hypermesh__KvPut put;
+    Hypermesh__KvDelete gone;
+    Hypermesh__KvTxnOp act;
+    bool conditional;
+    Hypermesh__KvCompare compare;
+    Hypermesh__KvCompare *compares[1];
+    Hypermesh__KvTxnOp *acts[1];
+    Hypermesh__KvTxn txn;
+    Hypermesh__Operation op;
+};
 
-    if (rc)
-        return rc;
-    if (!wanted) {
-        plain.op_case = put ? HYPERMESH__OPERATION__OP_KV_PUT : HYPERMESH__OPERATION__OP_KV_DELETE;
-        if (put)
-            plain.kv_put = act->put;
-        else
-            plain.kv_delete = act->delete_;
-        return api_kv_submit(call, api_actor(call, from), &plain, receipt, answer, error);
-    }
-    rc = api_kv_submit_if(call, api_actor(call, from), &compare, act, receipt, answer, error);
-    if (rc)
-        return rc;
-    if ((*answer)->succeeded) {
-        *answer = (*answer)->answers[0];
-        return 0;
-    }
-    *answer = NULL;
-    refuse_condition(call);
-    return 0;
+static struct change *change_new(struct api_call *call)
+{
+    struct change *change = hm_arena_alloc(&call->arena, sizeof(*change));
+
+    if (!change)
+        return NULL;
+    hypermesh__kv_put__init(&change->put);
+    hypermesh__kv_delete__init(&change->gone);
+    hypermesh__kv_txn_op__init(&change->act);
+    hypermesh__kv_compare__init(&change->compare);
+    hypermesh__kv_txn__init(&change->txn);
+    hypermesh__operation__init(&change->op);
+    change->conditional = false;
+    return change;
 }
 
-/* Runs it and answers. */
-static int run_answer(struct api_call *call, const struct api_record *from, struct hm_slice key,
-                      Hypermesh__KvTxnOp *act, struct hm_error *error)
+static int change_ended(struct api_call *call, void *ctx, int rc, const struct api_receipt *receipt,
+                        struct hm_error *error)
 {
     const Hypermesh__KvAnswer *answer = NULL;
-    struct api_receipt receipt;
-    int rc = run(call, from, key, act, &receipt, &answer, error);
+    const struct change *change = ctx;
 
-    if (rc || !answer)
+    if (rc == 0)
+        rc = api_kv_answer(receipt, &answer, error);
+    if (rc)
         return rc;
+    if (change->conditional && !answer->succeeded) {
+        refuse_condition(call);
+        return 0;
+    }
+    if (change->conditional && answer->n_answers != 1)
+        return hm_fail(error, HM_EINTERNAL, "the ledger gave no answer to the operation");
+    if (change->conditional)
+        answer = answer->answers[0];
     json_out_open(&call->json, '{');
-    if (act->op_case == HYPERMESH__KV_TXN_OP__OP_DELETE)
+    if (change->act.op_case == HYPERMESH__KV_TXN_OP__OP_DELETE)
         json_out_put_u64(&call->json, "deleted", answer->deleted);
     json_out_put_u64(&call->json, "revision", answer->revision);
-    api_receipt_put(&call->json, &receipt);
+    api_receipt_put(&call->json, receipt);
     json_out_close(&call->json, '}');
     return 0;
 }
 
+/* Puts or deletes as the record's account, under the request's condition when there is one, and answers. */
+static int change_run(struct api_call *call, const struct api_record *from, struct hm_slice key,
+                      struct change *change, struct hm_error *error)
+{
+    bool put = change->act.op_case == HYPERMESH__KV_TXN_OP__OP_PUT;
+    int rc = condition_of(call->request, key, &change->compare, &change->conditional, error);
+
+    if (rc)
+        return rc;
+    if (change->conditional) {
+        change->compares[0] = &change->compare;
+        change->acts[0] = &change->act;
+        change->txn.n_compare = 1;
+        change->txn.compare = change->compares;
+        change->txn.n_success = 1;
+        change->txn.success = change->acts;
+        change->op.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
+        change->op.kv_txn = &change->txn;
+    } else if (put) {
+        change->op.op_case = HYPERMESH__OPERATION__OP_KV_PUT;
+        change->op.kv_put = &change->put;
+    } else {
+        change->op.op_case = HYPERMESH__OPERATION__OP_KV_DELETE;
+        change->op.kv_delete = &change->gone;
+    }
+    return api_submit_then(call, api_actor(call, from), &change->op, change_ended, change, error);
+}
+
 int api_handle_kv_put(struct api_call *call, struct hm_error *error)
 {
-    Hypermesh__KvPut put = HYPERMESH__KV_PUT__INIT;
-    Hypermesh__KvTxnOp act = HYPERMESH__KV_TXN_OP__INIT;
+    struct change *change = change_new(call);
     struct hm_slice value = {0};
     struct hm_slice key = {0};
     bool base64 = false;
-    int rc = key_of(call, &call->body, &base64, &key, error);
+    int rc = change ? key_of(call, &call->body, &base64, &key, error) : api_no_memory(error);
 
     if (rc == 0)
         rc = api_kv_bytes(call, "value", api_record_get(&call->body, "value")->text, base64, &value,
                           error);
     if (rc)
         return rc;
-    put.key = wire_bytes(key.data, key.len);
-    put.value = wire_bytes(value.data, value.len);
-    put.lease = api_number_or(&call->body, "lease", 0);
-    act.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
-    act.put = &put;
-    return run_answer(call, &call->body, key, &act, error);
+    change->put.key = wire_bytes(key.data, key.len);
+    change->put.value = wire_bytes(value.data, value.len);
+    change->put.lease = api_number_or(&call->body, "lease", 0);
+    change->act.op_case = HYPERMESH__KV_TXN_OP__OP_PUT;
+    change->act.put = &change->put;
+    return change_run(call, &call->body, key, change, error);
 }
 
 int api_handle_kv_delete(struct api_call *call, struct hm_error *error)
 {
-    Hypermesh__KvDelete gone = HYPERMESH__KV_DELETE__INIT;
-    Hypermesh__KvTxnOp act = HYPERMESH__KV_TXN_OP__INIT;
+    struct change *change = change_new(call);
     struct hm_slice key = {0};
     struct hm_slice end = {0};
     bool base64 = false;
-    int rc = key_of(call, &call->query, &base64, &key, error);
+    int rc = change ? key_of(call, &call->query, &base64, &key, error) : api_no_memory(error);
 
     if (rc == 0 && api_number_or(&call->query, "prefix", 0) != 0) {
         end = api_kv_prefix_end(&call->arena, key);
@@ -172,11 +201,11 @@ int api_handle_kv_delete(struct api_call *call, struct hm_error *error)
     }
     if (rc)
         return rc;
-    gone.key = wire_bytes(key.data, key.len);
-    gone.range_end = wire_bytes(end.data, end.len);
-    act.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
-    act.delete_ = &gone;
-    return run_answer(call, &call->query, key, &act, error);
+    change->gone.key = wire_bytes(key.data, key.len);
+    change->gone.range_end = wire_bytes(end.data, end.len);
+    change->act.op_case = HYPERMESH__KV_TXN_OP__OP_DELETE;
+    change->act.delete_ = &change->gone;
+    return change_run(call, &call->query, key, change, error);
 }
 
 /* --- ranges ----------------------------------------------------------------------------------------- */

@@ -77,35 +77,53 @@ static int text_of(struct api_call *call, const json_t *from, const char *name, 
     return *out ? 0 : api_no_memory(error);
 }
 
+/* A transaction on its way, in the call's arena. */
+struct sent {
+    Hypermesh__Operation op;
+    bool base64;
+};
+
+static int txn_ended(struct api_call *call, void *ctx, int rc, const struct api_receipt *receipt,
+                     struct hm_error *error)
+{
+    const Hypermesh__KvAnswer *answer = NULL;
+    const struct sent *sent = ctx;
+
+    if (rc == 0)
+        rc = api_kv_answer(receipt, &answer, error);
+    if (rc)
+        return rc;
+    json_out_open(&call->json, '{');
+    answers_json(&call->json, sent->op.kv_txn, answer, sent->base64);
+    json_out_put_u64(&call->json, "revision", answer->revision);
+    api_receipt_put(&call->json, receipt);
+    json_out_close(&call->json, '}');
+    return 0;
+}
+
 int api_handle_kv_txn(struct api_call *call, struct hm_error *error)
 {
+    struct sent *sent = hm_arena_alloc(&call->arena, sizeof(*sent));
     struct api_kv_txn_reader reader = {.arena = &call->arena};
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    const Hypermesh__KvAnswer *answer = NULL;
     HM_CLEANUP(json) json_t *body = NULL;
     const char *account = call->account;
     const char *encoding = "text";
-    struct api_receipt receipt;
-    int rc = json_read(call->request->body, API_KV_JSON_DEPTH_MAX, "the body", &body, error);
+    int rc = sent ? json_read(call->request->body, API_KV_JSON_DEPTH_MAX, "the body", &body, error)
+                  : api_no_memory(error);
 
-    if (rc == 0)
-        rc = text_of(call, body, "account", &account, error);
+    if (rc)
+        return rc;
+    hypermesh__operation__init(&sent->op);
+    rc = text_of(call, body, "account", &account, error);
     if (rc == 0)
         rc = text_of(call, body, "encoding", &encoding, error);
     if (rc == 0)
         rc = api_kv_encoding_parse(encoding, &reader.base64, error);
     if (rc == 0)
-        rc = api_kv_txn_read(&reader, body, 0, &op.kv_txn, error);
+        rc = api_kv_txn_read(&reader, body, 0, &sent->op.kv_txn, error);
     if (rc)
         return rc;
-    op.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
-    rc = api_kv_submit(call, account, &op, &receipt, &answer, error);
-    if (rc)
-        return rc;
-    json_out_open(&call->json, '{');
-    answers_json(&call->json, op.kv_txn, answer, reader.base64);
-    json_out_put_u64(&call->json, "revision", answer->revision);
-    api_receipt_put(&call->json, &receipt);
-    json_out_close(&call->json, '}');
-    return 0;
+    sent->base64 = reader.base64;
+    sent->op.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
+    return api_submit_then(call, account, &sent->op, txn_ended, sent, error);
 }

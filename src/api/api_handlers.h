@@ -127,6 +127,10 @@ int api_etcd_unsupported(struct api_call *call, struct hm_error *error);
 /* Submits one operation as account (name or text id). */
 int api_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
                struct api_receipt *receipt, struct hm_error *error);
+/* The same, then calls ending, which gives the result: now, or when the act is durable (API_BEGUN, which the
+ * handler returns at once, as API_WAITS). op, ctx and what they point to must be in the call's arena. */
+int api_submit_then(struct api_call *call, const char *account, Hypermesh__Operation *op,
+                    api_ending ending, void *ctx, struct hm_error *error);
 /* The same, and answers with the receipt. */
 int api_submit_answer(struct api_call *call, const char *account, Hypermesh__Operation *op,
                       struct hm_error *error);

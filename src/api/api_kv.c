@@ -19,37 +19,22 @@ struct hm_slice api_kv_prefix_end(struct hm_arena *arena, struct hm_slice prefix
     return hm_slice_of(end, len);
 }
 
+int api_kv_answer(const struct api_receipt *receipt, const Hypermesh__KvAnswer **answer,
+                  struct hm_error *error)
+{
+    if (receipt->kv_count != 1)
+        return hm_fail(error, HM_EINTERNAL, "the ledger gave no answer to the operation");
+    *answer = receipt->kv[0];
+    return 0;
+}
+
 int api_kv_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
                   struct api_receipt *receipt, const Hypermesh__KvAnswer **answer,
                   struct hm_error *error)
 {
     int rc = api_submit(call, account, op, receipt, error);
 
-    if (rc == 0 && receipt->kv_count != 1)
-        rc = hm_fail(error, HM_EINTERNAL, "the ledger gave no answer to the operation");
-    if (rc == 0)
-        *answer = receipt->kv[0];
-    return rc;
-}
-
-int api_kv_submit_if(struct api_call *call, const char *account, Hypermesh__KvCompare *compare,
-                     Hypermesh__KvTxnOp *op, struct api_receipt *receipt,
-                     const Hypermesh__KvAnswer **answer, struct hm_error *error)
-{
-    Hypermesh__KvTxn txn = HYPERMESH__KV_TXN__INIT;
-    Hypermesh__Operation act = HYPERMESH__OPERATION__INIT;
-    int rc;
-
-    txn.n_compare = 1;
-    txn.compare = &compare;
-    txn.n_success = 1;
-    txn.success = &op;
-    act.op_case = HYPERMESH__OPERATION__OP_KV_TXN;
-    act.kv_txn = &txn;
-    rc = api_kv_submit(call, account, &act, receipt, answer, error);
-    if (rc == 0 && (*answer)->succeeded && (*answer)->n_answers != 1)
-        rc = hm_fail(error, HM_EINTERNAL, "the ledger gave no answer to the operation");
-    return rc;
+    return rc ? rc : api_kv_answer(receipt, answer, error);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */

@@ -16,14 +16,13 @@ struct hm_slice api_kv_prefix_end(struct hm_arena *arena, struct hm_slice prefix
 /* All keys, as a key and a range end. */
 #define API_KV_ZERO hm_slice_of("", 1) /* one zero byte */
 
+/* The answer to the one operation of a receipt. */
+int api_kv_answer(const struct api_receipt *receipt, const Hypermesh__KvAnswer **answer,
+                  struct hm_error *error);
 /* One operation as account; *answer is what the ledger answered to it. */
 int api_kv_submit(struct api_call *call, const char *account, Hypermesh__Operation *op,
                   struct api_receipt *receipt, const Hypermesh__KvAnswer **answer,
                   struct hm_error *error);
-/* If every compare holds then op. The answer is the transaction's. */
-int api_kv_submit_if(struct api_call *call, const char *account, Hypermesh__KvCompare *compare,
-                     Hypermesh__KvTxnOp *op, struct api_receipt *receipt,
-                     const Hypermesh__KvAnswer **answer, struct hm_error *error);
 
 /* Reads a range to its end or to query->limit pairs, over as many pages as it takes, all of the
  * same revision. HM_ELIMIT past API_KV_READ_MAX_BYTES. out->more: the limit cut it. */

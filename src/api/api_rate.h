@@ -6,7 +6,7 @@
 
 #include "base.h"
 
-#define API_RATE_PER_S    100000 /* requests a second, and as many at once after a quiet second */
+#define API_RATE_PER_S    400000 /* requests a second, and as many at once after a quiet second */
 #define API_RATE_CALLERS  64 /* buckets; callers beyond share them */
 #define API_RETRY_AFTER_S 1 /* what 429 and 503 ask for */
 

@@ -12,6 +12,8 @@
 /* etcd's gateway: answers are etcd's and described there. */
 #define ETCD(method, path, id, handle, status, about, body) \
     {method, path, id, handle, status, body, NULL, NULL, NULL, "application/json", about, 0}
+#define ETCD_LATER(method, path, id, handle, status, about, body) \
+    {method, path, id, handle, status, body, NULL, NULL, NULL, "application/json", about, API_LATER}
 #define ETCD_QUICK(method, path, id, handle, status, about, body) \
     {method, path, id, handle, status, body, NULL, NULL, NULL, "application/json", about, API_QUICK}
 
@@ -95,10 +97,10 @@ const struct api_route api_routes[] = {
 
     {"GET", "/kv", "kv_list", api_handle_kv_list, 200, NO_BODY, &api_query_kv_list, &api_answer_kv_items, NULL, "Keys and values of a range.", 0},
     {"GET", "/kv/{name}", "kv_get", api_handle_kv_get, 200, NO_BODY, &api_query_kv_get, &api_answer_kv_item, NULL, "One key; its ETag is its mod_revision.", API_QUICK},
-    {"PUT", "/kv/{name}", "kv_put", api_handle_kv_put, 200, API_BODY_JSON, &api_body_kv_put, NULL, &api_answer_kv_written, NULL, "Sets a key. If-Match: its ETag, or If-None-Match: *, is compared in the ledger; 412 when it does not hold.", API_MATCHES},
-    {"DELETE", "/kv/{name}", "kv_delete", api_handle_kv_delete, 200, NO_BODY, &api_query_kv_delete, &api_answer_kv_deleted, NULL, "Deletes a key, or every key that begins so. Takes If-Match.", API_MATCHES},
+    {"PUT", "/kv/{name}", "kv_put", api_handle_kv_put, 200, API_BODY_JSON, &api_body_kv_put, NULL, &api_answer_kv_written, NULL, "Sets a key. If-Match: its ETag, or If-None-Match: *, is compared in the ledger; 412 when it does not hold.", API_MATCHES | API_LATER},
+    {"DELETE", "/kv/{name}", "kv_delete", api_handle_kv_delete, 200, NO_BODY, &api_query_kv_delete, &api_answer_kv_deleted, NULL, "Deletes a key, or every key that begins so. Takes If-Match.", API_MATCHES | API_LATER},
     {"GET", "/kv-watch", "kv_watch", api_handle_kv_watch, 200, NO_BODY, &api_query_kv_watch, NULL, API_EVENTS, "Changes of keys from any revision, as server-sent events.", 0},
-    {"POST", "/kv-txn", "kv_txn", api_handle_kv_txn, 200, API_BODY_TREE, &api_body_kv_txn, NULL, &api_answer_kv_txn, NULL, "If every compare holds then these operations, else those; all at once.", 0},
+    {"POST", "/kv-txn", "kv_txn", api_handle_kv_txn, 200, API_BODY_TREE, &api_body_kv_txn, NULL, &api_answer_kv_txn, NULL, "If every compare holds then these operations, else those; all at once.", API_LATER},
     {"POST", "/kv-leases", "kv_lease_grant", api_handle_kv_lease_grant, 201, API_BODY_JSON, &api_body_kv_lease, NULL, &api_answer_kv_lease_made, NULL, "Makes a lease: its keys go when it is not kept alive.", 0},
     {"GET", "/kv-leases", "kv_lease_list", api_handle_kv_leases, 200, NO_BODY, &api_query_page, &api_answer_kv_leases, NULL, "Leases of the key-value store.", 0},
     {"GET", "/kv-leases/{number}", "kv_lease_show", api_handle_kv_lease, 200, NO_BODY, NULL, &api_answer_kv_lease, NULL, "One lease and its keys.", 0},
@@ -117,9 +119,9 @@ const struct api_route api_routes[] = {
     ETCD_QUICK("GET", "/version", "etcd_version", api_etcd_version, 200, "Which etcd this gateway behaves like.", API_BODY_NONE),
     ETCD_QUICK("GET", "/health", "etcd_health", api_etcd_health, 200, "As etcd's.", API_BODY_NONE),
     ETCD_QUICK("POST", "/v3/kv/range", "etcd_range", api_etcd_range, 200, "etcd v3: RangeRequest.", API_BODY_LOOSE),
-    ETCD("POST", "/v3/kv/put", "etcd_put", api_etcd_put, 200, "etcd v3: PutRequest.", API_BODY_LOOSE),
-    ETCD("POST", "/v3/kv/deleterange", "etcd_delete_range", api_etcd_delete_range, 200, "etcd v3: DeleteRangeRequest.", API_BODY_LOOSE),
-    ETCD("POST", "/v3/kv/txn", "etcd_txn", api_etcd_txn, 200, "etcd v3: TxnRequest.", API_BODY_LOOSE),
+    ETCD_LATER("POST", "/v3/kv/put", "etcd_put", api_etcd_put, 200, "etcd v3: PutRequest.", API_BODY_LOOSE),
+    ETCD_LATER("POST", "/v3/kv/deleterange", "etcd_delete_range", api_etcd_delete_range, 200, "etcd v3: DeleteRangeRequest.", API_BODY_LOOSE),
+    ETCD_LATER("POST", "/v3/kv/txn", "etcd_txn", api_etcd_txn, 200, "etcd v3: TxnRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/kv/compaction", "etcd_compaction", api_etcd_compaction, 200, "etcd v3: CompactionRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/lease/grant", "etcd_lease_grant", api_etcd_lease_grant, 200, "etcd v3: LeaseGrantRequest.", API_BODY_LOOSE),
     ETCD("POST", "/v3/lease/revoke", "etcd_lease_revoke", api_etcd_lease_revoke, 200, "etcd v3: LeaseRevokeRequest.", API_BODY_LOOSE),

@@ -79,10 +79,9 @@ static int door_open(struct api_server *server, struct api_door *door, enum api_
 
     door->server = server;
     door->transport = transport;
-    api_porter_add(
-        &server->porter,
-        &(struct api_porter_door){
-            .fd = fd, .has_room = door_has_room, .take = door_take, .ctx = door});
+    api_porter_add(&server->porter,
+                   &(struct api_porter_door){
+                       .fd = fd, .has_room = door_has_room, .take = door_take, .ctx = door});
     while (rc == 0 && door->loop_count < server->loops) {
         rc = loop_open(door, &door->loops[door->loop_count], error);
         door->loop_count++;
@@ -219,6 +218,15 @@ static void wait_for_requests(struct api_server *server)
         (void)nanosleep(&nap, NULL);
 }
 
+/* Acts that have begun end by themselves. */
+static void wait_for_acts(struct api_server *server)
+{
+    const struct timespec nap = {.tv_nsec = CLOSE_POLL_NS};
+
+    while (atomic_load(&server->later) > 0)
+        (void)nanosleep(&nap, NULL);
+}
+
 static void remove_socket(const struct api_server *server)
 {
     struct stat info;
@@ -242,6 +250,7 @@ void api_server_close(struct api_server *server)
         api_care_wake_all(&server->care);
     wait_for_requests(server);
     /* No connection may sleep when the library stops: acts end, then streams. */
+    wait_for_acts(server);
     api_pool_close(server->pool);
     if (server->care.running)
         api_care_wake_all(&server->care);

@@ -11,7 +11,9 @@
 #include "api_porter.h"
 #include "api_rate.h"
 
-#define API_LOOPS_MAX        8u /* of a door: as many as there are processors, up to this */
+#define API_LOOPS_MAX 8u /* of a door: as many as there are processors, up to this */
+#define API_LATER_MAX \
+    5120u /* acts under way without a thread; as many as the pool has or lets wait */
 #define API_CONNECTION_SPARE 32u /* beyond the limit, so that /livez still answers */
 
 /* A way in. Each has connections of its own: those of one can't keep out who comes by the other. */
@@ -40,6 +42,7 @@ struct api_server {
     unsigned loops; /* of each door */
     unsigned connections_max; /* of each door */
     unsigned all_max, foreign_max; /* of all doors, and of those on TCP together */
+    atomic_uint later; /* requests whose acts go on without a thread */
     atomic_uint busy; /* requests from their handler to the last byte of the answer */
 };
 

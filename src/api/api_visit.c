@@ -1,5 +1,6 @@
 /* One request through the library: its head, its body, the answer. What only reads a snapshot is
- * answered by the thread that polls; what waits goes to the pool, and its connection sleeps. */
+ * answered by the thread that polls. Otherwise its connection sleeps: the commonest acts go on without any
+ * thread and come back to this one; what waits goes to the pool. */
 #include "api_body.h"
 #include "api_server.h"
 
@@ -19,8 +20,14 @@ struct visit {
     uint64_t received; /* bytes, kept or not */
     uint64_t started_ns;
     bool begun; /* headers are here */
+    bool judged; /* manner is known */
+    enum api_manner manner;
     bool busy;
-    bool away; /* with the pool; set before it gets it */
+    bool away; /* with the pool, or its act goes on; set before */
+    /* an act that goes on: what the loop is left to do */
+    struct api_later later;
+    struct api_task lead, done;
+    struct api_pending *pending;
     struct api_request request;
     struct api_response answer; /* the pool's, until the connection is resumed */
 };
@@ -229,7 +236,8 @@ static enum MHD_Result request_begin(struct visit *visit, struct MHD_Connection 
     if (length == 0 && !header_of(connection, "Transfer-Encoding"))
         return MHD_YES;
     request_of(visit, connection, method, &visit->request);
-    if (!api_core_admit(&visit->server->core, &visit->request, length, &answer))
+    visit->judged = true;
+    if (!api_core_admit(&visit->server->core, &visit->request, length, &answer, &visit->manner))
         queued = queue_answer(visit, connection, &answer, true);
     api_response_release(&answer);
     return queued;
@@ -300,20 +308,98 @@ static void visit_work(struct api_work *work)
     api_loop_resume(visit->loop, visit->connection);
 }
 
-/* True when the pool has it, and the connection sleeps. */
-static bool hand_to_pool(struct visit *visit)
+static void refuse_more(struct visit *visit)
 {
-    visit->away = true;
-    visit->work.run = visit_work;
-    MHD_suspend_connection(visit->connection);
-    if (api_pool_put(visit->server->pool, &visit->work) == 0)
-        return true;
-    visit->away = false;
     refuse(visit->server, 503, HM_EBUSY, "the node has too many requests under way; ask again",
            &visit->answer);
-    visit->away = true; /* the answer is there, and the connection comes back for it */
+}
+
+/* The connection sleeps, and comes back for the answer. */
+static void put_into_pool(struct visit *visit)
+{
+    visit->work.run = visit_work;
+    if (api_pool_put(visit->server->pool, &visit->work) == 0)
+        return;
+    refuse_more(visit);
     api_loop_resume(visit->loop, visit->connection);
-    return true;
+}
+
+static void hand_to_pool(struct visit *visit)
+{
+    visit->away = true;
+    MHD_suspend_connection(visit->connection);
+    put_into_pool(visit);
+}
+
+/* --- acts that go on without a thread --------------------------------------------------------- */
+
+static struct visit *visit_of_later(struct api_later *later)
+{
+    return (struct visit *)(void *)((char *)later - offsetof(struct visit, later));
+}
+
+static void later_leads(struct api_later *later)
+{
+    struct visit *visit = visit_of_later(later);
+
+    api_loop_post(visit->loop, &visit->lead);
+}
+
+static void later_is_done(struct api_later *later)
+{
+    struct visit *visit = visit_of_later(later);
+
+    api_loop_post(visit->loop, &visit->done);
+}
+
+static void lead_task(struct api_task *task)
+{
+    struct visit *visit = (struct visit *)(void *)((char *)task - offsetof(struct visit, lead));
+    const struct api_backend *backend = visit->server->core.backend;
+
+    backend->later_lead(backend->ctx, &visit->later);
+}
+
+static void done_task(struct api_task *task)
+{
+    struct visit *visit = (struct visit *)(void *)((char *)task - offsetof(struct visit, done));
+
+    struct api_server *server = visit->server;
+
+    if (api_core_end(HM_TAKE(visit->pending)))
+        api_loop_resume(visit->loop, visit->connection);
+    else
+        put_into_pool(visit);
+    atomic_fetch_sub(&server->later, 1);
+}
+
+/* True: the connection sleeps, or will. False: the answer is there. */
+static bool begin_later(struct visit *visit)
+{
+    struct api_server *server = visit->server;
+
+    visit->later = (struct api_later){.lead = later_leads, .done = later_is_done};
+    visit->lead.run = lead_task;
+    visit->done.run = done_task;
+    if (atomic_fetch_add(&server->later, 1) >= API_LATER_MAX) {
+        atomic_fetch_sub(&server->later, 1);
+        refuse_more(visit);
+        return false;
+    }
+    switch (api_core_begin(&server->core, &visit->request, &visit->answer, &visit->later,
+                           &visit->pending)) {
+    case API_BEGUN: /* what it leaves to this loop comes after this turn */
+        visit->away = true;
+        MHD_suspend_connection(visit->connection);
+        return true;
+    case API_WAITS:
+        atomic_fetch_sub(&server->later, 1);
+        hand_to_pool(visit);
+        return true;
+    default:
+        atomic_fetch_sub(&server->later, 1);
+        return false;
+    }
 }
 
 static enum MHD_Result send_answer(struct visit *visit)
@@ -342,12 +428,16 @@ static enum MHD_Result request_finish(struct visit *visit, struct MHD_Connection
     request_of(visit, connection, method, &visit->request);
     if (!may_enter(visit, &visit->answer))
         return send_answer(visit);
-    if (!api_core_is_quick(&visit->request)) {
-        (void)hand_to_pool(visit);
+    switch (visit->judged ? visit->manner : api_core_manner(&visit->request)) {
+    case API_MANNER_QUICK:
+        api_core_handle(&server->core, &visit->request, &visit->answer);
+        return send_answer(visit);
+    case API_MANNER_LATER:
+        return begin_later(visit) ? MHD_YES : send_answer(visit);
+    default:
+        hand_to_pool(visit);
         return MHD_YES;
     }
-    api_core_handle(&server->core, &visit->request, &visit->answer);
-    return send_answer(visit);
 }
 
 enum MHD_Result api_visit_on_request(void *ctx, struct MHD_Connection *connection, const char *url,

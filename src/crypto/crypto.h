@@ -150,6 +150,47 @@ int crypto_aead_open(struct crypto_aead *aead, const uint8_t nonce[CRYPTO_AEAD_N
 /* Whether this processor does AES and GHASH itself; without, AES-256-GCM is several times slower than ChaCha20-Poly1305. */
 bool crypto_aead_has_aes_hardware(void);
 
+/* --- Hybrid key encapsulation: X25519 and ML-KEM-768, both must be broken ------------------------------------------ */
+#define CRYPTO_X25519_BYTES              32 /* secret, public, shared: RFC 7748 */
+#define CRYPTO_MLKEM768_SEED_BYTES       64 /* d || z, FIPS 203 */
+#define CRYPTO_MLKEM768_PUBLIC_BYTES     1184
+#define CRYPTO_MLKEM768_CIPHERTEXT_BYTES 1088
+struct crypto_kem_public {
+    uint8_t x25519[CRYPTO_X25519_BYTES];
+    uint8_t mlkem768[CRYPTO_MLKEM768_PUBLIC_BYTES];
+};
+struct crypto_kem_ciphertext {
+    uint8_t x25519[CRYPTO_X25519_BYTES];
+    uint8_t mlkem768[CRYPTO_MLKEM768_CIPHERTEXT_BYTES];
+};
+struct crypto_kem_key; /* opaque: holds secrets, wiped on free; threads may share it */
+/* Deterministic from two independent seeds. HM_ENOMEM. */
+int crypto_kem_key_new(const uint8_t x25519_seed[CRYPTO_X25519_BYTES],
+                       const uint8_t mlkem768_seed[CRYPTO_MLKEM768_SEED_BYTES],
+                       struct crypto_kem_key **out, struct hm_error *error);
+void crypto_kem_key_free(struct crypto_kem_key *key);
+void crypto_kem_key_public(const struct crypto_kem_key *key, struct crypto_kem_public *out);
+/* A fresh key that only the holder of public_key's secret part makes out of the ciphertext. It is BLAKE3 in derive-key mode over both
+ * shared secrets, both ciphertexts and both public keys. Says nothing of who made it. HM_EAUTH: no proper public key. HM_EIO. */
+int crypto_kem_seal(const struct crypto_kem_public *public_key, const struct hm_random *random,
+                    struct crypto_kem_ciphertext *ciphertext, uint8_t key[CRYPTO_KEY_BYTES],
+                    struct hm_error *error);
+/* Another key's or a changed ciphertext gives another key, mostly without an error: what it opens must say. */
+int crypto_kem_open(const struct crypto_kem_key *key,
+                    const struct crypto_kem_ciphertext *ciphertext, uint8_t out[CRYPTO_KEY_BYTES],
+                    struct hm_error *error);
+
+/* --- A secret in n shares, any k of which give it back (Shamir, over GF(256)) ------------------------------------------ */
+#define CRYPTO_SHARES_MAX      255
+#define CRYPTO_SHARE_MAX_BYTES 1024
+/* shares: n * len bytes; share i belongs to point i + 1. Fewer than k say nothing of the secret. Nothing in a share says whether it is
+ * right: who hands them out signs them. HM_EINVAL, HM_ENOMEM, HM_EIO. */
+int crypto_share_split(const uint8_t *secret, size_t len, unsigned k, unsigned n,
+                       const struct hm_random *random, uint8_t *shares, struct hm_error *error);
+/* shares: k * len bytes, share i of points[i]. HM_EINVAL: a point twice, or 0. With wrong shares the secret is wrong. */
+int crypto_share_join(const uint8_t *points, const uint8_t *shares, unsigned k, size_t len,
+                      uint8_t *secret, struct hm_error *error);
+
 /* --- Merkle list tree --------------------------------------------------------------------------- */
 /* Root over count leaves; leaf i is hashes + 32*i, already a hash and taken as it is. The tree has the
  * shape of RFC 6962, section 2.1: left subtree of the largest power of two below the count, no

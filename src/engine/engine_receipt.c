@@ -3,29 +3,45 @@
 
 #include "engine.h"
 
+/* The first answer of operation op or a later one; answers come in the order of operations. */
+static size_t receipt_first(const Hypermesh__TxResult *result, uint32_t op)
+{
+    size_t low = 0, high = result->n_kv;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (result->kv[middle]->op < op)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Packs the answers of the operations from..end-1 as if they were a transaction of their own. */
 static int receipt_pack(const Hypermesh__TxResult *result, uint32_t from, uint32_t end,
                         struct hm_buf *out)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__TxResult part = HYPERMESH__TX_RESULT__INIT;
+    size_t first = receipt_first(result, from), last = receipt_first(result, end);
 
     hm_arena_init(&arena, 0);
-    part.kv = hm_arena_alloc(&arena, result->n_kv * sizeof(*part.kv));
+    if (first == last)
+        return 0;
+    part.kv = hm_arena_alloc(&arena, (last - first) * sizeof(*part.kv));
     if (part.kv == NULL)
         return HM_ENOMEM;
-    for (size_t i = 0; i < result->n_kv; i++) {
+    for (size_t i = first; i < last; i++) {
         const Hypermesh__KvAnswer *answer = result->kv[i];
-
-        if (answer->op < from || answer->op >= end)
-            continue;
         Hypermesh__KvAnswer *copy = hm_arena_dup(&arena, answer, sizeof(*answer));
         if (copy == NULL)
             return HM_ENOMEM;
         copy->op -= from;
         part.kv[part.n_kv++] = copy;
     }
-    return part.n_kv == 0 ? 0 : wire_pack(&part.base, out);
+    return wire_pack(&part.base, out);
 }
 
 void engine_receipt_fill_part(struct engine_receipt *receipt, const Hypermesh__TxResult *result,
@@ -38,7 +54,8 @@ void engine_receipt_fill_part(struct engine_receipt *receipt, const Hypermesh__T
     if (result->digest.len == sizeof(receipt->digest))
         memcpy(receipt->digest, result->digest.data, sizeof(receipt->digest));
     receipt->code = result->code;
-    snprintf(receipt->text, sizeof(receipt->text), "%s", result->text);
+    if (result->text[0] != '\0')
+        snprintf(receipt->text, sizeof(receipt->text), "%s", result->text);
     receipt->fee = result->fee;
     receipt->op = result->op;
     for (size_t i = 0; i < result->n_created && i < ENGINE_CREATED_MAX; i++)

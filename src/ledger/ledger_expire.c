@@ -10,8 +10,8 @@ struct due {
 };
 
 /* Collects what is due at or before now; at most LEDGER_EXPIRE_MAX, the next block takes the rest
- * (next_due_ms says that there is some). */
-static int due_collect(struct ledger_block *block, struct due *list, size_t *count,
+ * (next_due_ms says that there is some). *list stays NULL when there is nothing, as in nearly every block. */
+static int due_collect(struct ledger_block *block, struct due **list, size_t *count,
                        struct hm_error *error)
 {
     const uint8_t first = LEDGER_KEY_DUE;
@@ -26,7 +26,13 @@ static int due_collect(struct ledger_block *block, struct due *list, size_t *cou
     while (rc == 0 && *count < LEDGER_EXPIRE_MAX && key.len >= LEDGER_KEY_DUE_MIN_BYTES &&
            key.len <= LEDGER_KEY_DUE_MAX_BYTES && key.data[0] == LEDGER_KEY_DUE &&
            hm_get_be64(key.data + 1) <= block->time_ms) {
-        struct due *due = &list[(*count)++];
+        if (!*list)
+            *list = hm_arena_alloc(&block->arena, LEDGER_EXPIRE_MAX * sizeof **list);
+        if (!*list) {
+            rc = hm_fail(error, HM_ENOMEM, "no memory for what is due");
+            break;
+        }
+        struct due *due = &(*list)[(*count)++];
 
         due->key_len = key.len - 9;
         memcpy(due->key, key.data + 9, due->key_len);
@@ -97,13 +103,10 @@ static int due_end(struct ledger_block *block, const struct due *due, struct hm_
 
 int ledger_block_expire(struct ledger_block *block, struct hm_error *error)
 {
-    struct due *list = hm_arena_alloc(&block->arena, LEDGER_EXPIRE_MAX * sizeof *list);
+    struct due *list = NULL;
     size_t count = 0;
-    int rc;
+    int rc = due_collect(block, &list, &count, error);
 
-    if (!list)
-        return hm_fail(error, HM_ENOMEM, "no memory for what is due");
-    rc = due_collect(block, list, &count, error);
     /* What does not fit any more waits for the next block, as what is past LEDGER_EXPIRE_MAX does. */
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (block->overlay.held >= LEDGER_BLOCK_HELD_MAX_BYTES)

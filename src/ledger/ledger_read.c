@@ -173,6 +173,8 @@ int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh_
     if (rc)
         return rc;
     rc = WIRE_UNPACK(hypermesh__params, bytes, LEDGER_STATE_MAX_BYTES, arena, out, error);
+    if (rc == HM_ELIMIT && bytes.len <= LEDGER_STATE_MAX_BYTES)
+        return rc; /* the arena's limit is no damage */
     return unpacked(rc, "parameters", error);
 }
 
@@ -212,8 +214,8 @@ int ledger_account_unpack(struct hm_slice bytes, struct hm_arena *arena, Hyperme
     Hypermesh__Account *account;
     int rc = WIRE_UNPACK(hypermesh__account, bytes, LEDGER_STATE_MAX_BYTES, arena, &account, error);
 
-    if (rc == HM_ENOMEM)
-        return rc;
+    if (rc == HM_ENOMEM || (rc == HM_ELIMIT && bytes.len <= LEDGER_STATE_MAX_BYTES))
+        return rc; /* the arena's limit is no damage */
     if (rc || account->presence.len != CRYPTO_HASH_BYTES)
         return hm_fail(error, HM_ECORRUPT, "a stored account is damaged");
     *out = account;

@@ -57,8 +57,8 @@ int ledger_view_unpack(const ProtobufCMessageDescriptor *descriptor, struct hm_s
 {
     int rc = wire_unpack(descriptor, bytes, limit, arena, out, error);
 
-    if (rc == 0 || rc == HM_ENOMEM)
-        return rc;
+    if (rc == 0 || rc == HM_ENOMEM || (rc == HM_ELIMIT && bytes.len <= limit))
+        return rc; /* past the arena's limit: it is sound, and too much for who asks */
     return hm_fail(error, HM_ECORRUPT, "a stored %s is damaged", descriptor->short_name);
 }
 

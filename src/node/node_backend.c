@@ -187,8 +187,8 @@ static int node_account_create(void *ctx, const char *name, struct hm_arena *are
 
 /* --- acts ------------------------------------------------------------------------------------------------------- */
 
-static int node_receipt(const struct engine_receipt *from, struct hm_arena *arena,
-                        struct api_receipt *out, struct hm_error *error)
+int node_receipt(const struct engine_receipt *from, struct hm_arena *arena, struct api_receipt *out,
+                 struct hm_error *error)
 {
     out->created = hm_arena_dup(arena, from->created, (from->created_count + 1) * WIRE_ID_BYTES);
     if (out->created == NULL)
@@ -305,5 +305,6 @@ void node_backend_init(struct node *node)
     node_backend_machine_init(node);
     node_backend_network_init(node);
     node_backend_kv_init(node);
+    node_later_init(node);
     node_backend_news_init(node);
 }

@@ -277,6 +277,10 @@ void node_backend_machine_init(
     struct node *node); /* node_backend_machine.c: scan, doctor, jobs, images */
 void node_backend_network_init(struct node *node); /* node_backend_network.c: and challenges */
 void node_backend_kv_init(struct node *node); /* node_backend_kv.c */
+void node_later_init(struct node *node); /* node_later.c: acts that nobody waits for */
+/* What the API tells of it; in the arena. HM_ENOMEM: the transaction is durable all the same. */
+int node_receipt(const struct engine_receipt *from, struct hm_arena *arena, struct api_receipt *out,
+                 struct hm_error *error);
 void node_backend_news_init(struct node *node); /* node_backend_news.c: events, the feed, audits */
 /* The feed of news: init with the node, start before the engine. */
 void node_news_init(struct node *node);

@@ -54,6 +54,11 @@ static bool node_session_lasts(const struct node_account *account, uint64_t unti
     return atomic_load_explicit(&account->session_until_ms, memory_order_relaxed) > until_ms;
 }
 
+bool node_session_is_there(const struct node *node, const struct node_account *account)
+{
+    return node_session_lasts(account, node_now_ms(node) + NODE_SESSION_MARGIN_MS);
+}
+
 int node_session_sign(struct node_account *account, const struct trust_session *session,
                       const uint8_t digest[CRYPTO_HASH_BYTES],
                       uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES], struct hm_error *error)

@@ -1,13 +1,14 @@
 /* One account's transactions: built, proven, signed, ordered, waited for. They follow each other by presence; while
  * some are on their way, the next one builds on the presence that they will leave, so one account can fill a block.
  *
- * Threads that act for the same account line up (struct node_act). One of them at a time builds: what lined up while it
- * signed goes into the next transaction together, as far as it may share one. Operations of a transaction happen all or
+ * Acts for the same account line up (struct node_act), with a thread that waits for each or with none (node_later.c).
+ * One thread at a time builds: what lined up while it signed goes into the next transaction together, as far as it may
+ * share one. Operations of a transaction happen all or
  * none, so when a shared one is refused its acts go again, each alone, and each gets its own verdict. */
 #include <stdio.h>
 
+#include "node_act.h"
 #include "node_futex.h"
-#include "node_wallet.h"
 
 #define NODE_SUBMIT_TRIES 4
 /* Room for a base fee that rises by 1/8 a block while a transaction waits. */
@@ -19,24 +20,9 @@
 
 /* Transactions on their way, one in a block and one for the next: while there are as many, what may share lines up,
  * until it fills a transaction or one of them has ended. */
-#define NODE_SHARE_DEPTH 2
-
-enum { ACT_WAITS, ACT_LEADS, ACT_ENDED };
-
-/* What one thread wants done; lives in its frame until ACT_ENDED is seen. */
-struct node_act {
-    struct node_act *next; /* in the line, or in its transaction */
-    Hypermesh__Operation *const *ops;
-    size_t count, bytes;
-    bool by_root;
-    bool shares; /* may go with others */
-    unsigned tries; /* on what turned out to be old */
-    _Atomic uint32_t state;
-    struct node_act *behind; /* to wake, when ended */
-    int rc;
-    struct hm_error error; /* when rc is not 0 */
-    struct engine_receipt receipt;
-};
+#define NODE_SHARE_DEPTH 1
+/* Transactions that a thread with other work builds before the next in line is asked to. */
+#define NODE_LEAD_MAX 4
 
 /* A transaction on its way. */
 struct node_flight {
@@ -97,8 +83,15 @@ static bool node_op_shares(const Hypermesh__Operation *op)
     }
 }
 
-static void node_act_measure(struct node_act *act)
+void node_act_init(struct node_act *act, bool by_root, Hypermesh__Operation *const *ops,
+                   size_t count)
 {
+    memset(act, 0, offsetof(struct node_act, error));
+    act->ops = ops;
+    act->count = count;
+    act->by_root = by_root;
+    act->error = (struct hm_error){0};
+    act->receipt.kv = (struct hm_buf){0};
     act->shares = !act->by_root;
     for (size_t i = 0; i < act->count; i++) {
         act->shares = act->shares && node_op_shares(act->ops[i]);
@@ -428,13 +421,35 @@ static void node_acts_good(struct node_act *acts, const Hypermesh__TxResult *res
     }
 }
 
-/* Wakes the first, which wakes those behind it: the engine's thread has blocks to make. */
+/* Of those with a thread it wakes the first, which wakes those behind it: the engine's thread has blocks to make. */
 static void node_acts_wake(struct node_act *acts)
 {
-    if (acts == NULL)
+    struct node_act *first = NULL, **last = &first, *next;
+
+    for (struct node_act *act = acts; act != NULL; act = next) {
+        next = act->next;
+        if (act->ended != NULL) {
+            act->ended(act); /* it may be gone from here on */
+        } else {
+            *last = act;
+            last = &act->next;
+        }
+    }
+    *last = NULL;
+    if (first == NULL)
         return;
-    acts->behind = acts->next;
-    node_word_set(&acts->state, ACT_ENDED);
+    first->behind = first->next;
+    node_word_set(&first->state, ACT_ENDED);
+}
+
+static void node_act_lead(struct node_act *act)
+{
+    if (act == NULL)
+        return;
+    if (act->leads != NULL)
+        act->leads(act);
+    else
+        node_word_set(&act->state, ACT_LEADS);
 }
 
 /* Who is to build, when something waits and nobody does: it is then the builder. Under the account's lock. */
@@ -469,8 +484,7 @@ static void node_flight_done(void *ctx, const Hypermesh__TxResult *result,
     struct node_act *leader = node_line_leader(flight->node, account);
     pthread_mutex_unlock(&account->lock);
     hm_free(flight);
-    if (leader != NULL)
-        node_word_set(&leader->state, ACT_LEADS);
+    node_act_lead(leader);
     node_acts_wake(ended);
 }
 
@@ -491,22 +505,23 @@ static void node_acts_unsent(struct node_account *account, struct node_act *acts
     node_acts_wake(ended);
 }
 
-/* Builds until the line is empty, or until its own act has ended: then the next in line goes on. */
+/* Builds until the line is empty, or until its own act has ended: then the next in line goes on. Without an own act
+ * (NULL) the thread has more to do, and builds a few times. */
 static void node_account_build(struct node *node, struct node_account *account,
-                               struct node_act *own)
+                               const struct node_act *own)
 {
-    for (;;) {
+    for (unsigned built = 0;; built++) {
         struct hm_error error = {0};
-        struct node_act *leader = NULL;
 
         pthread_mutex_lock(&account->lock);
-        if (node_line_rests(account, node_share_ops(node)) ||
-            atomic_load_explicit(&own->state, memory_order_acquire) == ACT_ENDED) {
+        bool over = own != NULL
+                        ? atomic_load_explicit(&own->state, memory_order_acquire) == ACT_ENDED
+                        : built == NODE_LEAD_MAX;
+        if (over || node_line_rests(account, node_share_ops(node))) {
             account->building = false;
-            leader = node_line_leader(node, account);
+            struct node_act *leader = node_line_leader(node, account);
             pthread_mutex_unlock(&account->lock);
-            if (leader != NULL)
-                node_word_set(&leader->state, ACT_LEADS);
+            node_act_lead(leader);
             return;
         }
         struct node_act *acts = node_line_take(account, node_share_ops(node));
@@ -517,6 +532,11 @@ static void node_account_build(struct node *node, struct node_account *account,
         if (node_acts_send(node, account, acts, fresh, &error) != 0)
             node_acts_unsent(account, acts, &error);
     }
+}
+
+void node_account_lead(struct node *node, struct node_account *account)
+{
+    node_account_build(node, account, NULL);
 }
 
 /* Builds when it is told to, and returns when the act has ended. */
@@ -539,29 +559,36 @@ static void node_act_wait(struct node *node, struct node_account *account, struc
     }
 }
 
+/* Puts the act into the line; who is to build now, or NULL. */
+static struct node_act *node_act_line_up(struct node *node, struct node_account *account,
+                                         struct node_act *act)
+{
+    pthread_mutex_lock(&account->lock);
+    *account->last = act;
+    account->last = &act->next;
+    account->waiting += act->count;
+    struct node_act *leader = node_line_leader(node, account);
+    pthread_mutex_unlock(&account->lock);
+    return leader;
+}
+
+void node_act_begin(struct node *node, struct node_account *account, struct node_act *act)
+{
+    node_act_lead(node_act_line_up(node, account, act));
+}
+
 int node_account_submit(struct node *node, struct node_account *account, bool by_root,
                         Hypermesh__Operation *const *ops, size_t count,
                         struct engine_receipt *receipt, struct hm_error *error)
 {
     struct node_act act;
 
-    memset(&act, 0, offsetof(struct node_act, error));
-    act.ops = ops;
-    act.count = count;
-    act.by_root = by_root;
-    act.error = (struct hm_error){0};
-    act.receipt.kv = (struct hm_buf){0};
-    node_act_measure(&act);
-    pthread_mutex_lock(&account->lock);
-    *account->last = &act;
-    account->last = &act.next;
-    account->waiting += count;
-    struct node_act *leader = node_line_leader(node, account);
-    pthread_mutex_unlock(&account->lock);
+    node_act_init(&act, by_root, ops, count);
+    struct node_act *leader = node_act_line_up(node, account, &act);
     if (leader == &act)
         node_account_build(node, account, &act);
-    else if (leader != NULL)
-        node_word_set(&leader->state, ACT_LEADS);
+    else
+        node_act_lead(leader);
     node_act_wait(node, account, &act);
     if (act.rc != 0)
         return hm_fail(error, act.rc, "%s", act.error.text);

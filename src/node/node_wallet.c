@@ -172,6 +172,18 @@ int node_account_get(struct node *node, const char *name, struct node_account **
     return rc;
 }
 
+struct node_account *node_account_find(struct node *node, const char *name)
+{
+    struct node_account *account;
+
+    pthread_mutex_lock(&node->wallet.lock);
+    account = node->wallet.accounts;
+    while (account != NULL && strcmp(account->name, name) != 0)
+        account = account->next;
+    pthread_mutex_unlock(&node->wallet.lock);
+    return account;
+}
+
 int node_wallet_begin(struct node *node, struct hm_error *error)
 {
     return node_account_get(node, NODE_OPERATOR, &node->wallet.operator, error);

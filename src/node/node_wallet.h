@@ -33,11 +33,16 @@ struct node_account {
 int node_account_get(struct node *node, const char *name, struct node_account **out,
                      struct hm_error *error);
 
+/* The same of one that is in use already; NULL: it is not. */
+struct node_account *node_account_find(struct node *node, const char *name);
+
 /* --- node_session.c ----------------------------------------------------------------------------------- */
 /* A session that lasts a while is there when it returns 0. *done: the extra operations went along with its grant. */
 int node_session_ensure(struct node *node, struct node_account *account,
                         Hypermesh__Operation *const *extra, size_t extra_count, bool *done,
                         struct hm_error *error);
+/* Is one there that lasts a while, so that node_session_ensure would do nothing? */
+bool node_session_is_there(const struct node *node, const struct node_account *account);
 /* The current session at now_ms; HM_EAUTH when it has ended. */
 int node_session_now(struct node_account *account, uint64_t now_ms, struct trust_session *out,
                      struct hm_error *error);

@@ -72,8 +72,9 @@ static void check_stream(struct api_stream *stream)
 static void run(struct api_core *core, const struct api_request *request)
 {
     struct api_response response = {0};
+    enum api_manner manner;
 
-    if (api_core_admit(core, request, request->body.len, &response)) {
+    if (api_core_admit(core, request, request->body.len, &response, &manner)) {
         api_core_handle(core, request, &response);
         require(response.status != 0);
     }

@@ -220,6 +220,69 @@ static int fake_submit(void *ctx, const char *account, Hypermesh__Operation *con
     return rc;
 }
 
+/* --- acts that go on without a thread ----------------------------------------------------------- */
+
+struct fake_act {
+    Hypermesh__Operation *const *ops;
+    size_t count;
+    char account[80];
+};
+
+static int fake_submit_later(void *ctx, const char *account, Hypermesh__Operation *const *ops,
+                             size_t count, struct api_later *later, bool *begun,
+                             struct hm_error *error)
+{
+    struct fake *fake = ctx;
+    struct fake_act *act;
+
+    (void)error;
+    (void)pthread_mutex_lock(&fake->lock);
+    *begun = !fake->no_later && fake->later_count < FAKE_LATER;
+    if (*begun)
+        fake->later_list[fake->later_count++] = later;
+    (void)pthread_mutex_unlock(&fake->lock);
+    if (!*begun)
+        return 0;
+    act = hm_calloc(1, sizeof(*act));
+    act->ops = ops;
+    act->count = count;
+    (void)snprintf(act->account, sizeof(act->account), "%s", account);
+    later->act = act;
+    later->lead(later);
+    return 0;
+}
+
+/* All that have begun end together, as in a block; unless they are held. */
+static void fake_later_lead(void *ctx, struct api_later *later)
+{
+    struct fake *fake = ctx;
+
+    (void)later;
+    (void)pthread_mutex_lock(&fake->lock);
+    while (!fake->later_held && fake->later_count > 0) {
+        struct api_later *ended = fake->later_list[--fake->later_count];
+
+        ended->done(ended);
+    }
+    (void)pthread_mutex_unlock(&fake->lock);
+}
+
+static int fake_later_end(void *ctx, struct api_later *later, struct hm_arena *arena,
+                          struct api_receipt *out, bool *again, struct hm_error *error)
+{
+    struct fake_act *act = later->act;
+    struct fake *fake = ctx;
+    int rc;
+
+    (void)pthread_mutex_lock(&fake->lock);
+    *again = fake->later_again;
+    (void)pthread_mutex_unlock(&fake->lock);
+    rc = *again ? HM_EPROOF_STAKE
+                : fake_submit(ctx, act->account, act->ops, act->count, arena, out, error);
+    hm_free(act);
+    return rc;
+}
+
 static int fake_submit_signed(void *ctx, struct hm_slice tx, struct hm_arena *arena,
                               struct api_receipt *out, struct hm_error *error)
 {
@@ -278,6 +341,9 @@ void fake_init(struct fake *fake)
         .account_create = fake_account_create,
         .submit = fake_submit,
         .submit_signed = fake_submit_signed,
+        .submit_later = fake_submit_later,
+        .later_lead = fake_later_lead,
+        .later_end = fake_later_end,
         .signing = fake_signing,
         .scan = fake_scan,
         .doctor = fake_doctor,
@@ -320,6 +386,24 @@ void fake_hold_status(struct fake *fake, bool held)
     fake->status_held = held;
     (void)pthread_cond_broadcast(&fake->changed);
     (void)pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_hold_later(struct fake *fake, bool held)
+{
+    (void)pthread_mutex_lock(&fake->lock);
+    fake->later_held = held;
+    (void)pthread_mutex_unlock(&fake->lock);
+    fake_later_lead(fake, NULL);
+}
+
+unsigned fake_later_count(struct fake *fake)
+{
+    unsigned count;
+
+    (void)pthread_mutex_lock(&fake->lock);
+    count = fake->later_count;
+    (void)pthread_mutex_unlock(&fake->lock);
+    return count;
 }
 
 unsigned fake_waiting(struct fake *fake)

@@ -12,6 +12,7 @@
 #define FAKE_NETWORKS    3 /* ids: all bytes 0x90, ... ; owner: the node */
 #define FAKE_JOB         "j0123456789ab"
 #define FAKE_SUBSCRIBERS 128
+#define FAKE_LATER       8192 /* acts that go on without a thread, at most */
 
 struct fake {
     struct api_backend backend; /* pass &fake->backend; ctx is the fake */
@@ -22,6 +23,11 @@ struct fake {
     bool stopped;
     bool held; /* submit blocks while it is set */
     bool status_held; /* the same of status */
+    bool no_later; /* submit_later begins nothing */
+    bool later_again; /* later_end says that submit is to be used */
+    bool later_held; /* acts that have begun do not end while it is set */
+    unsigned later_count; /* that have begun and not ended */
+    struct api_later *later_list[FAKE_LATER];
     int fail; /* submit and status fail with this code, when not 0 */
     unsigned waiting; /* what blocks now */
     unsigned submits;
@@ -47,6 +53,9 @@ void fake_set_ready(struct fake *fake, bool ready);
 void fake_hold(struct fake *fake, bool held);
 void fake_hold_status(struct fake *fake, bool held);
 unsigned fake_waiting(struct fake *fake);
+unsigned fake_later_count(struct fake *fake);
+/* Ends those that have begun, or lets them be held from here on. */
+void fake_hold_later(struct fake *fake, bool held);
 /* Appends a frame to the job's log, making its file; then state, and wakes who waits. */
 void fake_log(struct fake *fake, uint8_t stream, const char *text);
 void fake_job_state(struct fake *fake, Hypermesh__JobState state);

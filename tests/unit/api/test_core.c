@@ -176,13 +176,15 @@ static void test_limits(void **state)
                                   .peer_known = true,
                                   .peer_uid = geteuid()};
     struct api_response response = {0};
+    enum api_manner manner;
 
     memset(target, 'a', sizeof(target));
     target[0] = '/';
     target[sizeof(target) - 1] = '\0';
     assert_int_equal(api_test_ask(test, "GET", target, NULL, NULL), 414);
-    assert_true(api_core_admit(&test->core, &request, API_BODY_MAX_BYTES, &response));
-    assert_false(api_core_admit(&test->core, &request, API_BODY_MAX_BYTES + 1, &response));
+    assert_true(api_core_admit(&test->core, &request, API_BODY_MAX_BYTES, &response, &manner));
+    assert_int_equal(manner, API_MANNER_WAITS);
+    assert_false(api_core_admit(&test->core, &request, API_BODY_MAX_BYTES + 1, &response, &manner));
     assert_int_equal(response.status, 413);
     api_response_release(&response);
     assert_int_equal(api_test_ask(test, "GET", "/assets?limit=1001", NULL, NULL), 400);

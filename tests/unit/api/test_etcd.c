@@ -589,12 +589,73 @@ static void test_server(void **state)
     assert_int_equal(api_test_ask(test, "POST", "/v3alpha/kv/range", NULL, "{}"), 404);
 }
 
+/* The quick reader takes the commonest bodies, as the JSON reader does, and leaves all others to it. */
+static void test_flat_bodies(void **state)
+{
+    static const struct {
+        const char *body;
+        bool flat;
+        const char *key, *value;
+    } cases[] = {
+        {"{'key':'YQ==','value':'YmM='}", true, "a", "bc"},
+        {" { 'value' : 'YmM=' ,\n'key':\t'YQ==' } \r\n", true, "a", "bc"},
+        {"{'key':'YQ=='}", true, "a", ""},
+        {"{'key':'YQ==','value':''}", true, "a", ""},
+        {"{'value':'YQ=='}", false, NULL, NULL},
+        {"{'key':'','value':'YQ=='}", false, NULL, NULL},
+        {"{'key':'YQ==','key':'Yg=='}", false, NULL, NULL},
+        {"{'key':'YQ==','lease':'7'}", false, NULL, NULL},
+        {"{'key':'YQ==','value':7}", false, NULL, NULL},
+        {"{'key':'YQ==','value':null}", false, NULL, NULL},
+        {"{'key':'Y\\u0051==','value':''}", false, NULL, NULL},
+        {"{'k\\u0065y':'YQ==','value':''}", false, NULL, NULL},
+        {"{'key':'YQ==','value':'a\\'b'}", false, NULL, NULL},
+        {"{'key':'YQ==','value':'*'}", false, NULL, NULL},
+        {"{'key':'YQ==',}", false, NULL, NULL},
+        {"{'key':'YQ==' 'value':''}", false, NULL, NULL},
+        {"{'key':'YQ=='", false, NULL, NULL},
+        {"{'key':'YQ==", false, NULL, NULL},
+        {"{'key':'YQ=='} x", false, NULL, NULL},
+        {"{'key':'YQ=='}{}", false, NULL, NULL},
+        {"{}", false, NULL, NULL},
+        {"", false, NULL, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < HM_COUNT_OF(cases); i++) {
+        HM_CLEANUP(hm_arena) struct hm_arena arena;
+        HM_AUTOFREE char *body = api_test_quoted(cases[i].body);
+        ProtobufCBinaryData key = {0};
+        ProtobufCBinaryData value = {0};
+
+        hm_arena_init(&arena, 0);
+        if (api_etcd_flat(hm_slice_str(body), "value", &arena, &key, &value) != cases[i].flat)
+            fail_msg("%s", body);
+        if (!cases[i].flat) {
+            assert_true(!key.data && !value.data);
+            continue;
+        }
+        struct hm_slice rest = hm_slice_str(body);
+        struct api_etcd_put_ask ask = {0};
+        json_t *json = NULL;
+
+        assert_int_equal(api_etcd_read_next(&rest, &json, NULL), 0);
+        assert_int_equal(api_etcd_put_read(json, &arena, &ask, NULL), 0);
+        json_decref(json);
+        assert_true(hm_slice_equal(wire_slice(key), hm_slice_str(cases[i].key)));
+        assert_true(hm_slice_equal(wire_slice(key), wire_slice(ask.put.key)));
+        assert_true(hm_slice_equal(wire_slice(value), hm_slice_str(cases[i].value)));
+        assert_true(hm_slice_equal(wire_slice(value), wire_slice(ask.put.value)));
+    }
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, api_test_setup, api_test_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_put_and_range),
+        CASE(test_flat_bodies),
         CASE(test_range_order),
         CASE(test_txn),
         CASE(test_leases),

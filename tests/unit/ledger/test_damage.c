@@ -75,6 +75,31 @@ static void test_views_without_memory(void **state)
     }
 }
 
+/* What unfolds to more than one request may use is no damage. */
+static void test_views_past_the_limit(void **state)
+{
+    unsigned past = 0;
+
+    (void)state;
+    for (size_t i = 0; i < reads_count; i++) {
+        for (size_t limit = 1; limit < 4096; limit *= 2) {
+            struct hm_error error = {0};
+            struct ledger_view *view;
+            struct hm_arena arena;
+
+            hm_arena_init(&arena, limit);
+            assert_int_equal(ledger_view_open(fix.ledger, &view, &error), 0);
+            int rc = reads[i].ask(view, &arena, &error);
+            ledger_view_close(view);
+            hm_arena_release(&arena);
+            past += rc == HM_ELIMIT;
+            if (rc && rc != HM_ENOMEM && rc != HM_ELIMIT)
+                fail_msg("%s with %zu bytes: %d %s", reads[i].name, limit, rc, error.text);
+        }
+    }
+    assert_true(past > 0);
+}
+
 /* --- damage --- */
 
 struct entry {
@@ -396,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_reads_without_memory),
         CASE(test_views_without_memory),
+        CASE(test_views_past_the_limit),
         CASE(test_damaged_state),
         CASE(test_damaged_rest),
         CASE(test_audit),

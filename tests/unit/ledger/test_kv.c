@@ -409,7 +409,7 @@ static void test_out_of_memory(void **state)
         hm_alloc_fail_at(0);
     }
     assert_int_equal(rc, 0);
-    assert_true(nth > 10);
+    assert_true(nth > 5);
     assert_int_equal(outcome.record->results[0]->code, 0);
     assert_int_equal(ledger_commit(fix.ledger, NULL), 0);
     assert_int_equal(kv_state_now()->revision, 4);
