@@ -76,12 +76,34 @@ enum packetfs_suite { PACKETFS_SUITE_AES_256_GCM = 1, PACKETFS_SUITE_CHACHA20_PO
 /* Fixed when the volume is made: equal data must be cut equally for ever. Zeros take the defaults in brackets. */
 struct packetfs_parameters {
     enum packetfs_chunker chunker; /* [keyed] */
-    uint32_t chunk_min_bytes, chunk_average_bytes, chunk_max_bytes; /* [16, 64, 256 KiB] */
+    uint32_t chunk_min_bytes, chunk_average_bytes, chunk_max_bytes; /* [32, 64, 256 KiB] */
     enum packetfs_suite
         suite; /* [AES-256-GCM where the processor has it, else ChaCha20-Poly1305]; each pack says its own */
     int zstd_level; /* [3] 1..19; 100: none */
     bool no_padding; /* [padded, shuffled] */
 };
+
+/* --- policy: what fits the circumstances; docs/packetfs.md has it as a table. Pure: only the processor is asked. -------- */
+enum packetfs_redundancy {
+    PACKETFS_DATA_MIXED = 0,
+    PACKETFS_DATA_PACKED = 1, /* compressed or encrypted already: films, archives */
+    PACKETFS_DATA_REPETITIVE =
+        2, /* versions of the same: images of disks, dumps, trees of sources */
+};
+struct packetfs_circumstances {
+    uint64_t bytes; /* how much there will be; 0: not known */
+    enum packetfs_redundancy redundancy;
+    uint32_t link_mbit; /* over what it is sent; 0: it stays on local disks */
+    bool trusted; /* who stores and carries it may know sizes and where pieces begin */
+};
+struct packetfs_reason {
+    const char *what, *value, *why; /* static text: "chunker", "keyed", one sentence */
+};
+#define PACKETFS_REASONS 5 /* chunker, sizes, cipher, compression, padding */
+/* No zeros are left in *out. With circumstances of all zeros: the defaults. */
+void packetfs_policy(const struct packetfs_circumstances *circumstances,
+                     struct packetfs_parameters *out,
+                     struct packetfs_reason reasons[PACKETFS_REASONS]);
 
 /* What opens a volume; borrowed. One of the first two, or none: then the key files in key_dir are tried. */
 struct packetfs_unlock {
@@ -188,6 +210,8 @@ struct packetfs_get_result {
     uint64_t files, folders, bytes, files_same; /* same: was there, equal, left as it is */
     uint64_t files_failed;
 };
+/* Checks every piece before it is written. What is replaced is synced first; new files are left to the system's own writing: sync
+ * afterwards where a power cut matters. ECORRUPT, EEXIST or EIO with result filled: some could not be restored; each was a finding. */
 int packetfs_get(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
                  const struct packetfs_get_options *options, const struct packetfs_watch *watch,
                  struct packetfs_get_result *result, struct packetfs_error *error);
@@ -225,6 +249,11 @@ int packetfs_list(struct packetfs_volume *volume, const struct packetfs_snapshot
                   int (*show)(void *ctx, const struct packetfs_item *item), void *ctx,
                   struct packetfs_error *error);
 
+/* Shows one entry itself, also a folder; "" is the top folder, of which a snapshot keeps no attributes. ENOTFOUND. */
+int packetfs_stat(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                  const char *path, int (*show)(void *ctx, const struct packetfs_item *item),
+                  void *ctx, struct packetfs_error *error);
+
 /* 'A' added, 'D' removed, 'M' content, 'U' attributes, 'T' type. before or after is NULL where there is none. */
 int packetfs_diff(struct packetfs_volume *volume, const struct packetfs_snapshot *before,
                   const struct packetfs_snapshot *after,
@@ -240,6 +269,11 @@ int packetfs_file_open(struct packetfs_volume *volume, const struct packetfs_sna
 int64_t packetfs_file_read(struct packetfs_file *file, uint64_t offset, void *out, size_t len,
                            struct packetfs_error *error);
 void packetfs_file_close(struct packetfs_file *file);
+/* Where a file's next data (hole false) or next hole begins, at offset or behind; the end counts as a hole. ENOTFOUND: there is none, or offset is
+ * past the end. */
+int packetfs_extent(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                    const char *path, uint64_t offset, bool hole, uint64_t *out,
+                    struct packetfs_error *error);
 /* Shows each extended attribute of one entry. */
 int packetfs_xattrs(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
                     const char *path,
@@ -288,8 +322,140 @@ struct packetfs_stats {
     uint64_t snapshots, packs, packs_condemned, patterns, references;
     uint64_t bytes_packs, bytes_index, writers; /* writers: processes at it now */
 };
-int packetfs_stats(struct packetfs_volume *volume, struct packetfs_stats *out,
+int packetfs_count(struct packetfs_volume *volume, struct packetfs_stats *out,
                    struct packetfs_error *error);
+
+/* --- transfer ---------------------------------------------------------------------------------------------------------- */
+/* Between two folders of one volume (same id and key; a second one begins as a copy of DIR/volume and DIR/keys) on two machines, over STOQ. Both
+ * ends prove that they hold the volume's key, each of two connections (references; patterns) with a key of its own.
+ * What one side lacks is found out by the other's asking; every object is checked against its id; a snapshot is added when all it names is
+ * here and durable. What was interrupted goes on where it was. docs/formats-packetfs-wire.md */
+#define PACKETFS_PORT_DEFAULT 4478 /* UDP; references; patterns go to the two after it */
+
+struct packetfs_serve_options {
+    const char *
+        address; /* "[::]:4478", "10.0.0.1", ":0" …; NULL: every address of this machine, the default port. Port 0: free ones */
+    bool no_push; /* peers may take and not bring */
+    bool no_pull;
+    unsigned threads_max; /* 0: 64. Peers at a time, two threads each */
+    /* Told once it listens; text: the address with its port. */
+    void (*ready)(void *ctx, const char *address);
+    /* One sentence when a peer has ended, also when it failed. From any thread. */
+    void (*event)(void *ctx, const char *sentence);
+    void *ctx;
+};
+/* Serves the volume until watch->progress answers false (asked some five times a second; returns 0 then) or the address fails. A volume
+ * opened read-only takes no push. */
+int packetfs_serve(struct packetfs_volume *volume, const struct packetfs_serve_options *options,
+                   const struct packetfs_watch *watch, struct packetfs_error *error);
+
+struct packetfs_transfer_options {
+    const char *remote; /* "[2001:db8::1]:4478", "10.0.0.1", "nas.example:4478" */
+    const char *label; /* only snapshots with this label; NULL: all */
+    bool newest_only; /* only the newest of each label */
+    bool accept_rollback; /* pull: take a peer that shows less than it showed before */
+    unsigned timeout_ms; /* of silence; 0: 60,000 */
+};
+struct packetfs_transfer_result {
+    uint64_t snapshots, references, patterns; /* taken over */
+    uint64_t deltas; /* of those objects, as a difference to one that was there */
+    uint64_t bytes_plain; /* what they are unpacked */
+    uint64_t bytes_sent, bytes_received; /* UDP payload of all connections, handshakes included */
+    uint64_t round_trips; /* waits for an answer, without handshakes */
+};
+/* EAUTH: the peer lacks this volume's key (or we its). ECORRUPT: what came is damaged, exchanged, missing or rolled back. EUNAVAILABLE,
+ * ETIMEOUT: no connection, or it broke off: try again. EPERM: the peer takes or gives nothing. */
+int packetfs_push(struct packetfs_volume *volume, const struct packetfs_transfer_options *options,
+                  const struct packetfs_watch *watch, struct packetfs_transfer_result *result,
+                  struct packetfs_error *error);
+int packetfs_pull(struct packetfs_volume *volume, const struct packetfs_transfer_options *options,
+                  const struct packetfs_watch *watch, struct packetfs_transfer_result *result,
+                  struct packetfs_error *error);
+/* Pull, then push; the result is of both. */
+int packetfs_sync(struct packetfs_volume *volume, const struct packetfs_transfer_options *options,
+                  const struct packetfs_watch *watch, struct packetfs_transfer_result *result,
+                  struct packetfs_error *error);
+
+/* --- identities and messages ---------------------------------------------------------------------------------------------- */
+/* An identity is a secret key file (mode 0600) and a public part, a text for others. Signing is Ed25519 and ML-DSA-65, sealing X25519 and
+ * ML-KEM-768. Compare ids over another channel before you trust one: names are what their owners say. */
+#define PACKETFS_CONTACT_NAME_MAX_BYTES 64 /* UTF-8, one line */
+#define PACKETFS_CONTACT_ID_CHARS       62 /* "pfi1…" */
+struct packetfs_identity; /* secret; threads may share it */
+struct packetfs_contact; /* public */
+/* Makes path and path.pub; NULL: "identity" in the key folder. EEXIST: never replaced. */
+int packetfs_identity_create(const char *path, const char *name, struct packetfs_error *error);
+int packetfs_identity_open(const char *path, struct packetfs_identity **out,
+                           struct packetfs_error *error);
+void packetfs_identity_close(struct packetfs_identity *identity);
+/* Its public part; valid until close. */
+const struct packetfs_contact *packetfs_identity_contact(const struct packetfs_identity *identity);
+/* *text is freed by packetfs_free. */
+int packetfs_contact_print(const struct packetfs_contact *contact, char **text,
+                           struct packetfs_error *error);
+/* From a text that holds one, between other lines too. EPARSE. */
+int packetfs_contact_parse(struct packetfs_bytes text, struct packetfs_contact **out,
+                           struct packetfs_error *error);
+void packetfs_contact_close(struct packetfs_contact *contact);
+const char *packetfs_contact_id(const struct packetfs_contact *contact);
+const char *packetfs_contact_name(const struct packetfs_contact *contact);
+
+/* A message sealed to one identity and signed by another. Who sees it learns its size class (16 KiB, doubled up to 1 MiB, then whole MiB) and
+ * nothing of who sent it or for whom. */
+#define PACKETFS_MESSAGE_MAX_BYTES ((size_t)16 << 20)
+enum packetfs_message_kind {
+    PACKETFS_MESSAGE_TEXT = 1,
+    PACKETFS_MESSAGE_SHARE = 2, /* a share of a volume's key */
+};
+struct packetfs_message {
+    enum packetfs_message_kind kind;
+    char from_id[PACKETFS_CONTACT_ID_CHARS + 1]; /* proven */
+    char from_name[PACKETFS_CONTACT_NAME_MAX_BYTES + 1]; /* as the sender says */
+    uint64_t time_ns; /* as the sender says */
+    uint8_t *content; /* wiped and freed by packetfs_message_release */
+    size_t content_len;
+};
+/* *out is freed by packetfs_free. */
+int packetfs_message_seal(const struct packetfs_identity *from, const struct packetfs_contact *to,
+                          struct packetfs_bytes content, uint8_t **out, size_t *len,
+                          struct packetfs_error *error);
+/* EAUTH: for somebody else, or changed, or not signed by who it says. EPARSE: no message. */
+int packetfs_message_open(const struct packetfs_identity *identity, struct packetfs_bytes sealed,
+                          struct packetfs_message *out, struct packetfs_error *error);
+void packetfs_message_release(struct packetfs_message *message);
+
+/* --- a volume's key --------------------------------------------------------------------------------------------------------- */
+struct packetfs_sealed {
+    uint8_t *data; /* packetfs_free */
+    size_t len;
+};
+struct packetfs_share_info {
+    char volume[33]; /* its id */
+    char split[33]; /* the id of the split */
+    unsigned index, k, n; /* share index (1..n) of n, any k of which give the key */
+    char by_id[PACKETFS_CONTACT_ID_CHARS + 1]; /* who split it: proven */
+    char by_name[PACKETFS_CONTACT_NAME_MAX_BYTES + 1];
+};
+/* Splits the volume's key: share i is a message to trustees[i], out[i]. Any k of the n (1 <= k <= n <= 255, trustees all different) give it back; fewer say
+ * nothing about it. The volume stays as it is. */
+int packetfs_key_split(const char *dir, const struct packetfs_unlock *unlock,
+                       const struct packetfs_identity *by, unsigned k,
+                       const struct packetfs_contact *const *trustees, size_t n,
+                       struct packetfs_sealed *out, struct packetfs_error *error);
+/* A trustee's answer: his share, sealed anew to who asks. to NULL: only tells what the share is. info may be NULL. */
+int packetfs_key_answer(const struct packetfs_identity *trustee, struct packetfs_bytes share,
+                        const struct packetfs_contact *to, struct packetfs_sealed *out,
+                        struct packetfs_share_info *info, struct packetfs_error *error);
+/* k answers or more, sealed to identity, give the volume's key, and the volume a further slot for fresh (as with
+ * packetfs_volume_create). An answer that was changed, is there twice or comes from another split or volume is refused and named.
+ * EAUTH: it is not this volume's key. */
+int packetfs_key_join(const char *dir, const struct packetfs_identity *identity,
+                      const struct packetfs_bytes *answers, size_t count,
+                      const struct packetfs_unlock *fresh, struct packetfs_error *error);
+/* Wraps the volume's key for fresh and removes all other slots: what opened it before opens it no more, and no data is read. The volume's key itself
+ * stays: who has it, or k shares of it, still has it. With nothing in fresh a new key file takes the old one's place. EINVAL: fresh opens it already. */
+int packetfs_key_rotate(const char *dir, const struct packetfs_unlock *unlock,
+                        const struct packetfs_unlock *fresh, struct packetfs_error *error);
 
 #ifdef __cplusplus
 }

@@ -2,14 +2,17 @@
  * around it. Pure: no I/O, no clock, no global state.
  *
  * Two behind one interface:
- *   keyed  a universal hash (Toeplitz over a window of 64 bytes, secret matrix), then a PRF (AES, secret key) on its
+ *   keyed  a universal hash (Toeplitz over a window of 64 bytes, secret matrix), then a PRF (AES-128, secret key) on its
  *          value at every position. For whatever is stored or carried by others: who sees the lengths of chunks learns
- *          no more about the key than a PRF lets him (eprint 2025/532, 2025/558: a keyed gear table alone does not).
+ *          no more about the key than a PRF lets him (eprint 2025/532, 2025/558: a keyed gear table alone does not
+ *          hold; tests/unit/packetfs/test_chunk_attack.c tells two known files apart by it). What no chunker hides: equal
+ *          windows are cut equally, so lengths still show which parts repeat, and how long the whole is.
  *   fast   gear with normalised chunking (FastCDC, Xia and others, 2016), its table drawn from the key all the same.
  *          For data that stays on trusted disks.
  * Cuts depend on key, limits and bytes only: never on how the stream was handed in, on the processor, or on the
- * compiler. Each has a plain C form and faster ones (AVX-512 with VAES, AVX2 with AES-NI) chosen at run time; the tests
- * hold them against each other. */
+ * compiler. The keyed one has a plain C form and faster ones (AVX-512 with VAES, AVX2 with AES-NI) chosen at run time;
+ * the tests hold them against each other. Time is not hidden: how long a cut takes to find tells its length, and
+ * the plain form looks tables up by secret values. */
 #ifndef HM_PACKETFS_CHUNK_H
 #define HM_PACKETFS_CHUNK_H
 
@@ -23,7 +26,8 @@
 struct packetfs_chunk_limits {
     uint32_t min_bytes, average_bytes, max_bytes;
 };
-/* By measurement (docs/packetfs.md): 16 KiB, 64 KiB, 256 KiB. */
+/* By measurement (docs/packetfs.md): 32 KiB, 64 KiB, 256 KiB. Nothing is looked for before min, so half the mean there costs half
+ * the work, and found as much twice as a quarter did. */
 extern const struct packetfs_chunk_limits packetfs_chunk_limits_default;
 
 struct packetfs_cutter; /* immutable once made: threads may share it */

@@ -42,7 +42,17 @@ enum packetfs_slot_kind {
     PACKETFS_SLOT_IDENTITY = 3, /* sealed to an identity: X25519 and ML-KEM-768 */
 };
 
-/* What opens a slot: struct packetfs_unlock of packetfs.h. */
+/* A slot's file, all of it: "PFSSLOT1", kind (1 byte), volume id (16), salt (16, only with a passphrase), then nonce (24),
+ * the sealed volume key (32) and its tag (16): XChaCha20-Poly1305, bound to all that stands before the nonce. */
+#define PACKETFS_SLOT_FILE_MAX_BYTES 4096
+#define PACKETFS_SLOT_SALT_BYTES     16
+struct packetfs_slot {
+    enum packetfs_slot_kind kind;
+    uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES];
+    struct hm_slice bound, salt, sealed; /* of the file's bytes */
+};
+/* Pure. HM_EPARSE, HM_EUNSUPPORTED: a later format or kind. */
+int packetfs_slot_parse(struct hm_slice file, struct packetfs_slot *out, struct hm_error *error);
 
 /* Appends a slot's file to out. A key file is the caller's to write. HM_ENOMEM, HM_EIO. */
 int packetfs_slot_seal_passphrase(const uint8_t volume_key[PACKETFS_KEY_BYTES],
@@ -54,14 +64,35 @@ int packetfs_slot_seal_file(const uint8_t volume_key[PACKETFS_KEY_BYTES],
                             const uint8_t file_key[PACKETFS_KEY_BYTES],
                             const struct hm_random *random, struct hm_buf *out,
                             struct hm_error *error);
-/* Opens one slot (bytes from outside, fuzzed). HM_EAUTH: another key or passphrase; HM_EPARSE. */
-int packetfs_slot_open(struct hm_slice slot, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+/* Opens one slot (bytes from outside, fuzzed) with what the user gave. Without passphrase and key file: with the key files of
+ * the key folder, that named for the volume first. HM_EAUTH: another key or passphrase, or another volume's slot; HM_EPARSE;
+ * HM_EPERM, HM_ENOTFOUND of the key file that was named. */
+int packetfs_slot_open(struct hm_slice file, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
                        const struct packetfs_unlock *unlock, uint8_t volume_key[PACKETFS_KEY_BYTES],
                        struct hm_error *error);
-/* A key file: 64 hex digits and a newline, 0600, owned by the user; made with O_EXCL. HM_EPERM: others may read it. */
+/* The same with the key in hand; pure. */
+int packetfs_slot_open_key(struct hm_slice file, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                           const uint8_t file_key[PACKETFS_KEY_BYTES],
+                           uint8_t volume_key[PACKETFS_KEY_BYTES], struct hm_error *error);
+
+/* --- key files ---------------------------------------------------------------------------------------------------- */
+#define PACKETFS_KEY_FILES_MAX 1024 /* of a key folder, that are tried */
+
+/* A key file: 64 hex digits and a newline, 0600, owned by the user; made with O_EXCL, durable. HM_EPERM: others may read it;
+ * HM_EPARSE, HM_ENOTFOUND, HM_EEXIST. */
 int packetfs_key_file_create(const char *path, const struct hm_random *random,
                              uint8_t key[PACKETFS_KEY_BYTES], struct hm_error *error);
 int packetfs_key_file_read(const char *path, uint8_t key[PACKETFS_KEY_BYTES],
                            struct hm_error *error);
+/* Appends the key folder's path (key_dir, else PACKETFS_KEY_DIR, else XDG_CONFIG_HOME/packetfs/keys, else
+ * ~/.config/packetfs/keys) to out (hm_buf_cstr). HM_ENOTFOUND: nothing of it is set. */
+int packetfs_key_dir_path(const char *key_dir, struct hm_buf *out, struct hm_error *error);
+/* The same and the key file in it that is named for the volume: VOLUME-ID.key. */
+int packetfs_key_file_path(const char *key_dir, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                           struct hm_buf *out, struct hm_error *error);
+/* Opens a slot of a key file with those of the folder. HM_EAUTH: none does. */
+int packetfs_key_dir_try(const char *key_dir, struct hm_slice slot,
+                         const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                         uint8_t volume_key[PACKETFS_KEY_BYTES], struct hm_error *error);
 
 #endif

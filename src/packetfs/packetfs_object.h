@@ -40,8 +40,12 @@ int packetfs_memory_new(const uint8_t key[32], struct packetfs_memory **out);
 void packetfs_memory_free(struct packetfs_memory *memory);
 struct packetfs_objects packetfs_memory_objects(struct packetfs_memory *memory);
 size_t packetfs_memory_count(const struct packetfs_memory *memory, enum packetfs_kind kind);
-/* As a hostile store would: forgets an object, or changes the bytes that its id gives. false: not there. */
+uint64_t packetfs_memory_bytes(const struct packetfs_memory *memory, enum packetfs_kind kind);
+/* As a hostile or damaged store would: forgets an object (false: not there), or gives other bytes for its id without a word
+ * (HM_ENOTFOUND, HM_ENOMEM). */
 bool packetfs_memory_forget(struct packetfs_memory *memory, enum packetfs_kind kind,
                             const struct packetfs_id *id);
+int packetfs_memory_exchange(struct packetfs_memory *memory, enum packetfs_kind kind,
+                             const struct packetfs_id *id, struct hm_slice bytes);
 
 #endif

@@ -24,7 +24,7 @@
 
 #define PACKETFS_PACK_BYTES \
     ((size_t)16 << 20) /* a pack is closed when the next object would pass this */
-#define PACKETFS_INDEX_ENTRY_BYTES 20
+#define PACKETFS_INDEX_ENTRY_BYTES 16
 #define PACKETFS_MARK_BITS         16
 
 struct packetfs_store;
@@ -36,8 +36,8 @@ struct packetfs_store_options {
     bool read_only;
 };
 
-/* Opens the folders under dir, which packetfs_volume.h has made; makes index/ when it is missing (and then
- * HM_ECORRUPT unless there are no packs: `repair` makes it again). keys are copied. */
+/* Opens the folders under dir, which packetfs_volume.h has made; makes index/ when it is missing and there are no packs. With a lost or
+ * damaged index it opens, too, but everything except snapshots and packetfs_store_repair is HM_ECORRUPT then. keys are copied. */
 int packetfs_store_open(const char *dir, const struct packetfs_keys *keys,
                         const struct packetfs_store_options *options, struct packetfs_store **out,
                         struct hm_error *error);
@@ -83,10 +83,12 @@ void packetfs_writer_close(struct packetfs_writer *writer);
 
 /* struct packetfs_snapshot of packetfs.h; its id is the hash of the sealed file. */
 
-/* writer was flushed. Fills id and sequence. */
+/* The writer of all it needs was flushed and is not closed yet: prune lets objects go that no snapshot names once their writer is gone. Fills id and
+ * sequence. */
 int packetfs_snapshot_add(struct packetfs_store *store, struct packetfs_snapshot *snapshot,
                           struct hm_error *error);
-/* All, oldest first; *out is one block for hm_free. A file that does not open is HM_ECORRUPT and named. */
+/* All, oldest first; *out is one block for hm_free. Files that do not open are passed over: `check` names them, and
+ * prune refuses while there are any. */
 int packetfs_snapshot_list(struct packetfs_store *store, struct packetfs_snapshot **out,
                            size_t *count, struct hm_error *error);
 /* By id prefix in hex (>= 4 digits), by label (its newest), or "latest". HM_ENOTFOUND, HM_ECONFLICT: several. */
@@ -94,6 +96,16 @@ int packetfs_snapshot_find(struct packetfs_store *store, const char *name,
                            struct packetfs_snapshot *out, struct hm_error *error);
 int packetfs_snapshot_remove(struct packetfs_store *store,
                              const uint8_t id[PACKETFS_SNAPSHOT_ID_BYTES], struct hm_error *error);
+/* Between twins of a volume snapshot files travel as they are: the same id at both ends. _read appends the file's bytes (HM_ENOTFOUND);
+ * _unseal opens them (pure, fuzzed; HM_ECORRUPT); _import checks them and writes them durably under their id, all they need being in the
+ * index already; one that is there is fine. */
+int packetfs_snapshot_read(struct packetfs_store *store,
+                           const uint8_t id[PACKETFS_SNAPSHOT_ID_BYTES], struct hm_buf *sealed,
+                           struct hm_error *error);
+int packetfs_snapshot_unseal(const struct packetfs_keys *keys, struct hm_slice sealed,
+                             struct packetfs_snapshot *out, struct hm_error *error);
+int packetfs_snapshot_import(struct packetfs_store *store, struct hm_slice sealed,
+                             struct packetfs_snapshot *out, struct hm_error *error);
 
 /* --- care -------------------------------------------------------------------------------------------------------- */
 int packetfs_store_prune(struct packetfs_store *store, const struct packetfs_prune_options *options,

@@ -12,6 +12,7 @@
 #define PACKETFS_TARGET_MAX_BYTES 4095
 #define PACKETFS_XATTRS_MAX_BYTES 65536 /* names and values of one entry together */
 #define PACKETFS_TREE_DEPTH_MAX   16
+#define PACKETFS_FOLDER_DEPTH_MAX 2048 /* folders within folders */
 #define PACKETFS_NODE_BYTES       2048 /* in the mean */
 #define PACKETFS_NODE_MAX_BYTES   131072 /* one entry with all its attributes fits */
 
@@ -116,15 +117,21 @@ enum packetfs_change {
     PACKETFS_ATTRIBUTES_CHANGED = 'U',
     PACKETFS_TYPE_CHANGED = 'T'
 };
-/* Skips equal subtrees without reading them. before or after is NULL where there is none. Paths without a leading '/'. */
+/* Skips equal subtrees without reading them; before or after NULL: nothing was there. A folder comes before what is in it, names in
+ * order; what is below a folder that came or went is reported, too. One report an entry: 'M' says nothing of attributes, and a
+ * folder's own content is what its entries say. Paths without a leading '/'. A non-zero answer of report ends it and is returned.
+ * HM_ELIMIT: folders too deep. */
 int packetfs_tree_diff(const struct packetfs_objects *objects, const struct packetfs_id *before,
                        const struct packetfs_id *after,
                        int (*report)(void *ctx, enum packetfs_change change, struct hm_slice path,
                                      const struct packetfs_entry *before,
                                      const struct packetfs_entry *after),
                        void *ctx, struct hm_error *error);
-/* Which patterns of one file took the place of which: for each piece of after that before lacks, the piece of before that ended or stood at
- * the same place, or NULL. For deltas on the wire. */
+/* Which patterns of one file took the place of which: for each piece of after that before lacks, in order, the piece of before that stood
+ * or ended at the same place, or NULL. For deltas on the wire. Nodes that both have are not read, so a pattern that before has only in
+ * one of those may be shown as lacking. Memory: 64 bytes for each thing looked at. HM_ELIMIT: they differ in more than
+ * PACKETFS_LIST_DIFF_ITEMS_MAX places; deltas are then not worth looking for. A non-zero answer of report ends it. */
+#define PACKETFS_LIST_DIFF_ITEMS_MAX (1u << 20)
 int packetfs_list_diff(const struct packetfs_objects *objects,
                        const struct packetfs_content *before, const struct packetfs_content *after,
                        int (*report)(void *ctx, const struct packetfs_piece *after,

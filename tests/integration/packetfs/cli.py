@@ -69,7 +69,7 @@ def tree(base):
 def case_first_steps():
     v = Volume()
     t = tree(v.base / "t")
-    time.sleep(2.5)  # what changed a moment ago is read again to be sure
+    time.sleep(0.5)  # what changed a moment ago is read again to be sure
     said = v("put", t)
     assert said.status == OK and "snapshot " in said.text and "3 files" in said.text, said.text
     again = v("put", t, "-o", "json").json()
@@ -186,6 +186,13 @@ def case_refusals():
     said = subprocess.run([PACKETFS, "log"], env={k: w for k, w in v.env.items() if k != "PACKETFS_VOLUME"},
                           stderr=subprocess.PIPE)
     assert said.returncode == USAGE and b"PACKETFS_VOLUME" in said.stderr
+
+
+def case_what_is_to_come_says_so():
+    volume = Volume()
+    for verb in ("send", "receive", "export", "import"):
+        answer = volume(verb, "x")
+        assert answer.status == FAILED and f"{verb} is not supported yet" in answer.errors, answer.errors
 
 
 def case_what_opens_it():

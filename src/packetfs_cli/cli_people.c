@@ -1,0 +1,78 @@
+#include "cli_people.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define CONTACT_FILE_MAX_BYTES 65536
+
+static int failed(struct cli_call *call, const struct hm_error *why)
+{
+    return cli_fail(call, why->code, "%s", why->text);
+}
+
+int cli_identity(struct cli_call *call, struct packetfs_identity **out)
+{
+    int rc = packetfs_identity_open(cli_value(call, "identity"), out, &call->error);
+
+    if (rc == PACKETFS_ENOTFOUND)
+        call->hint = "packetfs identity create makes one";
+    return rc;
+}
+
+int cli_contact(struct cli_call *call, const char *file, struct packetfs_contact **out)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    int rc = cli_read(call, file, CONTACT_FILE_MAX_BYTES, &text);
+
+    if (rc == 0)
+        rc = packetfs_contact_parse((struct packetfs_bytes){text.data, text.len}, out,
+                                    &call->error);
+    if (rc == PACKETFS_EPARSE) {
+        HM_AUTOFREE char *why = hm_strdup(call->error.text);
+        rc = cli_fail(call, rc, "%s: %s", file, why != NULL ? why : "no identity");
+        call->hint = "the public part is what packetfs identity show prints, or the file *.pub";
+    }
+    return rc;
+}
+
+static int read_input(struct cli_call *call, size_t limit, struct hm_buf *out)
+{
+    for (;;) {
+        if (hm_buf_reserve(out, 65536) != 0)
+            return cli_no_memory(call);
+        ssize_t got = read(STDIN_FILENO, out->data + out->len, 65536);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return cli_fail(call, PACKETFS_EIO, "standard input cannot be read");
+        if (got == 0)
+            return 0;
+        out->len += (size_t)got;
+        if (out->len > limit)
+            return cli_fail(call, PACKETFS_ELIMIT, "standard input has more than %zu bytes", limit);
+    }
+}
+
+int cli_read(struct cli_call *call, const char *file, size_t limit, struct hm_buf *out)
+{
+    struct hm_error why = {0};
+
+    if (file == NULL || strcmp(file, "-") == 0)
+        return read_input(call, limit, out);
+    return hm_file_read(file, limit, out, &why) != 0 ? failed(call, &why) : 0;
+}
+
+int cli_write(struct cli_call *call, const char *file, bool text, const void *data, size_t len)
+{
+    struct hm_error why = {0};
+    int rc;
+
+    if (file != NULL && strcmp(file, "-") != 0)
+        rc = hm_file_replace(file, data, len, 0600, &why);
+    else if (!text && isatty(STDOUT_FILENO))
+        return cli_fail(call, PACKETFS_EINVAL,
+                        "this is nothing for a terminal; --output FILE says where to put it");
+    else
+        rc = hm_write_all(STDOUT_FILENO, data, len, &why);
+    return rc != 0 ? failed(call, &why) : 0;
+}
