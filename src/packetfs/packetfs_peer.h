@@ -11,7 +11,8 @@ struct packetfs_peer_options {
     const struct packetfs_keys *keys;
     enum packetfs_kind kind;
     bool server;
-    bool bulk; /* much will be sent: packets as large as the path takes, which costs probes to find out */
+    bool
+        bulk; /* much will be sent: packets as large as the path takes, which costs probes to find out */
     struct sockaddr_in6 bind; /* of a server */
 };
 int packetfs_peer_open(const struct packetfs_peer_options *options, struct packetfs_peer **out,
