@@ -205,8 +205,10 @@ static int64_t stream_write(void *ctx, const void *data, size_t len, int timeout
 
     if (sent >= 0)
         return sent;
+    if (sent != STOQ_ETIMEOUT && sent != STOQ_ENOMEM)
+        return stream_broke(stream, sent);
     stream->broken = true;
-    return sent == STOQ_ETIMEOUT ? HM_ETIMEOUT : sent == STOQ_ENOMEM ? HM_ENOMEM : HM_EUNAVAILABLE;
+    return sent == STOQ_ETIMEOUT ? HM_ETIMEOUT : HM_ENOMEM;
 }
 
 static const char *stream_reason(void *ctx)

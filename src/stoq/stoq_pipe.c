@@ -289,19 +289,21 @@ int64_t stoq_pipe_write(struct stoq_pipe *pipe, const void *data, size_t len, in
     int code = 0;
 
     (void)pthread_mutex_lock(&link->lock);
-    while (code == 0) {
-        code = write_trouble(pipe);
-        if (code != 0 || done == len)
-            break;
+    code = write_trouble(pipe);
+    while (code == 0 && done < len) {
         if (pipe->out_bytes >= STOQ_PIPE_QUEUE_BYTES) {
             if (!stoq_cond_wait(&pipe->writable, &link->lock, &until) &&
                 pipe->out_bytes >= STOQ_PIPE_QUEUE_BYTES)
                 code = STOQ_ETIMEOUT;
-            continue;
+        } else {
+            size_t part = put(pipe, (const uint8_t *)data + done, len - done);
+
+            done += part;
+            code = part == 0 ? STOQ_ENOMEM : pump(pipe);
         }
-        size_t part = put(pipe, (const uint8_t *)data + done, len - done);
-        done += part;
-        code = part == 0 ? STOQ_ENOMEM : pump(pipe);
+        /* Not once all is queued: a peer that has it already may have hung up while pump had let go of the lock. */
+        if (code == 0 && done < len)
+            code = write_trouble(pipe);
     }
     (void)pthread_mutex_unlock(&link->lock);
     return code == 0 ? (int64_t)len : code;
