@@ -140,9 +140,12 @@ static int read_all(void *ctx, const struct packetfs_item *item)
     struct reading *reading = ctx;
     static uint8_t data[70001];
     struct packetfs_file *file = NULL;
-    char *path = strndup((const char *)item->path.data, item->path.len);
+    char *path = calloc(1, item->path.len + 1); /* not strndup: item->path has no end of its own */
     int result = 0;
 
+    if (path == NULL)
+        return PACKETFS_ENOMEM;
+    memcpy(path, item->path.data, item->path.len);
     if (item->type == PACKETFS_FILE && item->bytes < UINT64_C(1) << 28) {
         result = packetfs_file_open(reading->volume, reading->snapshot, path, &file, NULL);
         for (uint64_t end = item->bytes; result == 0 && end > 0;) {

@@ -88,7 +88,6 @@ static void test_a_damaged_base_is_done_without(void **state)
 {
     struct world_volume *source = world_volume_new(key);
     struct world_volume *sink = world_volume_new(key);
-    HM_CLEANUP(hm_buf) struct hm_buf got = {0};
     struct world_transfer transfer;
     struct packetfs_id id;
     struct world_file file;
