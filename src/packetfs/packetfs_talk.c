@@ -27,8 +27,7 @@ static int talk_broke(const struct packetfs_talk *talk, int64_t code, struct hm_
 
     switch (code) {
     case 0:
-        return hm_fail(error, HM_EUNAVAILABLE,
-                       "the peer hung up; what arrived is kept: try again");
+        return hm_fail(error, HM_EUNAVAILABLE, "the peer hung up; what arrived is kept: try again");
     case HM_ETIMEOUT:
         return hm_fail(error, HM_ETIMEOUT,
                        "the peer is silent: nothing came for as long as was waited");
