@@ -120,7 +120,6 @@ struct packetfs_pack_draft {
 /* HM_ENOMEM. */
 int packetfs_pack_draft_add(struct packetfs_pack_draft *draft, const struct packetfs_id *id,
                             const struct packetfs_frame *frame, struct hm_error *error);
-void packetfs_pack_draft_clear(struct packetfs_pack_draft *draft); /* memory kept */
 void packetfs_pack_draft_release(struct packetfs_pack_draft *draft);
 
 struct packetfs_pack_cost {

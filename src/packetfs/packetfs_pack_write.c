@@ -38,13 +38,6 @@ int packetfs_pack_draft_add(struct packetfs_pack_draft *draft, const struct pack
     return 0;
 }
 
-void packetfs_pack_draft_clear(struct packetfs_pack_draft *draft)
-{
-    hm_buf_clear(&draft->frames);
-    draft->count = 0;
-    draft->bytes = 0;
-}
-
 void packetfs_pack_draft_release(struct packetfs_pack_draft *draft)
 {
     hm_buf_release(&draft->frames);

@@ -140,6 +140,5 @@ int packetfs_writer_open_bare(struct packetfs_store *store, struct packetfs_writ
 int packetfs_writer_put_frame(struct packetfs_writer *writer, enum packetfs_kind kind,
                               const struct packetfs_id *id, struct hm_slice frame,
                               struct hm_error *error);
-const char *packetfs_writer_path(const struct packetfs_writer *writer); /* its file in writers/ */
 
 #endif

@@ -84,11 +84,6 @@ void packetfs_writer_close(struct packetfs_writer *writer)
     hm_free(writer);
 }
 
-const char *packetfs_writer_path(const struct packetfs_writer *writer)
-{
-    return writer->alive_path;
-}
-
 void packetfs_writer_counts(struct packetfs_writer *writer, struct packetfs_writer_counts *out)
 {
     const struct packetfs_writer_atomics *from = &writer->counts;
