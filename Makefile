@@ -15,10 +15,10 @@ help: ## say what there is
 setup: ## install what building needs (root or sudo, only when something is missing)
 	@scripts/setup
 
-build: setup ## build hypermeshd, nexus, stoqcat and stoqperf into build/bin
+build: setup ## build hypermeshd, nexus, packetfs, stoqcat and stoqperf into build/bin
 	@[ -f build/gcc/build.ninja ] || { mkdir -p build && CC=gcc meson setup build/gcc >build/setup.log || { cat build/setup.log; exit 1; }; }
 	@ninja --quiet -C build/gcc
-	@mkdir -p build/bin && for p in hypermeshd nexus stoqcat stoqperf; do ln -sfn ../gcc/$$p build/bin/$$p; done
+	@mkdir -p build/bin && for p in hypermeshd nexus packetfs stoqcat stoqperf; do ln -sfn ../gcc/$$p build/bin/$$p; done
 
 run: build ## start a node, lease a slice of this machine, run a job in it, show what happened
 	@PATH="$(CURDIR)/build/bin:$$PATH" scripts/run-demo

@@ -15,8 +15,8 @@ int wire_pack(const ProtobufCMessage *message, struct hm_buf *out);
 
 /* Unpacks into memory of the arena; strings and bytes are copied there, nothing to free. HM_EPARSE
  * on malformed bytes, trailing garbage, unknown fields, text that is not UTF-8 or holds a NUL, a
- * singular field given twice, two members of a oneof, a number wider than its field, or nesting deeper
- * than WIRE_MAX_NESTING; HM_ELIMIT when len > limit or it unfolds past the arena's limit; HM_ENOMEM.
+ * singular field given twice, two members of a oneof, a number wider than its field, a list of
+ * numbers that is not packed, or nesting deeper than WIRE_MAX_NESTING; HM_ELIMIT when len > limit or it unfolds past the arena's limit; HM_ENOMEM.
  * All of it is refused because what is signed must mean the same to everyone. On failure the arena
  * may hold leftovers, *out is untouched. */
 #define WIRE_MAX_NESTING 16

@@ -189,6 +189,8 @@ static int scan_field(struct scan *scan, uint64_t *seen)
     }
     if (wire != (unsigned)wire_type_of(field->type))
         return scan_fail(scan, field, "of the wrong type");
+    if (field->flags & PROTOBUF_C_FIELD_FLAG_PACKED) /* packed is shorter, and one way is enough */
+        return scan_fail(scan, field, "a list of numbers that is not packed");
     return scan_scalar(scan, field);
 }
 

@@ -122,6 +122,7 @@ static void test_refusals(void **state)
          "longer than 64 bits"},
         {&hypermesh__bond__descriptor, "\x08\x01\x08\x02", 4, "given twice"},
         {&hypermesh__bond__descriptor, "\x0a\x01\x02", 3, "wrong type"},
+        {&hypermesh__params__descriptor, "\xc8\x01\x05", 3, "not packed"},
         {&hypermesh__lease_item__descriptor, "\x10\xff\xff\xff\xff\x10", 6, "too large"},
         {&hypermesh__job_spec__descriptor, "\x60\x02", 2, "too large"},
         {&hypermesh__transfer__descriptor, "\x22\x02\xc3\x28", 4, "not UTF-8"},
