@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -99,6 +100,18 @@ static unsigned processors(void)
     return 1;
 }
 
+/* Signals are the caller's threads' business. */
+static int start(struct worker *worker)
+{
+    sigset_t all, before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&worker->thread, NULL, worker_main, worker);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
 int packetfs_pool_new(unsigned threads, struct packetfs_pool **out, struct hm_error *error)
 {
     if (threads == 0)
@@ -116,7 +129,7 @@ int packetfs_pool_new(unsigned threads, struct packetfs_pool **out, struct hm_er
         struct worker *worker = &pool->workers[i];
         worker->pool = pool;
         worker->index = i;
-        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+        if (start(worker) != 0)
             break;
         pool->threads++;
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "verb_mount.h"
+#include "verb_mount_signal.h"
 
 #define MOUNT_IDLE_THREADS_MAX 8
 
@@ -34,15 +35,14 @@ static struct fuse *fuse_make(const struct mount_options *options, struct mount_
 }
 
 /* Serves until somebody unmounts it or a signal asks for the end. */
-static int serve(struct fuse *fuse, struct packetfs_error *error)
+static int serve(struct fuse *fuse, struct mount_signals *signals, struct packetfs_error *error)
 {
     struct fuse_loop_config config = {.clone_fd = 0, .max_idle_threads = MOUNT_IDLE_THREADS_MAX};
-    int rc;
+    int rc = mount_signals_watch(signals, fuse_get_session(fuse), error);
 
-    if (fuse_set_signal_handlers(fuse_get_session(fuse)) != 0)
-        return hm_fail(own(error), HM_EIO, "signals cannot be caught");
+    if (rc != 0)
+        return rc;
     rc = fuse_loop_mt(fuse, &config);
-    fuse_remove_signal_handlers(fuse_get_session(fuse));
     if (rc < 0) {
         errno = -rc;
         return hm_fail_errno(own(error), HM_EIO, "the mount ended");
@@ -52,7 +52,8 @@ static int serve(struct fuse *fuse, struct packetfs_error *error)
 
 /* Into the background before threads and maps are made: neither outlives a fork. */
 static int serve_behind(const struct mount_options *options, struct fuse *fuse,
-                        struct mount_world *world, struct packetfs_error *error)
+                        struct mount_signals *signals, struct mount_world *world,
+                        struct packetfs_error *error)
 {
     HM_AUTOCLOSE int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     char dir[PATH_MAX]; /* read from for as long as the mount is there */
@@ -72,7 +73,7 @@ static int serve_behind(const struct mount_options *options, struct fuse *fuse,
     if (rc == 0 && chdir("/") != 0)
         rc = hm_fail_errno(own(error), HM_EIO, "the background has no folder");
     if (rc == 0)
-        rc = serve(fuse, error);
+        rc = serve(fuse, signals, error);
     if (rc != 0)
         syslog(LOG_ERR, "%s", error->text);
     return rc;
@@ -97,6 +98,28 @@ static int prepare(const struct mount_options *options, struct packetfs_volume *
     return rc;
 }
 
+/* Mounts, serves and unmounts. */
+static int run(const struct mount_options *options, struct fuse *fuse, struct mount_world *world,
+               struct packetfs_error *error)
+{
+    struct mount_signals signals;
+    int rc = mount_signals_init(&signals, error);
+
+    if (rc != 0)
+        return rc;
+    if (fuse == NULL || fuse_mount(fuse, options->point) != 0) {
+        rc = hm_fail(own(error), HM_EUNAVAILABLE,
+                     "%s cannot be mounted on; FUSE said why, and needs /dev/fuse and fusermount3",
+                     options->point);
+    } else {
+        rc = options->foreground ? serve(fuse, &signals, error)
+                                 : serve_behind(options, fuse, &signals, world, error);
+        fuse_unmount(fuse);
+    }
+    mount_signals_release(&signals);
+    return rc;
+}
+
 int mount_run(const struct mount_options *options, struct packetfs_volume *volume,
               struct packetfs_error *error)
 {
@@ -108,14 +131,7 @@ int mount_run(const struct mount_options *options, struct packetfs_volume *volum
         return rc;
     world.background = !options->foreground;
     fuse = fuse_make(options, &world);
-    if (fuse == NULL || fuse_mount(fuse, options->point) != 0) {
-        rc = hm_fail(own(error), HM_EUNAVAILABLE,
-                     "%s cannot be mounted on; FUSE said why, and needs /dev/fuse and fusermount3",
-                     options->point);
-    } else {
-        rc = options->foreground ? serve(fuse, error) : serve_behind(options, fuse, &world, error);
-        fuse_unmount(fuse);
-    }
+    rc = run(options, fuse, &world, error);
     if (fuse != NULL)
         fuse_destroy(fuse);
     mount_handles_close(&world);

@@ -235,6 +235,9 @@ def signals_unmount():
     for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
         with mounted("first", leave=number):
             assert (point / "empty").exists()
+    for _ in range(20):  # as soon as it is seen: nothing waits for a second signal, nothing stays mounted
+        with mounted("first"):
+            pass
 
 
 def the_background():
