@@ -1,6 +1,8 @@
 /* What this machine can do, found out by doing it: the smallest container, made the way jobs are. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 #include "runtime_sandbox.h"
 #include "runtime_watch.h"
 
+#define PROBE_NAME         "probe" /* and the process's number: a probe's id */
 #define PROBE_LIMIT_MS     10000
 #define PROBE_VERSION_MS   5000
 #define PROBE_MEMORY_BYTES (UINT64_C(64) << 20)
@@ -261,6 +264,29 @@ static void probe_warnings(struct probe *probe)
         1000 / RUNTIME_WATCH_TICK_MS);
 }
 
+/* A process that ended while it probed could not take its mounts and cgroups with it. Its folder lies in the same state
+ * folder, and names it. */
+static void probe_sweep(struct probe *probe, const char *state_dir)
+{
+    DIR *folder = opendir(state_dir);
+    const struct dirent *entry;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        char path[RUNTIME_PATH_MAX_BYTES];
+        int pid, used = 0;
+
+        if (sscanf(entry->d_name, PROBE_NAME "%d%n", &pid, &used) != 1 ||
+            entry->d_name[used] != '\0' || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+            continue;
+        if (runtime_path_join(path, sizeof(path), state_dir, entry->d_name, NULL) != 0)
+            continue;
+        (void)runtime_sandbox_clear(&probe->machine, &probe->host, entry->d_name, path, NULL);
+        (void)hm_remove_tree(path, NULL);
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+}
+
 int runtime_probe(const char *state_dir, const char *prefer, struct runtime_machine *out,
                   struct hm_error *error)
 {
@@ -280,7 +306,7 @@ int runtime_probe(const char *state_dir, const char *prefer, struct runtime_mach
         rc = hm_mkdir_all(state_dir, 0700, error);
     if (rc != 0)
         return rc;
-    snprintf(probe->id, sizeof(probe->id), "probe%d", (int)getpid());
+    snprintf(probe->id, sizeof(probe->id), PROBE_NAME "%d", (int)getpid());
     if (snprintf(probe->dir, sizeof(probe->dir), "%s/%s", state_dir, probe->id) >=
         (int)sizeof(probe->dir))
         return hm_fail(error, HM_ELIMIT, "the state folder's path is too long");
@@ -289,6 +315,7 @@ int runtime_probe(const char *state_dir, const char *prefer, struct runtime_mach
     if (probe->machine.rootless)
         probe->host.kind = RUNTIME_CGROUP_NONE;
     probe->machine.cgroup = probe->host.kind;
+    probe_sweep(probe, state_dir);
     for (size_t i = prefer != NULL ? 0 : 1; i < HM_COUNT_OF(names); i++) {
         if (!probe_runtime(probe, names[i]))
             continue;

@@ -330,6 +330,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_runtime_killed),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_killed_probe),
         cmocka_unit_test(test_cgroup_stays),
         cmocka_unit_test(test_hostile_output_name),
         cmocka_unit_test(test_same_id_twice),

@@ -49,6 +49,7 @@ void test_runtime_refuses_to_delete(void **state);
 void test_runtime_killed(void **state);
 void test_full_disk(void **state);
 void test_no_descriptors(void **state);
+void test_killed_probe(void **state);
 void test_cgroup_stays(void **state);
 void test_hostile_output_name(void **state);
 

@@ -430,3 +430,30 @@ void test_hostile_output_name(void **state)
     assert_true(hm_utf8_valid(job.result.reason, strlen(job.result.reason)));
     fixture_job_release(&job);
 }
+
+/* A process that is killed while it probes leaves a mount and a folder; the next probe of the same state folder takes
+ * them away. No process has a number this large. */
+void test_killed_probe(void **state)
+{
+    static const char id[] = "probe99999999";
+    struct runtime_machine machine;
+    struct hm_error error = {0};
+    char states[300], dir[340], lower[400], mount_point[64];
+
+    (void)state;
+    if (geteuid() != 0) {
+        printf("only root mounts\n");
+        skip();
+    }
+    snprintf(states, sizeof(states), "%s/state", fixture.dir);
+    snprintf(dir, sizeof(dir), "%s/%s", states, id);
+    snprintf(lower, sizeof(lower), "%s/lower", dir);
+    snprintf(mount_point, sizeof(mount_point), "/run/hypermesh/%s", id);
+    assert_int_equal(hm_mkdir_all(lower, 0700, NULL), 0);
+    assert_int_equal(hm_mkdir_all(mount_point, 0700, NULL), 0);
+    assert_int_equal(mount("tmpfs", mount_point, "tmpfs", 0, "size=1m"), 0);
+    assert_int_equal(runtime_probe(states, getenv("HM_TEST_OCI"), &machine, &error), 0);
+    fixture_assert_gone(id);
+    assert_int_equal(access(dir, F_OK), -1);
+    assert_int_equal(access(mount_point, F_OK), -1);
+}
