@@ -90,8 +90,9 @@ int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struc
 /* --- checkpoints of a deferred store ---------------------------------------------------------------
  * A state that a crash leaves. A new store begins with one; a clean close keeps everything. Opening a store that
  * was not closed (deferred or not; kill -9 counts as well) first puts it back to its last checkpoint.
- * Between checkpoints pages that writers free are not used again, so the file grows with what is committed from one
- * checkpoint to the end of the next; that room is used again later. A checkpoint holds one of LMDB's readers, which
+ * Commits stay in memory and go into the file with the next checkpoint, a close or a copy (store_layer.h), at the latest when
+ * there are 64 MiB of them: make checkpoints often. Pages that this frees are not used again before the checkpoint after
+ * is finished; that room is used again later. A checkpoint holds one of LMDB's readers, which
  * is not counted among STORE_READERS_MAX.
  * A store that does not defer takes the calls and does nothing. */
 struct store_checkpoint;
@@ -101,9 +102,9 @@ struct store_checkpoint;
  * lock of its caller. note: STORE_NOTE_BYTES; NULL: zeros. HM_EBUSY when another one is not finished. */
 int store_checkpoint_begin(struct store *store, const uint8_t *note, struct store_checkpoint **out,
                            struct hm_error *error);
-/* Optional, on the thread that will finish it, any number of times while *more: has the kernel begin to write a piece
- * (256 KiB, or one part in 4,096 of a larger file) of what was marked, so that the caller may rest in between and
- * finish has little to do at once. Twice through the file. HM_EIO: only finish may follow. */
+/* Optional, on the thread that will finish it, any number of times while *more: writes a piece of what was marked into
+ * the file (512 keys or 512 KiB), then has the kernel begin to write a piece of that (256 KiB, or one part in 4,096 of a
+ * larger file), so that the caller may rest in between and finish has little to do at once. Twice through the file. HM_EIO: only finish may follow. */
 int store_checkpoint_piece(struct store_checkpoint *checkpoint, bool *more, struct hm_error *error);
 /* The slow part, on any thread, while reads and writes go on: syncs what was marked. When it returns 0 a crash goes
  * back to this checkpoint; after HM_EIO to the one before, and the store refuses further writes as after a failed
@@ -113,6 +114,7 @@ int store_checkpoint_finish(struct store_checkpoint *checkpoint, struct hm_error
  * when there is none. Not while one is being finished. */
 void store_checkpoint_note(struct store *store, uint8_t out[STORE_NOTE_BYTES]);
 
+/* Of a deferred store: as of what was last written into its file. */
 struct store_stats {
     uint64_t bytes_used;
     uint64_t bytes_map;

@@ -47,6 +47,8 @@ struct store_backend {
                             struct hm_error *error);
     int (*checkpoint_finish)(struct store_checkpoint *checkpoint, struct hm_error *error);
     const uint8_t *(*checkpoint_note)(struct store *store);
+    /* NULL where nothing lies over it. No more writes, and its close is not one in order. */
+    void (*give_up)(struct store *store);
 };
 
 struct store {

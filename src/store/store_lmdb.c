@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 
-#include "store_backend.h"
+#include "store_layer.h"
 #include "store_lmdb_birth.h"
 #include "store_lmdb_check.h"
 #include "store_lmdb_defer.h"
@@ -306,6 +306,11 @@ static const uint8_t *lmdb_checkpoint_note(struct store *base)
     return lmdb_of(base)->slots.state.note;
 }
 
+static void lmdb_give_up(struct store *base)
+{
+    atomic_store(&lmdb_of(base)->failed, true);
+}
+
 static const struct store_backend lmdb_backend = {
     .close = lmdb_close,
     .begin = lmdb_begin,
@@ -324,6 +329,7 @@ static const struct store_backend lmdb_backend = {
     .checkpoint_piece = lmdb_checkpoint_piece,
     .checkpoint_finish = lmdb_checkpoint_finish,
     .checkpoint_note = lmdb_checkpoint_note,
+    .give_up = lmdb_give_up,
 };
 
 static int env_open_sized(struct lmdb_store *store, uint64_t map_bytes, bool scratch)
@@ -467,6 +473,8 @@ int store_open_lmdb(const char *path, const struct store_options *options, struc
         lmdb_close(&store->base);
         return rc;
     }
+    if (store->defer.env)
+        return store_layer_open(&store->base, out, error);
     *out = &store->base;
     return 0;
 }

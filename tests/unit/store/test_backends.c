@@ -1,4 +1,4 @@
-/* Every test here runs on both backends: they must not be told apart by what they answer. */
+/* Every test here runs on all backends: they must not be told apart by what they answer. */
 #include "store_test.h"
 
 #include <pthread.h>
@@ -23,6 +23,18 @@ static int setup_lmdb(void **state)
     *state = fixture;
     fixture->path = store_test_folder();
     return store_open_lmdb(fixture->path, &store_test_options, &fixture->store, NULL);
+}
+
+/* LMDB below what was committed lately. */
+static int setup_deferred(void **state)
+{
+    struct fixture *fixture = hm_calloc(1, sizeof(*fixture));
+    struct store_options options = store_test_options;
+
+    *state = fixture;
+    options.deferred = true;
+    fixture->path = store_test_folder();
+    return store_open_lmdb(fixture->path, &options, &fixture->store, NULL);
 }
 
 static int teardown(void **state)
@@ -276,6 +288,40 @@ static void append_only_grows(void **state)
     store_abort(txn);
 }
 
+/* Past the last key, wherever that lies: on the disk, on the way to it, or committed just now. */
+static void append_looks_at_everything(void **state)
+{
+    struct store_checkpoint *made = NULL;
+    struct hm_slice value = hm_slice_str("1");
+    struct store_txn *txn = store_test_write(store_of(state));
+
+    store_test_put(txn, STORE_TEST_A, "x", "1");
+    store_test_commit(txn);
+    for (int round = 0; round < 3; round++) {
+        if (round == 1)
+            assert_int_equal(store_checkpoint_begin(store_of(state), NULL, &made, NULL), 0);
+        if (round == 2)
+            assert_int_equal(store_checkpoint_finish(made, NULL), 0);
+        txn = store_test_write(store_of(state));
+        store_test_put(txn, STORE_TEST_A, "a", "1");
+        assert_int_equal(store_append(txn, STORE_TEST_A, hm_slice_str("b"), value, NULL),
+                         HM_EINVAL);
+        assert_int_equal(store_append(txn, STORE_TEST_A, hm_slice_str("y"), value, NULL), 0);
+        assert_int_equal(store_append(txn, STORE_TEST_A, hm_slice_str("x"), value, NULL),
+                         HM_EINVAL);
+        assert_int_equal(store_append(txn, STORE_TEST_A, hm_slice_str("z"), value, NULL), 0);
+        store_abort(txn);
+    }
+    txn = store_test_write(store_of(state));
+    assert_int_equal(store_delete(txn, STORE_TEST_A, hm_slice_str("x"), NULL), 0);
+    assert_int_equal(store_append(txn, STORE_TEST_A, hm_slice_str("b"), value, NULL), 0);
+    store_test_commit(txn);
+    txn = store_test_read(store_of(state));
+    store_test_expect(txn, STORE_TEST_A, "b", "1");
+    store_test_expect(txn, STORE_TEST_A, "x", NULL);
+    store_abort(txn);
+}
+
 static void stats_count(void **state)
 {
     struct store_stats stats = {0};
@@ -352,6 +398,13 @@ static void model_check(struct store_txn *txn, const struct model *model)
         seen++;
     }
     assert_int_equal(seen, expected);
+    while (store_cursor_prev(cursor, &key, &value) == 0) {
+        assert_true(seen == expected || hm_slice_compare(key, hm_slice_str(last)) < 0);
+        memcpy(last, key.data, key.len);
+        last[key.len] = '\0';
+        seen--;
+    }
+    assert_int_equal(seen, 0);
     store_cursor_close(cursor);
 }
 
@@ -372,8 +425,25 @@ static void model_step(struct store_txn *txn, struct model *model, const struct 
     }
 }
 
+/* Whatever lies between what was committed and the disk moves on: checkpoints begun and not yet written, written by
+ * pieces, finished. Returns the one that is under way. */
+static struct store_checkpoint *model_checkpoint(struct store *store, int round,
+                                                 struct store_checkpoint *made)
+{
+    bool more;
+
+    if (!made)
+        assert_int_equal(store_checkpoint_begin(store, NULL, &made, NULL), 0);
+    else if (round % 3)
+        assert_int_equal(store_checkpoint_piece(made, &more, NULL), 0);
+    else
+        assert_int_equal(store_checkpoint_finish(HM_TAKE(made), NULL), 0);
+    return made;
+}
+
 static void follows_the_model(void **state)
 {
+    struct store_checkpoint *made = NULL;
     struct hm_random_seeded seed;
     struct hm_random random = hm_random_seeded_source(&seed, 20260101);
     struct model committed = {0};
@@ -384,8 +454,11 @@ static void follows_the_model(void **state)
         struct model model = committed;
         struct store_txn *txn = store_test_write(store_of(state));
 
-        for (int i = 0; i < 50; i++)
+        for (int i = 0; i < 50; i++) {
             model_step(txn, &model, &random);
+            if (i == round % 50 && round % 5 < 4) /* with a transaction under way, too */
+                made = model_checkpoint(store_of(state), round, made);
+        }
         model_check(txn, &model);
         if (round % 4 == 3) {
             store_abort(txn);
@@ -401,6 +474,10 @@ static void follows_the_model(void **state)
             model_check(snapshot, &snapshot_model);
         }
     }
+    store_abort(snapshot);
+    assert_int_equal(store_checkpoint_finish(made, NULL), 0);
+    snapshot = store_test_read(store_of(state));
+    model_check(snapshot, &committed);
     store_abort(snapshot);
 }
 
@@ -505,24 +582,26 @@ static void survives_failed_allocations(void **state)
 #define BOTH(test)                                                                                 \
     {#test " [memory]", test, setup_memory, teardown, NULL},                                       \
     {#test " [lmdb]", test, setup_lmdb, teardown, NULL}
+#define ALL(test) BOTH(test), {#test " [deferred]", test, setup_deferred, teardown, NULL}
 /* clang-format on */
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(put_get_delete),
-        BOTH(abort_drops_everything),
-        BOTH(snapshots_do_not_move),
-        BOTH(refuses_what_it_must),
-        BOTH(large_values),
-        BOTH(cursors),
-        BOTH(cursor_over_writes),
-        BOTH(append_only_grows),
+        ALL(put_get_delete),
+        ALL(abort_drops_everything),
+        ALL(snapshots_do_not_move),
+        ALL(refuses_what_it_must),
+        ALL(large_values),
+        ALL(cursors),
+        ALL(cursor_over_writes),
+        ALL(append_only_grows),
+        ALL(append_looks_at_everything),
         BOTH(stats_count),
-        BOTH(readers_have_a_limit),
-        BOTH(follows_the_model),
-        BOTH(threads_see_whole_transactions),
-        BOTH(survives_failed_allocations),
+        ALL(readers_have_a_limit),
+        ALL(follows_the_model),
+        ALL(threads_see_whole_transactions),
+        ALL(survives_failed_allocations),
     };
 
     return cmocka_run_group_tests_name("store backends", tests, NULL, NULL);
