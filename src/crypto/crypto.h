@@ -43,7 +43,6 @@ struct crypto_hasher {
 };
 void crypto_hasher_init(struct crypto_hasher *hasher);
 void crypto_hasher_init_context(struct crypto_hasher *hasher, const char *context);
-void crypto_hasher_init_keyed(struct crypto_hasher *hasher, const uint8_t key[CRYPTO_KEY_BYTES]);
 void crypto_hasher_update(struct crypto_hasher *hasher, const void *data, size_t len);
 void crypto_hasher_final(const struct crypto_hasher *hasher, uint8_t out[CRYPTO_HASH_BYTES]);
 
@@ -190,6 +189,40 @@ int crypto_share_split(const uint8_t *secret, size_t len, unsigned k, unsigned n
 /* shares: k * len bytes, share i of points[i]. HM_EINVAL: a point twice, or 0. With wrong shares the secret is wrong. */
 int crypto_share_join(const uint8_t *points, const uint8_t *shares, unsigned k, size_t len,
                       uint8_t *secret, struct hm_error *error);
+
+/* --- A key from a code that both know: CPace (draft-irtf-cfrg-cpace), ristretto255 with SHA-512 ------------------------- */
+#define CRYPTO_PAKE_SHARE_BYTES     32
+#define CRYPTO_PAKE_TAG_BYTES       64
+#define CRYPTO_PAKE_KEY_BYTES       64
+#define CRYPTO_PAKE_FIELD_MAX_BYTES 255
+/* Who listens learns nothing of the code; who takes part can try one code a run, and must be kept from running it often. */
+enum crypto_pake_role { CRYPTO_PAKE_FIRST, CRYPTO_PAKE_SECOND };
+/* Borrowed for the call; each up to CRYPTO_PAKE_FIELD_MAX_BYTES. The keys of both agree only when all but data do, and each knows the
+ * other's data. */
+struct crypto_pake_inputs {
+    struct hm_slice password; /* not empty */
+    struct hm_slice channel; /* what both see of the channel between them, and who they are */
+    struct hm_slice session; /* public, different each time */
+    struct hm_slice
+        data; /* what the other side is told beside our share; different for the two roles */
+};
+struct crypto_pake; /* opaque: holds secrets, wiped on free; one run */
+/* HM_EINVAL, HM_ENOMEM, HM_EIO. */
+int crypto_pake_new(enum crypto_pake_role role, const struct crypto_pake_inputs *inputs,
+                    const struct hm_random *random, struct crypto_pake **out,
+                    struct hm_error *error);
+void crypto_pake_free(struct crypto_pake *pake);
+/* What the peer is sent, beside data. */
+void crypto_pake_share(const struct crypto_pake *pake, uint8_t out[CRYPTO_PAKE_SHARE_BYTES]);
+/* The peer's message. tag: proves to him that we have the key. HM_EAUTH: no element of the group, the identity, or our own share
+ * sent back. Once only. */
+int crypto_pake_meet(struct crypto_pake *pake, const uint8_t share[CRYPTO_PAKE_SHARE_BYTES],
+                     struct hm_slice data, uint8_t tag[CRYPTO_PAKE_TAG_BYTES],
+                     struct hm_error *error);
+/* The peer's tag. HM_EAUTH: another code, or something was changed on the way; no key then. Once only. Use the key through
+ * crypto_hash_parts or crypto_derive. */
+int crypto_pake_confirm(struct crypto_pake *pake, const uint8_t tag[CRYPTO_PAKE_TAG_BYTES],
+                        uint8_t key[CRYPTO_PAKE_KEY_BYTES], struct hm_error *error);
 
 /* --- Merkle list tree --------------------------------------------------------------------------- */
 /* Root over count leaves; leaf i is hashes + 32*i, already a hash and taken as it is. The tree has the

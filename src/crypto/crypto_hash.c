@@ -160,11 +160,6 @@ void crypto_hasher_init_context(struct crypto_hasher *hasher, const char *contex
     blake3_hasher_init_derive_key(inner(hasher), context);
 }
 
-void crypto_hasher_init_keyed(struct crypto_hasher *hasher, const uint8_t key[CRYPTO_KEY_BYTES])
-{
-    blake3_hasher_init_keyed(inner(hasher), key);
-}
-
 void crypto_hasher_update(struct crypto_hasher *hasher, const void *data, size_t len)
 {
     blake3_hasher_update(inner(hasher), data, len);
