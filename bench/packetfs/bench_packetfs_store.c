@@ -1,4 +1,4 @@
-/* bench_packetfs_store [MIB [OBJECTS]]: the store alone, one thread, in $TMPDIR.
+/* bench_packetfs_store FOLDER [MIB [OBJECTS]]: the store alone, one thread, in FOLDER; 512 MiB, with HM_BENCH_QUICK=1 128.
  *
  * Put of new random data, of new text, of what is known; get of random data and text, verified; then an index of
  * OBJECTS synthetic objects (default: none; 10000000 takes minutes): how large it is, look-ups, marks. Prints GB/s of plain bytes, each the
@@ -14,6 +14,8 @@
 
 #define CHUNK_BYTES 65536u
 #define ROUNDS      3
+#define MIB_DEFAULT 512
+#define MIB_QUICK   128
 
 static void must(int rc, const struct hm_error *error)
 {
@@ -63,7 +65,7 @@ static uint64_t process_ns(void)
 }
 
 struct bench {
-    char dir[256];
+    char dir[PACKETFS_PATH_BYTES];
     struct packetfs_keys keys;
     struct packetfs_store *store;
     uint8_t *data;
@@ -225,23 +227,26 @@ int main(int argc, char **argv)
 {
     const struct packetfs_store_options options = {
         .suite = PACKETFS_SUITE_AES_256_GCM, .zstd_level = 3, .pad = true};
-    const char *base = getenv("TMPDIR");
+    const char *quick = getenv("HM_BENCH_QUICK");
     const uint8_t key[PACKETFS_KEY_BYTES] = {1};
     const uint8_t volume[PACKETFS_VOLUME_ID_BYTES] = {2};
-    uint64_t mib = 512;
+    uint64_t mib = quick && strcmp(quick, "1") == 0 ? MIB_QUICK : MIB_DEFAULT;
     uint64_t objects = 0;
     struct bench bench = {0};
     struct hm_error error;
 
-    if ((argc > 1 && hm_u64_parse(argv[1], &mib, NULL)) ||
-        (argc > 2 && hm_u64_parse(argv[2], &objects, NULL)) || argc > 3) {
-        (void)fprintf(stderr, "usage: bench_packetfs_store [MIB [OBJECTS]]\n");
+    if (argc < 2 || argc > 4 || (argc > 2 && hm_u64_parse(argv[2], &mib, NULL)) ||
+        (argc > 3 && hm_u64_parse(argv[3], &objects, NULL))) {
+        (void)fprintf(stderr, "usage: bench_packetfs_store FOLDER [MIB [OBJECTS]]\n");
         return 2;
     }
     must(crypto_setup(&error), &error);
-    (void)snprintf(bench.dir, sizeof(bench.dir), "%s/bench-store-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(bench.dir))
+    if ((size_t)snprintf(bench.dir, sizeof(bench.dir), "%s/bench-store-XXXXXX", argv[1]) >=
+            sizeof(bench.dir) ||
+        !mkdtemp(bench.dir)) {
+        (void)fprintf(stderr, "bench_packetfs_store: no folder can be made in %s\n", argv[1]);
         return 1;
+    }
     packetfs_keys_derive(key, volume, &bench.keys);
     must(packetfs_store_open(bench.dir, &bench.keys, &options, &bench.store, &error), &error);
     bench.bytes = (size_t)mib << 20;

@@ -1,5 +1,6 @@
 """What is put: data sets in several versions, made here or found in this repository's history. Each is a list of (name, folder); from one
-version to the next is what a second backup meets."""
+version to the next is what a second backup meets. size: 1 for the whole, less for less; "changed" is 1 GiB then, what the issue of the
+goals names."""
 import os
 import pathlib
 import random
@@ -24,16 +25,20 @@ def version(top, name):
     return folder
 
 
-def random_data(top, quick):
+def scaled(whole, size, least=1):
+    return max(least, int(whole * size))
+
+
+def random_data(top, size):
     one, two = version(top, "1"), version(top, "2")
-    random_bytes(one / "random", (256 if quick else 1024) << 20, 1)
+    random_bytes(one / "random", scaled(512 << 20, size), 1)
     shutil.copy2(one / "random", two / "random")
     return [("random, 1 file", one), ("the same bytes in a new file", two)]
 
 
-def changed(top, quick):
+def changed(top, size):
     """One file: one byte changed, 1 KiB in front, blocks swapped."""
-    size = (256 if quick else 1024) << 20
+    size = scaled(1024, size, 16) << 20
     base = version(top, "1") / "file"
     random_bytes(base, size, 2)
     data = bytearray(base.read_bytes())
@@ -73,11 +78,11 @@ def archive(source, commit, folder):
     assert tar.wait() == 0
 
 
-def sources(top, quick):
+def sources(top, size):
     """This repository's versions, and beside each the libraries that it is built with (which hardly change)."""
     source = os.environ["HM_SOURCE"]
     versions = []
-    for i, commit in enumerate(commits(source, 4 if quick else 8)):
+    for i, commit in enumerate(commits(source, scaled(6, size, 2))):
         folder = version(top, str(i))
         (folder / "repository").mkdir()
         archive(source, commit, folder / "repository")
@@ -88,17 +93,18 @@ def sources(top, quick):
     return versions
 
 
-def image(top, quick):
+def image(top, size):
     """An ext4 image made of each of some versions of the sources and of this machine's programs."""
     mke2fs = shutil.which("mke2fs", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
     if mke2fs is None:
         return []
     source, versions = os.environ["HM_SOURCE"], []
+    programs = scaled(256 << 20, size)
     for i, commit in enumerate(commits(source, 3)):
         tree = top / "tree"
         tree.mkdir(parents=True)
         archive(source, commit, tree)
-        budget = (96 if quick else 400) << 20
+        budget = programs
         for program in sorted(pathlib.Path("/usr/bin").iterdir()):
             size = program.stat().st_size if program.is_file() and not program.is_symlink() else 0
             if 0 < size < budget:
@@ -107,15 +113,15 @@ def image(top, quick):
         folder = version(top, str(i))
         subprocess.run([mke2fs, "-q", "-F", "-t", "ext4", "-d", tree, "-E", "hash_seed=0d4f2f4e-8f5d-4c53-9b8c-111111111111",
                         "-U", "0d4f2f4e-8f5d-4c53-9b8c-222222222222", folder / "image",
-                        "160M" if quick else "640M"], check=True, stdout=subprocess.DEVNULL)
+                        f"{(programs >> 20) * 5 // 4 + 48}M"], check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(tree)
         versions.append((f"image of {commit[:8]}", folder))
     return versions
 
 
-def small(top, quick):
+def small(top, size):
     """Many small files; then one in a hundred changed."""
-    one, count = version(top, "1"), 10_000 if quick else 100_000
+    one, count = version(top, "1"), scaled(30_000, size)
     dice = random.Random(6)
     for i in range(count):
         folder = one / str(i // 500)
@@ -130,11 +136,11 @@ def small(top, quick):
     return [(f"{count} files", one), ("one in 100 changed", two)]
 
 
-def logs(top, quick):
+def logs(top, size):
     """Lines of a web server; then an eighth more."""
     dice = random.Random(7)
     one, two = version(top, "1"), version(top, "2")
-    lines = (1_000_000 if quick else 4_000_000)
+    lines = scaled(2_000_000, size)
     paths = [f"/{dice.choice(['api', 'static', 'img', 'v1'])}/{dice.randrange(4000)}" for _ in range(2000)]
     agents = [f"Agent/{dice.randrange(90)}.{dice.randrange(9)} ({dice.randbytes(6).hex()})" for _ in range(80)]
 
@@ -150,4 +156,19 @@ def logs(top, quick):
     return [(f"{lines} lines", one), ("an eighth more", two)]
 
 
-SETS = {"random": random_data, "changed": changed, "sources": sources, "image": image, "small": small, "logs": logs}
+def sample(folder, target, most):
+    """One file of blocks of everything below the folder, at even distances, holes left out: what a stage is measured on alone."""
+    files = sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file() and not p.is_symlink())
+    step = max(1, -(-files_bytes(folder) // most))
+    block = 1 << 20
+    with open(target, "wb") as out:
+        at = 0  # in all of them, one behind the other
+        for path in files:
+            with open(path, "rb") as f:
+                while piece := f.read(block - at % block):
+                    if at // block % step == 0 and piece.count(0) < len(piece):
+                        out.write(piece)
+                    at += len(piece)
+
+
+SETS = {"changed": changed, "image": image, "sources": sources, "logs": logs, "small": small, "random": random_data}

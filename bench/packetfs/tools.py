@@ -4,8 +4,12 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
+import threading
 import time
+
+import building
 
 
 class Cost:
@@ -13,24 +17,60 @@ class Cost:
         self.wall, self.cpu, self.peak, self.out = wall, cpu, peak, out
 
 
-def run(command, env=None, cwd=None, stdin=None, okay=(0,), stdout=None):
+class Late(RuntimeError):
+    """The time for this is over."""
+
+
+class Missing(RuntimeError):
+    """This peer cannot be had here."""
+
+
+limit = {"end": None}  # time.monotonic() at which what runs is ended
+
+
+def left():
+    return max(0.0, limit["end"] - time.monotonic()) if limit["end"] is not None else None
+
+
+def end_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def run(command, env=None, cwd=None, stdin=None, okay=(0,)):
+    """Cost of a command, which ends with the time it may take. It has a group of its own, so that what it starts ends, too."""
+    if left() == 0:
+        raise Late("no time left")
     began = time.monotonic()
-    out = open(stdout, "wb") if stdout else subprocess.PIPE
-    process = subprocess.Popen([str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, stdin=stdin,
-                               stdout=out, stderr=subprocess.PIPE if not stdout else subprocess.DEVNULL)
-    data = b""
-    if not stdout:
-        data, errors = b"", b""
-        import threading
-        pump = threading.Thread(target=lambda: process.stderr.read())
-        pump.start()
+    process = subprocess.Popen([str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, stdin=stdin or subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    errors = []
+    pump = threading.Thread(target=lambda: errors.append(process.stderr.read()))
+    pump.start()
+    timer = threading.Timer(left() or 0, end_group, (process,)) if limit["end"] is not None else None
+    if timer:
+        timer.start()
+    try:
         data = process.stdout.read()
         pump.join()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - began
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+    except BaseException:  # ^C does not reach the group
+        end_group(process)
+        raise
+    finally:
+        if timer:
+            timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    process.stderr.close()
     if process.returncode not in okay:
-        raise RuntimeError(f"{' '.join(map(str, command))[:200]} ended with {process.returncode}")
+        if process.returncode == -signal.SIGKILL and left() == 0:
+            raise Late(f"ended after {wall:.0f} s: the time for this data is over")
+        said = errors[0].decode(errors="replace").strip().splitlines()
+        raise RuntimeError(f"{' '.join(map(str, command))[:160]} ended with {process.returncode}: {said[-1][:160] if said else ''}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, data)
 
 
@@ -39,7 +79,7 @@ def size_of(folder):
 
 
 class Packetfs:
-    protections = "sealed, padded, cut by a keyed hash"
+    protections = "sealed, padded; cut by a keyed hash (fast: by a gear table of the volume's)"
 
     def __init__(self, work, threads=0, chunker="keyed"):
         self.name = "packetfs" + (" 1 thread" if threads == 1 else "") + (" fast" if chunker == "fast" else "")
@@ -68,11 +108,9 @@ class Restic:
     name, protections = "restic", "sealed; cut by a keyed Rabin polynomial"
 
     def __init__(self, work):
-        self.repo, self.program = work / "restic", peers() / "restic"
+        self.repo, self.program = work / "restic", unpacked("restic")
         self.env = {"RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": str(self.repo), "RESTIC_CACHE_DIR": str(work / "cache"),
                     "RESTIC_COMPRESSION": "auto", "HOME": str(work)}
-        if int(os.environ.get("BENCH_PROCS", "0")):
-            self.env["GOMAXPROCS"] = os.environ["BENCH_PROCS"]
         run([self.program, "init", "--repository-version", "2"], self.env)
 
     def put(self, tag, folder):
@@ -90,19 +128,20 @@ class Restic:
 
 
 class Borg:
-    name, protections = "borg", "sealed; cut by a seeded buzhash"
+    protections = "sealed; cut by a seeded buzhash"
 
-    def __init__(self, work):
-        self.repo = work / "borg"
+    def __init__(self, work, compression="lz4"):  # its default
+        self.repo, self.compression = work / "borg", compression
+        self.name, self.program = f"borg {compression}", unpacked("borg")
         self.env = {"BORG_PASSPHRASE": "x", "PYTHONPATH": str(peers() / "python"), "BORG_BASE_DIR": str(work),
                     "BORG_REPO": str(self.repo), "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes"}
         self.call("init", "-e", "repokey-blake2", self.repo)
 
     def call(self, *args, **options):
-        return run(["/usr/bin/python3", peers() / "borg", *args], self.env, **options)
+        return run(["/usr/bin/python3", self.program, *args], self.env, **options)
 
     def put(self, tag, folder):
-        return self.call("create", "-C", "zstd,3", f"::{tag}", ".", cwd=folder)
+        return self.call("create", "-C", self.compression, f"::{tag}", ".", cwd=folder)
 
     def get(self, tag, target):
         target.mkdir(parents=True, exist_ok=True)
@@ -121,23 +160,76 @@ class Casync:
     name, protections = "casync", "nothing is sealed"
 
     def __init__(self, work):
-        self.repo, self.tags = work / "casync", {}
+        self.repo, self.program = work / "casync", unpacked("casync")
         self.repo.mkdir()
         self.env = {"LD_LIBRARY_PATH": str(peers() / "lib")}
 
     def put(self, tag, folder):
         index = self.repo / f"{tag}.caidx"
-        return run([peers() / "casync", "make", f"--store={self.repo}/store", index, folder], self.env)
+        return run([self.program, "make", f"--store={self.repo}/store", index, folder], self.env)
 
     def get(self, tag, target):
         target.mkdir(parents=True, exist_ok=True)
-        return run([peers() / "casync", "extract", f"--store={self.repo}/store", self.repo / f"{tag}.caidx", target], self.env)
+        return run([self.program, "extract", f"--store={self.repo}/store", self.repo / f"{tag}.caidx", target], self.env)
 
     def forget_and_prune(self, tag):
         (self.repo / f"{tag}.caidx").unlink()
-        return run([peers() / "casync", "gc", f"--store={self.repo}/store", *self.repo.glob("*.caidx")], self.env)
+        return run([self.program, "gc", f"--store={self.repo}/store", *self.repo.glob("*.caidx")], self.env)
 
     check = None
+
+
+class Kopia:
+    name, protections = "kopia zstd", "sealed; cut by a buzhash that everybody knows"
+
+    def __init__(self, work):
+        self.program = built("kopia")
+        self.repo, self.ids = work / "kopia", {}
+        self.env = {"HOME": str(work), "KOPIA_PASSWORD": "x", "KOPIA_CONFIG_PATH": str(work / "kopia.config"), "KOPIA_CHECK_FOR_UPDATES": "false",
+                    "KOPIA_CACHE_DIRECTORY": str(work / "kopia-cache"), "KOPIA_LOG_DIR": str(work / "kopia-log")}
+        self.call("repository", "create", "filesystem", "--path", self.repo)
+        self.call("policy", "set", "--global", "--compression=zstd")  # by itself it compresses nothing
+
+    def call(self, *args):
+        return run([self.program, "--no-use-keyring", "--no-auto-maintenance", *args], self.env)
+
+    def put(self, tag, folder):
+        cost = self.call("snapshot", "create", "--no-progress", "--json", folder)
+        self.ids[tag] = json.loads(cost.out)["id"]
+        return cost
+
+    def get(self, tag, target):
+        return self.call("restore", "--no-progress", self.ids[tag], target)
+
+    def forget_and_prune(self, tag):
+        self.call("snapshot", "delete", self.ids[tag], "--delete")
+        return self.call("maintenance", "run", "--full", "--safety=none")
+
+    def check(self):
+        return self.call("snapshot", "verify", "--verify-files-percent=100")
+
+
+class Desync:
+    name, protections = "desync", "nothing is sealed"
+
+    def __init__(self, work):
+        self.program = built("desync")
+        self.repo = work / "desync"
+        (self.repo / "store").mkdir(parents=True)
+
+    def put(self, tag, folder):
+        return run([self.program, "tar", "-i", "-s", self.repo / "store", self.repo / f"{tag}.caidx", folder])
+
+    def get(self, tag, target):
+        target.mkdir(parents=True, exist_ok=True)
+        return run([self.program, "untar", "-i", "-s", self.repo / "store", self.repo / f"{tag}.caidx", target])
+
+    def forget_and_prune(self, tag):
+        (self.repo / f"{tag}.caidx").unlink()
+        return run([self.program, "prune", "-y", "-s", self.repo / "store", *sorted(self.repo.glob("*.caidx"))])
+
+    def check(self):
+        return run([self.program, "verify", "-s", self.repo / "store"])
 
 
 class TarZstd:
@@ -161,16 +253,34 @@ class Rsync:
     name, protections = "rsync", "a copy; nothing is sealed; only the last version is there"
 
     def __init__(self, work):
-        self.repo = work / "rsync"
+        self.repo, self.wire = work / "rsync", []  # wire: what its two ends sent each other
+        self.repo.mkdir()
 
     def put(self, tag, folder):
-        return run(["rsync", "-a", "--delete", "--no-whole-file", "--inplace", f"{folder}/", self.repo / "last"]) \
-            if self.repo.exists() else (self.repo.mkdir(), run(["rsync", "-a", f"{folder}/", self.repo / "last"]))[1]
+        cost = run(["rsync", "-a", "--delete", "--no-whole-file", "--inplace", "--stats", f"{folder}/", self.repo / "last"])
+        self.wire.append(sum(int(line.split(b":")[1].replace(b",", b"")) for line in cost.out.splitlines()
+                             if line.startswith((b"Total bytes sent:", b"Total bytes received:"))))
+        return cost
 
     def get(self, tag, target):
         return run(["rsync", "-a", f"{self.repo}/last/", target])
 
     forget_and_prune = check = None
+
+
+def unpacked(name):
+    """A program of a Debian package, where scripts/setup --bench packetfs has put it."""
+    program = peers() / name
+    if not program.exists():
+        raise Missing("scripts/setup --bench packetfs could not unpack it")
+    return program
+
+
+def built(name):
+    program, reason = building.find(name)
+    if program is None:
+        raise Missing(reason)
+    return program
 
 
 def peers():
