@@ -81,6 +81,8 @@ struct packetfs_parameters {
         suite; /* [AES-256-GCM where the processor has it, else ChaCha20-Poly1305]; each pack says its own */
     int zstd_level; /* [3] 1..19; 100: none */
     bool no_padding; /* [padded, shuffled] */
+    bool
+        no_dictionaries; /* [small pieces are compressed with dictionaries trained from the volume's data] */
 };
 
 /* --- policy: what fits the circumstances; docs/packetfs.md has it as a table. Pure: only the processor is asked. -------- */
@@ -99,16 +101,19 @@ struct packetfs_circumstances {
 struct packetfs_reason {
     const char *what, *value, *why; /* static text: "chunker", "keyed", one sentence */
 };
-#define PACKETFS_REASONS 5 /* chunker, sizes, cipher, compression, padding */
+#define PACKETFS_REASONS 6 /* chunker, sizes, cipher, compression, padding, dictionaries */
 /* No zeros are left in *out. With circumstances of all zeros: the defaults. */
 void packetfs_policy(const struct packetfs_circumstances *circumstances,
                      struct packetfs_parameters *out,
                      struct packetfs_reason reasons[PACKETFS_REASONS]);
 
-/* What opens a volume; borrowed. One of the first two, or none: then the key files in key_dir are tried. */
+/* What opens a volume; borrowed. One of passphrase, key_file and identity_file, or none: then the key files in key_dir and the identity there are tried.
+ * The first time an identity opens a volume the key folder notes which key it has (VOLUME-ID.pin): another one later is PACKETFS_ECORRUPT, as somebody exchanged the
+ * volume. Through a slot that another identity signed (packetfs_key_admit) the first time must name identity_file. */
 struct packetfs_unlock {
     const char *passphrase;
     const char *key_file;
+    const char *identity_file; /* "": "identity" in the key folder */
     const char *
         key_dir; /* NULL: PACKETFS_KEY_DIR, else XDG_CONFIG_HOME/packetfs/keys, else ~/.config/packetfs/keys */
 };
@@ -117,7 +122,7 @@ struct packetfs_unlock {
  * key_dir, named for the volume. EEXIST: the folder is not empty. */
 int packetfs_volume_create(const char *dir, const struct packetfs_parameters *parameters,
                            const struct packetfs_unlock *unlock, struct packetfs_error *error);
-/* ENOTFOUND: no volume there. EAUTH: no key opens it. EUNSUPPORTED: made by a later version. */
+/* ENOTFOUND: no volume there. EAUTH: no key opens it. EUNSUPPORTED: made by a later version. ECORRUPT: damaged, or another than it was. */
 int packetfs_volume_open(const char *dir, const struct packetfs_unlock *unlock, bool read_only,
                          struct packetfs_volume **out, struct packetfs_error *error);
 void packetfs_volume_close(struct packetfs_volume *volume);
@@ -174,6 +179,7 @@ struct packetfs_put_options {
     bool contents_of; /* one path, a folder: its entries become the top folder */
     bool one_file_system;
     bool read_all; /* believe no file to be unchanged */
+    bool no_cache; /* neither ask the user's cache of file states nor add to it */
     unsigned threads; /* 0: as many as processors */
 };
 struct packetfs_put_result {
@@ -274,11 +280,64 @@ void packetfs_file_close(struct packetfs_file *file);
 int packetfs_extent(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
                     const char *path, uint64_t offset, bool hole, uint64_t *out,
                     struct packetfs_error *error);
+struct packetfs_attribute {
+    struct packetfs_bytes name,
+        value; /* as packetfs_xattrs shows them; ACLs are system.posix_acl_access and _default */
+};
+/* Shows all of one entry, or of a tree in the order of packetfs_list with deep, and first the folder at path itself unless it is "": what
+ * packetfs_builder_entry takes. attributes in the order of their names; file: of a file its bytes, to be read until show returns, else NULL. */
+int packetfs_walk(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                  const char *path,
+                  int (*show)(void *ctx, const struct packetfs_item *item,
+                              const struct packetfs_attribute *attributes, size_t count,
+                              struct packetfs_file *file),
+                  void *ctx, struct packetfs_error *error);
+/* Where the next stretch of data (or, in the end, nothing: *len 0) begins, at offset or behind, and how long it is. In order of offsets it is cheap. */
+int packetfs_file_extent(struct packetfs_file *file, uint64_t offset, uint64_t *begin,
+                         uint64_t *len, struct packetfs_error *error);
 /* Shows each extended attribute of one entry. */
 int packetfs_xattrs(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
                     const char *path,
                     int (*show)(void *ctx, struct packetfs_bytes name, struct packetfs_bytes value),
                     void *ctx, struct packetfs_error *error);
+
+/* --- putting what is no file here ---------------------------------------------------------------------------------------- */
+/* A snapshot from entries that somebody hands in one by one, in any order: an archive, an image, another backup. Everything else is as with
+ * packetfs_put: the same pieces, the same references, and the same root for the same tree.
+ *
+ * Memory: what PACKETFS_BUILDER_MEMORY_BYTES says for entries, besides the buffers of a put; folders that are not being added to are written out and
+ * read again when needed. A folder with so many entries that it cannot be held in 16 times as much is ELIMIT. */
+#define PACKETFS_BUILDER_MEMORY_BYTES ((size_t)256 << 20)
+struct packetfs_builder;
+struct packetfs_builder_options {
+    const char *label; /* not NULL */
+    size_t memory_max_bytes; /* 0: PACKETFS_BUILDER_MEMORY_BYTES */
+    unsigned threads; /* 0: as many as processors */
+};
+/* One thread. watch is borrowed until close. After a failure of any of these only close is of use. */
+int packetfs_builder_open(struct packetfs_volume *volume,
+                          const struct packetfs_builder_options *options,
+                          const struct packetfs_watch *watch, struct packetfs_builder **out,
+                          struct packetfs_error *error);
+/* An entry of any type. item->path: EINVAL if it is absolute, has ".." or a NUL in it; "." and empty names in it are passed over, and of the top folder ("")
+ * nothing is kept. item->bytes is not looked at. item->hard_link: 0, unless the caller knows a number that all names of the file will share.
+ * An entry of the same path that came before gives way (a folder keeps its entries). Folders above it that never come are made: 0755, owner and time of the first entry
+ * in them. ECONFLICT: something above it is no folder, or it would take the place of a folder with entries. */
+int packetfs_builder_entry(struct packetfs_builder *builder, const struct packetfs_item *item,
+                           const struct packetfs_attribute *attributes, size_t count,
+                           struct packetfs_error *error);
+/* The next bytes of the file that was the last entry; or that many zeros which are not stored. */
+int packetfs_builder_write(struct packetfs_builder *builder, const void *data, size_t len,
+                           struct packetfs_error *error);
+int packetfs_builder_hole(struct packetfs_builder *builder, uint64_t len,
+                          struct packetfs_error *error);
+/* One more name for what is there under the path existing. ENOTFOUND; ECONFLICT: that is a folder. */
+int packetfs_builder_link(struct packetfs_builder *builder, struct packetfs_bytes path,
+                          struct packetfs_bytes existing, struct packetfs_error *error);
+/* Durable, and a snapshot, when it returns 0; else there is none. Then close. */
+int packetfs_builder_finish(struct packetfs_builder *builder, struct packetfs_put_result *result,
+                            struct packetfs_error *error);
+void packetfs_builder_close(struct packetfs_builder *builder);
 
 /* --- care -------------------------------------------------------------------------------------------------------------- */
 /* Which snapshots to keep, a label at a time; the rest is removed by packetfs_retain. All zero: EINVAL. */
@@ -321,6 +380,7 @@ int packetfs_repair(struct packetfs_volume *volume, const struct packetfs_watch 
 struct packetfs_stats {
     uint64_t snapshots, packs, packs_condemned, patterns, references;
     uint64_t bytes_packs, bytes_index, writers; /* writers: processes at it now */
+    uint64_t dictionaries;
 };
 int packetfs_count(struct packetfs_volume *volume, struct packetfs_stats *out,
                    struct packetfs_error *error);
@@ -334,7 +394,7 @@ int packetfs_count(struct packetfs_volume *volume, struct packetfs_stats *out,
 
 struct packetfs_serve_options {
     const char *
-        address; /* "[::]:4478", "10.0.0.1", ":0" …; NULL: every address of this machine, the default port. Port 0: free ones */
+        address; /* "[::]:4478", "10.0.0.1", "[::]:0" …; NULL: every address of this machine, the default port. Port 0: free ones */
     bool no_push; /* peers may take and not bring */
     bool no_pull;
     unsigned threads_max; /* 0: 64. Peers at a time, two threads each */
@@ -406,6 +466,10 @@ const char *packetfs_contact_name(const struct packetfs_contact *contact);
 enum packetfs_message_kind {
     PACKETFS_MESSAGE_TEXT = 1,
     PACKETFS_MESSAGE_SHARE = 2, /* a share of a volume's key */
+    PACKETFS_MESSAGE_KEY =
+        3, /* a way into a volume: lies in its slots; packetfs_message_open opens none */
+    PACKETFS_MESSAGE_HANDOVER =
+        4, /* of packetfs_send and packetfs_receive; packetfs_message_open opens none */
 };
 struct packetfs_message {
     enum packetfs_message_kind kind;
@@ -423,6 +487,64 @@ int packetfs_message_seal(const struct packetfs_identity *from, const struct pac
 int packetfs_message_open(const struct packetfs_identity *identity, struct packetfs_bytes sealed,
                           struct packetfs_message *out, struct packetfs_error *error);
 void packetfs_message_release(struct packetfs_message *message);
+
+/* --- handing over ------------------------------------------------------------------------------------------------------------ */
+/* Files and folders from one person to another, who needs no volume and no account: what is sent goes into a volume made for it (sealed under a
+ * fresh key, in a folder of its own), is offered over STOQ, pulled, checked and restored like every other. Who may take it knows a
+ * short code, or is one identity. What broke off goes on where it was, when both are called again with the same paths and
+ * folders. docs/packetfs.md */
+#define PACKETFS_CODE_MAX_BYTES   32 /* "4821-harbor-violin" and its NUL */
+#define PACKETFS_SEND_GUESSES_MAX 3 /* wrong codes, then the offer ends */
+
+struct packetfs_send_options {
+    const char *const *paths;
+    size_t path_count;
+    const char *
+        address; /* as with packetfs_serve; NULL: every address, free ports. The three ports after it are used, too */
+    /* Both, and only the identity `to` may take it; neither: whoever knows the code. */
+    const struct packetfs_identity *identity;
+    const struct packetfs_contact *to;
+    const char *
+        state; /* a folder for what is sent, until it is taken; NULL: one in the user's cache, found again by the paths */
+    unsigned wait_s; /* so long nobody may have come; 0: 3600 */
+    /* Told once it listens. code: NULL when it is for an identity. */
+    void (*ready)(void *ctx, const char *code, const char *address);
+    /* One sentence when somebody came, was refused, or broke off. From any thread. */
+    void (*event)(void *ctx, const char *sentence);
+    void *ctx;
+};
+struct packetfs_send_result {
+    uint64_t files, folders, bytes; /* of what was sent, plain */
+    unsigned wrong_guesses;
+};
+/* Returns when somebody has taken and restored all of it. EAUTH: PACKETFS_SEND_GUESSES_MAX wrong codes. ETIMEOUT: nobody came, or nobody ended it. EIO: a file could
+ * not be read (each was a finding): nothing is offered. */
+int packetfs_send(const struct packetfs_send_options *options, const struct packetfs_watch *watch,
+                  struct packetfs_send_result *result, struct packetfs_error *error);
+
+struct packetfs_receive_options {
+    const char *remote; /* as with packetfs_pull */
+    const char *code; /* or both of the next: */
+    const struct packetfs_identity *identity;
+    const struct packetfs_contact *from;
+    const char *target; /* a folder, made when missing */
+    bool overwrite; /* as with packetfs_get */
+    const char *
+        state; /* a folder for what has come and is not restored yet; NULL: one in the user's cache */
+    unsigned timeout_ms; /* of silence; 0: 60,000 */
+    /* What will come, as the sender says; it cannot be more. false: leave it. NULL: everything is taken. */
+    bool (*accept)(void *ctx, uint64_t files, uint64_t folders, uint64_t bytes);
+    void *ctx;
+};
+struct packetfs_receive_result {
+    struct packetfs_get_result restored;
+    uint64_t bytes_sent, bytes_received; /* UDP payload */
+};
+/* EAUTH: a wrong code, another identity, or somebody is in between. ELIMIT: more came than was announced. The rest as with packetfs_pull and
+ * packetfs_get. */
+int packetfs_receive(const struct packetfs_receive_options *options,
+                     const struct packetfs_watch *watch, struct packetfs_receive_result *result,
+                     struct packetfs_error *error);
 
 /* --- a volume's key --------------------------------------------------------------------------------------------------------- */
 struct packetfs_sealed {
@@ -456,6 +578,38 @@ int packetfs_key_join(const char *dir, const struct packetfs_identity *identity,
  * stays: who has it, or k shares of it, still has it. With nothing in fresh a new key file takes the old one's place. EINVAL: fresh opens it already. */
 int packetfs_key_rotate(const char *dir, const struct packetfs_unlock *unlock,
                         const struct packetfs_unlock *fresh, struct packetfs_error *error);
+
+/* The volume's key lies wrapped in slots, any one of which opens the volume. None of these calls reads data. Two at once wait for each other. */
+#define PACKETFS_SLOTS_MAX     32
+#define PACKETFS_SLOT_NAME_MAX 32 /* [a-z0-9-]+ */
+enum packetfs_slot_kind {
+    PACKETFS_SLOT_PASSPHRASE = 1, /* Argon2id */
+    PACKETFS_SLOT_FILE = 2, /* a key file of 32 random bytes, hex, mode 0600, kept by the user */
+    PACKETFS_SLOT_IDENTITY = 3, /* sealed to an identity: X25519 and ML-KEM-768 */
+};
+struct packetfs_slot_info {
+    char name[PACKETFS_SLOT_NAME_MAX + 1];
+    int kind; /* enum packetfs_slot_kind; 0: damaged, renamed, or of a later version */
+    /* Of an identity, else empty; only who has the volume's key sees them: */
+    char id[PACKETFS_CONTACT_ID_CHARS + 1]; /* whose */
+    char who[PACKETFS_CONTACT_NAME_MAX_BYTES + 1]; /* as he says */
+    char by_id[PACKETFS_CONTACT_ID_CHARS + 1]; /* who let him in */
+    uint64_t time_ns;
+};
+/* In the order of names. A non-zero answer of show ends it and is returned. */
+int packetfs_key_list(const char *dir, const struct packetfs_unlock *unlock,
+                      int (*show)(void *ctx, const struct packetfs_slot_info *slot), void *ctx,
+                      struct packetfs_error *error);
+/* One more slot, for fresh (as with packetfs_volume_create). EEXIST: fresh opens it already. ELIMIT: PACKETFS_SLOTS_MAX slots. */
+int packetfs_key_add(const char *dir, const struct packetfs_unlock *unlock,
+                     const struct packetfs_unlock *fresh, struct packetfs_error *error);
+/* One more slot, for the identity `to`, signed by the identity `by`: what `to` believes when he opens the volume for the first time. EEXIST: he has one. */
+int packetfs_key_admit(const char *dir, const struct packetfs_unlock *unlock,
+                       const struct packetfs_identity *by, const struct packetfs_contact *to,
+                       struct packetfs_error *error);
+/* slot: a name, or the id of an identity. The volume's key stays: who has seen it still has it. ENOTFOUND. ECONFLICT: no other slot would be left. */
+int packetfs_key_remove(const char *dir, const struct packetfs_unlock *unlock, const char *slot,
+                        struct packetfs_error *error);
 
 #ifdef __cplusplus
 }

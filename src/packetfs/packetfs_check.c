@@ -41,6 +41,25 @@ static int check_items(struct packetfs_check *check, const struct packetfs_pack_
     return 0;
 }
 
+/* The dictionaries that its frames name are there; whether they are sound, full tells. */
+static int check_names(struct packetfs_check *check, const struct packetfs_pack_info *pack,
+                       const struct packetfs_pack_names *names, const char *hex,
+                       struct hm_error *error)
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        int rc = packetfs_dict_has(check->store, names->refs[i], error);
+
+        if (rc && rc != HM_ENOTFOUND)
+            return rc;
+        if (rc && still_there(check, pack))
+            packetfs_check_finding(check,
+                                   "pack %s: the dictionary %016llx, which some of its objects are "
+                                   "compressed with, is lost",
+                                   hex, (unsigned long long)names->refs[i]);
+    }
+    return 0;
+}
+
 static int check_open_pack(struct packetfs_check *check, const struct packetfs_pack_info *pack,
                            const struct packetfs_file_slot *file, const char *hex, bool full,
                            struct hm_error *error)
@@ -48,9 +67,10 @@ static int check_open_pack(struct packetfs_check *check, const struct packetfs_p
     HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
     struct packetfs_pack_footer footer;
     struct packetfs_pack_header header;
+    struct packetfs_pack_names names;
     uint64_t bad = 0;
     int rc = packetfs_pack_read_folder(file->fd, &check->store->keys, &header, &footer, &rows,
-                                       error);
+                                       &names, error);
 
     if (rc)
         return rc;
@@ -58,8 +78,9 @@ static int check_open_pack(struct packetfs_check *check, const struct packetfs_p
         (uint64_t)footer.file_length * PACKETFS_UNIT_BYTES != pack->bytes)
         return hm_fail(error, HM_ECORRUPT, "it is not the pack that the index names");
     check->result->objects += footer.objects;
-    if (!full)
-        return 0;
+    rc = check_names(check, pack, &names, hex, error);
+    if (rc || !full)
+        return rc;
     (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     rc = check_items(check, pack, rows, hex, error);
     return rc ? rc : packetfs_check_objects(check, file, rows, &footer, NULL, &bad, error);
@@ -128,7 +149,7 @@ static int check_stray(struct packetfs_check *check, const uint8_t name[PACKETFS
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return access(path, F_OK) ? 0 : packetfs_store_fail(error, "open", path);
-    rc = packetfs_pack_read_folder(fd, &check->store->keys, NULL, NULL, &rows, &why);
+    rc = packetfs_pack_read_folder(fd, &check->store->keys, NULL, NULL, &rows, NULL, &why);
     if (rc == HM_ENOMEM || rc == HM_EIO)
         return hm_fail(error, rc, "%s: %s", path, why.text);
     /* A whole one is a writer's that was killed: the next writer takes it in. */
@@ -253,8 +274,10 @@ int packetfs_store_stats(struct packetfs_store *store, struct packetfs_stats *ou
         stats.bytes_packs += packs[i].bytes;
         if (packs[i].kind == PACKETFS_PATTERN)
             stats.patterns += packs[i].objects;
-        else
+        else if (packs[i].kind == PACKETFS_REFERENCE)
             stats.references += packs[i].objects;
+        else
+            stats.dictionaries += packs[i].objects;
     }
     stats.snapshots = snapshot_count;
     stats.bytes_index = packetfs_index_bytes(store->index);

@@ -167,10 +167,42 @@ static int check_one(struct packetfs_check *check, const struct packetfs_file_sl
     int rc = packetfs_hand_read_file(check->store, check->hand, file, &row->id, row->position,
                                      row->length, &frame, error);
 
+    struct packetfs_dict *dict = NULL;
+
     hm_buf_clear(&check->bytes);
-    return rc ? rc
-              : packetfs_hand_unpack(check->store, check->hand, file->header.kind, &row->id, frame,
-                                     &check->bytes, error);
+    check->hand->missed = 0;
+    if (!rc)
+        rc = packetfs_hand_unpack(check->store, check->hand, file->header.kind, &row->id, frame,
+                                  &check->bytes, error);
+    if (!rc && file->header.kind == PACKETFS_DICTIONARY)
+        rc = packetfs_dict_new(&row->id, hm_buf_slice(&check->bytes), 0, &dict, error);
+    packetfs_dict_free(dict);
+    return rc;
+}
+
+/* One finding for all that lack the same dictionary. */
+struct missed {
+    uint64_t ref;
+    uint64_t objects;
+    struct hm_error why;
+};
+
+static void missed_tell(struct packetfs_check *check, const char *hex, struct missed *missed)
+{
+    if (missed->objects > 0)
+        packetfs_check_finding(check, "pack %s: %llu of its objects are lost: %s", hex,
+                               (unsigned long long)missed->objects, missed->why.text);
+    missed->objects = 0;
+}
+
+static void missed_add(struct packetfs_check *check, const char *hex, struct missed *missed,
+                       const struct hm_error *why)
+{
+    if (missed->ref != check->hand->missed)
+        missed_tell(check, hex, missed);
+    missed->ref = check->hand->missed;
+    missed->why = *why;
+    missed->objects++;
 }
 
 static bool is_damage(int rc)
@@ -184,6 +216,7 @@ int packetfs_check_objects(struct packetfs_check *check, const struct packetfs_f
                            struct hm_error *error)
 {
     char hex[2 * PACKETFS_PACK_NAME_BYTES + 1];
+    struct missed missed = {0};
     struct hm_error why = {0};
     int rc = 0;
 
@@ -195,13 +228,17 @@ int packetfs_check_objects(struct packetfs_check *check, const struct packetfs_f
             good[i] = rc == 0;
         if (rc == HM_ECORRUPT || (rc == HM_EUNSUPPORTED && !good)) {
             ++*bad;
-            packetfs_check_finding(check, "pack %s: %s", hex, why.text);
+            if (check->hand->missed)
+                missed_add(check, hex, &missed, &why);
+            else
+                packetfs_check_finding(check, "pack %s: %s", hex, why.text);
             rc = 0;
         }
         check->report->bytes_done += (uint64_t)rows[i].length * PACKETFS_UNIT_BYTES;
         if (!packetfs_report_tick(check->report))
             rc = hm_fail(&why, HM_ECANCELLED, "stopped");
     }
+    missed_tell(check, hex, &missed);
     /* The hand's key is this pack's, unless there was no object. */
     if (!rc && footer->objects > 0) {
         rc = packetfs_pack_check_filler(file->fd, &check->hand->key, footer, &why);

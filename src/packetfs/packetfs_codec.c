@@ -2,6 +2,8 @@
 
 #include <zstd.h>
 
+#include "packetfs_dict.h"
+
 #define UNIT          16u
 #define CODEC_SHIFT   28
 #define FILL_SHIFT    24
@@ -92,7 +94,7 @@ static void frame_make(struct packetfs_frame *out, enum packetfs_codec_kind kind
 
 static int pack_ready(struct packetfs_codec *codec, int level, size_t len)
 {
-    size_t need = ZSTD_compressBound(len);
+    size_t need = PACKETFS_FRAME_REF_BYTES + ZSTD_compressBound(len);
 
     if (!codec->pack) {
         codec->pack = ZSTD_createCCtx();
@@ -103,7 +105,8 @@ static int pack_ready(struct packetfs_codec *codec, int level, size_t len)
     if (codec->level != level) {
         if (ZSTD_isError(ZSTD_CCtx_setParameter(codec->pack, ZSTD_c_compressionLevel, level)) ||
             ZSTD_isError(ZSTD_CCtx_setParameter(codec->pack, ZSTD_c_contentSizeFlag, 0)) ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(codec->pack, ZSTD_c_checksumFlag, 0)))
+            ZSTD_isError(ZSTD_CCtx_setParameter(codec->pack, ZSTD_c_checksumFlag, 0)) ||
+            ZSTD_isError(ZSTD_CCtx_setParameter(codec->pack, ZSTD_c_dictIDFlag, 0)))
             return HM_EINVAL;
         codec->level = level;
     }
@@ -118,10 +121,31 @@ static int pack_ready(struct packetfs_codec *codec, int level, size_t len)
     return 0;
 }
 
-int packetfs_codec_pack(struct packetfs_codec *codec, int level, struct hm_slice bytes,
-                        struct packetfs_frame *out, struct hm_error *error)
+/* The payload, in the codec's room. *len: its length, with the name of the dictionary. */
+static int pack_payload(struct packetfs_codec *codec, const struct packetfs_dict *dict,
+                        struct hm_slice bytes, size_t *len, struct hm_error *error)
 {
-    size_t len;
+    size_t name = dict ? PACKETFS_FRAME_REF_BYTES : 0;
+    size_t made;
+
+    /* Every time: the one before may be gone. */
+    made = ZSTD_CCtx_refCDict(codec->pack, dict ? dict->pack : NULL);
+    if (dict)
+        hm_put_be64(codec->room, dict->ref);
+    if (!ZSTD_isError(made))
+        made = ZSTD_compress2(codec->pack, codec->room + name, codec->room_bytes - name, bytes.data,
+                              bytes.len);
+    if (ZSTD_isError(made))
+        return hm_fail(error, HM_ENOMEM, "compressing %zu bytes: %s", bytes.len,
+                       ZSTD_getErrorName(made));
+    *len = name + made;
+    return 0;
+}
+
+int packetfs_codec_pack(struct packetfs_codec *codec, int level, const struct packetfs_dict *dict,
+                        struct hm_slice bytes, struct packetfs_frame *out, struct hm_error *error)
+{
+    size_t len = 0;
     int rc;
 
     if (bytes.len == 0 || bytes.len > PACKETFS_OBJECT_MAX_BYTES)
@@ -137,21 +161,32 @@ int packetfs_codec_pack(struct packetfs_codec *codec, int level, struct hm_slice
     rc = pack_ready(codec, level, bytes.len);
     if (rc)
         return hm_fail(error, rc, "no memory to compress %zu bytes", bytes.len);
-    len = ZSTD_compress2(codec->pack, codec->room, codec->room_bytes, bytes.data, bytes.len);
-    if (ZSTD_isError(len))
-        return hm_fail(error, HM_ENOMEM, "compressing %zu bytes: %s", bytes.len,
-                       ZSTD_getErrorName(len));
+    rc = pack_payload(codec, dict, bytes, &len, error);
+    if (rc)
+        return rc;
     if (len + (bytes.len >> GAIN_SHIFT) >= bytes.len)
         frame_make(out, PACKETFS_CODEC_PLAIN, bytes.len, bytes.data, bytes.len);
     else
-        frame_make(out, PACKETFS_CODEC_ZSTD, bytes.len, codec->room, len);
+        frame_make(out, dict ? PACKETFS_CODEC_DICTIONARY : PACKETFS_CODEC_ZSTD, bytes.len,
+                   codec->room, len);
     return 0;
 }
 
 /* --- unpacking --- */
 
-static int unpack_zstd(struct packetfs_codec *codec, struct hm_slice payload, size_t raw,
-                       struct hm_buf *out, struct hm_error *error)
+bool packetfs_frame_dictionary(const uint8_t head[PACKETFS_FRAME_HEAD_BYTES],
+                               struct hm_slice payload, uint64_t *ref)
+{
+    if (hm_get_be32(head) >> CODEC_SHIFT != PACKETFS_CODEC_DICTIONARY ||
+        payload.len < PACKETFS_FRAME_REF_BYTES)
+        return false;
+    *ref = hm_get_be64(payload.data);
+    return true;
+}
+
+static int unpack_zstd(struct packetfs_codec *codec, const struct packetfs_dict *dict,
+                       struct hm_slice payload, size_t raw, struct hm_buf *out,
+                       struct hm_error *error)
 {
     size_t len;
 
@@ -160,7 +195,8 @@ static int unpack_zstd(struct packetfs_codec *codec, struct hm_slice payload, si
         if (!codec->unpack)
             return hm_fail(error, HM_ENOMEM, "no memory to unpack an object");
     }
-    len = ZSTD_decompressDCtx(codec->unpack, out->data + out->len, raw, payload.data, payload.len);
+    len = ZSTD_decompress_usingDDict(codec->unpack, out->data + out->len, raw, payload.data,
+                                     payload.len, dict ? dict->unpack : NULL);
     if (ZSTD_isError(len) || len != raw)
         return hm_fail(error, HM_ECORRUPT, "an object does not unpack: %s",
                        ZSTD_isError(len) ? ZSTD_getErrorName(len) : "it is shorter than said");
@@ -168,8 +204,25 @@ static int unpack_zstd(struct packetfs_codec *codec, struct hm_slice payload, si
     return 0;
 }
 
-int packetfs_codec_unpack(struct packetfs_codec *codec, struct hm_slice frame, struct hm_buf *out,
-                          struct hm_error *error)
+static int unpack_with(struct packetfs_codec *codec, const struct packetfs_dict *dict,
+                       struct hm_slice payload, size_t raw, struct hm_buf *out,
+                       struct hm_error *error)
+{
+    uint64_t ref;
+
+    if (payload.len <= PACKETFS_FRAME_REF_BYTES)
+        return hm_fail(error, HM_ECORRUPT, "an object's frame ends in the name of its dictionary");
+    ref = hm_get_be64(payload.data);
+    if (!dict || dict->ref != ref)
+        return hm_fail(error, HM_ECORRUPT, "an object needs the dictionary %016llx and got %s",
+                       (unsigned long long)ref, dict ? "another" : "none");
+    payload = hm_slice_of(payload.data + PACKETFS_FRAME_REF_BYTES,
+                          payload.len - PACKETFS_FRAME_REF_BYTES);
+    return unpack_zstd(codec, dict, payload, raw, out, error);
+}
+
+int packetfs_codec_unpack(struct packetfs_codec *codec, const struct packetfs_dict *dict,
+                          struct hm_slice frame, struct hm_buf *out, struct hm_error *error)
 {
     struct hm_slice payload;
     uint32_t head, kind, fill, raw;
@@ -190,7 +243,7 @@ int packetfs_codec_unpack(struct packetfs_codec *codec, struct hm_slice frame, s
         if (payload.data[payload.len + i] != 0)
             return hm_fail(error, HM_ECORRUPT, "an object's frame does not end with zeros");
     }
-    if (kind > PACKETFS_CODEC_ZSTD)
+    if (kind > PACKETFS_CODEC_DICTIONARY)
         return hm_fail(error, HM_EUNSUPPORTED, "an object in codec %u: take a later program", kind);
     if (kind == PACKETFS_CODEC_PLAIN && payload.len != raw)
         return hm_fail(error, HM_ECORRUPT, "an object has %zu bytes, its frame says %u",
@@ -198,6 +251,8 @@ int packetfs_codec_unpack(struct packetfs_codec *codec, struct hm_slice frame, s
     if (hm_buf_reserve(out, raw))
         return hm_fail(error, HM_ENOMEM, "no memory for an object of %u bytes", raw);
     if (kind == PACKETFS_CODEC_ZSTD)
-        return unpack_zstd(codec, payload, raw, out, error);
+        return unpack_zstd(codec, NULL, payload, raw, out, error);
+    if (kind == PACKETFS_CODEC_DICTIONARY)
+        return unpack_with(codec, dict, payload, raw, out, error);
     return hm_buf_append(out, payload.data, payload.len);
 }

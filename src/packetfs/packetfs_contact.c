@@ -27,8 +27,7 @@ static bool is_control(uint32_t code)
            (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
-/* One line of UTF-8. */
-static bool name_fits(const char *name, size_t len)
+bool packetfs_contact_name_fits(const char *name, size_t len)
 {
     uint32_t code;
     size_t step;
@@ -43,17 +42,24 @@ static bool name_fits(const char *name, size_t len)
     return true;
 }
 
+int packetfs_contact_id_text(const uint8_t id[CRYPTO_HASH_BYTES],
+                             char out[PACKETFS_CONTACT_ID_CHARS + 1])
+{
+    char text[HM_BECH32_MAX_CHARS + 1];
+    int rc = hm_bech32_encode("pfi", id, CRYPTO_HASH_BYTES, text);
+
+    if (rc == 0)
+        memcpy(out, text, PACKETFS_CONTACT_ID_CHARS + 1);
+    return rc;
+}
+
 static int contact_finish(struct packetfs_contact *contact)
 {
     const struct hm_slice parts[] = {hm_slice_of(&contact->sign, sizeof(contact->sign)),
                                      hm_slice_of(&contact->seal, sizeof(contact->seal))};
-    char text[HM_BECH32_MAX_CHARS + 1];
 
     crypto_hash_parts("hypermesh packetfs 1 identity", parts, HM_COUNT_OF(parts), contact->id);
-    int rc = hm_bech32_encode("pfi", contact->id, sizeof(contact->id), text);
-    if (rc == 0)
-        memcpy(contact->id_text, text, sizeof(contact->id_text));
-    return rc;
+    return packetfs_contact_id_text(contact->id, contact->id_text);
 }
 
 int packetfs_contact_encode(const struct packetfs_contact *contact, struct hm_buf *out)
@@ -82,7 +88,7 @@ int packetfs_contact_take(struct hm_slice *in, struct packetfs_contact *out, str
     name_len = in->data[1];
     if (in->len < 2 + name_len + CONTACT_KEYS_BYTES)
         return hm_fail(error, HM_EPARSE, "an identity's public part is cut short");
-    if (!name_fits((const char *)in->data + 2, name_len))
+    if (!packetfs_contact_name_fits((const char *)in->data + 2, name_len))
         return hm_fail(error, HM_EPARSE, "an identity's name is not a line of at most %u bytes",
                        PACKETFS_CONTACT_NAME_MAX_BYTES);
     const uint8_t *at = in->data + 2;

@@ -8,30 +8,27 @@
 /* --- building --- */
 
 struct packetfs_folder_builder {
-    struct packetfs_build build;
-    struct hm_buf item, before; /* before: the last name added */
+    struct packetfs_build build; /* first: packetfs_build_new */
+    struct hm_buf before; /* the last name added */
 };
 
 int packetfs_folder_new(const struct packetfs_objects *objects, const uint8_t node_key[32],
                         struct packetfs_folder_builder **out, struct hm_error *error)
 {
-    struct packetfs_folder_builder *folder = hm_calloc(1, sizeof(*folder));
+    struct packetfs_folder_builder *folder = packetfs_build_new(sizeof(*folder), objects, node_key,
+                                                                PACKETFS_NODE_FOLDER, error);
 
     if (folder == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a folder");
-    packetfs_build_init(&folder->build, objects, node_key, PACKETFS_NODE_FOLDER);
+        return HM_ENOMEM;
     *out = folder;
     return 0;
 }
 
 void packetfs_folder_free(struct packetfs_folder_builder *folder)
 {
-    if (folder == NULL)
-        return;
-    packetfs_build_release(&folder->build);
-    hm_buf_release(&folder->item);
-    hm_buf_release(&folder->before);
-    hm_free(folder);
+    if (folder != NULL)
+        hm_buf_release(&folder->before);
+    packetfs_build_free(folder);
 }
 
 int packetfs_folder_add(struct packetfs_folder_builder *folder, const struct packetfs_entry *entry,
@@ -39,8 +36,8 @@ int packetfs_folder_add(struct packetfs_folder_builder *folder, const struct pac
 {
     int rc;
 
-    hm_buf_clear(&folder->item);
-    rc = packetfs_node_entry(&folder->item, entry, error);
+    hm_buf_clear(&folder->build.item);
+    rc = packetfs_node_entry(&folder->build.item, entry, error);
     if (rc != 0)
         return rc;
     if (folder->before.len > 0 && hm_slice_compare(hm_buf_slice(&folder->before), entry->name) >= 0)
@@ -48,7 +45,7 @@ int packetfs_folder_add(struct packetfs_folder_builder *folder, const struct pac
                        "the entries of a folder come in the order of their names, each once");
     if (hm_buf_reserve(&folder->before, PACKETFS_NAME_MAX_BYTES) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a folder");
-    rc = packetfs_build_add(&folder->build, hm_buf_slice(&folder->item), entry->name,
+    rc = packetfs_build_add(&folder->build, hm_buf_slice(&folder->build.item), entry->name,
                             FOLDER_ENTRY_WEIGHT + entry->name.len, 0, error);
     if (rc != 0)
         return rc;
@@ -65,7 +62,7 @@ int packetfs_folder_finish(struct packetfs_folder_builder *folder, struct packet
 /* --- reading --- */
 
 struct packetfs_folder_cursor {
-    struct packetfs_walk walk;
+    struct packetfs_walk walk; /* first: packetfs_walk_cursor_new */
     bool started;
     bool given; /* the item in front was given and goes with the next call */
 };
@@ -73,21 +70,18 @@ struct packetfs_folder_cursor {
 int packetfs_folder_open(const struct packetfs_objects *objects, const struct packetfs_id *root,
                          struct packetfs_folder_cursor **out, struct hm_error *error)
 {
-    struct packetfs_folder_cursor *cursor = hm_calloc(1, sizeof(*cursor));
+    struct packetfs_folder_cursor *cursor = packetfs_walk_cursor_new(
+        sizeof(*cursor), objects, PACKETFS_NODE_FOLDER, root, 0, error);
 
     if (cursor == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory to read a folder");
-    packetfs_walk_init(&cursor->walk, objects, PACKETFS_NODE_FOLDER, root, 0);
+        return HM_ENOMEM;
     *out = cursor;
     return 0;
 }
 
 void packetfs_folder_close(struct packetfs_folder_cursor *cursor)
 {
-    if (cursor == NULL)
-        return;
-    packetfs_walk_release(&cursor->walk);
-    hm_free(cursor);
+    packetfs_walk_cursor_free(cursor);
 }
 
 static int folder_start(struct packetfs_folder_cursor *cursor, struct hm_error *error)

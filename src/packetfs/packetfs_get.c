@@ -144,13 +144,10 @@ int packetfs_get_stream(struct packetfs_volume *volume, const struct packetfs_sn
     HM_CLEANUP(hm_buf) struct hm_buf keep = {0};
     struct packetfs_entry entry;
     struct packetfs_report report;
-    int result = packetfs_tree_find(&objects, &snapshot->root, packetfs_path_trim(path), &entry,
-                                    &keep, error);
+    int result = packetfs_look_find_file(&objects, &snapshot->root, path, &entry, &keep, error);
 
     if (result != 0)
         return result;
-    if (entry.type != PACKETFS_FILE)
-        return hm_fail(error, HM_EINVAL, "%s is not a file", path);
     packetfs_report_init(&report, watch, "restore");
     atomic_store(&report.files_total, 1);
     atomic_store(&report.bytes_total, entry.content.bytes);

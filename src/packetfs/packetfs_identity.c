@@ -95,13 +95,14 @@ const struct packetfs_contact *packetfs_identity_contact(const struct packetfs_i
 /* --- files --- */
 
 /* path, or the one in the key folder; the folder is made when something is to be written there. */
-static int path_of(const char *path, bool make, struct hm_buf *out, struct hm_error *error)
+static int path_of(const char *path, const char *key_dir, bool make, struct hm_buf *out,
+                   struct hm_error *error)
 {
     int rc;
 
-    if (path != NULL)
+    if (path != NULL && path[0] != '\0')
         return hm_buf_append_str(out, path) != 0 ? hm_fail(error, HM_ENOMEM, "no memory") : 0;
-    rc = packetfs_key_dir_path(NULL, out, error);
+    rc = packetfs_key_dir_path(key_dir, out, error);
     if (rc == 0 && make)
         rc = hm_mkdir_all(hm_buf_cstr(out), 0700, error);
     if (rc == 0 && hm_buf_append_str(out, "/" IDENTITY_FILE) != 0)
@@ -139,7 +140,7 @@ int packetfs_identity_create(const char *path, const char *name, struct packetfs
     HM_CLEANUP(hm_buf) struct hm_buf public_file = {0};
     struct packetfs_identity *identity = NULL;
     uint8_t secret[CRYPTO_KEY_BYTES];
-    int rc = path_of(path, true, &file, own);
+    int rc = path_of(path, NULL, true, &file, own);
 
     if (rc == 0 && (hm_buf_append(&public_file, file.data, file.len) != 0 ||
                     hm_buf_append_str(&public_file, ".pub") != 0))
@@ -184,25 +185,30 @@ static int name_read(const char *path, struct packetfs_identity *identity)
 int packetfs_identity_open(const char *path, struct packetfs_identity **out,
                            struct packetfs_error *error)
 {
-    struct hm_error *own = packetfs_error_own(error);
+    return packetfs_identity_open_in(path, NULL, out, packetfs_error_own(error));
+}
+
+int packetfs_identity_open_in(const char *path, const char *key_dir, struct packetfs_identity **out,
+                              struct hm_error *error)
+{
     HM_CLEANUP(hm_buf) struct hm_buf file = {0};
     struct packetfs_identity *identity = NULL;
     uint8_t secret[CRYPTO_KEY_BYTES];
-    int rc = path_of(path, false, &file, own);
+    int rc = path_of(path, key_dir, false, &file, error);
 
     if (rc == 0)
-        rc = packetfs_key_file_read(hm_buf_cstr(&file), secret, own);
+        rc = packetfs_key_file_read(hm_buf_cstr(&file), secret, error);
     if (rc == HM_ENOTFOUND)
-        return hm_fail(own, HM_ENOTFOUND,
+        return hm_fail(error, HM_ENOTFOUND,
                        "there is no identity %s: packetfs identity create makes one",
                        hm_buf_cstr(&file));
     if (rc != 0)
         return rc;
-    rc = packetfs_identity_make(secret, "", &identity, own);
+    rc = packetfs_identity_make(secret, "", &identity, error);
     hm_wipe(secret, sizeof(secret));
     if (rc == 0 && name_read(hm_buf_cstr(&file), identity) != 0) {
         packetfs_identity_close(HM_TAKE(identity));
-        rc = hm_fail(own, HM_ENOMEM, "no memory for an identity");
+        rc = hm_fail(error, HM_ENOMEM, "no memory for an identity");
     }
     if (rc == 0)
         *out = identity;

@@ -29,6 +29,15 @@ struct packetfs_identity {
 int packetfs_identity_make(const uint8_t secret[CRYPTO_KEY_BYTES], const char *name,
                            struct packetfs_identity **out, struct hm_error *error);
 
+/* path NULL or "": "identity" in the key folder (packetfs_key_dir_path). HM_ENOTFOUND, HM_EPERM, HM_EPARSE. */
+int packetfs_identity_open_in(const char *path, const char *key_dir, struct packetfs_identity **out,
+                              struct hm_error *error);
+/* "pfi1…" of an id. */
+int packetfs_contact_id_text(const uint8_t id[CRYPTO_HASH_BYTES],
+                             char out[PACKETFS_CONTACT_ID_CHARS + 1]);
+/* One line of UTF-8 that a terminal does not obey. */
+bool packetfs_contact_name_fits(const char *name, size_t len);
+
 /* Version, length of the name, name, Ed25519, ML-DSA-65, X25519, ML-KEM-768. HM_ENOMEM. */
 int packetfs_contact_encode(const struct packetfs_contact *contact, struct hm_buf *out);
 /* Takes one off the front of *in. HM_EPARSE, HM_EUNSUPPORTED. Pure. */

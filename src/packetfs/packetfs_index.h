@@ -74,6 +74,8 @@ int packetfs_index_packs(struct packetfs_index *index, struct packetfs_pack_info
 /* HM_ENOTFOUND. */
 int packetfs_index_pack(struct packetfs_index *index, const uint8_t name[PACKETFS_PACK_NAME_BYTES],
                         struct packetfs_pack_info *out, struct hm_error *error);
+/* Another number after each transaction that wrote, by whatever process. */
+uint64_t packetfs_index_stamp(struct packetfs_index *index);
 int packetfs_index_generation(struct packetfs_index *index, uint64_t *out, struct hm_error *error);
 /* How many items there are, of all kinds. */
 int packetfs_index_count(struct packetfs_index *index, uint64_t *out, struct hm_error *error);

@@ -293,3 +293,10 @@ int packetfs_index_count(struct packetfs_index *index, uint64_t *out, struct hm_
     *out = stat.ms_entries;
     return 0;
 }
+
+uint64_t packetfs_index_stamp(struct packetfs_index *index)
+{
+    MDB_envinfo info;
+
+    return mdb_env_info(index->env, &info) ? 0 : (uint64_t)info.me_last_txnid;
+}

@@ -29,7 +29,7 @@ bool packetfs_index_row_parse(uint32_t number, const void *data, size_t len,
     const uint8_t *at = data;
 
     if (len != PACKETFS_INDEX_ROW_BYTES || at[ROW_STATE] < PACKETFS_PACK_LIVE ||
-        at[ROW_STATE] > PACKETFS_PACK_DEAD || at[ROW_KIND] >= PACKETFS_KINDS)
+        at[ROW_STATE] > PACKETFS_PACK_DEAD || at[ROW_KIND] >= PACKETFS_STORE_KINDS)
         return false;
     out->number = number;
     memcpy(out->name, at, sizeof(out->name));

@@ -1,18 +1,13 @@
 #include "packetfs_key_volume.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include "packetfs_slot_folder.h"
 #include "packetfs_volume.h"
 #include "packetfs_volume_key.h"
 
 #define KEY_VOLUME_FILE_MAX_BYTES 4096
-#define KEY_SLOT_SUFFIX           ".slot"
 
 int packetfs_key_volume_look(const char *dir, struct packetfs_key_volume *out,
                              struct hm_error *error)
@@ -72,104 +67,32 @@ int packetfs_key_volume_prove(const struct packetfs_key_volume *volume, struct h
 
 /* --- slots --- */
 
-struct slot_names {
-    char names[PACKETFS_SLOTS_MAX][NAME_MAX + 1];
-    size_t count;
-};
-
-static bool is_slot(const char *name)
-{
-    size_t len = strlen(name), suffix = strlen(KEY_SLOT_SUFFIX);
-
-    return len > suffix && len <= NAME_MAX && strcmp(name + len - suffix, KEY_SLOT_SUFFIX) == 0;
-}
-
-static int slots_list(const char *folder, struct slot_names *out, struct hm_error *error)
-{
-    DIR *list = opendir(folder);
-    struct dirent *entry;
-    int rc = 0;
-
-    if (list == NULL)
-        return hm_fail_errno(error, HM_EIO, "%s cannot be read", folder);
-    out->count = 0;
-    while (rc == 0 && (entry = readdir(list)) != NULL) {
-        if (!is_slot(entry->d_name))
-            continue;
-        if (out->count == PACKETFS_SLOTS_MAX)
-            rc = hm_fail(error, HM_ELIMIT, "%s has more than %u slots", folder, PACKETFS_SLOTS_MAX);
-        else
-            (void)snprintf(out->names[out->count++], NAME_MAX + 1, "%s", entry->d_name);
-    }
-    (void)closedir(list);
-    return rc;
-}
-
-static int slots_remove(const char *folder, int folder_fd, const struct slot_names *slots,
-                        struct hm_error *error)
-{
-    for (size_t i = 0; i < slots->count; i++)
-        if (unlinkat(folder_fd, slots->names[i], 0) != 0 && errno != ENOENT)
-            return hm_fail_errno(error, HM_EIO, "the old slot %s/%s cannot be removed", folder,
-                                 slots->names[i]);
-    if (fsync(folder_fd) != 0)
-        return hm_fail_errno(error, HM_EIO, "%s cannot be made durable", folder);
-    return 0;
-}
-
-/* Who rotates holds the folder, so that two do not take away each other's new slot. */
-static int folder_lock(const char *folder, int *out, struct hm_error *error)
-{
-    HM_AUTOCLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0 || flock(fd, LOCK_EX) != 0)
-        return hm_fail_errno(error, HM_EIO, "%s cannot be locked", folder);
-    *out = HM_TAKE_FD(fd);
-    return 0;
-}
-
-static int slot_write(const char *folder, struct hm_slice slot, struct hm_error *error)
-{
-    uint8_t number[4];
-    char hex[sizeof(number) * 2 + 1];
-
-    if (hm_random_system()->fill(hm_random_system()->ctx, number, sizeof(number)) != 0)
-        return hm_fail(error, HM_EIO, "the source of random bytes failed");
-    hm_hex_encode(number, sizeof(number), hex);
-    HM_AUTOFREE char *path = hm_asprintf("%s/%s" KEY_SLOT_SUFFIX, folder, hex);
-    if (path == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a key slot");
-    return hm_file_replace(path, slot.data, slot.len, 0600, error);
-}
-
 int packetfs_key_volume_wrap(const char *dir, const struct packetfs_key_volume *volume,
                              const struct packetfs_unlock *fresh, bool alone,
                              struct hm_error *error)
 {
-    HM_AUTOFREE char *folder = hm_asprintf("%s/keys", dir);
-    HM_AUTOFREE struct slot_names *old = hm_calloc(1, sizeof(*old));
+    struct packetfs_slot_folder folder = {.fd = -1};
     HM_CLEANUP(hm_buf) struct hm_buf slot = {0};
+    char name[PACKETFS_SLOT_NAME_MAX + 1];
     HM_AUTOFREE char *made = NULL;
-    HM_AUTOCLOSE int lock = -1;
-    int rc;
+    int rc = packetfs_slot_folder_open(dir, true, &folder, error);
 
-    if (folder == NULL || old == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a key slot");
-    rc = folder_lock(folder, &lock, error);
+    if (rc == 0 && !alone)
+        rc = packetfs_slot_folder_has_room(&folder, error);
     if (rc == 0)
-        rc = slots_list(folder, old, error);
-    if (rc == 0 && !alone && old->count == PACKETFS_SLOTS_MAX)
-        rc = hm_fail(error, HM_ELIMIT, "%s has %u slots already; rotate the key", folder,
-                     PACKETFS_SLOTS_MAX);
+        rc = packetfs_slot_folder_draw(name, error);
     if (rc == 0)
-        rc = packetfs_volume_key_wrap(volume->key, volume->id, fresh, hm_random_system(), &slot,
-                                      &made, error);
+        rc = packetfs_volume_key_wrap(volume->key, volume->id, name, fresh, hm_random_system(),
+                                      &slot, &made, error);
     if (rc == 0) {
-        rc = slot_write(folder, hm_buf_slice(&slot), error);
+        rc = packetfs_slot_folder_write(&folder, name, hm_buf_slice(&slot), error);
         if (rc != 0 && made != NULL)
             (void)unlink(made);
     }
-    return rc == 0 && alone ? slots_remove(folder, lock, old, error) : rc;
+    for (size_t i = 0; rc == 0 && alone && i < folder.count; i++)
+        rc = packetfs_slot_folder_remove(&folder, folder.slots[i].name, error);
+    packetfs_slot_folder_close(&folder);
+    return rc;
 }
 
 /* --- rotation --- */
@@ -193,9 +116,8 @@ static int next_file(const struct packetfs_unlock *fresh, const struct packetfs_
     return rc;
 }
 
-/* A new key that opens what is there already would shut nobody out. */
-static int is_new(const char *dir, const struct packetfs_key_volume *volume,
-                  const struct packetfs_unlock *fresh, struct hm_error *error)
+int packetfs_key_volume_is_new(const char *dir, const struct packetfs_key_volume *volume,
+                               const struct packetfs_unlock *fresh, struct hm_error *error)
 {
     HM_AUTOFREE char *used = NULL;
     uint8_t key[PACKETFS_KEY_BYTES];
@@ -206,10 +128,27 @@ static int is_new(const char *dir, const struct packetfs_key_volume *volume,
     rc = packetfs_volume_key_find(dir, volume->id, fresh, key, &used, error);
     hm_wipe(key, sizeof(key));
     if (rc == 0)
-        return hm_fail(error, HM_EINVAL,
-                       "the new %s opens the volume already: the key would be the same",
-                       fresh->key_file != NULL ? "key file" : "passphrase");
+        return hm_fail(error, HM_EEXIST, "the %s opens the volume already",
+                       fresh->key_file != NULL     ? "key file"
+                       : fresh->passphrase != NULL ? "passphrase"
+                                                   : "identity");
     return rc == HM_EAUTH ? 0 : rc;
+}
+
+/* A new key that opens what is there already would shut nobody out. An identity is nobody's but its owner's. */
+static int shuts_out(const char *dir, const struct packetfs_key_volume *volume,
+                     const struct packetfs_unlock *fresh, struct hm_error *error)
+{
+    int rc = packetfs_unlock_check(fresh, error);
+
+    if (rc != 0 || fresh->identity_file != NULL)
+        return rc;
+    rc = packetfs_key_volume_is_new(dir, volume, fresh, error);
+    return rc == HM_EEXIST
+               ? hm_fail(error, HM_EINVAL,
+                         "the new %s opens the volume already: the key would be the same",
+                         fresh->key_file != NULL ? "key file" : "passphrase")
+               : rc;
 }
 
 int packetfs_key_rotate(const char *dir, const struct packetfs_unlock *unlock,
@@ -220,7 +159,8 @@ int packetfs_key_rotate(const char *dir, const struct packetfs_unlock *unlock,
     HM_CLEANUP(hm_buf) struct hm_buf next = {0};
     struct packetfs_unlock use = {.passphrase = NULL};
     struct packetfs_key_volume volume;
-    bool own_file = fresh == NULL || (fresh->passphrase == NULL && fresh->key_file == NULL);
+    bool own_file = fresh == NULL || (fresh->passphrase == NULL && fresh->key_file == NULL &&
+                                      fresh->identity_file == NULL);
     int rc = packetfs_key_volume_open(dir, unlock, &volume, own);
 
     if (rc != 0)
@@ -231,7 +171,7 @@ int packetfs_key_rotate(const char *dir, const struct packetfs_unlock *unlock,
         rc = next_file(fresh, &volume, &now, &next, own);
         use.key_file = rc == 0 ? hm_buf_cstr(&next) : NULL; /* one that is there was interrupted */
     } else {
-        rc = is_new(dir, &volume, &use, own);
+        rc = shuts_out(dir, &volume, &use, own);
     }
     if (rc == 0)
         rc = packetfs_key_volume_wrap(dir, &volume, &use, true, own);

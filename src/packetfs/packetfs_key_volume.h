@@ -19,6 +19,9 @@ int packetfs_key_volume_open(const char *dir, const struct packetfs_unlock *unlo
 void packetfs_key_volume_release(struct packetfs_key_volume *volume); /* wipes */
 /* HM_EAUTH: volume->key is not this volume's. */
 int packetfs_key_volume_prove(const struct packetfs_key_volume *volume, struct hm_error *error);
+/* HM_EEXIST: fresh opens the volume already. Nothing named in fresh: what lies in its key folder. */
+int packetfs_key_volume_is_new(const char *dir, const struct packetfs_key_volume *volume,
+                               const struct packetfs_unlock *fresh, struct hm_error *error);
 /* A further slot for fresh, durable; with alone the others go after that. One at a time. HM_ELIMIT: too many slots. */
 int packetfs_key_volume_wrap(const char *dir, const struct packetfs_key_volume *volume,
                              const struct packetfs_unlock *fresh, bool alone,

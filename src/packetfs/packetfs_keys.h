@@ -10,8 +10,8 @@
 
 struct packetfs_keys {
     uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES]; /* public, random */
-    uint8_t id[PACKETFS_KINDS][PACKETFS_KEY_BYTES]; /* ids of objects */
-    uint8_t seal[PACKETFS_KINDS]
+    uint8_t id[PACKETFS_STORE_KINDS][PACKETFS_KEY_BYTES]; /* ids of objects */
+    uint8_t seal[PACKETFS_STORE_KINDS]
                 [PACKETFS_KEY_BYTES]; /* packs: a key a pack is derived from this and its salt */
     uint8_t snapshot[PACKETFS_KEY_BYTES]; /* seals snapshot files */
     uint8_t volume[PACKETFS_KEY_BYTES]; /* seals the volume's parameters */
@@ -32,25 +32,19 @@ void packetfs_keys_object_id(const struct packetfs_keys *keys, enum packetfs_kin
 
 /* --- slots: the volume key, wrapped -----------------------------------------------------------------------------
  * A volume has up to PACKETFS_SLOTS_MAX slots in keys/NAME.slot. Any one opens it. Rotation makes new slots and leaves
- * packs as they are. */
-#define PACKETFS_SLOTS_MAX     32
-#define PACKETFS_SLOT_NAME_MAX 32 /* [a-z0-9-]+ */
-
-enum packetfs_slot_kind {
-    PACKETFS_SLOT_PASSPHRASE = 1, /* Argon2id */
-    PACKETFS_SLOT_FILE = 2, /* a key file of 32 random bytes, hex, mode 0600, kept by the user */
-    PACKETFS_SLOT_IDENTITY = 3, /* sealed to an identity: X25519 and ML-KEM-768 */
-};
-
-/* A slot's file, all of it: "PFSSLOT1", kind (1 byte), volume id (16), salt (16, only with a passphrase), then nonce (24),
- * the sealed volume key (32) and its tag (16): XChaCha20-Poly1305, bound to all that stands before the nonce. */
-#define PACKETFS_SLOT_FILE_MAX_BYTES 4096
+ * packs as they are. docs/formats-packetfs.md has the bytes; identities: packetfs_slot_identity.h. */
+#define PACKETFS_SLOT_FILE_MAX_BYTES 32768
 #define PACKETFS_SLOT_SALT_BYTES     16
+#define PACKETFS_SLOT_MAGIC          "PFSSLOT1"
+#define PACKETFS_SLOT_MAGIC_BYTES    8
+#define PACKETFS_SLOT_HEAD_BYTES     (PACKETFS_SLOT_MAGIC_BYTES + 1 + PACKETFS_VOLUME_ID_BYTES)
 struct packetfs_slot {
     enum packetfs_slot_kind kind;
     uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES];
-    struct hm_slice bound, salt, sealed; /* of the file's bytes */
+    char name[PACKETFS_SLOT_NAME_MAX + 1]; /* only of an identity's */
+    struct hm_slice bound, salt, label, sealed; /* of the file's bytes */
 };
+bool packetfs_slot_name_fits(const char *name, size_t len);
 /* Pure. HM_EPARSE, HM_EUNSUPPORTED: a later format or kind. */
 int packetfs_slot_parse(struct hm_slice file, struct packetfs_slot *out, struct hm_error *error);
 
@@ -64,7 +58,7 @@ int packetfs_slot_seal_file(const uint8_t volume_key[PACKETFS_KEY_BYTES],
                             const uint8_t file_key[PACKETFS_KEY_BYTES],
                             const struct hm_random *random, struct hm_buf *out,
                             struct hm_error *error);
-/* Opens one slot (bytes from outside, fuzzed) with what the user gave. Without passphrase and key file: with the key files of
+/* Opens one slot of a passphrase or key file (bytes from outside, fuzzed) with what the user gave. Without passphrase and key file: with the key files of
  * the key folder, that named for the volume first. HM_EAUTH: another key or passphrase, or another volume's slot; HM_EPARSE;
  * HM_EPERM, HM_ENOTFOUND of the key file that was named. */
 int packetfs_slot_open(struct hm_slice file, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],

@@ -5,33 +5,28 @@
 /* --- building --- */
 
 struct packetfs_list_builder {
-    struct packetfs_build build;
+    struct packetfs_build build; /* first: packetfs_build_new */
     uint64_t hole; /* gathered, not added yet */
     uint64_t bytes;
     size_t pieces;
     struct packetfs_content only; /* the first piece, as long as it is a pattern and the only one */
-    struct hm_buf item;
 };
 
 int packetfs_list_new(const struct packetfs_objects *objects, const uint8_t node_key[32],
                       struct packetfs_list_builder **out, struct hm_error *error)
 {
-    struct packetfs_list_builder *list = hm_calloc(1, sizeof(*list));
+    struct packetfs_list_builder *list = packetfs_build_new(sizeof(*list), objects, node_key,
+                                                            PACKETFS_NODE_LIST, error);
 
     if (list == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a list");
-    packetfs_build_init(&list->build, objects, node_key, PACKETFS_NODE_LIST);
+        return HM_ENOMEM;
     *out = list;
     return 0;
 }
 
 void packetfs_list_free(struct packetfs_list_builder *list)
 {
-    if (list == NULL)
-        return;
-    packetfs_build_release(&list->build);
-    hm_buf_release(&list->item);
-    hm_free(list);
+    packetfs_build_free(list);
 }
 
 static int list_item(struct packetfs_list_builder *list, const struct packetfs_id *id, uint64_t len,
@@ -39,12 +34,12 @@ static int list_item(struct packetfs_list_builder *list, const struct packetfs_i
 {
     int rc;
 
-    hm_buf_clear(&list->item);
-    rc = packetfs_node_piece(&list->item, id, len);
+    hm_buf_clear(&list->build.item);
+    rc = packetfs_node_piece(&list->build.item, id, len);
     if (rc != 0)
         return hm_fail(error, rc, "no memory for a list");
-    return packetfs_build_add(&list->build, hm_buf_slice(&list->item), hm_buf_slice(&list->item),
-                              list->item.len, len, error);
+    return packetfs_build_add(&list->build, hm_buf_slice(&list->build.item),
+                              hm_buf_slice(&list->build.item), list->build.item.len, len, error);
 }
 
 /* What was held back goes in: the first pattern, which might have been the only one, then the hole gathered since. */
@@ -120,7 +115,7 @@ int packetfs_list_finish(struct packetfs_list_builder *list, struct packetfs_con
 /* --- reading --- */
 
 struct packetfs_list_cursor {
-    struct packetfs_walk walk;
+    struct packetfs_walk walk; /* first: packetfs_walk_cursor_new */
     struct packetfs_content content;
     bool started, after_hole, done; /* done: the only pattern was given */
 };
@@ -129,22 +124,19 @@ int packetfs_list_open(const struct packetfs_objects *objects,
                        const struct packetfs_content *content, struct packetfs_list_cursor **out,
                        struct hm_error *error)
 {
-    struct packetfs_list_cursor *cursor = hm_calloc(1, sizeof(*cursor));
+    struct packetfs_list_cursor *cursor = packetfs_walk_cursor_new(
+        sizeof(*cursor), objects, PACKETFS_NODE_LIST, &content->id, content->bytes, error);
 
     if (cursor == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory to read a list");
+        return HM_ENOMEM;
     cursor->content = *content;
-    packetfs_walk_init(&cursor->walk, objects, PACKETFS_NODE_LIST, &content->id, content->bytes);
     *out = cursor;
     return 0;
 }
 
 void packetfs_list_close(struct packetfs_list_cursor *cursor)
 {
-    if (cursor == NULL)
-        return;
-    packetfs_walk_release(&cursor->walk);
-    hm_free(cursor);
+    packetfs_walk_cursor_free(cursor);
 }
 
 static int list_start(struct packetfs_list_cursor *cursor, struct hm_error *error)

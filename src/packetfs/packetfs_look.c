@@ -42,7 +42,7 @@ void packetfs_item_fill(struct hm_slice path, const struct packetfs_entry *entry
 struct listing {
     struct packetfs_objects objects;
     bool deep;
-    int (*show)(void *ctx, const struct packetfs_item *item);
+    int (*show)(void *ctx, struct hm_slice path, const struct packetfs_entry *entry);
     void *ctx;
     struct hm_buf path; /* of the folder at hand, with its '/' unless it is the top */
     struct hm_error *error;
@@ -56,12 +56,10 @@ struct listing_level {
 static int show_entry(struct listing *listing, const struct packetfs_entry *entry)
 {
     size_t len = listing->path.len;
-    struct packetfs_item item;
 
     if (hm_buf_append(&listing->path, entry->name.data, entry->name.len) != 0)
         return hm_fail(listing->error, HM_ENOMEM, "no memory for a path");
-    packetfs_item_fill(hm_buf_slice(&listing->path), entry, &item);
-    int result = listing->show(listing->ctx, &item);
+    int result = listing->show(listing->ctx, hm_buf_slice(&listing->path), entry);
     listing->path.len = len;
     return result;
 }
@@ -115,39 +113,64 @@ static int list_folder(struct listing *listing, const struct packetfs_id *root)
     return result;
 }
 
+int packetfs_look_tree(const struct packetfs_objects *objects, const struct packetfs_id *root,
+                       struct hm_slice prefix, bool deep,
+                       int (*show)(void *ctx, struct hm_slice path,
+                                   const struct packetfs_entry *entry),
+                       void *ctx, struct hm_error *error)
+{
+    struct listing listing = {
+        .objects = *objects, .deep = deep, .show = show, .ctx = ctx, .error = error};
+    int result = 0;
+
+    if (prefix.len > 0 && hm_buf_append(&listing.path, prefix.data, prefix.len) != 0)
+        result = hm_fail(error, HM_ENOMEM, "no memory for a path");
+    if (result == 0)
+        result = list_folder(&listing, root);
+    hm_buf_release(&listing.path);
+    return result;
+}
+
+struct list_call {
+    int (*show)(void *ctx, const struct packetfs_item *item);
+    void *ctx;
+};
+
+static int list_show(void *ctx, struct hm_slice path, const struct packetfs_entry *entry)
+{
+    const struct list_call *call = ctx;
+    struct packetfs_item item;
+
+    packetfs_item_fill(path, entry, &item);
+    return call->show(call->ctx, &item);
+}
+
 int packetfs_list(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
                   const char *path, bool deep,
                   int (*show)(void *ctx, const struct packetfs_item *item), void *ctx,
                   struct packetfs_error *error_out)
 {
-    struct listing listing = {.objects = packetfs_store_objects(volume->store),
-                              .deep = deep,
-                              .show = show,
-                              .ctx = ctx,
-                              .error = packetfs_error_own(error_out)};
+    struct hm_error *error = packetfs_error_own(error_out);
+    struct packetfs_objects objects = packetfs_store_objects(volume->store);
+    struct list_call call = {.show = show, .ctx = ctx};
     struct hm_slice trimmed = packetfs_path_trim(path);
     HM_CLEANUP(hm_buf) struct hm_buf keep = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf prefix = {0};
     struct packetfs_entry entry;
-    struct packetfs_item item;
-    int result = 0;
 
-    if (trimmed.len == 0) {
-        result = list_folder(&listing, &snapshot->root);
-    } else {
-        result = packetfs_tree_find(&listing.objects, &snapshot->root, trimmed, &entry, &keep,
-                                    listing.error);
-        if (result == 0 && entry.type != PACKETFS_FOLDER) {
-            packetfs_item_fill(trimmed, &entry, &item);
-            return show(ctx, &item);
-        }
-        if (result == 0 && (hm_buf_append(&listing.path, trimmed.data, trimmed.len) != 0 ||
-                            hm_buf_append(&listing.path, "/", 1) != 0))
-            result = hm_fail(listing.error, HM_ENOMEM, "no memory for a path");
-        if (result == 0)
-            result = list_folder(&listing, &entry.folder);
-    }
-    hm_buf_release(&listing.path);
-    return result;
+    if (trimmed.len == 0)
+        return packetfs_look_tree(&objects, &snapshot->root, trimmed, deep, list_show, &call,
+                                  error);
+    int result = packetfs_tree_find(&objects, &snapshot->root, trimmed, &entry, &keep, error);
+    if (result != 0)
+        return result;
+    if (entry.type != PACKETFS_FOLDER)
+        return list_show(&call, trimmed, &entry);
+    if (hm_buf_append(&prefix, trimmed.data, trimmed.len) != 0 ||
+        hm_buf_append(&prefix, "/", 1) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for a path");
+    return packetfs_look_tree(&objects, &entry.folder, hm_buf_slice(&prefix), deep, list_show,
+                              &call, error);
 }
 
 /* --- diff --------------------------------------------------------------------------------------------------------------- */

@@ -150,7 +150,7 @@ int packetfs_message_parse_inside(struct hm_slice plain, struct packetfs_message
 
     if (plain.len < MESSAGE_FIXED_BYTES)
         return hm_fail(error, HM_EPARSE, "a message is cut short");
-    if (plain.data[0] != PACKETFS_MESSAGE_TEXT && plain.data[0] != PACKETFS_MESSAGE_SHARE)
+    if (plain.data[0] < PACKETFS_MESSAGE_TEXT || plain.data[0] > PACKETFS_MESSAGE_HANDOVER)
         return hm_fail(error, HM_EUNSUPPORTED,
                        "a message is of kind %u, which this program does not know", plain.data[0]);
     inside.parts.kind = (enum packetfs_message_kind)plain.data[0];
@@ -262,6 +262,10 @@ int packetfs_message_open(const struct packetfs_identity *identity, struct packe
     int rc = packetfs_message_read(identity, hm_slice_of(sealed.data, sealed.len), &plain, &parts,
                                    own);
 
+    if (rc == 0 && parts.kind == PACKETFS_MESSAGE_KEY)
+        rc = hm_fail(own, HM_EPARSE, "this message is a way into a volume: it belongs in a slot");
+    if (rc == 0 && parts.kind == PACKETFS_MESSAGE_HANDOVER)
+        rc = hm_fail(own, HM_EPARSE, "this message belongs to a handover: packetfs receive");
     if (rc == 0) {
         message.kind = parts.kind;
         message.time_ns = parts.time_ns;

@@ -6,9 +6,11 @@
 #include "packetfs.h"
 
 /* Two kinds, with keys of their own, packs of their own and, on the wire, connections of their own:
- * patterns are the pieces that data is made of (the dictionary); references say which pieces, in which order. */
-enum packetfs_kind { PACKETFS_PATTERN = 0, PACKETFS_REFERENCE = 1 };
-#define PACKETFS_KINDS 2
+ * patterns are the pieces that data is made of; references say which pieces, in which order. The store has a third, which no
+ * tree names and no peer sees: dictionaries, with which it compresses small patterns (packetfs_dict.h). */
+enum packetfs_kind { PACKETFS_PATTERN = 0, PACKETFS_REFERENCE = 1, PACKETFS_DICTIONARY = 2 };
+#define PACKETFS_KINDS       2
+#define PACKETFS_STORE_KINDS 3
 
 /* An object's plain bytes, before compression and sealing. */
 #define PACKETFS_OBJECT_MAX_BYTES ((size_t)1 << 20)

@@ -35,6 +35,17 @@ struct packetfs_pack_header {
         bytes[PACKETFS_PACK_HEADER_BYTES]; /* as it lies in the file; the footer is bound to it */
 };
 
+/* The dictionaries (packetfs_dict_ref) that frames of a pack name: in order, each once. */
+#define PACKETFS_PACK_DICTIONARIES_MAX 64u
+#define PACKETFS_PACK_FOLDER_REF_BYTES 8u
+struct packetfs_pack_names {
+    uint32_t count;
+    uint64_t refs[PACKETFS_PACK_DICTIONARIES_MAX];
+};
+bool packetfs_pack_names_has(const struct packetfs_pack_names *names, uint64_t ref);
+/* HM_ELIMIT: full. */
+int packetfs_pack_names_add(struct packetfs_pack_names *names, uint64_t ref);
+
 /* Where an object lies in a pack. */
 struct packetfs_pack_row {
     struct packetfs_id id;
@@ -92,11 +103,12 @@ int packetfs_pack_footer_parse(const uint8_t in[16], uint64_t file_bytes,
                                struct packetfs_pack_footer *out, struct hm_error *error);
 /* Appends count rows, in the order of their positions, to out, filled with zeros to a whole unit. */
 int packetfs_pack_folder_make(const struct packetfs_pack_row *rows, size_t count,
-                              struct hm_buf *out);
-/* footer->objects rows into *out, one block for hm_free. HM_ECORRUPT: objects that do not lie one behind the other from the
+                              const struct packetfs_pack_names *names, struct hm_buf *out);
+/* footer->objects rows into *out, one block for hm_free; names may be NULL. HM_ECORRUPT: objects that do not lie one behind the other from the
  * header to the folder; HM_ENOMEM. */
 int packetfs_pack_folder_parse(struct hm_slice folder, const struct packetfs_pack_footer *footer,
-                               struct packetfs_pack_row **out, struct hm_error *error);
+                               struct packetfs_pack_row **out, struct packetfs_pack_names *names,
+                               struct hm_error *error);
 
 /* A length of file that says less about what is in it: Padmé (PURBs, 2019), and room for the sealed filler. Units. */
 uint32_t packetfs_pack_padded(uint32_t units);
@@ -116,8 +128,9 @@ struct packetfs_pack_draft {
     struct packetfs_pack_item *items;
     uint32_t count, room;
     uint32_t bytes; /* frames and tags */
+    struct packetfs_pack_names names;
 };
-/* HM_ENOMEM. */
+/* HM_ENOMEM; HM_ELIMIT: too many dictionaries. */
 int packetfs_pack_draft_add(struct packetfs_pack_draft *draft, const struct packetfs_id *id,
                             const struct packetfs_frame *frame, struct hm_error *error);
 void packetfs_pack_draft_release(struct packetfs_pack_draft *draft);
@@ -132,11 +145,11 @@ int packetfs_pack_write(struct packetfs_pack_draft *draft, const struct packetfs
                         uint64_t *bytes, struct packetfs_pack_cost *cost, struct hm_error *error);
 
 /* The folder of the pack in fd: header, footer and folder are read and opened. *rows is for hm_free. HM_ECORRUPT: not a whole pack of
- * this volume and kind; HM_EIO. header and footer may be NULL. */
+ * this volume and kind; HM_EIO. header, footer and names may be NULL. */
 int packetfs_pack_read_folder(int fd, const struct packetfs_keys *keys,
                               struct packetfs_pack_header *header,
                               struct packetfs_pack_footer *footer, struct packetfs_pack_row **rows,
-                              struct hm_error *error);
+                              struct packetfs_pack_names *names, struct hm_error *error);
 /* Whether the filler is as it was written. HM_ECORRUPT, HM_EIO. */
 int packetfs_pack_check_filler(int fd, struct packetfs_pack_key *key,
                                const struct packetfs_pack_footer *footer, struct hm_error *error);

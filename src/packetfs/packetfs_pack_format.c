@@ -44,7 +44,7 @@ int packetfs_pack_header_parse(struct hm_slice bytes, struct packetfs_pack_heade
         return hm_fail(error, HM_EUNSUPPORTED,
                        "a pack of format %u: this program knows formats up to %d; take a later one",
                        version, PACKETFS_PACK_FORMAT);
-    if (version != PACKETFS_PACK_FORMAT || at[OFFSET_KIND] >= PACKETFS_KINDS ||
+    if (version != PACKETFS_PACK_FORMAT || at[OFFSET_KIND] >= PACKETFS_STORE_KINDS ||
         hm_get_be32(at + OFFSET_RESERVED) != 0 ||
         (at[OFFSET_SUITE] != PACKETFS_SUITE_AES_256_GCM &&
          at[OFFSET_SUITE] != PACKETFS_SUITE_CHACHA20_POLY1305))
@@ -86,10 +86,41 @@ int packetfs_pack_footer_parse(const uint8_t in[16], uint64_t file_bytes,
     return 0;
 }
 
-int packetfs_pack_folder_make(const struct packetfs_pack_row *rows, size_t count,
-                              struct hm_buf *out)
+static uint32_t name_place(const struct packetfs_pack_names *names, uint64_t ref)
 {
-    size_t len = FOLDER_HEAD_BYTES + count * PACKETFS_PACK_FOLDER_ROW_BYTES;
+    uint32_t at = 0;
+
+    while (at < names->count && names->refs[at] < ref)
+        at++;
+    return at;
+}
+
+bool packetfs_pack_names_has(const struct packetfs_pack_names *names, uint64_t ref)
+{
+    uint32_t at = name_place(names, ref);
+
+    return at < names->count && names->refs[at] == ref;
+}
+
+int packetfs_pack_names_add(struct packetfs_pack_names *names, uint64_t ref)
+{
+    uint32_t at = name_place(names, ref);
+
+    if (at < names->count && names->refs[at] == ref)
+        return 0;
+    if (names->count == PACKETFS_PACK_DICTIONARIES_MAX)
+        return HM_ELIMIT;
+    memmove(names->refs + at + 1, names->refs + at, (names->count - at) * sizeof(*names->refs));
+    names->refs[at] = ref;
+    names->count++;
+    return 0;
+}
+
+int packetfs_pack_folder_make(const struct packetfs_pack_row *rows, size_t count,
+                              const struct packetfs_pack_names *names, struct hm_buf *out)
+{
+    size_t len = FOLDER_HEAD_BYTES + count * PACKETFS_PACK_FOLDER_ROW_BYTES +
+                 names->count * PACKETFS_PACK_FOLDER_REF_BYTES;
     size_t whole = (len + PACKETFS_UNIT_BYTES - 1) / PACKETFS_UNIT_BYTES * PACKETFS_UNIT_BYTES;
     uint8_t *at;
 
@@ -98,41 +129,59 @@ int packetfs_pack_folder_make(const struct packetfs_pack_row *rows, size_t count
     at = out->data + out->len;
     memset(at, 0, whole);
     hm_put_be32(at, (uint32_t)count);
+    hm_put_be32(at + 4, names->count);
     at += FOLDER_HEAD_BYTES;
     for (size_t i = 0; i < count; i++, at += PACKETFS_PACK_FOLDER_ROW_BYTES) {
         memcpy(at, rows[i].id.bytes, PACKETFS_ID_BYTES);
         hm_put_be32(at + PACKETFS_ID_BYTES, rows[i].length);
     }
+    for (uint32_t i = 0; i < names->count; i++, at += PACKETFS_PACK_FOLDER_REF_BYTES)
+        hm_put_be64(at, names->refs[i]);
     out->len += whole;
     return 0;
 }
 
-static int folder_check(struct hm_slice folder, const struct packetfs_pack_footer *footer,
-                        struct hm_error *error)
+static int names_parse(const uint8_t *at, uint32_t count, struct packetfs_pack_names *out,
+                       struct hm_error *error)
 {
-    uint64_t used = FOLDER_HEAD_BYTES + (uint64_t)footer->objects * PACKETFS_PACK_FOLDER_ROW_BYTES;
-
-    if (folder.len != ((size_t)footer->folder_length - 1) * PACKETFS_UNIT_BYTES ||
-        folder.len < used || folder.len - used >= PACKETFS_UNIT_BYTES ||
-        hm_get_be32(folder.data) != footer->objects)
-        return hm_fail(error, HM_ECORRUPT, "a pack's folder has not the length its footer says");
-    if (hm_get_be32(folder.data + 4) != 0)
-        return hm_fail(error, HM_EUNSUPPORTED,
-                       "a pack's folder names dictionaries: take a later program");
-    for (size_t i = used; i < folder.len; i++) {
-        if (folder.data[i] != 0)
-            return hm_fail(error, HM_ECORRUPT, "a pack's folder does not end as it should");
+    out->count = count;
+    for (uint32_t i = 0; i < count; i++, at += PACKETFS_PACK_FOLDER_REF_BYTES) {
+        out->refs[i] = hm_get_be64(at);
+        if (i > 0 && out->refs[i] <= out->refs[i - 1])
+            return hm_fail(error, HM_ECORRUPT, "a pack's folder names dictionaries in disorder");
     }
     return 0;
 }
 
-int packetfs_pack_folder_parse(struct hm_slice folder, const struct packetfs_pack_footer *footer,
-                               struct packetfs_pack_row **out, struct hm_error *error)
+static int folder_check(struct hm_slice folder, const struct packetfs_pack_footer *footer,
+                        struct packetfs_pack_names *names, struct hm_error *error)
 {
+    uint32_t count = hm_get_be32(folder.data + 4);
+    uint64_t rows = FOLDER_HEAD_BYTES + (uint64_t)footer->objects * PACKETFS_PACK_FOLDER_ROW_BYTES;
+    uint64_t used = rows + (uint64_t)count * PACKETFS_PACK_FOLDER_REF_BYTES;
+
+    if (count > PACKETFS_PACK_DICTIONARIES_MAX)
+        return hm_fail(error, HM_ECORRUPT, "a pack's folder names %u dictionaries", count);
+    if (folder.len != ((size_t)footer->folder_length - 1) * PACKETFS_UNIT_BYTES ||
+        folder.len < used || folder.len - used >= PACKETFS_UNIT_BYTES ||
+        hm_get_be32(folder.data) != footer->objects)
+        return hm_fail(error, HM_ECORRUPT, "a pack's folder has not the length its footer says");
+    for (size_t i = used; i < folder.len; i++) {
+        if (folder.data[i] != 0)
+            return hm_fail(error, HM_ECORRUPT, "a pack's folder does not end as it should");
+    }
+    return names_parse(folder.data + rows, count, names, error);
+}
+
+int packetfs_pack_folder_parse(struct hm_slice folder, const struct packetfs_pack_footer *footer,
+                               struct packetfs_pack_row **out, struct packetfs_pack_names *names,
+                               struct hm_error *error)
+{
+    struct packetfs_pack_names found;
     HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
     uint32_t position = PACKETFS_PACK_HEADER_UNITS;
     const uint8_t *at = folder.data + FOLDER_HEAD_BYTES;
-    int rc = folder_check(folder, footer, error);
+    int rc = folder_check(folder, footer, &found, error);
 
     if (rc)
         return rc;
@@ -151,6 +200,8 @@ int packetfs_pack_folder_parse(struct hm_slice folder, const struct packetfs_pac
     if (position != footer->folder_position)
         return hm_fail(error, HM_ECORRUPT, "a pack's folder leaves a gap behind its objects");
     *out = HM_TAKE(rows);
+    if (names)
+        *names = found;
     return 0;
 }
 

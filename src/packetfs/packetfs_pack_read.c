@@ -60,7 +60,7 @@ static int read_footer(int fd, uint64_t file_bytes, struct packetfs_pack_key *ke
 
 static int read_rows(int fd, struct packetfs_pack_key *key,
                      const struct packetfs_pack_footer *footer, struct packetfs_pack_row **rows,
-                     struct hm_error *error)
+                     struct packetfs_pack_names *names, struct hm_error *error)
 {
     size_t len = (size_t)footer->folder_length * PACKETFS_UNIT_BYTES;
     HM_AUTOFREE uint8_t *folder = hm_malloc(len);
@@ -75,14 +75,14 @@ static int read_rows(int fd, struct packetfs_pack_key *key,
                                      hm_slice_of(folder, len), folder, error);
     if (!rc)
         rc = packetfs_pack_folder_parse(hm_slice_of(folder, len - CRYPTO_AEAD_TAG_BYTES), footer,
-                                        rows, error);
+                                        rows, names, error);
     return rc;
 }
 
 int packetfs_pack_read_folder(int fd, const struct packetfs_keys *keys,
                               struct packetfs_pack_header *header,
                               struct packetfs_pack_footer *footer, struct packetfs_pack_row **rows,
-                              struct hm_error *error)
+                              struct packetfs_pack_names *names, struct hm_error *error)
 {
     struct packetfs_pack_key key = {0};
     struct packetfs_pack_header head;
@@ -98,7 +98,7 @@ int packetfs_pack_read_folder(int fd, const struct packetfs_keys *keys,
     if (!rc)
         rc = read_footer(fd, (uint64_t)info.st_size, &key, &foot, error);
     if (!rc)
-        rc = read_rows(fd, &key, &foot, rows, error);
+        rc = read_rows(fd, &key, &foot, rows, names, error);
     packetfs_pack_key_release(&key);
     if (!rc && header)
         *header = head;

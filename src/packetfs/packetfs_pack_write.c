@@ -18,7 +18,12 @@ int packetfs_pack_draft_add(struct packetfs_pack_draft *draft, const struct pack
                             const struct packetfs_frame *frame, struct hm_error *error)
 {
     size_t len = packetfs_frame_len(frame);
+    uint64_t ref;
 
+    if (packetfs_frame_dictionary(frame->head, frame->payload, &ref) &&
+        packetfs_pack_names_add(&draft->names, ref))
+        return hm_fail(error, HM_ELIMIT, "a pack would name more than %u dictionaries",
+                       PACKETFS_PACK_DICTIONARIES_MAX);
     if (draft->count == draft->room) {
         uint32_t room = draft->room ? draft->room * 2 : ROOM_FIRST;
         struct packetfs_pack_item *items = hm_realloc(draft->items, room * sizeof(*items));
@@ -42,7 +47,7 @@ void packetfs_pack_draft_release(struct packetfs_pack_draft *draft)
 {
     hm_buf_release(&draft->frames);
     hm_free(HM_TAKE(draft->items));
-    draft->count = draft->room = draft->bytes = 0;
+    draft->count = draft->room = draft->bytes = draft->names.count = 0;
 }
 
 /* --- writing one --- */
@@ -148,7 +153,7 @@ static int write_folder(struct pack_job *job, struct packetfs_pack_footer *foote
 
     if (rc)
         return rc;
-    if (packetfs_pack_folder_make(job->rows, job->draft->count, &folder) ||
+    if (packetfs_pack_folder_make(job->rows, job->draft->count, &job->draft->names, &folder) ||
         hm_buf_reserve(&folder, CRYPTO_AEAD_TAG_BYTES))
         return hm_fail(error, HM_ENOMEM, "no memory for a pack's folder");
     footer->objects = job->draft->count;

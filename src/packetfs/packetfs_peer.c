@@ -19,6 +19,8 @@ struct packetfs_peer {
     struct stoq_identity *identity;
     struct stoq_caller *caller;
     uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES];
+    uint8_t shown[CRYPTO_HASH_BYTES]; /* of a stranger: hash of our certificate */
+    uint8_t seen[CRYPTO_HASH_BYTES]; /* of a stranger who calls: hash of the one he was shown */
 };
 
 struct packetfs_stream {
@@ -26,6 +28,7 @@ struct packetfs_stream {
     struct stoq_pipe *pipe;
     bool broken;
     struct stoq_error why;
+    uint8_t shown[CRYPTO_HASH_BYTES]; /* of strangers: both certificates */
 };
 
 static int from_stoq(int code, const struct stoq_error *why, const char *what,
@@ -86,9 +89,64 @@ static int peer_identity(struct packetfs_peer *peer, const struct packetfs_peer_
         if (rc != 0)
             rc = from_stoq(rc, &why, "the volume's certificate", error);
     }
+    if (rc == 0) {
+        struct stoq_bytes leaf = stoq_identity_leaf(peer->identity);
+        crypto_hash(leaf.data, leaf.len, peer->shown);
+    }
     if (key.data != NULL)
         hm_wipe(key.data, key.cap);
     return rc;
+}
+
+/* --- strangers: a connection is known by the certificates of its two ends ----------------------------------------------- */
+
+static int stranger_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert,
+                           struct stoq_error *error)
+{
+    struct packetfs_peer *peer = ctx;
+
+    (void)alert;
+    if (shown->count != 1) {
+        error->code = STOQ_EAUTH;
+        (void)snprintf(error->text, sizeof(error->text), "the peer shows %zu certificates",
+                       shown->count);
+        return STOQ_EAUTH;
+    }
+    if (shown->expected_name != NULL) /* we called: one connection */
+        crypto_hash(shown->chain[0].data, shown->chain[0].len, peer->seen);
+    return 0;
+}
+
+/* Who calls says the hash of his certificate with the stream; here it is compared with what he showed on the stream's connection. */
+static int stranger_permit(void *ctx, struct stoq_conn *conn, struct stoq_bytes tag,
+                           bool bidirectional)
+{
+    struct stoq_bytes leaf = stoq_conn_peer_leaf(conn);
+    uint8_t hash[CRYPTO_HASH_BYTES];
+
+    (void)ctx;
+    crypto_hash(leaf.data, leaf.len, hash);
+    return bidirectional && leaf.len > 0 && tag.len == sizeof(hash) &&
+                   memcmp(tag.data, hash, sizeof(hash)) == 0
+               ? 0
+               : STOQ_EPERM;
+}
+
+static void stranger_shown(struct packetfs_stream *stream, const uint8_t *caller,
+                           const uint8_t *called)
+{
+    const struct hm_slice both[] = {{caller, CRYPTO_HASH_BYTES}, {called, CRYPTO_HASH_BYTES}};
+
+    crypto_hash_parts("hypermesh packetfs 1 handover channel", both, HM_COUNT_OF(both),
+                      stream->shown);
+}
+
+static int stranger_keys(struct packetfs_keys *keys, struct hm_error *error)
+{
+    *keys = (struct packetfs_keys){0};
+    return hm_random_system()->fill(NULL, keys->link[PACKETFS_REFERENCE], PACKETFS_KEY_BYTES) != 0
+               ? hm_fail(error, HM_EIO, "the source of random bytes failed")
+               : 0;
 }
 
 static void peer_configure(struct stoq_host_config *config, struct packetfs_peer *peer,
@@ -113,10 +171,17 @@ static void peer_configure(struct stoq_host_config *config, struct packetfs_peer
     if (!options->bulk)
         config->endpoint.udp_payload = config->endpoint.udp_payload_max = PEER_SMALL_PAYLOAD;
     config->bind = options->bind;
+    if (options->stranger) {
+        config->endpoint.verify = stranger_verify;
+        config->endpoint.alpn = "packetfs-h/1";
+        config->endpoint.stream_tags = true;
+        config->handlers.permit = stranger_permit;
+        config->handlers.ctx = peer;
+    }
 }
 
-int packetfs_peer_open(const struct packetfs_peer_options *options, struct packetfs_peer **out,
-                       struct hm_error *error)
+static int peer_open(const struct packetfs_peer_options *options, struct packetfs_peer **out,
+                     struct hm_error *error)
 {
     struct packetfs_peer *peer = hm_calloc(1, sizeof(*peer));
     struct stoq_host_config config;
@@ -138,6 +203,24 @@ int packetfs_peer_open(const struct packetfs_peer_options *options, struct packe
     }
     *out = peer;
     return 0;
+}
+
+int packetfs_peer_open(const struct packetfs_peer_options *options, struct packetfs_peer **out,
+                       struct hm_error *error)
+{
+    struct packetfs_peer_options own = *options;
+    struct packetfs_keys keys;
+    int rc;
+
+    if (!options->stranger)
+        return peer_open(options, out, error);
+    own.keys = &keys;
+    own.kind = PACKETFS_REFERENCE;
+    rc = stranger_keys(&keys, error);
+    if (rc == 0)
+        rc = peer_open(&own, out, error);
+    packetfs_keys_release(&keys);
+    return rc;
 }
 
 void packetfs_peer_close(struct packetfs_peer *peer)
@@ -242,6 +325,9 @@ int packetfs_peer_connect(struct packetfs_peer *peer, const struct sockaddr_in6 
     struct packetfs_stream *stream = NULL;
     struct stoq_link *link = NULL;
     struct stoq_error why = {0};
+    /* Sent between strangers alone: otherwise streams have no tags. */
+    const struct stoq_stream_options tagged = {
+        .priority = 3, .weight = 16, .tag = {peer->shown, sizeof(peer->shown)}};
     /* A literal: no name goes over the wire, and none is asked for. */
     int rc = stoq_link_connect(peer->caller, remote, "::1", timeout_ms, &link, &why);
 
@@ -250,11 +336,12 @@ int packetfs_peer_connect(struct packetfs_peer *peer, const struct sockaddr_in6 
     rc = stream_new(link, &stream, error);
     if (rc != 0)
         return rc;
-    rc = stoq_pipe_open(link, NULL, timeout_ms, &stream->pipe, &why);
+    rc = stoq_pipe_open(link, &tagged, timeout_ms, &stream->pipe, &why);
     if (rc != 0) {
         packetfs_stream_free(stream);
         return from_stoq(rc, &why, "no connection", error);
     }
+    stranger_shown(stream, peer->shown, peer->seen);
     *out = stream;
     return 0;
 }
@@ -266,15 +353,33 @@ int packetfs_peer_accept(struct packetfs_peer *peer, int timeout_ms, struct pack
     struct stoq_error why = {0};
     int rc = stoq_link_accept(peer->caller, timeout_ms, &link, &why);
 
-    return rc != 0 ? from_stoq(rc, &why, "cannot listen", error) : stream_new(link, out, error);
+    if (rc != 0)
+        return from_stoq(rc, &why, "cannot listen", error);
+    rc = stream_new(link, out, error);
+    if (rc == 0)
+        memcpy((*out)->shown, peer->shown, sizeof(peer->shown)); /* until the stream is there */
+    return rc;
 }
 
 int packetfs_stream_begin(struct packetfs_stream *stream, int timeout_ms, struct hm_error *error)
 {
     struct stoq_error why = {0};
     int rc = stoq_pipe_accept(stream->link, timeout_ms, &stream->pipe, &why);
+    uint8_t called[CRYPTO_HASH_BYTES];
+    struct stoq_bytes tag;
 
-    return rc != 0 ? from_stoq(rc, &why, "the peer", error) : 0;
+    if (rc != 0)
+        return from_stoq(rc, &why, "the peer", error);
+    tag = stoq_pipe_tag(stream->pipe);
+    memcpy(called, stream->shown, sizeof(called));
+    if (tag.len == CRYPTO_HASH_BYTES)
+        stranger_shown(stream, tag.data, called);
+    return 0;
+}
+
+void packetfs_stream_shown(const struct packetfs_stream *stream, uint8_t out[32])
+{
+    memcpy(out, stream->shown, sizeof(stream->shown));
 }
 
 void packetfs_stream_free(struct packetfs_stream *stream)

@@ -14,6 +14,9 @@ struct packetfs_peer_options {
     bool
         bulk; /* much will be sent: packets as large as the path takes, which costs probes to find out */
     struct sockaddr_in6 bind; /* of a server */
+    /* A handover: keys and kind do not matter, both ends show a certificate made a moment ago, and any one is taken. Who is at the other end is
+     * proven by what is said then, bound to packetfs_stream_shown. */
+    bool stranger;
 };
 int packetfs_peer_open(const struct packetfs_peer_options *options, struct packetfs_peer **out,
                        struct hm_error *error);
@@ -38,6 +41,9 @@ struct packetfs_channel packetfs_stream_channel(struct packetfs_stream *stream);
 /* Says that nothing more comes, waits a moment until the peer has it all, and hangs up. NULL is fine. */
 void packetfs_stream_free(struct packetfs_stream *stream);
 void packetfs_stream_address(struct packetfs_stream *stream, char out[STOQ_ADDRESS_TEXT_BYTES]);
+/* Of a stranger: what stands for the two certificates of this connection. With somebody in between, the two ends have
+ * different ones. After packetfs_peer_connect or packetfs_stream_begin. */
+void packetfs_stream_shown(const struct packetfs_stream *stream, uint8_t out[32]);
 
 /* "[::1]:1", "10.0.0.1", "nas.example:4478". passive: to listen at. HM_EINVAL, HM_EUNAVAILABLE: no such name. */
 int packetfs_peer_address(const char *text, bool passive, struct sockaddr_in6 *out,

@@ -241,6 +241,7 @@ int packetfs_store_prune(struct packetfs_store *store, const struct packetfs_pru
     packetfs_mark_free(prune.mark);
     packetfs_bloom_release(&prune.seen);
     hm_free(prune.packs);
+    hm_free(prune.names.refs);
     if (!rc)
         *out = result;
     return rc;

@@ -6,7 +6,7 @@
 
 int packetfs_prune_folder(struct packetfs_store *store, const struct packetfs_pack_info *pack,
                           struct packetfs_file_slot **file, struct packetfs_pack_row **rows,
-                          struct hm_error *error)
+                          struct packetfs_pack_names *names, struct hm_error *error)
 {
     struct packetfs_pack_footer footer;
     char hex[2 * PACKETFS_PACK_NAME_BYTES + 1];
@@ -14,7 +14,7 @@ int packetfs_prune_folder(struct packetfs_store *store, const struct packetfs_pa
 
     if (rc)
         return rc;
-    rc = packetfs_pack_read_folder((*file)->fd, &store->keys, NULL, &footer, rows, error);
+    rc = packetfs_pack_read_folder((*file)->fd, &store->keys, NULL, &footer, rows, names, error);
     if (!rc && footer.objects != pack->objects) {
         hm_free(HM_TAKE(*rows));
         rc = hm_fail(error, HM_ECORRUPT, "it has %u objects, the index says %u", footer.objects,
@@ -31,6 +31,7 @@ int packetfs_prune_folder(struct packetfs_store *store, const struct packetfs_pa
 struct usage {
     uint64_t objects_live, objects_unused;
     uint64_t bytes_live, bytes_unused; /* sealed */
+    bool marked; /* something is needed, if only as a second copy */
 };
 
 /* A copy in a pack with a lower number (or earlier in this one) was counted already, and is still there. */
@@ -60,8 +61,10 @@ static void usage_of(struct packetfs_prune *prune, const struct packetfs_pack_in
     for (uint32_t i = 0; i < pack->objects; i++) {
         uint64_t bytes = (uint64_t)rows[i].length * PACKETFS_UNIT_BYTES;
 
-        if (packetfs_mark_has(prune->mark, pack->kind, &rows[i].id) &&
-            !is_second_copy(prune, pack, &rows[i])) {
+        bool needed = packetfs_prune_needs(prune, pack->kind, &rows[i].id);
+
+        out->marked = out->marked || needed;
+        if (needed && !is_second_copy(prune, pack, &rows[i])) {
             out->objects_live++;
             out->bytes_live += bytes;
         } else {
@@ -86,13 +89,12 @@ static bool is_open_to_choice(const struct packetfs_prune *prune,
     return pack->state == PACKETFS_PACK_LIVE && pack->born < prune->lowest;
 }
 
-static int count_small(const struct packetfs_prune *prune, size_t small[PACKETFS_KINDS])
+static void count_small(const struct packetfs_prune *prune, size_t small[PACKETFS_STORE_KINDS])
 {
     for (size_t i = 0; i < prune->pack_count; i++) {
         if (is_open_to_choice(prune, &prune->packs[i]) && prune->packs[i].bytes < SMALL_BYTES)
             small[prune->packs[i].kind]++;
     }
-    return 0;
 }
 
 /* A pack whose folder does not open is left to `check` and `repair`. */
@@ -101,12 +103,14 @@ static int look_at(struct packetfs_prune *prune, const struct packetfs_pack_info
 {
     struct packetfs_file_slot *file = NULL;
     HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
+    struct packetfs_pack_names names;
     struct hm_error why = {0};
-    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, &why);
+    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, &names, &why);
 
     *known = false;
     if (rc == HM_ENOTFOUND || rc == HM_ECORRUPT) {
         packetfs_report_finding(prune->report, "%s", why.text);
+        prune->names.all = true;
         return 0;
     }
     if (rc) {
@@ -117,48 +121,90 @@ static int look_at(struct packetfs_prune *prune, const struct packetfs_pack_info
     packetfs_store_file_give(prune->store, file);
     usage_of(prune, pack, rows, usage);
     *known = true;
+    return usage->marked ? packetfs_prune_names_add(prune, &names, error) : 0;
+}
+
+struct choice {
+    size_t *list; /* places in prune->packs */
+    size_t count;
+    size_t small[PACKETFS_STORE_KINDS];
+};
+
+static int choose_one(struct packetfs_prune *prune, size_t at, struct choice *choice,
+                      struct hm_error *error)
+{
+    const struct packetfs_pack_info *pack = &prune->packs[at];
+    struct packetfs_prune_result *result = prune->result;
+    struct usage usage = {0};
+    bool known = false;
+    bool join = pack->bytes < SMALL_BYTES && choice->small[pack->kind] >= SMALL_MANY;
+    int rc = look_at(prune, pack, &usage, &known, error);
+
+    if (rc)
+        return rc;
+    if (!packetfs_report_tick(prune->report))
+        return hm_fail(error, HM_ECANCELLED, "prune was stopped; what it did stays");
+    result->objects_live += usage.objects_live;
+    if (!known || (!worth_it(prune, &usage) && !join))
+        return 0;
+    choice->list[choice->count++] = at;
+    if (prune->options->dry_run) {
+        result->objects_removed += usage.objects_unused;
+        result->packs_removed++;
+        result->bytes_rewritten += usage.bytes_live;
+        result->bytes_freed += pack->bytes - usage.bytes_live;
+    }
     return 0;
 }
 
+/* What is not open to choice stays as it is, with all the dictionaries that it names. */
+static int keep_one(struct packetfs_prune *prune, const struct packetfs_pack_info *pack,
+                    struct hm_error *error)
+{
+    struct packetfs_file_slot *file = NULL;
+    HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
+    struct packetfs_pack_names names;
+    int rc;
+
+    if (pack->state == PACKETFS_PACK_LIVE)
+        prune->result->objects_live += pack->objects;
+    if (pack->state == PACKETFS_PACK_DEAD || !prune->dictionaries)
+        return 0;
+    rc = packetfs_prune_folder(prune->store, pack, &file, &rows, &names, error);
+    packetfs_store_file_give(prune->store, file);
+    if (rc == HM_ENOTFOUND || rc == HM_ECORRUPT)
+        prune->names.all = true;
+    else if (!rc)
+        rc = packetfs_prune_names_add(prune, &names, error);
+    return rc == HM_ENOTFOUND || rc == HM_ECORRUPT ? 0 : rc;
+}
+
+/* Packs of dictionaries come last: what the others need of them is known then. */
 int packetfs_prune_choose(struct packetfs_prune *prune, size_t **chosen, size_t *count,
                           struct hm_error *error)
 {
     HM_AUTOFREE size_t *list = hm_malloc((prune->pack_count + 1) * sizeof(*list));
-    struct packetfs_prune_result *result = prune->result;
-    size_t small[PACKETFS_KINDS] = {0};
-    size_t n = 0;
+    struct choice choice = {.list = list};
 
     if (!list)
         return hm_fail(error, HM_ENOMEM, "no memory to prune");
-    (void)count_small(prune, small);
-    for (size_t i = 0; i < prune->pack_count; i++) {
-        const struct packetfs_pack_info *pack = &prune->packs[i];
-        struct usage usage = {0};
-        bool known = false;
-        bool join = pack->bytes < SMALL_BYTES && small[pack->kind] >= SMALL_MANY;
-        int rc;
+    count_small(prune, choice.small);
+    for (size_t i = 0; i < prune->pack_count; i++)
+        prune->dictionaries = prune->dictionaries || prune->packs[i].kind == PACKETFS_DICTIONARY;
+    for (int last = 0; last <= 1; last++) {
+        for (size_t i = 0; i < prune->pack_count; i++) {
+            const struct packetfs_pack_info *pack = &prune->packs[i];
+            int rc;
 
-        if (!is_open_to_choice(prune, pack)) {
-            result->objects_live += pack->state == PACKETFS_PACK_LIVE ? pack->objects : 0;
-            continue;
-        }
-        rc = look_at(prune, pack, &usage, &known, error);
-        if (rc)
-            return rc;
-        if (!packetfs_report_tick(prune->report))
-            return hm_fail(error, HM_ECANCELLED, "prune was stopped; what it did stays");
-        result->objects_live += usage.objects_live;
-        if (!known || (!worth_it(prune, &usage) && !join))
-            continue;
-        list[n++] = i;
-        if (prune->options->dry_run) {
-            result->objects_removed += usage.objects_unused;
-            result->packs_removed++;
-            result->bytes_rewritten += usage.bytes_live;
-            result->bytes_freed += pack->bytes - usage.bytes_live;
+            if ((pack->kind == PACKETFS_DICTIONARY) != (last == 1))
+                continue;
+            rc = is_open_to_choice(prune, pack) ? choose_one(prune, i, &choice, error)
+                                                : keep_one(prune, pack, error);
+            if (rc)
+                return rc;
         }
     }
     *chosen = HM_TAKE(list);
-    *count = n;
+    *count = choice.count;
     return 0;
 }

@@ -6,6 +6,13 @@
 #include "packetfs_report.h"
 #include "packetfs_store_inner.h"
 
+/* The dictionaries that packs which stay name. Like those, they are needed by what is needed. */
+struct packetfs_prune_names {
+    uint64_t *refs; /* in order, each once */
+    size_t count, room;
+    bool all; /* a pack could not be read: it may name any */
+};
+
 struct packetfs_prune {
     struct packetfs_store *store;
     struct packetfs_objects objects; /* of the store */
@@ -16,13 +23,24 @@ struct packetfs_prune {
     struct packetfs_bloom seen; /* needed objects that a pack looked at before has */
     struct packetfs_pack_info *packs; /* as they were when it began */
     size_t pack_count;
+    struct packetfs_prune_names names;
+    bool dictionaries; /* there are any */
     uint64_t lowest; /* generation of the eldest writer then alive; UINT64_MAX: none */
 };
 
-/* Opens a pack's file and reads its folder. HM_ENOTFOUND: gone. HM_ECORRUPT. The sentence names the pack. */
+/* Opens a pack's file and reads its folder; names may be NULL. HM_ENOTFOUND: gone. HM_ECORRUPT. The sentence names the pack. */
 int packetfs_prune_folder(struct packetfs_store *store, const struct packetfs_pack_info *pack,
                           struct packetfs_file_slot **file, struct packetfs_pack_row **rows,
-                          struct hm_error *error);
+                          struct packetfs_pack_names *names, struct hm_error *error);
+/* Whether an object is needed: marked, or a dictionary that a pack names. */
+bool packetfs_prune_needs(const struct packetfs_prune *prune, enum packetfs_kind kind,
+                          const struct packetfs_id *id);
+int packetfs_prune_names_add(struct packetfs_prune *prune, const struct packetfs_pack_names *names,
+                             struct hm_error *error);
+/* Which dictionaries are named, found out anew from the packs there are now; ready: those that are about to go, of which only what is marked
+ * counts. Nothing is done where none of those is a pack of dictionaries. */
+int packetfs_prune_names_find(struct packetfs_prune *prune, const struct packetfs_pack_info *ready,
+                              size_t count, struct hm_error *error);
 /* Marks what all snapshots there are now need; those marked before cost little. */
 int packetfs_prune_mark(struct packetfs_prune *prune, struct hm_error *error);
 /* Which packs to condemn: their places in prune->packs, in *chosen (for hm_free). */

@@ -46,7 +46,7 @@ static int rescue_pack(struct rescue *rescue, const struct packetfs_pack_info *p
     struct packetfs_prune *prune = rescue->prune;
     struct packetfs_file_slot *file = NULL;
     HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
-    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, error);
+    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, NULL, error);
 
     if (rc == HM_ECORRUPT || rc == HM_ENOTFOUND) {
         packetfs_report_finding(prune->report, "%s", error ? error->text : "a pack is damaged");
@@ -56,7 +56,7 @@ static int rescue_pack(struct rescue *rescue, const struct packetfs_pack_info *p
         return rc;
     *whole = true;
     for (uint32_t i = 0; i < pack->objects && !rc; i++) {
-        if (packetfs_mark_has(prune->mark, pack->kind, &rows[i].id))
+        if (packetfs_prune_needs(prune, pack->kind, &rows[i].id))
             rc = rescue_one(rescue, pack, file, &rows[i], whole, error);
         else
             prune->result->objects_removed++;
@@ -73,6 +73,9 @@ int packetfs_prune_rescue(struct packetfs_prune *prune, const struct packetfs_pa
     struct rescue rescue = {.prune = prune};
     int rc = packetfs_writer_open(prune->store, &rescue.writer, error);
 
+    /* Once the writer is there: what a killed one left is in the index now. */
+    if (!rc)
+        rc = packetfs_prune_names_find(prune, packs, count, error);
     if (!rc)
         rc = packetfs_store_hand_take(prune->store, &rescue.hand, error);
     for (size_t i = 0; i < count && !rc; i++)
@@ -91,7 +94,7 @@ static int bury_one(struct packetfs_prune *prune, struct packetfs_index_txn *txn
 {
     struct packetfs_file_slot *file = NULL;
     HM_AUTOFREE struct packetfs_pack_row *rows = NULL;
-    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, error);
+    int rc = packetfs_prune_folder(prune->store, pack, &file, &rows, NULL, error);
 
     if (rc)
         return rc;

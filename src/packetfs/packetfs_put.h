@@ -60,6 +60,22 @@ struct packetfs_put_part {
     _Atomic bool done;
 };
 
+/* A file whose bytes come: begins as {.put = ...}, is not moved, ends with release. */
+struct packetfs_put_cut {
+    struct packetfs_put *put;
+    struct packetfs_guess *guess; /* NULL: none; freed by release */
+    uint64_t bytes; /* so far, holes counted */
+    struct packetfs_list_builder *list; /* from the second piece on */
+    struct packetfs_id first;
+    uint64_t first_len;
+    bool first_hole;
+    size_t pieces;
+    struct packetfs_put_part *part; /* being filled */
+    size_t have; /* bytes in it */
+    struct packetfs_put_part *ring[PACKETFS_PUT_PARTS]; /* cut, in order */
+    size_t ring_first, ring_count;
+};
+
 struct packetfs_put_level {
     struct packetfs_put_node *node; /* NULL: the top */
     struct packetfs_folder_builder *folder;
@@ -113,9 +129,23 @@ void packetfs_put_file(struct packetfs_put *put, struct packetfs_put_node *node)
 /* Cuts what a descriptor gives until its end. */
 int packetfs_put_pipe(struct packetfs_put *put, int fd, struct packetfs_content *out,
                       struct hm_error *error);
-void packetfs_put_parts_free(struct packetfs_put *put);
 /* Ends the put with this. */
 void packetfs_put_fatal(struct packetfs_put *put, int code, const struct hm_error *error);
+
+/* --- packetfs_put_cut.c ------------------------------------------------------------------------------------------------- */
+/* Where the next bytes go, and how many fit (1 or more). */
+int packetfs_put_cut_room(struct packetfs_put_cut *cut, uint8_t **at, size_t *len,
+                          struct hm_error *error);
+/* len bytes are there. last: a stretch of data ends with them, because the file does or a hole begins. */
+int packetfs_put_cut_filled(struct packetfs_put_cut *cut, size_t len, bool last,
+                            struct hm_error *error);
+/* Between stretches; two holes do not follow each other. */
+int packetfs_put_cut_hole(struct packetfs_put_cut *cut, uint64_t len, struct hm_error *error);
+/* After the last stretch. */
+int packetfs_put_cut_finish(struct packetfs_put_cut *cut, struct packetfs_content *out,
+                            struct hm_error *error);
+void packetfs_put_cut_release(struct packetfs_put_cut *cut);
+void packetfs_put_parts_free(struct packetfs_put *put);
 
 /* --- packetfs_put_tree.c ------------------------------------------------------------------------------------------------- */
 /* Takes the node. */

@@ -123,7 +123,7 @@ static int take_pack(struct repair *repair, const struct packetfs_file_slot *fil
     struct packetfs_pack_footer footer;
     uint64_t bad = 0;
     int rc = packetfs_pack_read_folder(file->fd, &repair->check.store->keys, NULL, &footer, &rows,
-                                       error);
+                                       NULL, error);
 
     if (rc)
         return rc;
@@ -308,7 +308,10 @@ static int repair_run(struct repair *repair, struct hm_error *error)
     if (!rc)
         rc = index_make(repair, made, error);
     if (!rc)
+        rc = packetfs_dict_table_hold(store, error);
+    if (!rc)
         rc = take_packs(repair, error);
+    packetfs_dict_table_let(store);
     if (!rc)
         rc = index_replace(repair, made, error);
     if (!rc && repair->wreck_count > 0)

@@ -3,27 +3,49 @@
 
 #include "crypto.h"
 
-#define SLOT_MAGIC        "PFSSLOT"
-#define SLOT_MAGIC_BYTES  7
-#define SLOT_FORMAT       '1'
-#define SLOT_HEAD_BYTES   (SLOT_MAGIC_BYTES + 1 + 1 + PACKETFS_VOLUME_ID_BYTES)
+#include "packetfs_slot_identity.h"
+
+#define SLOT_HEAD_BYTES   PACKETFS_SLOT_HEAD_BYTES
 #define SLOT_SEALED_BYTES (PACKETFS_KEY_BYTES + CRYPTO_SEAL_OVERHEAD_BYTES)
+
+bool packetfs_slot_name_fits(const char *name, size_t len)
+{
+    if (len == 0 || len > PACKETFS_SLOT_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((name[i] < 'a' || name[i] > 'z') && (name[i] < '0' || name[i] > '9') && name[i] != '-')
+            return false;
+    return true;
+}
+
+void packetfs_slot_head(enum packetfs_slot_kind kind,
+                        const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                        uint8_t out[PACKETFS_SLOT_HEAD_BYTES])
+{
+    memcpy(out, PACKETFS_SLOT_MAGIC, PACKETFS_SLOT_MAGIC_BYTES);
+    out[PACKETFS_SLOT_MAGIC_BYTES] = (uint8_t)kind;
+    memcpy(out + PACKETFS_SLOT_MAGIC_BYTES + 1, volume_id, PACKETFS_VOLUME_ID_BYTES);
+}
 
 int packetfs_slot_parse(struct hm_slice file, struct packetfs_slot *out, struct hm_error *error)
 {
     struct packetfs_slot slot = {0};
     size_t salt;
 
-    if (file.len < SLOT_HEAD_BYTES || memcmp(file.data, SLOT_MAGIC, SLOT_MAGIC_BYTES) != 0)
+    if (file.len < SLOT_HEAD_BYTES ||
+        memcmp(file.data, PACKETFS_SLOT_MAGIC, PACKETFS_SLOT_MAGIC_BYTES - 1) != 0)
         return hm_fail(error, HM_EPARSE, "this is no key slot of a packetfs volume");
-    if (file.data[SLOT_MAGIC_BYTES] != SLOT_FORMAT)
+    if (memcmp(file.data, PACKETFS_SLOT_MAGIC, PACKETFS_SLOT_MAGIC_BYTES) != 0)
         return hm_fail(error, HM_EUNSUPPORTED,
                        "the key slot has a format that this version does not know");
-    slot.kind = (enum packetfs_slot_kind)file.data[SLOT_MAGIC_BYTES + 1];
+    slot.kind = (enum packetfs_slot_kind)file.data[PACKETFS_SLOT_MAGIC_BYTES];
+    memcpy(slot.volume_id, file.data + PACKETFS_SLOT_MAGIC_BYTES + 1, PACKETFS_VOLUME_ID_BYTES);
+    if (slot.kind == PACKETFS_SLOT_IDENTITY)
+        return packetfs_slot_parse_identity(file, &slot, out, error);
     if (slot.kind != PACKETFS_SLOT_PASSPHRASE && slot.kind != PACKETFS_SLOT_FILE)
         return hm_fail(error, HM_EUNSUPPORTED,
-                       "the key slot is of kind %d, which is not supported yet", (int)slot.kind);
-    memcpy(slot.volume_id, file.data + SLOT_MAGIC_BYTES + 2, PACKETFS_VOLUME_ID_BYTES);
+                       "the key slot is of kind %d, which this version does not know",
+                       (int)slot.kind);
     salt = slot.kind == PACKETFS_SLOT_PASSPHRASE ? PACKETFS_SLOT_SALT_BYTES : 0;
     if (file.len != SLOT_HEAD_BYTES + salt + SLOT_SEALED_BYTES)
         return hm_fail(error, HM_EPARSE, "the key slot has %zu bytes, it should have %zu", file.len,
@@ -54,10 +76,7 @@ static int slot_seal(enum packetfs_slot_kind kind, const uint8_t *volume_key,
     size_t before = out->len;
     int rc;
 
-    memcpy(bound, SLOT_MAGIC, SLOT_MAGIC_BYTES);
-    bound[SLOT_MAGIC_BYTES] = SLOT_FORMAT;
-    bound[SLOT_MAGIC_BYTES + 1] = (uint8_t)kind;
-    memcpy(bound + SLOT_MAGIC_BYTES + 2, volume_id, PACKETFS_VOLUME_ID_BYTES);
+    packetfs_slot_head(kind, volume_id, bound);
     if (salt.len > 0)
         memcpy(bound + SLOT_HEAD_BYTES, salt.data, salt.len);
     if (hm_buf_append(out, bound, SLOT_HEAD_BYTES + salt.len) != 0)
@@ -127,8 +146,8 @@ static int slot_unseal(const struct packetfs_slot *slot, const uint8_t *key,
     return rc;
 }
 
-static int slot_parse_of(struct hm_slice file, const uint8_t *volume_id, struct packetfs_slot *out,
-                         struct hm_error *error)
+int packetfs_slot_parse_of(struct hm_slice file, const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],
+                           struct packetfs_slot *out, struct hm_error *error)
 {
     struct packetfs_slot slot;
     int rc = packetfs_slot_parse(file, &slot, error);
@@ -147,12 +166,13 @@ int packetfs_slot_open_key(struct hm_slice file, const uint8_t volume_id[PACKETF
 {
     uint8_t key[PACKETFS_KEY_BYTES];
     struct packetfs_slot slot;
-    int rc = slot_parse_of(file, volume_id, &slot, error);
+    int rc = packetfs_slot_parse_of(file, volume_id, &slot, error);
 
     if (rc != 0)
         return rc;
     if (slot.kind != PACKETFS_SLOT_FILE)
-        return hm_fail(error, HM_EAUTH, "a passphrase opens this key slot, not a key file");
+        return hm_fail(error, HM_EAUTH, "%s opens this key slot, not a key file",
+                       slot.kind == PACKETFS_SLOT_IDENTITY ? "an identity" : "a passphrase");
     slot_key_of_file(file_key, volume_id, key);
     rc = slot_unseal(&slot, key, volume_key, error);
     hm_wipe(key, sizeof(key));
@@ -181,7 +201,7 @@ int packetfs_slot_open(struct hm_slice file, const uint8_t volume_id[PACKETFS_VO
     static const struct packetfs_unlock nothing;
     uint8_t key[PACKETFS_KEY_BYTES];
     struct packetfs_slot slot;
-    int rc = slot_parse_of(file, volume_id, &slot, error);
+    int rc = packetfs_slot_parse_of(file, volume_id, &slot, error);
 
     if (rc != 0)
         return rc;
@@ -189,6 +209,8 @@ int packetfs_slot_open(struct hm_slice file, const uint8_t volume_id[PACKETFS_VO
         unlock = &nothing;
     if (slot.kind == PACKETFS_SLOT_PASSPHRASE)
         return slot_open_passphrase(&slot, unlock->passphrase, volume_key, error);
+    if (slot.kind == PACKETFS_SLOT_IDENTITY)
+        return hm_fail(error, HM_EAUTH, "an identity opens this key slot");
     if (unlock->passphrase != NULL)
         return hm_fail(error, HM_EAUTH, "a key file opens this key slot, not a passphrase");
     if (unlock->key_file == NULL)

@@ -18,6 +18,20 @@ int packetfs_stat(struct packetfs_volume *volume, const struct packetfs_snapshot
     return show(ctx, &item);
 }
 
+int packetfs_look_find_file(const struct packetfs_objects *objects, const struct packetfs_id *root,
+                            const char *path, struct packetfs_entry *out, struct hm_buf *keep,
+                            struct hm_error *error)
+{
+    struct packetfs_entry entry;
+    int rc = packetfs_tree_find(objects, root, packetfs_path_trim(path), &entry, keep, error);
+
+    if (rc == 0 && entry.type != PACKETFS_FILE)
+        rc = hm_fail(error, HM_EINVAL, "%s is not a file", path);
+    if (rc == 0)
+        *out = entry;
+    return rc;
+}
+
 /* Through the list from offset on, to the first piece of the kind asked for. */
 static int extent_find(const struct packetfs_objects *objects,
                        const struct packetfs_content *content, uint64_t offset, bool hole,
@@ -52,13 +66,10 @@ int packetfs_extent(struct packetfs_volume *volume, const struct packetfs_snapsh
     struct packetfs_objects objects = packetfs_store_objects(volume->store);
     HM_CLEANUP(hm_buf) struct hm_buf buf = {0};
     struct packetfs_entry entry;
-    int rc = packetfs_tree_find(&objects, &snapshot->root, packetfs_path_trim(path), &entry, &buf,
-                                own);
+    int rc = packetfs_look_find_file(&objects, &snapshot->root, path, &entry, &buf, own);
 
     if (rc != 0)
         return rc;
-    if (entry.type != PACKETFS_FILE)
-        return hm_fail(own, HM_EINVAL, "%s is not a file", path);
     if (offset >= entry.content.bytes)
         return hm_fail(own, HM_ENOTFOUND, "%s ends before that", path);
     return extent_find(&objects, &entry.content, offset, hole, out, own);

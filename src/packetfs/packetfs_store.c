@@ -154,6 +154,7 @@ int packetfs_store_open(const char *dir, const struct packetfs_keys *keys,
     if (!store)
         return hm_fail(error, HM_ENOMEM, "no memory to open the volume %s", dir);
     (void)pthread_mutex_init(&store->lock, NULL);
+    packetfs_dict_table_init(&store->dicts);
     store->keys = *keys;
     store->options = *options;
     store->random = hm_random_system();
@@ -180,6 +181,7 @@ void packetfs_store_close(struct packetfs_store *store)
         packetfs_index_close(store->stale[i]);
     packetfs_store_files_close(store);
     packetfs_store_hands_free(store);
+    packetfs_dict_table_release(&store->dicts);
     packetfs_keys_release(&store->keys);
     (void)pthread_mutex_destroy(&store->lock);
     hm_free(store->dir);

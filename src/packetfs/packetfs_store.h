@@ -15,7 +15,7 @@
  * condemned pack for absent and stores it again. A writer that began before may still count on it, so the pack goes
  * only when all those have ended, and after what later snapshots use of it was saved elsewhere.
  *
- * Memory: the index is mapped, PACKETFS_INDEX_ENTRY_BYTES an object, pages the kernel may drop; of its own the store takes at most
+ * Memory: the index is mapped, PACKETFS_INDEX_ENTRY_BYTES (packetfs_index.h) an object, pages the kernel may drop; of its own the store takes at most
  * PACKETFS_MARK_BITS bits an object while it prunes, PACKETFS_PACK_BYTES for each pack being filled, and a cache of pack folders. */
 #ifndef HM_PACKETFS_STORE_H
 #define HM_PACKETFS_STORE_H
@@ -24,8 +24,7 @@
 
 #define PACKETFS_PACK_BYTES \
     ((size_t)16 << 20) /* a pack is closed when the next object would pass this */
-#define PACKETFS_INDEX_ENTRY_BYTES 16
-#define PACKETFS_MARK_BITS         16
+#define PACKETFS_MARK_BITS 16
 
 struct packetfs_store;
 
@@ -34,6 +33,8 @@ struct packetfs_store_options {
     int zstd_level; /* 0: no compression; 1..19, or negative: -1..-50 */
     bool pad; /* pack sizes rounded up (Padmé, PURBs 2019), order of objects shuffled */
     bool read_only;
+    bool dictionaries; /* small patterns are compressed with dictionaries; reading never asks */
+    uint32_t dictionary_samples_bytes; /* for the first of a class; 0: PACKETFS_DICT_FIRST_BYTES */
 };
 
 /* Opens the folders under dir, which packetfs_volume.h has made; makes index/ when it is missing and there are no packs. With a lost or
@@ -57,9 +58,9 @@ uint64_t packetfs_store_position(struct packetfs_store *store, enum packetfs_kin
 struct packetfs_writer; /* one session; calls from any number of threads */
 
 struct packetfs_writer_counts { /* bytes of plain objects unless said */
-    uint64_t objects_new[PACKETFS_KINDS], objects_known[PACKETFS_KINDS];
-    uint64_t bytes_new[PACKETFS_KINDS], bytes_known[PACKETFS_KINDS];
-    uint64_t bytes_stored[PACKETFS_KINDS]; /* compressed and sealed */
+    uint64_t objects_new[PACKETFS_STORE_KINDS], objects_known[PACKETFS_STORE_KINDS];
+    uint64_t bytes_new[PACKETFS_STORE_KINDS], bytes_known[PACKETFS_STORE_KINDS];
+    uint64_t bytes_stored[PACKETFS_STORE_KINDS]; /* compressed and sealed */
     uint64_t bytes_packs; /* with folders and padding, as files */
     uint64_t ns_hash, ns_compress, ns_seal, ns_write,
         ns_index; /* processor time by stage, all threads */

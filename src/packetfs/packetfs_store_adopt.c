@@ -48,7 +48,7 @@ static int adopt_one(struct packetfs_store *store, const uint8_t name[PACKETFS_P
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return 0; /* gone, or not for us: `check` looks closer */
-    rc = packetfs_pack_read_folder(fd, &store->keys, &header, &footer, &rows, error);
+    rc = packetfs_pack_read_folder(fd, &store->keys, &header, &footer, &rows, NULL, error);
     if (rc)
         return rc == HM_ENOMEM ? rc : 0;
     memcpy(info.name, name, sizeof(info.name));

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "packetfs_codec.h"
+#include "packetfs_dict_table.h"
 #include "packetfs_index.h"
 #include "packetfs_pack.h"
 #include "packetfs_store.h"
@@ -31,6 +32,8 @@ struct packetfs_hand {
     struct packetfs_codec *codec;
     uint8_t *sealed;
     size_t sealed_bytes;
+    uint64_t
+        missed; /* the dictionary for want of which packetfs_hand_unpack failed last; 0: not for that */
     struct packetfs_hand *next;
 };
 
@@ -48,6 +51,7 @@ struct packetfs_store {
     struct packetfs_hand *hands;
     struct packetfs_file_slot *files[PACKETFS_FILES_OPEN_MAX];
     uint64_t clock;
+    struct packetfs_dict_table dicts; /* its own lock; taken before that of the store */
 };
 
 /* HM_ECORRUPT while the index is lost. */

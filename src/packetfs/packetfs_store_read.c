@@ -123,13 +123,36 @@ int packetfs_hand_read(struct packetfs_store *store, struct packetfs_hand *hand,
     return rc;
 }
 
+/* With the dictionary that the frame names, if it names one. */
+static int unpack(struct packetfs_store *store, struct packetfs_hand *hand, enum packetfs_kind kind,
+                  struct hm_slice frame, struct hm_buf *out, struct hm_error *error)
+{
+    struct packetfs_dict *dict = NULL;
+    uint64_t ref = 0;
+    int rc = 0;
+
+    hand->missed = 0;
+    if (kind != PACKETFS_DICTIONARY && frame.len > PACKETFS_FRAME_HEAD_BYTES &&
+        packetfs_frame_dictionary(frame.data,
+                                  hm_slice_of(frame.data + PACKETFS_FRAME_HEAD_BYTES,
+                                              frame.len - PACKETFS_FRAME_HEAD_BYTES),
+                                  &ref))
+        rc = packetfs_dict_take(store, ref, &dict, error);
+    if (rc == HM_ECORRUPT)
+        hand->missed = ref;
+    if (!rc)
+        rc = packetfs_codec_unpack(hand->codec, dict, frame, out, error);
+    packetfs_dict_give(store, dict);
+    return rc;
+}
+
 int packetfs_hand_unpack(struct packetfs_store *store, struct packetfs_hand *hand,
                          enum packetfs_kind kind, const struct packetfs_id *id,
                          struct hm_slice frame, struct hm_buf *out, struct hm_error *error)
 {
     size_t before = out->len;
     struct packetfs_id got;
-    int rc = packetfs_codec_unpack(hand->codec, frame, out, error);
+    int rc = unpack(store, hand, kind, frame, out, error);
 
     if (rc)
         return rc;

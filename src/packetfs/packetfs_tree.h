@@ -127,15 +127,5 @@ int packetfs_tree_diff(const struct packetfs_objects *objects, const struct pack
                                      const struct packetfs_entry *before,
                                      const struct packetfs_entry *after),
                        void *ctx, struct hm_error *error);
-/* Which patterns of one file took the place of which: for each piece of after that before lacks, in order, the piece of before that stood
- * or ended at the same place, or NULL. For deltas on the wire. Nodes that both have are not read, so a pattern that before has only in
- * one of those may be shown as lacking. Memory: 64 bytes for each thing looked at. HM_ELIMIT: they differ in more than
- * PACKETFS_LIST_DIFF_ITEMS_MAX places; deltas are then not worth looking for. A non-zero answer of report ends it. */
-#define PACKETFS_LIST_DIFF_ITEMS_MAX (1u << 20)
-int packetfs_list_diff(const struct packetfs_objects *objects,
-                       const struct packetfs_content *before, const struct packetfs_content *after,
-                       int (*report)(void *ctx, const struct packetfs_piece *after,
-                                     const struct packetfs_piece *before),
-                       void *ctx, struct hm_error *error);
 
 #endif

@@ -12,19 +12,35 @@
 
 _Static_assert((BUILD_MEAN_BYTES & (BUILD_MEAN_BYTES - 1)) == 0, "thresholds are exact");
 
-void packetfs_build_init(struct packetfs_build *build, const struct packetfs_objects *objects,
-                         const uint8_t node_key[32], enum packetfs_node_what what)
+void *packetfs_build_new(size_t size, const struct packetfs_objects *objects,
+                         const uint8_t node_key[32], enum packetfs_node_what what,
+                         struct hm_error *error)
 {
-    *build = (struct packetfs_build){.objects = *objects, .what = what};
+    struct packetfs_build *build = hm_calloc(1, size);
+
+    if (build == NULL) {
+        (void)hm_fail(error, HM_ENOMEM, "no memory for a %s",
+                      what == PACKETFS_NODE_LIST ? "list" : "folder");
+        return NULL;
+    }
+    build->objects = *objects;
+    build->what = what;
     memcpy(build->node_key, node_key, sizeof(build->node_key));
+    return build;
 }
 
-void packetfs_build_release(struct packetfs_build *build)
+void packetfs_build_free(void *builder)
 {
+    struct packetfs_build *build = builder;
+
+    if (build == NULL)
+        return;
     for (unsigned i = 0; i < PACKETFS_TREE_DEPTH_MAX; i++)
         hm_buf_release(&build->levels[i].node);
+    hm_buf_release(&build->item);
     hm_buf_release(&build->deciding);
     hm_wipe(build->node_key, sizeof(build->node_key));
+    hm_free(build);
 }
 
 static bool cuts(struct packetfs_build *build, unsigned level, size_t weight)

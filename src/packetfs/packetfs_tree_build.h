@@ -20,13 +20,16 @@ struct packetfs_build {
     uint8_t node_key[32];
     enum packetfs_node_what what;
     struct packetfs_build_level levels[PACKETFS_TREE_DEPTH_MAX];
+    struct hm_buf item; /* for who adds: the one being made */
     struct hm_buf
         deciding; /* of the leaf's item added last: what decides on every level whether to cut behind it */
 };
 
-void packetfs_build_init(struct packetfs_build *build, const struct packetfs_objects *objects,
-                         const uint8_t node_key[32], enum packetfs_node_what what);
-void packetfs_build_release(struct packetfs_build *build);
+/* A builder of this size, all zeros, that begins with a struct packetfs_build; NULL and error: no memory. */
+void *packetfs_build_new(size_t size, const struct packetfs_objects *objects,
+                         const uint8_t node_key[32], enum packetfs_node_what what,
+                         struct hm_error *error);
+void packetfs_build_free(void *builder);
 /* item: its bytes as in a leaf. deciding: the part of it that decides about the cut behind it (of an entry its name). weight: what it counts for,
  * below 1024. HM_ENOMEM, HM_ELIMIT, and what objects says. */
 int packetfs_build_add(struct packetfs_build *build, struct hm_slice item, struct hm_slice deciding,

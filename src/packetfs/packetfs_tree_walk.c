@@ -22,6 +22,27 @@ static const char *what_text(enum packetfs_node_what what)
     return what == PACKETFS_NODE_LIST ? "list" : "folder";
 }
 
+void *packetfs_walk_cursor_new(size_t size, const struct packetfs_objects *objects,
+                               enum packetfs_node_what what, const struct packetfs_id *root,
+                               uint64_t len, struct hm_error *error)
+{
+    struct packetfs_walk *walk = hm_calloc(1, size);
+
+    if (walk != NULL)
+        packetfs_walk_init(walk, objects, what, root, len);
+    else
+        (void)hm_fail(error, HM_ENOMEM, "no memory to read a %s", what_text(what));
+    return walk;
+}
+
+void packetfs_walk_cursor_free(void *cursor)
+{
+    if (cursor == NULL)
+        return;
+    packetfs_walk_release(cursor);
+    hm_free(cursor);
+}
+
 /* Is the node what its parent's item (or, at the root, the file) says? */
 static int frame_check(const struct packetfs_walk *walk, const struct packetfs_node_sum *sum,
                        struct hm_error *error)

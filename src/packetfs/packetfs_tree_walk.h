@@ -31,6 +31,11 @@ struct packetfs_walk {
 void packetfs_walk_init(struct packetfs_walk *walk, const struct packetfs_objects *objects,
                         enum packetfs_node_what what, const struct packetfs_id *root, uint64_t len);
 void packetfs_walk_release(struct packetfs_walk *walk);
+/* A cursor of this size, all zeros, that begins with a struct packetfs_walk (as by packetfs_walk_init); NULL and error: no memory. */
+void *packetfs_walk_cursor_new(size_t size, const struct packetfs_objects *objects,
+                               enum packetfs_node_what what, const struct packetfs_id *root,
+                               uint64_t len, struct hm_error *error);
+void packetfs_walk_cursor_free(void *cursor);
 
 /* Reads the root; the walk stands before its first item. HM_ECORRUPT and so on. */
 int packetfs_walk_start(struct packetfs_walk *walk, struct hm_error *error);

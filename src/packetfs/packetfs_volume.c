@@ -9,6 +9,7 @@
 #include "packetfs_volume_key.h"
 
 #define VOLUME_FILE_MAX_BYTES 4096
+#define FIRST_SLOT            "first"
 #define ZSTD_LEVEL_DEFAULT    3
 #define ZSTD_LEVEL_MAX        19
 #define ZSTD_LEVEL_NONE       100
@@ -40,6 +41,8 @@ static int parameters_resolve(const struct packetfs_parameters *given,
                                                  : PACKETFS_SUITE_CHACHA20_POLY1305;
     if (p.zstd_level == 0)
         p.zstd_level = ZSTD_LEVEL_DEFAULT;
+    if (p.zstd_level == ZSTD_LEVEL_NONE)
+        p.no_dictionaries = true;
     if (p.suite != PACKETFS_SUITE_AES_256_GCM && p.suite != PACKETFS_SUITE_CHACHA20_POLY1305)
         return hm_fail(error, HM_EINVAL, "cipher suite %d does not exist", (int)p.suite);
     if ((p.zstd_level < 1 || p.zstd_level > ZSTD_LEVEL_MAX) && p.zstd_level != ZSTD_LEVEL_NONE)
@@ -83,7 +86,7 @@ static int volume_fill(const char *dir, struct hm_slice slot, struct hm_slice fi
             return hm_fail_errno(error, errno == EACCES ? HM_EPERM : HM_EIO, "cannot make %s",
                                  path);
     }
-    HM_AUTOFREE char *slot_path = hm_asprintf("%s/keys/first.slot", dir);
+    HM_AUTOFREE char *slot_path = hm_asprintf("%s/keys/" FIRST_SLOT ".slot", dir);
     HM_AUTOFREE char *volume_path = hm_asprintf("%s/volume", dir);
     if (slot_path == NULL || volume_path == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to make a volume");
@@ -186,9 +189,9 @@ int packetfs_volume_create(const char *dir, const struct packetfs_parameters *pa
 
     if (dir == NULL || dir[0] == '\0')
         return hm_fail(error, HM_EINVAL, "a volume needs a folder");
-    if (unlock != NULL && unlock->passphrase != NULL && unlock->key_file != NULL)
-        return hm_fail(error, HM_EINVAL, "a volume is opened by passphrase or key file, not both");
-    int result = parameters_resolve(parameters, &resolved, error);
+    int result = packetfs_unlock_check(unlock, error);
+    if (result == 0)
+        result = parameters_resolve(parameters, &resolved, error);
     if (result == 0)
         result = place_look(dir, &exists, error);
     if (result != 0)
@@ -203,8 +206,8 @@ int packetfs_volume_create(const char *dir, const struct packetfs_parameters *pa
     if (result == 0)
         result = packetfs_volume_file_write(&keys, &resolved, random_source, &file, error);
     if (result == 0)
-        result = packetfs_volume_key_wrap(volume_key, volume_id, unlock, random_source, &slot,
-                                          &made, error);
+        result = packetfs_volume_key_wrap(volume_key, volume_id, FIRST_SLOT, unlock, random_source,
+                                          &slot, &made, error);
     hm_wipe(volume_key, sizeof(volume_key));
     packetfs_keys_release(&keys);
     if (result == 0)
@@ -263,8 +266,6 @@ int packetfs_volume_open(const char *dir, const struct packetfs_unlock *unlock, 
 
     if (dir == NULL || dir[0] == '\0')
         return hm_fail(error, HM_EINVAL, "which volume? Its folder is missing");
-    if (unlock != NULL && unlock->passphrase != NULL && unlock->key_file != NULL)
-        return hm_fail(error, HM_EINVAL, "a volume is opened by passphrase or key file, not both");
     struct packetfs_volume *volume = hm_calloc(1, sizeof(*volume));
     if (volume == NULL || (volume->dir = hm_strdup(dir)) == NULL) {
         hm_free(volume);
@@ -277,13 +278,14 @@ int packetfs_volume_open(const char *dir, const struct packetfs_unlock *unlock, 
     if (result == 0)
         result = cutter_make(&volume->parameters, &volume->keys, &volume->cutter, error);
     if (result == 0) {
-        struct packetfs_store_options options = {.suite = volume->parameters.suite,
-                                                 .zstd_level = volume->parameters.zstd_level ==
-                                                                       ZSTD_LEVEL_NONE
-                                                                   ? 0
-                                                                   : volume->parameters.zstd_level,
-                                                 .pad = !volume->parameters.no_padding,
-                                                 .read_only = read_only};
+        struct packetfs_store_options options = {
+            .suite = volume->parameters.suite,
+            .zstd_level = volume->parameters.zstd_level == ZSTD_LEVEL_NONE
+                              ? 0
+                              : volume->parameters.zstd_level,
+            .pad = !volume->parameters.no_padding,
+            .read_only = read_only,
+            .dictionaries = !volume->parameters.no_dictionaries};
         result = packetfs_store_open(dir, &volume->keys, &options, &volume->store, error);
     }
     if (result != 0) {

@@ -20,7 +20,7 @@ static void parameters_pack(const struct packetfs_parameters *p, uint8_t out[PAR
     out[0] = (uint8_t)p->chunker;
     out[1] = (uint8_t)p->suite;
     out[2] = p->no_padding ? 1 : 0;
-    out[3] = 0;
+    out[3] = p->no_dictionaries ? 0 : 1;
     hm_put_be32(out + 4, p->chunk_min_bytes);
     hm_put_be32(out + 8, p->chunk_average_bytes);
     hm_put_be32(out + 12, p->chunk_max_bytes);
@@ -34,13 +34,14 @@ static int parameters_unpack(const uint8_t in[PARAMETERS_BYTES], struct packetfs
 
     if ((in[0] != PACKETFS_CHUNKER_KEYED && in[0] != PACKETFS_CHUNKER_FAST) ||
         (in[1] != PACKETFS_SUITE_AES_256_GCM && in[1] != PACKETFS_SUITE_CHACHA20_POLY1305) ||
-        in[2] > 1 || in[3] != 0 || level == 0 || level > 100)
+        in[2] > 1 || in[3] > 1 || level == 0 || level > 100)
         return hm_fail(error, HM_EUNSUPPORTED,
                        "the volume's parameters hold a value that this version does not know");
     *out = (struct packetfs_parameters){
         .chunker = (enum packetfs_chunker)in[0],
         .suite = (enum packetfs_suite)in[1],
         .no_padding = in[2] == 1,
+        .no_dictionaries = in[3] == 0,
         .chunk_min_bytes = hm_get_be32(in + 4),
         .chunk_average_bytes = hm_get_be32(in + 8),
         .chunk_max_bytes = hm_get_be32(in + 12),

@@ -28,7 +28,7 @@ int packetfs_wire_frame_take(struct hm_slice *in, enum packetfs_wire_type *type,
 
     if (in->len == 0)
         return 1;
-    if (in->data[0] < PACKETFS_WIRE_HELLO || in->data[0] > PACKETFS_WIRE_FAIL)
+    if (in->data[0] < PACKETFS_WIRE_HELLO || in->data[0] > PACKETFS_WIRE_TAKEN)
         return hm_fail(error, HM_EPARSE, "the peer sent a message of unknown type %u", in->data[0]);
     rest = hm_slice_of(in->data + 1, in->len - 1);
     if (!packetfs_varint_take(&rest, &len)) {

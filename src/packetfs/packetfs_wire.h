@@ -31,6 +31,13 @@ enum packetfs_wire_type {
         8, /* sink, when it was called: open the other connection. Body: 1 byte, 1 for many */
     PACKETFS_WIRE_DONE = 9, /* sink: I have everything */
     PACKETFS_WIRE_FAIL = 10, /* either: it ends here, and why */
+    /* Of a handover (packetfs_send_wire.h), on a connection of its own. */
+    PACKETFS_WIRE_KNOCK = 11, /* receiver: who I am */
+    PACKETFS_WIRE_SHARE = 12, /* sender: my part of the exchange of keys */
+    PACKETFS_WIRE_CONFIRM = 13, /* receiver: I know the code */
+    PACKETFS_WIRE_OFFER = 14, /* sender: so do I; what there is, and its key */
+    PACKETFS_WIRE_PROGRESS = 15, /* receiver: how far I am */
+    PACKETFS_WIRE_TAKEN = 16, /* receiver: all is restored */
 };
 
 /* Appends a frame. HM_ENOMEM, HM_ELIMIT. */

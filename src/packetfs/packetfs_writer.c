@@ -17,6 +17,11 @@ static int writer_open(struct packetfs_store *store, bool barred, struct packetf
     (void)pthread_cond_init(&writer->changed, NULL);
     writer->store = store;
     writer->alive_fd = -1;
+    if (store->options.dictionaries && store->options.zstd_level != 0 &&
+        packetfs_writer_dicts_new(&writer->dicts)) {
+        packetfs_writer_close(writer);
+        return hm_fail(error, HM_ENOMEM, "no memory to write");
+    }
     rc = packetfs_alive_enter(store, barred, writer->alive_path, &writer->alive_fd,
                               &writer->generation, error);
     if (!rc)
@@ -73,11 +78,12 @@ void packetfs_writer_close(struct packetfs_writer *writer)
         drop_packs(writer->published, tmp);
         drop_packs(writer->sealing, tmp);
     }
-    for (int kind = 0; kind < PACKETFS_KINDS; kind++)
+    for (int kind = 0; kind < PACKETFS_STORE_KINDS; kind++)
         packetfs_writer_pack_free(writer->open[kind]);
     for (size_t i = 0; i < PACKETFS_SEALING_MAX; i++)
         hm_buf_release(&writer->spare[i]);
     packetfs_pending_release(&writer->pending);
+    packetfs_writer_dicts_free(writer->dicts);
     packetfs_alive_leave(writer->alive_path, writer->alive_fd);
     (void)pthread_cond_destroy(&writer->changed);
     (void)pthread_mutex_destroy(&writer->lock);
@@ -88,7 +94,7 @@ void packetfs_writer_counts(struct packetfs_writer *writer, struct packetfs_writ
 {
     const struct packetfs_writer_atomics *from = &writer->counts;
 
-    for (int kind = 0; kind < PACKETFS_KINDS; kind++) {
+    for (int kind = 0; kind < PACKETFS_STORE_KINDS; kind++) {
         out->objects_new[kind] = from->objects_new[kind];
         out->objects_known[kind] = from->objects_known[kind];
         out->bytes_new[kind] = from->bytes_new[kind];
@@ -215,13 +221,16 @@ static int store_bytes(struct packetfs_writer *writer, enum packetfs_kind kind,
                        const struct packetfs_id *id, struct hm_slice bytes, struct hm_error *error)
 {
     struct packetfs_frame frame = {0};
+    const struct packetfs_dict *dict = NULL;
     struct packetfs_hand *hand = NULL;
     uint64_t before = packetfs_mono_ns();
-    int rc = packetfs_store_hand_take(writer->store, &hand, error);
+    int rc = packetfs_writer_dictionary(writer, kind, bytes, &dict, error);
 
     if (!rc)
-        rc = packetfs_codec_pack(hand->codec, writer->store->options.zstd_level, bytes, &frame,
-                                 error);
+        rc = packetfs_store_hand_take(writer->store, &hand, error);
+    if (!rc)
+        rc = packetfs_codec_pack(hand->codec, writer->store->options.zstd_level, dict, bytes,
+                                 &frame, error);
     writer->counts.ns_compress += packetfs_mono_ns() - before;
     rc = store_frame(writer, kind, id, &frame, rc, error);
     packetfs_store_hand_give(writer->store, hand);

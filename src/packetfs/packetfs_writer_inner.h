@@ -29,15 +29,19 @@ struct packetfs_writer_pack {
 };
 
 struct packetfs_writer_atomics {
-    _Atomic uint64_t objects_new[PACKETFS_KINDS], objects_known[PACKETFS_KINDS];
-    _Atomic uint64_t bytes_new[PACKETFS_KINDS], bytes_known[PACKETFS_KINDS];
-    _Atomic uint64_t bytes_stored[PACKETFS_KINDS];
+    _Atomic uint64_t objects_new[PACKETFS_STORE_KINDS], objects_known[PACKETFS_STORE_KINDS];
+    _Atomic uint64_t bytes_new[PACKETFS_STORE_KINDS], bytes_known[PACKETFS_STORE_KINDS];
+    _Atomic uint64_t bytes_stored[PACKETFS_STORE_KINDS];
     _Atomic uint64_t bytes_packs;
     _Atomic uint64_t ns_hash, ns_compress, ns_seal, ns_write, ns_index;
 };
 
+struct packetfs_writer_dicts;
+
 struct packetfs_writer {
     struct packetfs_store *store;
+    struct packetfs_writer_dicts
+        *dicts; /* NULL: none are used; its own lock, never taken within `lock` */
     char alive_path[PACKETFS_PATH_BYTES];
     int alive_fd;
     uint64_t generation; /* of the index when it began */
@@ -46,7 +50,7 @@ struct packetfs_writer {
     pthread_mutex_t lock; /* over all that follows */
     pthread_cond_t changed;
     struct packetfs_pending pending;
-    struct packetfs_writer_pack *open[PACKETFS_KINDS];
+    struct packetfs_writer_pack *open[PACKETFS_STORE_KINDS];
     struct packetfs_writer_pack *sealing; /* list */
     struct packetfs_writer_pack *written; /* list, waiting to become durable */
     struct packetfs_writer_pack
@@ -78,5 +82,14 @@ int packetfs_writer_seal(struct packetfs_writer *writer, struct packetfs_writer_
 /* Without the lock: what is written becomes durable and, if it is much or all is asked for, known to the index. */
 int packetfs_writer_settle(struct packetfs_writer *writer, bool all, struct hm_error *error);
 void packetfs_writer_pack_free(struct packetfs_writer_pack *pack);
+
+/* --- dictionaries (packetfs_writer_dict.c): without the lock ------------------------------------------------------------ */
+int packetfs_writer_dicts_new(struct packetfs_writer_dicts **out); /* HM_ENOMEM */
+void packetfs_writer_dicts_free(struct packetfs_writer_dicts *dicts);
+/* What to compress bytes with, valid as long as the writer; NULL: nothing. Takes them as a sample where samples are wanted; when there are
+ * enough, this thread trains, and makes the outcome durable. */
+int packetfs_writer_dictionary(struct packetfs_writer *writer, enum packetfs_kind kind,
+                               struct hm_slice bytes, const struct packetfs_dict **out,
+                               struct hm_error *error);
 
 #endif

@@ -44,7 +44,7 @@ static int pack_open(struct packetfs_writer *writer, enum packetfs_kind kind,
     pack->fd = -1;
     pack->draft.kind = kind;
     for (size_t i = 0; i < PACKETFS_SEALING_MAX && !pack->draft.frames.data; i++) {
-        if (writer->spare[i].cap >= PACKETFS_PACK_BYTES / 2 || kind == PACKETFS_REFERENCE) {
+        if (writer->spare[i].cap >= PACKETFS_PACK_BYTES / 2 || kind != PACKETFS_PATTERN) {
             pack->draft.frames = writer->spare[i];
             writer->spare[i] = (struct hm_buf){0};
         }
@@ -69,9 +69,11 @@ struct packetfs_writer_pack *packetfs_writer_detach(struct packetfs_writer *writ
 
 static bool has_room(const struct packetfs_pack_draft *draft, size_t len)
 {
-    size_t folder = ((size_t)draft->count + 1) * PACKETFS_PACK_FOLDER_ROW_BYTES;
+    size_t folder = ((size_t)draft->count + 1) * PACKETFS_PACK_FOLDER_ROW_BYTES +
+                    PACKETFS_PACK_DICTIONARIES_MAX * PACKETFS_PACK_FOLDER_REF_BYTES;
 
     return draft->count < PACKETFS_PACK_OBJECTS_MAX &&
+           draft->names.count < PACKETFS_PACK_DICTIONARIES_MAX &&
            (draft->count == 0 ||
             draft->bytes + len + CRYPTO_AEAD_TAG_BYTES + folder <= PACKETFS_PACK_BYTES);
 }

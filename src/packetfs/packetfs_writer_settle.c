@@ -194,7 +194,7 @@ int packetfs_writer_settle(struct packetfs_writer *writer, bool all, struct hm_e
 
 int packetfs_writer_flush(struct packetfs_writer *writer, struct hm_error *error)
 {
-    struct packetfs_writer_pack *full[PACKETFS_KINDS];
+    struct packetfs_writer_pack *full[PACKETFS_STORE_KINDS];
     int rc = 0;
 
     (void)pthread_mutex_lock(&writer->lock);
@@ -203,12 +203,12 @@ int packetfs_writer_flush(struct packetfs_writer *writer, struct hm_error *error
     writer->flushing = true;
     while (writer->reserved > 0)
         (void)pthread_cond_wait(&writer->changed, &writer->lock);
-    for (int kind = 0; kind < PACKETFS_KINDS; kind++)
+    for (int kind = 0; kind < PACKETFS_STORE_KINDS; kind++)
         full[kind] = writer->failed ? NULL
                                     : packetfs_writer_detach(writer, (enum packetfs_kind)kind);
     (void)pthread_mutex_unlock(&writer->lock);
 
-    for (int kind = 0; kind < PACKETFS_KINDS; kind++) {
+    for (int kind = 0; kind < PACKETFS_STORE_KINDS; kind++) {
         int one = full[kind] ? packetfs_writer_seal(writer, full[kind], rc ? NULL : error) : 0;
 
         rc = rc ? rc : one;

@@ -98,9 +98,11 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* 
 /* --- the volume (cli_volume.c) ------------------------------------------------------------------------------------ */
 /* -V DIR, else PACKETFS_VOLUME; NULL and call->error: neither. */
 const char *cli_volume_dir(struct cli_call *call);
-/* What --passphrase-file, --passphrase, --key-file and --key-dir say, as call->unlock; twice: a typed passphrase is asked for
- * twice. */
+/* What --passphrase-file, --passphrase, --key-file, --identity and --key-dir say, as call->unlock; twice: a typed passphrase is asked for
+ * twice. Beside a passphrase or a key file --identity says only who we are. */
 int cli_unlock(struct cli_call *call, bool twice);
+/* Where --identity says who we are first of all: should it not open the volume, work is tried again with the keys of the key folder. */
+int cli_unlocked(struct cli_call *call, int (*work)(struct cli_call *call, void *ctx), void *ctx);
 /* Opens it as call->volume. With no option about keys the key files are tried, then, at a terminal, a passphrase. */
 int cli_volume(struct cli_call *call, bool read_only);
 /* "SNAPSHOT" or "SNAPSHOT:PATH"; path may be NULL: then no path may stand there. *path points into text, "" for none. */

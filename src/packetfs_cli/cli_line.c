@@ -204,27 +204,6 @@ static bool is_first_word(const char *word)
     return false;
 }
 
-static const struct {
-    const char *name, *instead;
-} verbs_to_come[] = {
-    {"send", "`message seal` seals a small file to somebody, `push` brings a volume to its twin"},
-    {"receive",
-     "`message open` opens what was sealed to us, `pull` takes over from a volume's twin"},
-    {"export", "a volume is a folder: copy it whole, or bring snapshots to a twin with `push`"},
-    {"import", "`put` stores files, `pull` takes over the snapshots of a twin"},
-};
-
-/* Who asks for what the documents announce is told so, rather than that there is no such thing. */
-static int say_to_come(struct cli_call *call, const char *word)
-{
-    for (size_t i = 0; i < sizeof(verbs_to_come) / sizeof(verbs_to_come[0]); i++) {
-        if (strcmp(word, verbs_to_come[i].name) == 0)
-            return cli_fail(call, PACKETFS_EUNSUPPORTED, "%s is not supported yet; %s", word,
-                            verbs_to_come[i].instead);
-    }
-    return 0;
-}
-
 static int parse_verb(struct cli_call *call, const char *first, struct arguments *arguments)
 {
     const char *second = arguments->at < arguments->argc ? arguments->argv[arguments->at] : NULL;
@@ -238,10 +217,6 @@ static int parse_verb(struct cli_call *call, const char *first, struct arguments
     }
     if (is_first_word(first))
         return cli_fail(call, PACKETFS_EINVAL, "%s what? `packetfs help` lists its verbs", first);
-    int rc = say_to_come(call, first);
-
-    if (rc != 0)
-        return rc;
     for (size_t i = 0; i < cli_verb_count; i++)
         nearer(first, cli_verbs[i]->name, &best, &nearest);
     if (nearest != NULL)

@@ -12,8 +12,15 @@ static int failed(struct cli_call *call, const struct hm_error *why)
 
 int cli_identity(struct cli_call *call, struct packetfs_identity **out)
 {
-    int rc = packetfs_identity_open(cli_value(call, "identity"), out, &call->error);
+    const char *file = cli_value(call, "identity"), *dir = cli_value(call, "key-dir");
+    HM_AUTOFREE char *path = file != NULL  ? hm_strdup(file)
+                             : dir != NULL ? hm_asprintf("%s/identity", dir)
+                                           : NULL;
+    int rc;
 
+    if (path == NULL && (file != NULL || dir != NULL))
+        return cli_no_memory(call);
+    rc = packetfs_identity_open(path, out, &call->error);
     if (rc == PACKETFS_ENOTFOUND)
         call->hint = "packetfs identity create makes one";
     return rc;
@@ -32,6 +39,52 @@ int cli_contact(struct cli_call *call, const char *file, struct packetfs_contact
         rc = cli_fail(call, rc, "%s: %s", file, why != NULL ? why : "no identity");
         call->hint = "the public part is what packetfs identity show prints, or the file *.pub";
     }
+    return rc;
+}
+
+/* --- --for --- */
+
+int cli_for_read(struct cli_call *call, struct cli_for *out)
+{
+    size_t at = 0;
+    const char *file;
+    int rc = 0;
+
+    *out = (struct cli_for){.count = 0};
+    while (rc == 0 && (file = cli_next(call, "for", &at)) != NULL) {
+        if (strcmp(file, "me") == 0) {
+            const char *own = cli_value(call, "identity");
+            out->me = own != NULL ? own : "";
+            continue;
+        }
+        if (out->count == PACKETFS_SLOTS_MAX)
+            rc = cli_fail(call, PACKETFS_ELIMIT, "a volume has at most %d slots",
+                          PACKETFS_SLOTS_MAX);
+        else
+            rc = cli_contact(call, file, &out->list[out->count]);
+        out->count += rc == 0;
+    }
+    if (rc != 0)
+        cli_for_release(out);
+    return rc;
+}
+
+void cli_for_release(struct cli_for *people)
+{
+    for (size_t i = 0; i < people->count; i++)
+        packetfs_contact_close(people->list[i]);
+    *people = (struct cli_for){.count = 0};
+}
+
+int cli_for_admit(struct cli_call *call, const char *dir, const struct packetfs_unlock *unlock,
+                  const struct cli_for *people)
+{
+    struct packetfs_identity *own = NULL;
+    int rc = people->count > 0 ? cli_identity(call, &own) : 0;
+
+    for (size_t i = 0; rc == 0 && i < people->count; i++)
+        rc = packetfs_key_admit(dir, unlock, own, people->list[i], &call->error);
+    packetfs_identity_close(own);
     return rc;
 }
 

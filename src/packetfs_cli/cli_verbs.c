@@ -5,12 +5,15 @@ extern const struct cli_verb verb_init, verb_put, verb_get, verb_ls, verb_diff, 
     verb_prune, verb_check, verb_repair, verb_stats;
 extern const struct cli_verb verb_mount, verb_identity_create, verb_identity_show,
     verb_message_seal, verb_message_open, verb_key_split, verb_key_answer, verb_key_join,
-    verb_key_rotate;
+    verb_key_rotate, verb_key_list, verb_key_add, verb_key_remove, verb_policy;
 extern const struct cli_verb verb_serve, verb_push, verb_pull, verb_sync;
+extern const struct cli_verb verb_send, verb_receive;
+extern const struct cli_verb verb_export, verb_import;
 extern const struct cli_verb verb_completion, verb_version, verb_help;
 
 const struct cli_verb *const cli_verbs[] = {
     &verb_init,
+    &verb_policy,
     &verb_put,
     &verb_get,
     &verb_ls,
@@ -22,10 +25,15 @@ const struct cli_verb *const cli_verbs[] = {
     &verb_repair,
     &verb_stats,
     &verb_mount,
+    &verb_export,
+    &verb_import,
     &verb_identity_create,
     &verb_identity_show,
     &verb_message_seal,
     &verb_message_open,
+    &verb_key_list,
+    &verb_key_add,
+    &verb_key_remove,
     &verb_key_split,
     &verb_key_answer,
     &verb_key_join,
@@ -34,6 +42,8 @@ const struct cli_verb *const cli_verbs[] = {
     &verb_push,
     &verb_pull,
     &verb_sync,
+    &verb_send,
+    &verb_receive,
     &verb_completion,
     &verb_version,
     &verb_help,
@@ -64,6 +74,11 @@ const struct cli_option cli_globals[] = {
      .value = "DIR",
      .help = "where key files lie; default: $PACKETFS_KEY_DIR, else ~/.config/packetfs/keys",
      .words = "@folder"},
+    {.name = "identity",
+     .letter = 'i',
+     .value = "FILE",
+     .help = "who we are, and what opens the volume; default: identity in the key folder",
+     .words = "@file"},
     {.name = "quiet", .letter = 'q', .help = "no progress line"},
     {.name = "no-color", .help = "no colours, as with NO_COLOR in the environment"},
     {.name = "help", .letter = 'h', .help = "help on this verb"},

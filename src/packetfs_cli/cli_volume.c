@@ -126,9 +126,22 @@ int cli_unlock(struct cli_call *call, bool twice)
         rc = read_passphrase(call, file);
     else if (cli_has(call, "passphrase"))
         rc = type_passphrase(call, twice);
-    else
+    else {
+        if (call->unlock.key_file == NULL)
+            call->unlock.identity_file = cli_value(call, "identity");
         return 0;
+    }
     return rc != 0 ? rc : passphrase_use(call);
+}
+
+int cli_unlocked(struct cli_call *call, int (*work)(struct cli_call *call, void *ctx), void *ctx)
+{
+    int rc = work(call, ctx);
+
+    if (rc != PACKETFS_EAUTH || call->unlock.identity_file == NULL)
+        return rc;
+    call->unlock.identity_file = NULL;
+    return work(call, ctx);
 }
 
 int cli_volume(struct cli_call *call, bool read_only)
@@ -144,7 +157,7 @@ int cli_volume(struct cli_call *call, bool read_only)
     rc = packetfs_volume_open(dir, &call->unlock, read_only, &call->volume, &call->error);
     /* No key file opens it: perhaps a passphrase does. */
     if (rc == PACKETFS_EAUTH && call->unlock.passphrase == NULL && call->unlock.key_file == NULL &&
-        isatty(STDIN_FILENO)) {
+        call->unlock.identity_file == NULL && isatty(STDIN_FILENO)) {
         rc = type_passphrase(call, false);
         if (rc == 0)
             rc = passphrase_use(call);
@@ -152,7 +165,7 @@ int cli_volume(struct cli_call *call, bool read_only)
             rc = packetfs_volume_open(dir, &call->unlock, read_only, &call->volume, &call->error);
     }
     if (rc == PACKETFS_EAUTH)
-        call->hint = "--key-file, --key-dir or --passphrase-file says what opens it";
+        call->hint = "--key-file, --key-dir, --identity or --passphrase-file says what opens it";
     if (rc == PACKETFS_ENOTFOUND)
         call->hint = "packetfs -V DIR init makes a volume";
     return rc;

@@ -51,6 +51,12 @@ void cli_progress_line(const struct packetfs_progress *progress, uint64_t elapse
     bool known = progress->bytes_total > 0;
     char files[64] = "", ratio[32] = "", end[CLI_SHOW_BYTES + 16] = "";
 
+    if (progress->bytes_done == 0 && progress->files_done == 0 && !known &&
+        progress->files_total == 0) { /* it waits: for a person, perhaps */
+        (void)snprintf(out, room, "%s  %s", progress->stage != NULL ? progress->stage : "",
+                       cli_show_span((uint64_t)seconds, left));
+        return;
+    }
     if (progress->files_total > 0)
         (void)snprintf(files, sizeof(files), "  %llu of %llu files",
                        (unsigned long long)progress->files_done,

@@ -258,11 +258,13 @@ static int run_stats(struct cli_call *call)
     if (!call->json) {
         (void)printf(
             "volume      %s\nsnapshots   %llu\npatterns    %llu\nreferences  %llu\n"
+            "dictionaries %llu\n"
             "packs       %llu, %s; %llu of them condemned\nindex       %s\nwriters     %llu\n",
             id, (unsigned long long)s.snapshots, (unsigned long long)s.patterns,
-            (unsigned long long)s.references, (unsigned long long)s.packs,
-            cli_show_size(s.bytes_packs, packs), (unsigned long long)s.packs_condemned,
-            cli_show_size(s.bytes_index, index), (unsigned long long)s.writers);
+            (unsigned long long)s.references, (unsigned long long)s.dictionaries,
+            (unsigned long long)s.packs, cli_show_size(s.bytes_packs, packs),
+            (unsigned long long)s.packs_condemned, cli_show_size(s.bytes_index, index),
+            (unsigned long long)s.writers);
         return 0;
     }
     cli_json_open('{');
@@ -271,6 +273,7 @@ static int run_stats(struct cli_call *call)
     cli_json_pair("snapshots", s.snapshots);
     cli_json_pair("patterns", s.patterns);
     cli_json_pair("references", s.references);
+    cli_json_pair("dictionaries", s.dictionaries);
     cli_json_pair("packs", s.packs);
     cli_json_pair("packs_condemned", s.packs_condemned);
     cli_json_pair("bytes_packs", s.bytes_packs);

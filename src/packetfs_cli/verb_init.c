@@ -1,20 +1,11 @@
-#include "cli.h"
+#include "cli_people.h"
+#include "cli_policy.h"
 
 #include <stdlib.h>
 
 static const struct cli_option options[] = {
-    {.name = "store",
-     .value = "WHOM",
-     .help = "may who stores and carries it know sizes and where pieces begin? default: untrusted",
-     .words = "untrusted trusted"},
-    {.name = "link",
-     .value = "MBIT",
-     .help = "over what it will be sent, in Mbit/s; default: it stays here"},
-    {.name = "data",
-     .value = "KIND",
-     .help = "what it is; default: mixed",
-     .words = "mixed packed repetitive"},
-    {.name = "size", .value = "SIZE", .help = "how much it will be, if you know"},
+    CLI_POLICY_OPTIONS,
+    CLI_FOR_OPTION("whose identity opens it: a public part, or me; once for each"),
     {.name = "explain", .help = "say what is chosen and why, and make nothing"},
     {.name = "chunker",
      .value = "KIND",
@@ -35,6 +26,8 @@ static const struct cli_option options[] = {
      .words = "aes-256-gcm chacha20-poly1305"},
     {.name = "level", .value = "LEVEL", .help = "zstd's, 1 to 19, or none; default: 3"},
     {.name = "no-padding", .help = "packs show their exact sizes, and objects stand in order"},
+    {.name = "no-dictionaries",
+     .help = "compress each small file by itself; default: with what it has in common with others"},
 };
 
 static int level_of(struct cli_call *call, int *out)
@@ -79,30 +72,6 @@ static int sizes_of(struct cli_call *call, struct packetfs_parameters *out)
     return 0;
 }
 
-#define LINK_MAX_MBIT 10000000
-
-/* What the policy says (docs/packetfs.md). */
-static int policy_of(struct cli_call *call, struct packetfs_parameters *out,
-                     struct packetfs_reason reasons[PACKETFS_REASONS])
-{
-    const char *store = cli_value(call, "store"), *data = cli_value(call, "data");
-    struct packetfs_circumstances c = {.trusted = store != NULL && strcmp(store, "trusted") == 0};
-    uint64_t link = 0;
-    int rc = cli_number(call, "link", LINK_MAX_MBIT, &link);
-
-    if (rc == 0)
-        rc = cli_size(call, "size", UINT64_MAX, &c.bytes);
-    if (rc != 0)
-        return rc;
-    c.link_mbit = (uint32_t)link;
-    if (data != NULL && strcmp(data, "packed") == 0)
-        c.redundancy = PACKETFS_DATA_PACKED;
-    if (data != NULL && strcmp(data, "repetitive") == 0)
-        c.redundancy = PACKETFS_DATA_REPETITIVE;
-    packetfs_policy(&c, out, reasons);
-    return 0;
-}
-
 static void as_said(struct packetfs_reason *reason, const char *value)
 {
     reason->value = value;
@@ -115,10 +84,13 @@ static int parameters_of(struct cli_call *call, struct packetfs_parameters *out,
 {
     const char *chunker = cli_value(call, "chunker"), *suite = cli_value(call, "suite");
     struct packetfs_parameters given = {0};
-    int rc = policy_of(call, out, reasons);
+    struct packetfs_circumstances circumstances = {.bytes = 0};
+    int rc = cli_circumstances(call, &circumstances);
 
-    if (rc == 0)
+    if (rc == 0) {
+        packetfs_policy(&circumstances, out, reasons);
         rc = sizes_of(call, &given);
+    }
     if (rc == 0)
         rc = level_of(call, &out->zstd_level);
     if (rc != 0)
@@ -145,29 +117,11 @@ static int parameters_of(struct cli_call *call, struct packetfs_parameters *out,
         out->no_padding = true;
         as_said(&reasons[4], "none");
     }
-    return 0;
-}
-
-static void explain(bool json, const struct packetfs_reason reasons[PACKETFS_REASONS])
-{
-    if (json)
-        cli_json_open('[');
-    for (size_t i = 0; i < PACKETFS_REASONS; i++) {
-        if (!json) {
-            (void)printf("%-12s %s: %s\n", reasons[i].what, reasons[i].value, reasons[i].why);
-            continue;
-        }
-        cli_json_open('{');
-        cli_json_key("what");
-        cli_json_text(reasons[i].what);
-        cli_json_key("value");
-        cli_json_text(reasons[i].value);
-        cli_json_key("why");
-        cli_json_text(reasons[i].why);
-        cli_json_close();
+    if (cli_has(call, "no-dictionaries") || (out->zstd_level == 100 && !out->no_dictionaries)) {
+        out->no_dictionaries = true;
+        as_said(&reasons[5], "none");
     }
-    if (json)
-        cli_json_close();
+    return 0;
 }
 
 static void show(const char *dir, const struct packetfs_volume *volume, bool json)
@@ -204,11 +158,39 @@ static void show(const char *dir, const struct packetfs_volume *volume, bool jso
     cli_json_signed(p.zstd_level);
     cli_json_key("padding");
     cli_json_bool(!p.no_padding);
+    cli_json_key("dictionaries");
+    cli_json_bool(!p.no_dictionaries);
     cli_json_close();
+}
+
+/* The first slot is for a passphrase or key file if one is named, else for us, if there are people at all. */
+static int make(struct cli_call *call, const char *dir,
+                const struct packetfs_parameters *parameters, const struct cli_for *people)
+{
+    struct packetfs_unlock *unlock = &call->unlock;
+    struct packetfs_unlock own;
+    bool more = false;
+    int rc = cli_unlock(call, true);
+
+    own = (struct packetfs_unlock){.identity_file = people->me, .key_dir = unlock->key_dir};
+    if (unlock->passphrase != NULL || unlock->key_file != NULL)
+        more = people->me != NULL;
+    else if (unlock->identity_file == NULL && (people->me != NULL || people->count > 0))
+        unlock->identity_file = "";
+    if (rc == 0)
+        rc = packetfs_volume_create(dir, parameters, unlock, &call->error);
+    if (rc == PACKETFS_EEXIST)
+        call->hint = "name a folder that is empty or not there";
+    if (rc == 0 && more)
+        rc = packetfs_key_add(dir, unlock, &own, &call->error);
+    if (rc == 0)
+        rc = cli_for_admit(call, dir, unlock, people);
+    return rc != 0 ? rc : packetfs_volume_open(dir, unlock, false, &call->volume, &call->error);
 }
 
 static int run(struct cli_call *call)
 {
+    struct cli_for people;
     struct packetfs_parameters parameters = {0};
     struct packetfs_reason reasons[PACKETFS_REASONS];
     const char *dir = cli_operand(call, 0);
@@ -217,20 +199,17 @@ static int run(struct cli_call *call)
     if (rc != 0)
         return rc;
     if (cli_has(call, "explain")) {
-        explain(call->json, reasons);
+        cli_explain(call->json, reasons);
         return 0;
     }
     if (dir == NULL)
         dir = cli_volume_dir(call);
     if (dir == NULL)
         return call->error.code;
-    rc = cli_unlock(call, true);
+    rc = cli_for_read(call, &people);
     if (rc == 0)
-        rc = packetfs_volume_create(dir, &parameters, &call->unlock, &call->error);
-    if (rc == PACKETFS_EEXIST)
-        call->hint = "name a folder that is empty or not there";
-    if (rc == 0)
-        rc = packetfs_volume_open(dir, &call->unlock, false, &call->volume, &call->error);
+        rc = make(call, dir, &parameters, &people);
+    cli_for_release(&people);
     if (rc == 0)
         show(dir, call->volume, call->json);
     return rc;
@@ -242,10 +221,12 @@ const struct cli_verb verb_init = {
     .operands_max = 1,
     .words = "@folder",
     .summary = "Make a new, empty volume",
-    .text = "With no option about keys, a key file is made in the key folder, and opens the volume "
-            "from\n"
-            "then on. With --passphrase or --passphrase-file a passphrase does.\n"
-            "How data is cut and sealed is fixed for the volume's life.",
+    .text =
+        "With no option about keys, a key file is made in the key folder, and opens the volume "
+        "from\n"
+        "then on. With --passphrase or --passphrase-file a passphrase does, with --identity or\n"
+        "--for me your identity, with --for FILE others' identities, too.\n"
+        "How data is cut and sealed is fixed for the volume's life.",
     .options = options,
     .option_count = HM_COUNT_OF(options),
     .run = run};

@@ -1,4 +1,4 @@
-/* A volume's key: split among trustees, asked back, joined, wrapped anew. */
+/* A volume's key: split among trustees, asked back, joined. */
 #include "cli_people.h"
 
 #define TRUSTEES_MAX         255
@@ -11,6 +11,8 @@ struct splitting {
     struct packetfs_sealed shares[TRUSTEES_MAX];
     size_t count;
     struct packetfs_identity *by;
+    const char *dir;
+    unsigned k;
 };
 
 static void splitting_free(struct splitting *splitting)
@@ -77,6 +79,15 @@ static int shares_write(struct cli_call *call, const struct splitting *splitting
     return 0;
 }
 
+static int do_split(struct cli_call *call, void *ctx)
+{
+    struct splitting *splitting = ctx;
+
+    return packetfs_key_split(splitting->dir, &call->unlock, splitting->by, splitting->k,
+                              (const struct packetfs_contact *const *)splitting->trustees,
+                              splitting->count, splitting->shares, &call->error);
+}
+
 static int run_split(struct cli_call *call)
 {
     struct splitting *splitting;
@@ -101,10 +112,10 @@ static int run_split(struct cli_call *call)
     rc = trustees_read(call, splitting);
     if (rc == 0)
         rc = cli_identity(call, &splitting->by);
+    splitting->dir = dir;
+    splitting->k = (unsigned)k;
     if (rc == 0)
-        rc = packetfs_key_split(dir, &call->unlock, splitting->by, (unsigned)k,
-                                (const struct packetfs_contact *const *)splitting->trustees,
-                                splitting->count, splitting->shares, &call->error);
+        rc = cli_unlocked(call, do_split, splitting);
     if (rc == 0)
         rc = shares_write(call, splitting);
     splitting_free(splitting);
@@ -176,6 +187,7 @@ static int run_join(struct cli_call *call)
     if (dir == NULL)
         return call->error.code;
     rc = cli_unlock(call, true);
+    call->unlock.identity_file = NULL; /* says whom the answers are sealed to */
     if (rc == 0)
         rc = cli_identity(call, &identity);
     files = hm_calloc(call->operand_count, sizeof(*files));
@@ -196,70 +208,6 @@ static int run_join(struct cli_call *call)
     packetfs_identity_close(identity);
     if (rc == PACKETFS_ECONFLICT)
         call->hint = "answers are numbered in the order of the command line";
-    return rc;
-}
-
-/* --- rotate --- */
-
-/* What --new-passphrase asks for: as --passphrase does, twice. */
-static int new_passphrase(struct cli_call *call, struct cli_call *asks)
-{
-    struct cli_given given = {.value = NULL};
-
-    *asks = (struct cli_call){.verb = call->verb, .given = &given, .given_count = 1};
-    for (size_t i = 0; i < cli_global_count; i++)
-        if (strcmp(cli_globals[i].name, "passphrase") == 0)
-            given.option = &cli_globals[i];
-    int rc = cli_unlock(asks, true);
-    asks->given = NULL;
-    asks->given_count = 0;
-    return rc != 0 ? cli_fail(call, rc, "%s", asks->error.text) : 0;
-}
-
-static int new_passphrase_file(struct cli_call *call, const char *file, struct hm_buf *secret)
-{
-    int rc = hm_buf_reserve(secret, CLI_PASSPHRASE_MAX_BYTES + 3) != 0 ? cli_no_memory(call) : 0;
-
-    if (rc == 0)
-        rc = cli_read(call, file, CLI_PASSPHRASE_MAX_BYTES + 2, secret);
-    while (rc == 0 && secret->len > 0 &&
-           (secret->data[secret->len - 1] == '\n' || secret->data[secret->len - 1] == '\r'))
-        secret->len--;
-    if (rc == 0 && (secret->len == 0 || memchr(secret->data, 0, secret->len) != NULL))
-        rc = cli_fail(call, PACKETFS_EINVAL,
-                      "the new passphrase is empty, or has a NUL byte in it");
-    if (rc == 0 && hm_buf_append(secret, "", 1) != 0)
-        rc = cli_no_memory(call);
-    return rc;
-}
-
-static int run_rotate(struct cli_call *call)
-{
-    struct packetfs_unlock fresh = {.key_file = cli_value(call, "new-key-file"),
-                                    .key_dir = cli_value(call, "key-dir")};
-    const char *dir = cli_volume_dir(call), *file = cli_value(call, "new-passphrase-file");
-    struct cli_call asks = {.verb = call->verb};
-    struct hm_buf secret = {0};
-    int rc;
-
-    if (dir == NULL)
-        return call->error.code;
-    if ((fresh.key_file != NULL) + (file != NULL) + cli_has(call, "new-passphrase") > 1)
-        return cli_fail(call, PACKETFS_EINVAL, "one new key file or one new passphrase, not both");
-    rc = cli_unlock(call, false);
-    if (rc == 0 && file != NULL)
-        rc = new_passphrase_file(call, file, &secret);
-    else if (rc == 0 && cli_has(call, "new-passphrase"))
-        rc = new_passphrase(call, &asks);
-    fresh.passphrase = file != NULL ? (const char *)secret.data : asks.unlock.passphrase;
-    if (rc == 0)
-        rc = packetfs_key_rotate(dir, &call->unlock, &fresh, &call->error);
-    if (secret.data != NULL)
-        hm_wipe(secret.data, secret.cap);
-    hm_buf_release(&secret);
-    if (asks.passphrase.data != NULL)
-        hm_wipe(asks.passphrase.data, asks.passphrase.cap);
-    hm_buf_release(&asks.passphrase);
     return rc;
 }
 
@@ -287,18 +235,6 @@ static const struct cli_option answer_options[] = {
     CLI_OUTPUT_OPTION,
 };
 static const struct cli_option join_options[] = {CLI_IDENTITY_OPTION};
-static const struct cli_option rotate_options[] = {
-    {.name = "new-passphrase", .help = "ask for the passphrase that opens it from now on"},
-    {.name = "new-passphrase-file",
-     .value = "FILE",
-     .help = "read the new passphrase from here",
-     .words = "@file"},
-    {.name = "new-key-file",
-     .value = "FILE",
-     .help = "the new key file; made when it is not there",
-     .words = "@file"},
-};
-
 const struct cli_verb verb_key_split = {
     .name = "key split",
     .summary = "Split the volume's key among trustees",
@@ -335,15 +271,4 @@ const struct cli_verb verb_key_join = {
     .options = join_options,
     .option_count = HM_COUNT_OF(join_options),
     .run = run_join,
-};
-
-const struct cli_verb verb_key_rotate = {
-    .name = "key rotate",
-    .summary = "Wrap the volume's key anew, so that what opened it before does not",
-    .text = "No data is read or written again: the volume's key stays, and who has it, or enough "
-            "shares of it, still has it. With no option a new "
-            "key file takes the old one's place.",
-    .options = rotate_options,
-    .option_count = HM_COUNT_OF(rotate_options),
-    .run = run_rotate,
 };

@@ -20,6 +20,7 @@ static void folder(struct hm_slice bytes)
 {
     struct packetfs_pack_footer footer;
     struct packetfs_pack_row *rows = NULL;
+    struct packetfs_pack_names names;
     struct hm_buf again = {0};
     uint8_t foot[16];
 
@@ -33,14 +34,14 @@ static void folder(struct hm_slice bytes)
     if (memcmp(foot, bytes.data, sizeof(foot)) != 0)
         abort();
     bytes = hm_slice_of(bytes.data + 16, bytes.len - 16);
-    if (packetfs_pack_folder_parse(bytes, &footer, &rows, NULL) != 0)
+    if (packetfs_pack_folder_parse(bytes, &footer, &rows, &names, NULL) != 0)
         return;
     for (uint32_t i = 0; i < footer.objects; i++) {
         if (rows[i].position < PACKETFS_PACK_HEADER_UNITS || rows[i].length < 2 ||
             rows[i].position + rows[i].length > footer.folder_position)
             abort();
     }
-    if (packetfs_pack_folder_make(rows, footer.objects, &again) != 0 ||
+    if (packetfs_pack_folder_make(rows, footer.objects, &names, &again) != 0 ||
         !hm_slice_equal(hm_buf_slice(&again), bytes))
         abort();
     hm_buf_release(&again);

@@ -91,14 +91,46 @@ def case_first_steps():
 def case_policy_is_explained():
     v = Volume()
     rows = {r["what"]: r["value"] for r in v("init", "--explain", "-o", "json").json()}
-    assert rows["chunker"] == "keyed" and rows["compression"] == "level 3" and len(rows) == 5, rows
+    assert rows["chunker"] == "keyed" and rows["compression"] == "level 3" and len(rows) == 6, rows
+    assert rows["dictionaries"].startswith("trained"), rows
+    rows = {r["what"]: r["value"] for r in v("init", "--explain", "--no-dictionaries", "-o", "json").json()}
+    assert rows["dictionaries"] == "none", rows
     text = v("init", "--explain", "--store", "trusted", "--link", "50", "--size", "2T", "--level", "5").text
     assert re.search(r"^chunker +fast: ", text, re.M) and re.search(r"^sizes +64 KiB, 128 KiB", text, re.M), text
     assert re.search(r"^compression +5: as the command line says", text, re.M), text
     made = v("init", v.base / "n", "--store", "trusted", "--data", "packed", "-o", "json").json()
-    assert made["chunker"] == "fast" and made["zstd_level"] == 100 and not made["padding"], made
+    assert made["chunker"] == "fast" and made["zstd_level"] == 100 and not made["padding"] and not made["dictionaries"], made
     made = v("init", v.base / "m", "--data", "repetitive", "--size", "10G", "--chunker", "fast", "-o", "json").json()
-    assert made["chunk_average_bytes"] == 32768 and made["chunker"] == "fast" and made["padding"], made
+    assert made["chunk_average_bytes"] == 32768 and made["chunker"] == "fast" and made["padding"] and made["dictionaries"], made
+
+
+def case_policy_looks_at_data():
+    v = Volume()
+    said = v("policy", "--store", "trusted", "--link", "50", "-o", "json").json()
+    rows = {r["what"]: r["value"] for r in said["choices"]}
+    assert rows["chunker"] == "fast" and rows["compression"] == "level 9" and "measured" not in said, said
+    assert said["choices"] == v("init", "--explain", "--store", "trusted", "--link", "50", "-o", "json").json()
+    films, texts = v.base / "films", v.base / "texts"
+    for folder, data in ((films, os.urandom(200000)), (texts, b"to be or not to be\n" * 20000)):
+        folder.mkdir()
+        (folder / "deep").mkdir()
+        (folder / "one").write_bytes(data)
+        (folder / "deep" / "two").write_bytes(data)
+        (folder / "link").symlink_to("/etc")
+    said = v("policy", films, "-o", "json").json()
+    assert said["circumstances"]["data"] == "packed" and said["measured"]["bytes"] == 400000, said
+    assert said["measured"]["files"] == 2 and said["measured"]["dense_bytes"] == said["measured"]["sampled_bytes"], said
+    assert v("policy", texts, "-o", "json").json()["circumstances"]["data"] == "mixed"
+    text = v("policy", films, "--data", "mixed").text
+    assert re.search(r"^data +390.6 KiB in 2 files; .*100 % of it", text, re.M), text
+    assert re.search(r"^compression +level 3: ", text, re.M), text
+    assert re.search(r"^compression +none: ", v("policy", films).text, re.M)
+    large = v.base / "large"
+    with open(large, "wb") as f:
+        f.truncate(2 << 40)
+    assert re.search(r"^sizes +64 KiB, 128 KiB", v("policy", large).text, re.M)
+    assert v("policy", v.base / "none").status == 4
+    assert v("policy", "--data", "films").status == USAGE
 
 
 def case_standard_input_and_output():
@@ -186,13 +218,6 @@ def case_refusals():
     said = subprocess.run([PACKETFS, "log"], env={k: w for k, w in v.env.items() if k != "PACKETFS_VOLUME"},
                           stderr=subprocess.PIPE)
     assert said.returncode == USAGE and b"PACKETFS_VOLUME" in said.stderr
-
-
-def case_what_is_to_come_says_so():
-    volume = Volume()
-    for verb in ("send", "receive", "export", "import"):
-        answer = volume(verb, "x")
-        assert answer.status == FAILED and f"{verb} is not supported yet" in answer.errors, answer.errors
 
 
 def case_what_opens_it():

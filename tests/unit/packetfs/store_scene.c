@@ -36,7 +36,7 @@ void find_packs(struct scene *scene)
         assert_ok(hm_file_read(scene->packs[kind], SIZE_MAX / 2, &scene->bytes[kind], &error));
         fd = open(scene->packs[kind], O_RDONLY | O_CLOEXEC);
         assert_ok(packetfs_pack_read_folder(fd, &scene->world.keys, NULL, &scene->footers[kind],
-                                            &scene->rows[kind], &error));
+                                            &scene->rows[kind], NULL, &error));
     }
 }
 

@@ -25,7 +25,11 @@ void world_init(struct world *world)
     assert_ok(crypto_setup(&error));
     world_keys(1, &world->keys);
     world->options = (struct packetfs_store_options){
-        .suite = PACKETFS_SUITE_AES_256_GCM, .zstd_level = 3, .pad = true};
+        .suite = PACKETFS_SUITE_AES_256_GCM,
+        .zstd_level = 3,
+        .pad = true,
+        .dictionaries = true,
+        .dictionary_samples_bytes = WORLD_DICTIONARY_SAMPLES};
     assert_ok(
         packetfs_store_open(world->dir, &world->keys, &world->options, &world->store, &error));
 }
@@ -54,7 +58,7 @@ void world_object(uint64_t n, size_t len, struct hm_buf *out)
 
     hm_buf_clear(out);
     assert_int_equal(hm_buf_reserve(out, len + 32), 0);
-    if (n % 2 == 0) {
+    if (n % 2 == 0 && n < WORLD_SMALL) {
         assert_int_equal(source.fill(source.ctx, out->data, len), 0);
         out->len = len;
         return;
@@ -104,7 +108,7 @@ size_t world_len(uint64_t n)
 {
     static const size_t lens[] = {100, 4096, 65536, 70001, 20000, 3000};
 
-    return lens[n % HM_COUNT_OF(lens)];
+    return n < WORLD_SMALL ? lens[n % HM_COUNT_OF(lens)] : 500 + n * 37 % 600;
 }
 
 void world_snapshot(struct world *world, struct packetfs_writer *writer, const uint64_t *numbers,

@@ -13,6 +13,10 @@
 #include "packetfs_tree.h"
 
 #define WORLD_PATH_BYTES 256
+/* Objects from this number on are small texts; fewer than WORLD_SMALL_ENOUGH in a writer with the option below train a dictionary. */
+#define WORLD_SMALL              1000000u
+#define WORLD_SMALL_ENOUGH       100u
+#define WORLD_DICTIONARY_SAMPLES (48u << 10)
 
 struct world {
     char dir[WORLD_PATH_BYTES];
@@ -21,7 +25,7 @@ struct world {
     struct packetfs_store *store;
 };
 
-/* AES-256-GCM, zstd 3, padded. Opens the store. */
+/* AES-256-GCM, zstd 3, padded, dictionaries from WORLD_DICTIONARY_SAMPLES on. Opens the store. */
 void world_init(struct world *world);
 void world_reopen(struct world *world); /* closes and opens */
 void world_release(struct world *world); /* closes and removes the folder */

@@ -470,3 +470,36 @@ struct world_transfer world_run(struct world_volume *source, struct world_volume
                  transfer.source_code, transfer.source_error.text);
     return transfer;
 }
+
+/* --- two volumes and a file --- */
+
+const uint8_t world_key[32] = {1, 2, 3};
+
+int world_pair_setup(void **state)
+{
+    struct world_pair *pair = calloc(1, sizeof(*pair));
+
+    assert_non_null(pair);
+    pair->source = world_volume_new(world_key);
+    pair->sink = world_volume_new(world_key);
+    *state = pair;
+    return 0;
+}
+
+int world_pair_teardown(void **state)
+{
+    struct world_pair *pair = *state;
+
+    world_volume_free(pair->source);
+    world_volume_free(pair->sink);
+    hm_free(pair->file.bytes);
+    free(pair);
+    return 0;
+}
+
+void world_sync(const struct world_pair *pair)
+{
+    struct world_transfer transfer = world_run(pair->source, pair->sink, 0);
+
+    world_transfer_release(&transfer);
+}

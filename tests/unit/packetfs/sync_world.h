@@ -75,4 +75,18 @@ struct world_file {
 void world_file_make(struct world_file *file, uint64_t seed); /* bytes: for hm_free */
 void world_assert_file(struct world_volume *volume, const struct world_file *file);
 
+/* --- two volumes and a file: what most tests begin with -------------------------------------------------------------------- */
+extern const uint8_t world_key[32];
+struct world_pair {
+    struct world_volume *source, *sink; /* empty, of the same key */
+    struct world_file file; /* nothing until it is made */
+};
+int world_pair_setup(void **state);
+int world_pair_teardown(void **state);
+/* The state is a struct world_pair. */
+#define WORLD_TEST(test) \
+    cmocka_unit_test_setup_teardown(test, world_pair_setup, world_pair_teardown)
+/* From source to sink, all well. */
+void world_sync(const struct world_pair *pair);
+
 #endif

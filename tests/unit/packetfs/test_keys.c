@@ -161,7 +161,7 @@ static void test_later_slots_are_named(void **state)
     slot.data[7] = '2';
     assert_int_equal(packetfs_slot_parse(hm_buf_slice(&slot), &parsed, NULL), HM_EUNSUPPORTED);
     slot.data[7] = '1';
-    slot.data[8] = PACKETFS_SLOT_IDENTITY;
+    slot.data[8] = PACKETFS_SLOT_IDENTITY + 1;
     assert_int_equal(packetfs_slot_parse(hm_buf_slice(&slot), &parsed, NULL), HM_EUNSUPPORTED);
     slot.data[0] = 'p';
     assert_int_equal(packetfs_slot_parse(hm_buf_slice(&slot), &parsed, NULL), HM_EPARSE);

@@ -46,6 +46,7 @@ static void nothing_known_gives_the_defaults(void **state)
     assert_int_equal(p.chunk_max_bytes, packetfs_chunk_limits_default.max_bytes);
     assert_int_equal(p.zstd_level, 3);
     assert_false(p.no_padding);
+    assert_false(p.no_dictionaries);
 }
 
 static void trust_alone_decides_what_is_hidden(void **state)
@@ -103,6 +104,7 @@ static void the_link_decides_how_hard_to_press(void **state)
         assert_int_equal(chosen(c).zstd_level, rows[i].level);
         c.redundancy = PACKETFS_DATA_PACKED;
         assert_int_equal(chosen(c).zstd_level, 100);
+        assert_true(chosen(c).no_dictionaries);
     }
 }
 

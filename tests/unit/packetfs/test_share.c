@@ -12,6 +12,7 @@
 
 #include "packetfs_message.h"
 #include "packetfs_share.h"
+#include "people_world.h"
 
 #define N 5
 #define K 3
@@ -23,16 +24,6 @@ struct world {
     struct packetfs_sealed shares[N];
     struct packetfs_sealed answers[N]; /* to heir */
 };
-
-static struct packetfs_identity *identity_of(uint8_t number, const char *name)
-{
-    uint8_t secret[CRYPTO_KEY_BYTES];
-    struct packetfs_identity *identity = NULL;
-
-    memset(secret, number, sizeof(secret));
-    assert_int_equal(packetfs_identity_make(secret, name, &identity, NULL), 0);
-    return identity;
-}
 
 static void world_split(struct world *world, const char *volume, struct packetfs_sealed *shares,
                         struct packetfs_sealed *answers)

@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NUMBERS       90
+#define NUMBERS       250
+#define NUMBERS_MIXED 90
 #define OWN_SNAPSHOTS 4
 #define SHARE_ROUNDS  12
 #define SHARERS       2
@@ -57,7 +58,11 @@ static void child_init(struct child *child, char **argv)
     assert_ok(crypto_setup(&error));
     world_keys(1, &child->world.keys);
     child->world.options = (struct packetfs_store_options){
-        .suite = PACKETFS_SUITE_AES_256_GCM, .zstd_level = 1, .pad = true};
+        .suite = PACKETFS_SUITE_AES_256_GCM,
+        .zstd_level = 1,
+        .pad = true,
+        .dictionaries = true,
+        .dictionary_samples_bytes = WORLD_DICTIONARY_SAMPLES};
     assert_ok(packetfs_store_open(child->world.dir, &child->world.keys, &child->world.options,
                                   &child->world.store, &error));
     child->log = open(argv[4], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -66,8 +71,11 @@ static void child_init(struct child *child, char **argv)
 
 static void child_put(struct child *child)
 {
-    uint64_t from = hm_random_u64(&child->dice) % 200;
-    size_t count = 2 + (size_t)(hm_random_u64(&child->dice) % (NUMBERS - 2));
+    bool small = hm_random_u64(&child->dice) % 3 == 0; /* then a dictionary is trained, or used */
+    uint64_t from = hm_random_u64(&child->dice) % 200 + (small ? WORLD_SMALL : 0);
+    size_t count = (small ? WORLD_SMALL_ENOUGH : 2) +
+                   (size_t)(hm_random_u64(&child->dice) %
+                            (small ? NUMBERS - WORLD_SMALL_ENOUGH : NUMBERS_MIXED - 2));
     uint64_t numbers[NUMBERS];
     struct packetfs_writer *writer = NULL;
     struct packetfs_snapshot snapshot;
@@ -265,6 +273,7 @@ static void test_killed_at_any_moment(void **state)
     struct hm_random dice = hm_random_seeded_source(&random_state, (uint64_t)time(NULL));
     uint64_t kills = kills_wanted();
     uint64_t on_the_way = 0;
+    uint64_t dictionaries = 0;
     struct world world;
     char log[WORLD_PATH_BYTES + 8];
     const char *const logs[] = {log};
@@ -283,10 +292,12 @@ static void test_killed_at_any_moment(void **state)
         if (!WIFSIGNALED(status))
             fail_msg("the child ended by itself (%d), seed %llu", status, (unsigned long long)seed);
         on_the_way += world_stats(&world).writers == 0;
+        dictionaries += world_stats(&world).dictionaries;
         check_world(&world, logs, HM_COUNT_OF(logs), i % 10 == 9);
         if (i % 20 == 19 || i + 1 == kills) /* a log of its own for each stretch */
             (void)unlink(log);
     }
+    assert_true(dictionaries > 0 || kills < 20);
     assert_int_equal(on_the_way, kills); /* who was killed is no writer any more */
     world_release(&world);
 }

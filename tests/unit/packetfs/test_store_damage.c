@@ -185,7 +185,7 @@ static void test_wrong_key(void **state)
     {
         struct packetfs_pack_row *rows = NULL;
 
-        assert_int_equal(packetfs_pack_read_folder(fd, &other, NULL, NULL, &rows, &error),
+        assert_int_equal(packetfs_pack_read_folder(fd, &other, NULL, NULL, &rows, NULL, &error),
                          HM_ECORRUPT);
         assert_null(rows);
     }

@@ -13,7 +13,8 @@
 
 #define MADE     1000 /* mark: the volume is there */
 #define ROUNDS   4
-#define OBJECTS  12
+#define MIXED    12
+#define OBJECTS  (MIXED + WORLD_SMALL_ENOUGH + 10) /* small ones: a dictionary is made on the way */
 #define SHIFT    5 /* a round's objects begin so much later than those of the one before */
 #define STRIDE   3 /* one image in so many is judged */
 #define VARIANTS 2 /* random ones */
@@ -21,7 +22,7 @@
 static size_t numbers_of(uint64_t round, uint64_t numbers[OBJECTS])
 {
     for (uint64_t i = 0; i < OBJECTS; i++)
-        numbers[i] = round * SHIFT + i;
+        numbers[i] = round * SHIFT + (i < MIXED ? i : WORLD_SMALL + i);
     return OBJECTS;
 }
 
@@ -34,7 +35,11 @@ static void world_at(struct world *world, const char *dir)
     assert_ok(crypto_setup(&error));
     world_keys(1, &world->keys);
     world->options = (struct packetfs_store_options){
-        .suite = PACKETFS_SUITE_AES_256_GCM, .zstd_level = 1, .pad = true};
+        .suite = PACKETFS_SUITE_AES_256_GCM,
+        .zstd_level = 1,
+        .pad = true,
+        .dictionaries = true,
+        .dictionary_samples_bytes = WORLD_DICTIONARY_SAMPLES};
     assert_ok(packetfs_store_open(dir, &world->keys, &world->options, &world->store, &error));
 }
 
@@ -108,6 +113,7 @@ static void judge(const char *cut, uint64_t promised, size_t step, unsigned vari
     if (promised > 0) {
         assert_ok(packetfs_snapshot_find(world.store, label, &found, &error));
         world_check_numbers(&world, numbers, numbers_of(promised, numbers));
+        assert_true(world_stats(&world).dictionaries >= 1);
     }
     if (step % 4 == 0) { /* and it goes on from there */
         (void)world_prune(&world, 0);

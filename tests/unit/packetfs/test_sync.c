@@ -9,8 +9,6 @@
 #include "crypto.h"
 #include "sync_world.h"
 
-static const uint8_t key[32] = {1, 2, 3};
-
 static uint64_t wire_bytes(const struct world_transfer *transfer)
 {
     uint64_t sum = 0;
@@ -25,15 +23,14 @@ static uint64_t wire_bytes(const struct world_transfer *transfer)
 
 static void test_everything_arrives_once(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
-    struct world_file file;
+    struct world_file *file = &pair->file;
     uint64_t first;
 
-    (void)state;
-    world_file_make(&file, 1);
-    world_put(source, "home", file.pieces, WORLD_PIECES);
+    world_file_make(file, 1);
+    world_put(source, "home", file->pieces, WORLD_PIECES);
     transfer = world_run(source, sink, 0);
     first = wire_bytes(&transfer);
     assert_int_equal(transfer.source_code, 0);
@@ -41,7 +38,7 @@ static void test_everything_arrives_once(void **state)
     assert_int_equal(transfer.done.snapshots, 1);
     assert_true(first < (uint64_t)WORLD_PIECES * (WORLD_PIECE_BYTES + 150));
     world_transfer_release(&transfer);
-    world_assert_file(sink, &file);
+    world_assert_file(sink, file);
     assert_int_equal(packetfs_memory_count(sink->memory, PACKETFS_REFERENCE),
                      packetfs_memory_count(source->memory, PACKETFS_REFERENCE));
     /* nothing is new: nothing but the question travels */
@@ -50,25 +47,20 @@ static void test_everything_arrives_once(void **state)
     assert_true(wire_bytes(&transfer) < 100);
     assert_int_equal(world_wire_bytes(transfer.wires[PACKETFS_PATTERN], 1), 0);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
 }
 
 static void test_one_byte_changed_travels_as_a_difference(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
-    struct world_file file;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 2);
-    world_put(source, "home", file.pieces, WORLD_PIECES);
-    transfer = world_run(source, sink, 0);
-    world_transfer_release(&transfer);
-    file.bytes[(size_t)WORLD_PIECES * WORLD_PIECE_BYTES / 2] ^= 1;
-    world_put(source, "home", file.pieces, WORLD_PIECES);
+    world_file_make(file, 2);
+    world_put(source, "home", file->pieces, WORLD_PIECES);
+    world_sync(pair);
+    file->bytes[(size_t)WORLD_PIECES * WORLD_PIECE_BYTES / 2] ^= 1;
+    world_put(source, "home", file->pieces, WORLD_PIECES);
     transfer = world_run(source, sink, 0);
     assert_int_equal(transfer.done.patterns, 1);
     assert_true(transfer.done.references <= 5);
@@ -77,118 +69,97 @@ static void test_one_byte_changed_travels_as_a_difference(void **state)
     if (wire_bytes(&transfer) >= 2600)
         fail_msg("%llu bytes", (unsigned long long)wire_bytes(&transfer));
     world_transfer_release(&transfer);
-    world_assert_file(sink, &file);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
+    world_assert_file(sink, file);
 }
 
 /* What the sink has itself to compare with is damaged: the source sends the whole. */
 static void test_a_damaged_base_is_done_without(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
     struct packetfs_id id;
-    struct world_file file;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 12);
-    world_put(source, "home", file.pieces, WORLD_PIECES);
-    transfer = world_run(source, sink, 0);
-    world_transfer_release(&transfer);
-    packetfs_keys_object_id(&sink->keys, PACKETFS_PATTERN, file.pieces[7], &id);
+    world_file_make(file, 12);
+    world_put(source, "home", file->pieces, WORLD_PIECES);
+    world_sync(pair);
+    packetfs_keys_object_id(&sink->keys, PACKETFS_PATTERN, file->pieces[7], &id);
     assert_true(packetfs_memory_forget(sink->memory, PACKETFS_PATTERN, &id));
     assert_true(packetfs_memory_forget(sink->memory, PACKETFS_REFERENCE, &sink->snapshots[0].root));
-    file.bytes[7 * WORLD_PIECE_BYTES] ^= 1;
-    world_put(source, "home", file.pieces, WORLD_PIECES);
+    file->bytes[7 * WORLD_PIECE_BYTES] ^= 1;
+    world_put(source, "home", file->pieces, WORLD_PIECES);
     transfer = world_run(source, sink, 0);
     assert_int_equal(transfer.done.patterns, 1);
     world_transfer_release(&transfer);
-    world_assert_file(sink, &file);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
+    world_assert_file(sink, file);
 }
 
 /* Files of every length around the sizes where a tree gains or loses a level: a change stays a difference. */
 static void test_levels_come_and_go(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
-    struct world_file file;
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 14);
+    world_file_make(file, 14);
     for (size_t count = 20, round = 0; count < WORLD_PIECES; count += count / 6) {
         struct world_transfer transfer;
 
-        world_put(source, "home", file.pieces, count);
-        transfer = world_run(source, sink, 0);
-        world_transfer_release(&transfer);
+        world_put(source, "home", file->pieces, count);
+        world_sync(pair);
         for (size_t i = 0; i < 4; i++) {
-            file.bytes[WORLD_PIECE_BYTES * (i * count / 4) + round++] ^=
+            file->bytes[WORLD_PIECE_BYTES * (i * count / 4) + round++] ^=
                 1; /* never a piece there was */
-            world_put(source, "home", file.pieces, count);
+            world_put(source, "home", file->pieces, count);
             transfer = world_run(source, sink, 0);
             assert_int_equal(transfer.done.patterns, 1);
             assert_true(world_wire_bytes(transfer.wires[PACKETFS_PATTERN], 0) < 200);
             world_transfer_release(&transfer);
         }
     }
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
 }
 
 /* A pack was lost here and the index made again: what is missing below equal parts comes, too. */
 static void test_what_was_lost_comes_again(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
     struct packetfs_id id;
-    struct world_file file;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 13);
-    world_put(source, "home", file.pieces, WORLD_PIECES);
-    transfer = world_run(source, sink, 0);
-    world_transfer_release(&transfer);
+    world_file_make(file, 13);
+    world_put(source, "home", file->pieces, WORLD_PIECES);
+    world_sync(pair);
     for (size_t i = 0; i < WORLD_PIECES; i += 100) {
-        packetfs_keys_object_id(&sink->keys, PACKETFS_PATTERN, file.pieces[i], &id);
+        packetfs_keys_object_id(&sink->keys, PACKETFS_PATTERN, file->pieces[i], &id);
         assert_true(packetfs_memory_forget(sink->memory, PACKETFS_PATTERN, &id));
     }
-    file.bytes[(size_t)WORLD_PIECE_BYTES * 50] ^= 1;
-    world_put(source, "home", file.pieces, WORLD_PIECES);
+    file->bytes[(size_t)WORLD_PIECE_BYTES * 50] ^= 1;
+    world_put(source, "home", file->pieces, WORLD_PIECES);
     transfer = world_run(source, sink, 0);
     assert_int_equal(transfer.done.patterns, 1 + WORLD_PIECES / 100);
     world_transfer_release(&transfer);
-    world_assert_file(sink, &file);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
+    world_assert_file(sink, file);
 }
 
 /* Pieces inserted, removed, exchanged: what any editor does. */
 static void test_any_edits_arrive(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct hm_random_seeded seeded;
     struct hm_random random = hm_random_seeded_source(&seeded, 7);
     struct hm_slice pieces[WORLD_PIECES];
-    struct world_file file;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 3);
-    memcpy(pieces, file.pieces, sizeof(pieces));
+    world_file_make(file, 3);
+    memcpy(pieces, file->pieces, sizeof(pieces));
     for (int round = 0; round < 20; round++) {
         HM_CLEANUP(hm_buf) struct hm_buf there = {0};
         HM_CLEANUP(hm_buf) struct hm_buf here = {0};
         size_t count = 1 + (size_t)(hm_random_u64(&random) % WORLD_PIECES);
-        struct world_transfer transfer;
-
         for (int edit = 0; edit < 5; edit++) {
             size_t a = (size_t)(hm_random_u64(&random) % WORLD_PIECES);
             size_t b = (size_t)(hm_random_u64(&random) % WORLD_PIECES);
@@ -199,29 +170,24 @@ static void test_any_edits_arrive(void **state)
                                     1 + (size_t)(hm_random_u64(&random) % WORLD_PIECE_BYTES));
         }
         world_put(source, round % 3 == 0 ? "a" : "b", pieces, count);
-        transfer = world_run(source, sink, 0);
-        world_transfer_release(&transfer);
+        world_sync(pair);
         world_get(source, &there);
         world_get(sink, &here);
         assert_true(hm_slice_equal(hm_buf_slice(&there), hm_buf_slice(&here)));
     }
     assert_int_equal(sink->count, source->count);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
 }
 
 static void test_what_was_chosen_arrives(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
-    struct world_file file;
+    struct world_file *file = &pair->file;
 
-    (void)state;
-    world_file_make(&file, 4);
+    world_file_make(file, 4);
     for (size_t i = 0; i < 6; i++)
-        world_put(source, i % 2 == 0 ? "even" : "odd", file.pieces + i, 3);
+        world_put(source, i % 2 == 0 ? "even" : "odd", file->pieces + i, 3);
     world_transfer_init(&transfer, source, sink);
     transfer.choice = (struct packetfs_choice){hm_slice_str("even"), true};
     world_transfer_run(&transfer);
@@ -232,19 +198,15 @@ static void test_what_was_chosen_arrives(void **state)
     transfer = world_run(source, sink, 0);
     assert_int_equal(transfer.done.snapshots, 5);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
 }
 
 static void test_many_snapshots_are_compared_in_few_steps(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     const struct hm_slice piece = hm_slice_str("the same");
     struct world_transfer transfer;
 
-    (void)state;
     for (int i = 0; i < 3000; i++)
         world_put(source, "many", &piece, 1);
     transfer = world_run(source, sink, 0);
@@ -257,23 +219,20 @@ static void test_many_snapshots_are_compared_in_few_steps(void **state)
     assert_true(transfer.done.round_trips <= 7);
     assert_true(wire_bytes(&transfer) < 5000);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
 }
 
 /* --- interrupted ------------------------------------------------------------------------------------------------------- */
 
 static void test_a_cut_transfer_goes_on(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     struct world_transfer transfer;
-    struct world_file file;
+    struct world_file *file = &pair->file;
     uint64_t patterns;
 
-    (void)state;
-    world_file_make(&file, 5);
-    world_put(source, "home", file.pieces, WORLD_PIECES);
+    world_file_make(file, 5);
+    world_put(source, "home", file->pieces, WORLD_PIECES);
     world_transfer_init(&transfer, source, sink);
     world_wire_cut(transfer.wires[PACKETFS_PATTERN], 0,
                    (uint64_t)WORLD_PIECES * WORLD_PIECE_BYTES / 2);
@@ -287,16 +246,13 @@ static void test_a_cut_transfer_goes_on(void **state)
     transfer = world_run(source, sink, 0);
     assert_int_equal(transfer.done.patterns, WORLD_PIECES - patterns);
     world_transfer_release(&transfer);
-    world_assert_file(sink, &file);
-    world_volume_free(source);
-    world_volume_free(sink);
-    hm_free(file.bytes);
+    world_assert_file(sink, file);
 }
 
 /* The cut, anywhere at all: the sink never holds a snapshot that is not whole. */
 static void test_a_cut_anywhere_leaves_nothing_half(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
+    struct world_volume *source = world_volume_new(world_key);
     struct world_file file;
 
     (void)state;
@@ -305,7 +261,7 @@ static void test_a_cut_anywhere_leaves_nothing_half(void **state)
     world_put(source, "home", file.pieces + 1, 41);
     for (int kind = 0; kind < PACKETFS_KINDS; kind++)
         for (uint64_t at = 1; at < 140000; at += at / 7 + 1) {
-            struct world_volume *sink = world_volume_new(key);
+            struct world_volume *sink = world_volume_new(world_key);
             struct world_transfer transfer;
 
             world_transfer_init(&transfer, source, sink);
@@ -330,7 +286,7 @@ static void test_a_cut_anywhere_leaves_nothing_half(void **state)
 /* Every allocation of the sink fails once. */
 static void test_no_memory_leaves_nothing_half(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
+    struct world_volume *source = world_volume_new(world_key);
     struct world_file file;
     unsigned long nth = 0;
     bool failed = true;
@@ -340,7 +296,7 @@ static void test_no_memory_leaves_nothing_half(void **state)
     world_put(source, "home", file.pieces, 12);
     world_put(source, "home", file.pieces + 1, 12);
     while (failed) {
-        struct world_volume *sink = world_volume_new(key);
+        struct world_volume *sink = world_volume_new(world_key);
         unsigned long before = hm_alloc_failures();
         struct world_transfer transfer;
         int code;
@@ -370,12 +326,11 @@ static void test_no_memory_leaves_nothing_half(void **state)
 
 static void test_a_full_disk_adds_no_snapshot(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     const struct hm_slice piece = hm_slice_str("piece");
     struct world_transfer transfer;
 
-    (void)state;
     world_put(source, "home", &piece, 1);
     sink->disk_is_full = true;
     transfer = world_run(source, sink, HM_EIO);
@@ -383,15 +338,13 @@ static void test_a_full_disk_adds_no_snapshot(void **state)
     assert_int_equal(sink->count, 0);
     assert_int_equal(sink->seen, 0);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
 }
 
 /* --- damaged on the way, were there no TLS ------------------------------------------------------------------------------ */
 
 static void test_a_flipped_bit_is_found(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
+    struct world_volume *source = world_volume_new(world_key);
     struct world_file file;
     unsigned refused = 0;
     unsigned gone = 0;
@@ -401,7 +354,7 @@ static void test_a_flipped_bit_is_found(void **state)
     world_put(source, "home", file.pieces, 40);
     for (int kind = 0; kind < PACKETFS_KINDS; kind++)
         for (uint64_t at = 0; at < 120000; at += at / 20 + 1) {
-            struct world_volume *sink = world_volume_new(key);
+            struct world_volume *sink = world_volume_new(world_key);
             struct world_transfer transfer;
 
             world_transfer_init(&transfer, source, sink);
@@ -444,7 +397,7 @@ static int count_child(void *ctx, const struct packetfs_sync_child *child)
 
 static void test_what_is_new_has_a_base(void **state)
 {
-    struct world_volume *volume = world_volume_new(key);
+    struct world_volume *volume = world_volume_new(world_key);
     HM_CLEANUP(hm_buf) struct hm_buf before = {0};
     HM_CLEANUP(hm_buf) struct hm_buf after = {0};
     const struct hm_slice old[] = {hm_slice_str("one"), hm_slice_str("two"), hm_slice_str("three"),
@@ -510,18 +463,18 @@ static void test_seen_ids_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything_arrives_once),
-        cmocka_unit_test(test_one_byte_changed_travels_as_a_difference),
-        cmocka_unit_test(test_a_damaged_base_is_done_without),
-        cmocka_unit_test(test_what_was_lost_comes_again),
-        cmocka_unit_test(test_levels_come_and_go),
-        cmocka_unit_test(test_any_edits_arrive),
-        cmocka_unit_test(test_what_was_chosen_arrives),
-        cmocka_unit_test(test_many_snapshots_are_compared_in_few_steps),
-        cmocka_unit_test(test_a_cut_transfer_goes_on),
+        WORLD_TEST(test_everything_arrives_once),
+        WORLD_TEST(test_one_byte_changed_travels_as_a_difference),
+        WORLD_TEST(test_a_damaged_base_is_done_without),
+        WORLD_TEST(test_what_was_lost_comes_again),
+        WORLD_TEST(test_levels_come_and_go),
+        WORLD_TEST(test_any_edits_arrive),
+        WORLD_TEST(test_what_was_chosen_arrives),
+        WORLD_TEST(test_many_snapshots_are_compared_in_few_steps),
+        WORLD_TEST(test_a_cut_transfer_goes_on),
         cmocka_unit_test(test_a_cut_anywhere_leaves_nothing_half),
         cmocka_unit_test(test_no_memory_leaves_nothing_half),
-        cmocka_unit_test(test_a_full_disk_adds_no_snapshot),
+        WORLD_TEST(test_a_full_disk_adds_no_snapshot),
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_what_is_new_has_a_base),
         cmocka_unit_test(test_seen_ids_are_bounded),

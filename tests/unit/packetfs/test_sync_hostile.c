@@ -9,8 +9,6 @@
 #include "crypto.h"
 #include "sync_world.h"
 
-static const uint8_t key[32] = {1, 2, 3};
-
 /* --- hostile sources -------------------------------------------------------------------------------------------------- */
 
 static bool is_second_call; /* of hostile_get */
@@ -56,8 +54,8 @@ static void test_hostile_objects_are_named(void **state)
     world_file_make(&file, 9);
     for (int kind = 0; kind < PACKETFS_KINDS; kind++)
         for (int how = MISSING; how <= EMPTY_LIE; how++) {
-            struct world_volume *source = world_volume_new(key);
-            struct world_volume *sink = world_volume_new(key);
+            struct world_volume *source = world_volume_new(world_key);
+            struct world_volume *sink = world_volume_new(world_key);
             struct world_transfer transfer;
 
             world_put(source, "home", file.pieces, WORLD_PIECES);
@@ -81,12 +79,11 @@ static void test_hostile_objects_are_named(void **state)
 /* An object with the right id that is no reference: only who has the key can make one. */
 static void test_an_invalid_reference_is_named(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     const struct hm_slice piece = hm_slice_str("piece");
     struct world_transfer transfer;
 
-    (void)state;
     world_put(source, "home", &piece, 1);
     hm_buf_clear(&source->sealed[0]);
     assert_int_equal(source->side.objects.put(source->side.objects.ctx, PACKETFS_REFERENCE,
@@ -98,19 +95,16 @@ static void test_an_invalid_reference_is_named(void **state)
     assert_non_null(strstr(transfer.sink_error.text, "reference"));
     assert_int_equal(sink->count, 0);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
 }
 
 static void test_exchanged_snapshots_are_named(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     const struct hm_slice piece = hm_slice_str("piece");
     struct world_transfer transfer;
     struct hm_buf kept;
 
-    (void)state;
     world_put(source, "a", &piece, 1);
     world_put(source, "b", &piece, 1);
     kept = source->sealed[0];
@@ -124,22 +118,18 @@ static void test_exchanged_snapshots_are_named(void **state)
     transfer = world_run(source, sink, HM_ECORRUPT);
     assert_int_equal(sink->count, 0);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
 }
 
 static void test_a_rolled_back_list_is_named(void **state)
 {
-    struct world_volume *source = world_volume_new(key);
-    struct world_volume *sink = world_volume_new(key);
+    struct world_pair *pair = *state;
+    struct world_volume *source = pair->source, *sink = pair->sink;
     const struct hm_slice piece = hm_slice_str("piece");
     struct world_transfer transfer;
 
-    (void)state;
     for (int i = 0; i < 5; i++)
         world_put(source, "a", &piece, 1);
-    transfer = world_run(source, sink, 0);
-    world_transfer_release(&transfer);
+    world_sync(pair);
     assert_int_equal(sink->seen, 5);
     world_transfer_init(&transfer, source, sink);
     transfer.claimed_sequence = 4;
@@ -155,8 +145,6 @@ static void test_a_rolled_back_list_is_named(void **state)
     assert_int_equal(transfer.sink_code, 0);
     assert_int_equal(sink->seen, 4);
     world_transfer_release(&transfer);
-    world_volume_free(source);
-    world_volume_free(sink);
 }
 
 /* A source that says of every part that it is split, for ever. */
@@ -210,7 +198,7 @@ static void test_a_source_answers_what_belongs_there(void **state)
     static const enum packetfs_wire_type wrong[] = {
         PACKETFS_WIRE_HELLO,    PACKETFS_WIRE_IDS, PACKETFS_WIRE_SNAPSHOT, PACKETFS_WIRE_OBJECT,
         PACKETFS_WIRE_PATTERNS, PACKETFS_WIRE_GET, PACKETFS_WIRE_ASK,      PACKETFS_WIRE_FETCH};
-    struct world_volume *source = world_volume_new(key);
+    struct world_volume *source = world_volume_new(world_key);
 
     (void)state;
     for (size_t i = 0; i < HM_COUNT_OF(wrong); i++) {
@@ -236,9 +224,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hostile_objects_are_named),
-        cmocka_unit_test(test_an_invalid_reference_is_named),
-        cmocka_unit_test(test_exchanged_snapshots_are_named),
-        cmocka_unit_test(test_a_rolled_back_list_is_named),
+        WORLD_TEST(test_an_invalid_reference_is_named),
+        WORLD_TEST(test_exchanged_snapshots_are_named),
+        WORLD_TEST(test_a_rolled_back_list_is_named),
         cmocka_unit_test(test_an_endless_list_ends),
         cmocka_unit_test(test_a_source_answers_what_belongs_there),
     };

@@ -395,6 +395,105 @@ static void test_what_is_remembered_is_sealed(void **state)
     packetfs_volume_close(a);
 }
 
+#define SMALL_FILES 1100
+
+static void small_file(unsigned n, struct hm_buf *out)
+{
+    hm_buf_clear(out);
+    for (unsigned line = 0; line < 8; line++)
+        assert_int_equal(hm_buf_printf(out,
+                                       "{\"time\": %u, \"service\": \"gateway\", \"message\": "
+                                       "\"request %u was served\", \"status\": 200}\n",
+                                       1700000000 + n * 37 + line, n * (line + 1)),
+                         0);
+}
+
+static void put_small_files(struct packetfs_volume *volume)
+{
+    HM_AUTOFREE char *path = hm_strdup(at("small"));
+    const char *const paths[] = {path};
+    const struct packetfs_put_options options = {
+        .paths = paths, .path_count = 1, .label = "small", .contents_of = true};
+    struct packetfs_put_result result;
+    struct packetfs_error error = {0};
+
+    assert_int_equal(hm_mkdir_all(path, 0700, NULL), 0);
+    for (unsigned n = 0; n < SMALL_FILES; n++) {
+        HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+        char name[32];
+        FILE *file;
+
+        (void)snprintf(name, sizeof(name), "small/%u", n);
+        small_file(n, &bytes);
+        file = fopen(at(name), "wb");
+        assert_non_null(file);
+        assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+        assert_int_equal(fclose(file), 0);
+    }
+    if (packetfs_put(volume, &options, NULL, &result, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
+static void assert_small_files_in(struct packetfs_volume *volume)
+{
+    HM_AUTOFREE char *path = hm_strdup(at("back"));
+    const struct packetfs_get_options options = {.target = path};
+    struct packetfs_snapshot snapshot;
+    struct packetfs_get_result result;
+    struct packetfs_check_result check;
+    struct packetfs_error error = {0};
+
+    if (packetfs_find(volume, "small", &snapshot, &error) != 0 ||
+        packetfs_get(volume, &snapshot, &options, NULL, &result, &error) != 0 ||
+        packetfs_check(volume, true, NULL, &check, &error) != 0)
+        fail_msg("%s", error.text);
+    for (unsigned n = 0; n < SMALL_FILES; n++) {
+        HM_CLEANUP(hm_buf) struct hm_buf want = {0};
+        HM_CLEANUP(hm_buf) struct hm_buf got = {0};
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "back/%u", n);
+        small_file(n, &want);
+        assert_int_equal(hm_file_read(at(name), 1 << 20, &got, NULL), 0);
+        assert_true(hm_slice_equal(hm_buf_slice(&want), hm_buf_slice(&got)));
+    }
+    assert_int_equal(hm_remove_tree(path, NULL), 0);
+}
+
+static struct packetfs_stats stats_of(struct packetfs_volume *volume)
+{
+    struct packetfs_stats stats = {0};
+
+    assert_int_equal(packetfs_count(volume, &stats, NULL), 0);
+    return stats;
+}
+
+/* Each end trains its own; ids agree all the same, and nothing travels twice. */
+static void test_dictionaries_stay_at_home(void **state)
+{
+    struct packetfs_volume *a = open_volume("a", false);
+    struct packetfs_volume *b = open_volume("b", false);
+    struct server server = {0};
+    struct packetfs_transfer_result result;
+
+    (void)state;
+    assert_int_equal(setenv("XDG_CACHE_HOME", folder, 1), 0);
+    put_small_files(a);
+    assert_int_equal(stats_of(a).dictionaries, 1);
+    server_start(&server, b);
+    (void)transfer(packetfs_push, a, &server, 0, NULL);
+    assert_int_equal(stats_of(b).dictionaries, 1);
+    assert_int_equal(stats_of(b).patterns, stats_of(a).patterns);
+    assert_int_equal(stats_of(b).references, stats_of(a).references);
+    assert_small_files_in(b);
+    result = transfer(packetfs_sync, a, &server, 0, NULL);
+    assert_int_equal(result.patterns + result.references + result.snapshots, 0);
+    assert_small_files_in(a);
+    server_stop(&server);
+    packetfs_volume_close(a);
+    packetfs_volume_close(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +503,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_peer_set_back_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_certificate_is_the_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_remembered_is_sealed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dictionaries_stay_at_home, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("packetfs_transfer", tests, NULL, NULL);

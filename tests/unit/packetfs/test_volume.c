@@ -79,6 +79,15 @@ static void the_file_says_what_was_written(void **state)
     assert_int_equal(read.suite, sample.suite);
     assert_int_equal(read.zstd_level, 100);
     assert_true(read.no_padding);
+    assert_false(read.no_dictionaries);
+    /* What programs from before there were dictionaries wrote, and alone can read: a zero in that place. */
+    struct packetfs_parameters without = sample;
+    without.no_dictionaries = true;
+    hm_buf_clear(&file);
+    assert_int_equal(packetfs_volume_file_write(&keys, &without, hm_random_system(), &file, NULL),
+                     0);
+    assert_int_equal(packetfs_volume_file_read(hm_buf_slice(&file), &keys, &read, NULL), 0);
+    assert_true(read.no_dictionaries);
 }
 
 static void every_changed_bit_and_every_cut_is_refused(void **state)
@@ -122,6 +131,7 @@ static void defaults_are_filled_in_and_kept(void **state)
     assert_int_equal(read.chunk_average_bytes, packetfs_chunk_limits_default.average_bytes);
     assert_int_equal(read.zstd_level, 3);
     assert_false(read.no_padding);
+    assert_false(read.no_dictionaries);
     packetfs_volume_id(volume, id);
     assert_int_equal(strlen(id), 32);
     assert_non_null(strstr(packetfs_volume_key_file(volume), id));

@@ -45,7 +45,7 @@ static void test_hostile_frames(void **state)
         int code;
     } cases[] = {
         {"\x00\x00", 2, HM_EPARSE},
-        {"\x0b\x00", 2, HM_EPARSE},
+        {"\x11\x00", 2, HM_EPARSE},
         {"\x06\x80\x00", 3, 1},
         {"\x06\x80\x80\x80\x80\x80", 6, HM_EPARSE},
         {"\x06\xff\xff\xff\x7f", 5, HM_ELIMIT},
