@@ -126,7 +126,7 @@ struct api_state_proof {
 
 struct api_image {
     const char *name, *digest;
-    uint64_t bytes, created_ms;
+    uint64_t bytes, stored_bytes, created_ms;
     size_t layers;
 };
 

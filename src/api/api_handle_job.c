@@ -201,6 +201,7 @@ static void image_json(struct json_out *json, const struct api_image *image)
     json_out_put_text(json, "name", image->name ? image->name : "");
     json_out_put_text(json, "digest", image->digest ? image->digest : "");
     json_out_put_u64(json, "bytes", image->bytes);
+    json_out_put_u64(json, "stored_bytes", image->stored_bytes);
     json_out_put_u64(json, "created_ms", image->created_ms);
     json_out_put_u64(json, "layers", image->layers);
     json_out_close(json, '}');

@@ -226,7 +226,8 @@ const struct api_fields api_answer_job_detail = {.name = "JobDetail", ROWS(job_d
 static const struct api_field image[] = {
     {.name = "name", .form = JSON_FORM_TEXT, MUST},
     {.name = "digest", .form = JSON_FORM_TEXT, MUST},
-    {.name = "bytes", .form = JSON_FORM_UINT, MUST},
+    {.name = "bytes", .form = JSON_FORM_UINT, MUST, .about = "Of its layers, manifest and configuration as they came."},
+    {.name = "stored_bytes", .form = JSON_FORM_UINT, MUST, .about = "What taking it in added to the disk; what other images have is kept once."},
     {.name = "created_ms", .form = JSON_FORM_UINT, MUST},
     {.name = "layers", .form = JSON_FORM_UINT, MUST},
 };

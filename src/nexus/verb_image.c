@@ -6,16 +6,15 @@ static void add_image(struct nexus_call *call, struct nexus_table *table, const 
 {
     NEXUS_TABLE_ROW(table, nexus_json_text(image, "name"),
                     nexus_show_size(nexus_json_u64(image, "bytes"), call->arena),
+                    nexus_show_size(nexus_json_u64(image, "stored_bytes"), call->arena),
                     nexus_json_cell(json_object_get(image, "layers"), call->arena),
                     nexus_show_time(nexus_json_u64(image, "created_ms"), call->arena),
                     nexus_json_text(image, "digest"));
 }
 
-static const struct nexus_column columns[] = {{"IMAGE", false},
-                                              {"SIZE", true},
-                                              {"LAYERS", true},
-                                              {"CREATED (UTC)", false},
-                                              {"DIGEST", false}};
+static const struct nexus_column columns[] = {{"IMAGE", false},         {"SIZE", true},
+                                              {"STORED", true},         {"LAYERS", true},
+                                              {"CREATED (UTC)", false}, {"DIGEST", false}};
 
 static int table_images(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
@@ -45,7 +44,12 @@ static int run_ls(struct nexus_call *call)
 }
 
 const struct nexus_verb verb_image_ls = {
-    .group = "image", .name = "ls", .summary = "List the images the node has", .run = run_ls};
+    .group = "image",
+    .name = "ls",
+    .summary = "List the images the node has",
+    .text = "SIZE is what came, STORED what taking it in added to the disk: files that other\n"
+            "images have, too, are kept once.",
+    .run = run_ls};
 
 static int run_import(struct nexus_call *call)
 {

@@ -155,6 +155,7 @@ static int node_image_copy(const struct runtime_image *image, struct hm_arena *a
     *out = (struct api_image){.name = hm_arena_strdup(arena, image->name),
                               .digest = hm_arena_strdup(arena, image->digest),
                               .bytes = image->bytes,
+                              .stored_bytes = image->stored_bytes,
                               .created_ms = image->created_ms,
                               .layers = image->layers};
     if (out->name == NULL || out->digest == NULL)

@@ -29,7 +29,8 @@ int runtime_probe(const char *state_dir, const char *prefer, struct runtime_mach
                   struct hm_error *error);
 
 /* --- images ------------------------------------------------------------------------------------------
- * DIR/images: blobs by SHA-256, an index of names, and unpacked layers by diff id. Names are
+ * DIR/images: an index of names, manifests by SHA-256, what the layers hold in a PacketFS volume (equal files once,
+ * whatever image they came with), and layers unpacked by diff id, which jobs start from. Names are
  * "name[:tag]", [a-z0-9][a-z0-9._/-]{0,127}, tag default "latest". */
 struct runtime_images;
 int runtime_images_open(const char *dir, struct runtime_images **out, struct hm_error *error);
@@ -38,7 +39,9 @@ void runtime_images_close(struct runtime_images *images);
 struct runtime_image {
     char name[160];
     char digest[72]; /* "sha256:..." of the manifest */
-    uint64_t bytes; /* blobs */
+    uint64_t bytes; /* blobs, as they came */
+    uint64_t
+        stored_bytes; /* what the volume grew by when it was taken in: little for what others had already */
     uint64_t created_ms;
     size_t layers;
 };

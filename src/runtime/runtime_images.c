@@ -137,6 +137,10 @@ static int image_from_json(const char *name, const json_t *entry, struct runtime
     image.bytes = (uint64_t)json_integer_value(json_object_get(entry, "bytes"));
     image.created_ms = (uint64_t)json_integer_value(json_object_get(entry, "created_ms"));
     image.layers = (size_t)json_integer_value(json_object_get(entry, "layers"));
+    /* An image that an older version took in lies there as it came. */
+    image.stored_bytes = json_object_get(entry, "stored") != NULL
+                             ? (uint64_t)json_integer_value(json_object_get(entry, "stored"))
+                             : image.bytes;
     *out = image;
     return 0;
 }

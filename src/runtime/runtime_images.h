@@ -1,11 +1,16 @@
 /* The image store on disk, below DIR/images:
  *
  *   index.json            names -> manifest digest, size, time; replaced whole
- *   blobs/sha256/HEX      manifests, configurations, layers as they came
- *   layers/m-HEX, p-HEX   unpacked by diff id, owners mapped (see RUNTIME_UID_BASE) or plain
+ *   blobs/sha256/HEX      manifests and configurations; of images that older versions took in, layers as they came
+ *   volume, keys          PacketFS: the layers, each file of them once (runtime_vault.h)
+ *   layers/m-HEX, p-HEX   unpacked by diff id, owners mapped (see RUNTIME_UID_BASE) or plain: what jobs start from.
+ *                         What is missing here comes from the volume
  *   tmp/HEX               an import under way; removed when it is given up or at the next open
+ *   damaged               a restore met damage in the volume; the next import sees to it
  *   lock                  flock: shared to read, exclusive to change
- *   inuse                 flock: shared while a job runs from the layers */
+ *   puts                  flock: shared while layers are put into the volume, exclusive to mend it
+ *   inuse                 flock: shared while a job runs from the layers, or an import has put layers that no image
+ *                         names yet: nothing is removed then */
 #ifndef HM_RUNTIME_IMAGES_H
 #define HM_RUNTIME_IMAGES_H
 
@@ -15,6 +20,7 @@
 #include "runtime_manifest.h"
 
 #define RUNTIME_IMAGES_MAX_NAMES 4096
+#define RUNTIME_LAYER_FORM_CHARS 2 /* "m-" or "p-" before a layer's diff id */
 
 struct runtime_images {
     char root[RUNTIME_PATH_MAX_BYTES / 2];
@@ -44,10 +50,12 @@ int runtime_layer_path(const char *root, const struct runtime_digest *diff_id, b
                        char out[RUNTIME_PATH_MAX_BYTES], struct hm_error *error);
 int runtime_image_load(struct runtime_images *images, const char *name, struct hm_arena *arena,
                        struct runtime_image_loaded *out, struct hm_error *error);
-/* Path of layer `at`, unpacked now when it was not yet in this form. */
+/* Path of layer `at`, restored now when it was not yet there in this form. */
 int runtime_image_layer(struct runtime_images *images, const struct runtime_image_loaded *loaded,
                         size_t at, bool mapped, char out[RUNTIME_PATH_MAX_BYTES],
                         struct hm_error *error);
+/* Makes what lies in `from` durable, then gives it the name `to`: a layer's folder is whole also after a power cut. */
+int runtime_layer_settle(const char *from, const char *to, struct hm_error *error);
 /* Can container users be mapped to RUNTIME_UID_BASE and up here? */
 bool runtime_can_map_users(void);
 
@@ -57,6 +65,7 @@ struct runtime_staging {
     struct runtime_images *images;
     char dir[RUNTIME_PATH_MAX_BYTES / 2];
     int lock; /* on dir: says that somebody is at work in it */
+    bool mapped; /* the form its layers take */
     uint64_t blob_bytes;
     struct runtime_archive_budget budget;
 };

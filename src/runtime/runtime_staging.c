@@ -37,8 +37,10 @@ static int staging_folders(struct runtime_staging *staging, struct hm_error *err
 int runtime_staging_begin(struct runtime_images *images, struct runtime_staging *out,
                           struct hm_error *error)
 {
-    struct runtime_staging staging = {
-        .images = images, .lock = -1, .budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES}};
+    struct runtime_staging staging = {.images = images,
+                                      .lock = -1,
+                                      .mapped = runtime_can_map_users(),
+                                      .budget = {RUNTIME_IMAGE_MAX_BYTES, RUNTIME_IMAGE_MAX_FILES}};
     const struct hm_random *random = hm_random_system();
     uint8_t id[RUNTIME_STAGING_NAME_CHARS / 2];
     char hex[RUNTIME_STAGING_NAME_CHARS + 1];
@@ -120,7 +122,7 @@ static int blob_pour(struct runtime_staging *staging, int from, int to, uint8_t 
     crypto_sha256_final(sha, hash);
     staging->blob_bytes += total;
     *bytes = total;
-    return fsync(to) == 0 ? 0 : hm_fail_errno(error, HM_EIO, "cannot write a blob");
+    return 0; /* what stays of it is made durable when it is moved into the store */
 }
 
 int runtime_staging_blob_fd(struct runtime_staging *staging, int fd,
@@ -172,8 +174,7 @@ int runtime_staging_blob(struct runtime_staging *staging, struct hm_slice data,
 int runtime_staging_layer(struct runtime_staging *staging, const struct runtime_digest *blob,
                           const struct runtime_digest *diff_id, struct hm_error *error)
 {
-    bool mapped = runtime_can_map_users();
-    const struct runtime_owner owner = {.set = mapped, .base = RUNTIME_UID_BASE};
+    const struct runtime_owner owner = {.set = staging->mapped, .base = RUNTIME_UID_BASE};
     struct runtime_archive_source source = {.fd = -1};
     struct runtime_digest found;
     uint8_t hash[CRYPTO_SHA256_BYTES];
@@ -186,7 +187,7 @@ int runtime_staging_layer(struct runtime_staging *staging, const struct runtime_
     in = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (in < 0)
         return hm_fail_errno(error, HM_EIO, "cannot open a layer");
-    rc = runtime_layer_path(staging->dir, diff_id, mapped, path, error);
+    rc = runtime_layer_path(staging->dir, diff_id, staging->mapped, path, error);
     if (rc != 0)
         return rc;
     if (mkdir(path, 0700) != 0) {
@@ -206,113 +207,4 @@ int runtime_staging_layer(struct runtime_staging *staging, const struct runtime_
         return hm_fail(error, HM_EPARSE, "a layer unpacks to %s, not to %s as its image says",
                        found.text, diff_id->text);
     return 0;
-}
-
-/* Moves every entry of the staged folder that the store does not have yet. */
-static int staging_move(const struct runtime_staging *staging, const char *what,
-                        struct hm_error *error)
-{
-    HM_CLEANUP(runtime_names) struct runtime_names names = {0};
-    char path[RUNTIME_PATH_MAX_BYTES];
-    HM_AUTOCLOSE int from = -1;
-    HM_AUTOCLOSE int to = -1;
-    int rc;
-
-    snprintf(path, sizeof(path), "%s/%s", staging->dir, what);
-    from = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    snprintf(path, sizeof(path), "%s/%s", staging->images->root, what);
-    to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (from < 0 || to < 0)
-        return hm_fail_errno(error, HM_EIO, "cannot open the image store's folder %s", what);
-    rc = runtime_names_read(from, &names, error);
-    for (size_t i = 0; i < names.count && rc == 0; i++) {
-        if (faccessat(to, names.names[i], F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
-            renameat(from, names.names[i], to, names.names[i]) != 0)
-            rc = hm_fail_errno(error, HM_EIO, "cannot move an image into the store");
-    }
-    if (rc == 0 && fsync(to) != 0)
-        rc = hm_fail_errno(error, HM_EIO, "cannot write the image store");
-    return rc;
-}
-
-static int staging_check(struct runtime_staging *staging, const struct runtime_digest *digest,
-                         size_t *layers, struct hm_error *error)
-{
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    HM_AUTOFREE struct runtime_image_loaded *loaded = hm_calloc(1, sizeof(*loaded));
-    int rc;
-
-    hm_arena_init(&arena, 0);
-    if (loaded == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory to check an image");
-    rc = runtime_blob_read(staging->dir, digest, &text, error);
-    if (rc == 0)
-        rc = runtime_manifest_parse(hm_buf_slice(&text), &loaded->manifest, error);
-    hm_buf_clear(&text);
-    if (rc == 0)
-        rc = runtime_blob_read(staging->dir, &loaded->manifest.config.digest, &text, error);
-    if (rc == 0)
-        rc = runtime_config_parse(hm_buf_slice(&text), &arena, &loaded->config, error);
-    if (rc == 0 && loaded->config.layer_count != loaded->manifest.layer_count)
-        rc = hm_fail(error, HM_EPARSE, "the manifest names %zu layers, the configuration %zu",
-                     loaded->manifest.layer_count, loaded->config.layer_count);
-    for (size_t i = 0; rc == 0 && i < loaded->manifest.layer_count; i++) {
-        rc = runtime_staging_layer(staging, &loaded->manifest.layers[i].digest,
-                                   &loaded->config.diff_ids[i], error);
-        if (rc != 0)
-            (void)hm_error_prefix(error, rc, "layer %zu", i);
-    }
-    if (rc == 0)
-        *layers = loaded->manifest.layer_count;
-    return rc;
-}
-
-static int staging_name(const struct runtime_staging *staging, const struct runtime_image *image,
-                        struct hm_error *error)
-{
-    RUNTIME_JSON *index = NULL;
-    json_t *images;
-    int rc = runtime_index_load(staging->images, &index, error);
-
-    if (rc != 0)
-        return rc;
-    images = json_object_get(index, "images");
-    if (json_object_size(images) >= RUNTIME_IMAGES_MAX_NAMES &&
-        json_object_get(images, image->name) == NULL)
-        return hm_fail(error, HM_ELIMIT, "there are %d images already; remove one first",
-                       RUNTIME_IMAGES_MAX_NAMES);
-    if (json_object_set_new(images, image->name,
-                            json_pack("{s:s, s:I, s:I, s:I}", "digest", image->digest, "bytes",
-                                      (json_int_t)image->bytes, "created_ms",
-                                      (json_int_t)image->created_ms, "layers",
-                                      (json_int_t)image->layers)) != 0)
-        return hm_fail(error, HM_ENOMEM, "no memory to name an image");
-    return runtime_index_save(staging->images, index, error);
-}
-
-int runtime_staging_commit(struct runtime_staging *staging, const char *name,
-                           const struct runtime_digest *manifest, struct runtime_image *out,
-                           struct hm_error *error)
-{
-    struct runtime_image image = {.created_ms = hm_wall_ms(hm_clock_system())};
-    HM_AUTOCLOSE int lock = -1;
-    int rc = runtime_image_name_parse(name, image.name, error);
-
-    if (rc == 0)
-        rc = staging_check(staging, manifest, &image.layers, error);
-    if (rc != 0)
-        return rc;
-    snprintf(image.digest, sizeof(image.digest), "%s", manifest->text);
-    image.bytes = staging->blob_bytes;
-    rc = runtime_images_lock(staging->images, "lock", LOCK_EX, &lock, error);
-    if (rc == 0)
-        rc = staging_move(staging, "blobs/sha256", error);
-    if (rc == 0)
-        rc = staging_move(staging, "layers", error);
-    if (rc == 0)
-        rc = staging_name(staging, &image, error);
-    if (rc == 0)
-        *out = image;
-    return rc;
 }

@@ -198,6 +198,9 @@ def node_that_dies(node):
 
 def images(node):
     node("image", "build-base").expect(0, out="busybox:latest")
+    node("image", "ls").expect(0, out="STORED")
+    base = node("image", "ls", "-o", "json").json()[0]
+    assert 0 < base["stored_bytes"] < base["bytes"], base  # compressed, and made twice it costs once
     node("image", "import", "missing.tar").expect(4)
     (node.work / "no-image").write_text("not an archive")
     done = node("image", "import", "no-image", "test")

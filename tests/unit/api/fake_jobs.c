@@ -123,8 +123,11 @@ static int fake_job_log(void *ctx, const char *id, struct hm_arena *arena, struc
 
 static int fake_image(struct hm_arena *arena, const char *name, struct api_image *out)
 {
-    *out = (struct api_image){
-        .name = fake_text(arena, name), .digest = "sha256:00", .bytes = 10, .layers = 1};
+    *out = (struct api_image){.name = fake_text(arena, name),
+                              .digest = "sha256:00",
+                              .bytes = 10,
+                              .stored_bytes = 7,
+                              .layers = 1};
     return 0;
 }
 

@@ -471,9 +471,21 @@ static int attempt_remove(void)
         assert_int_equal(runtime_image_import(images, import_from, "gone", &image, NULL), 0);
     if (rc != 0)
         assert_int_equal(runtime_image_remove(images, "gone", NULL), 0);
-    if (entries_of("blobs/sha256") != 3) /* of "kept" */
+    if (entries_of("blobs/sha256") != 2) /* of "kept" */
         fail_msg("allocation %lu lost: %s, but blobs are left", sweep.nth, hm_error_name(rc));
     return rc;
+}
+
+/* A store makes all it does durable; hundreds of imports take minutes on a disk. */
+static void make_dir_in_memory(void)
+{
+    const char *tmpdir = getenv("TMPDIR");
+    HM_AUTOFREE char *before = tmpdir != NULL ? hm_strdup(tmpdir) : NULL;
+
+    if (access("/dev/shm", W_OK) == 0)
+        assert_int_equal(setenv("TMPDIR", "/dev/shm", 1), 0);
+    make_dir(folder);
+    assert_int_equal(before != NULL ? setenv("TMPDIR", before, 1) : unsetenv("TMPDIR"), 0);
 }
 
 static void test_images(void **state)
@@ -486,7 +498,7 @@ static void test_images(void **state)
 
     (void)state;
     assert_int_equal(crypto_setup(NULL), 0);
-    make_dir(folder);
+    make_dir_in_memory();
     assert_int_equal(runtime_images_open(folder, &images, NULL), 0);
     tar_make(layer_items, 2, TAR_PLAIN, &plain);
     tar_make(layer_items, 2, TAR_GZIP, &packed);
