@@ -79,7 +79,7 @@ struct packetfs_parameters {
     uint32_t chunk_min_bytes, chunk_average_bytes, chunk_max_bytes; /* [32, 64, 256 KiB] */
     enum packetfs_suite
         suite; /* [AES-256-GCM where the processor has it, else ChaCha20-Poly1305]; each pack says its own */
-    int zstd_level; /* [3] 1..19; 100: none */
+    int zstd_level; /* [1] 1..19; 100: none */
     bool no_padding; /* [padded, shuffled] */
     bool
         no_dictionaries; /* [small pieces are compressed with dictionaries trained from the volume's data] */

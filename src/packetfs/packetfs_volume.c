@@ -10,7 +10,7 @@
 
 #define VOLUME_FILE_MAX_BYTES 4096
 #define FIRST_SLOT            "first"
-#define ZSTD_LEVEL_DEFAULT    3
+#define ZSTD_LEVEL_DEFAULT    1
 #define ZSTD_LEVEL_MAX        19
 #define ZSTD_LEVEL_NONE       100
 

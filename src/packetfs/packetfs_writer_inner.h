@@ -18,6 +18,8 @@
  * durable and not entered yet a killed writer's successor takes in. */
 #define PACKETFS_ENTER_OBJECTS 2048u
 #define PACKETFS_ENTER_PACKS   64u
+/* In one transaction at most so many, and a pack is full with so many: each may change a page, which is memory until the commit. */
+#define PACKETFS_ENTER_OBJECTS_MAX 8192u
 
 struct packetfs_writer_pack {
     struct packetfs_pack_draft draft; /* its frames go when the pack is written; the items stay */

@@ -72,7 +72,7 @@ static bool has_room(const struct packetfs_pack_draft *draft, size_t len)
     size_t folder = ((size_t)draft->count + 1) * PACKETFS_PACK_FOLDER_ROW_BYTES +
                     PACKETFS_PACK_DICTIONARIES_MAX * PACKETFS_PACK_FOLDER_REF_BYTES;
 
-    return draft->count < PACKETFS_PACK_OBJECTS_MAX &&
+    return draft->count < PACKETFS_ENTER_OBJECTS_MAX &&
            draft->names.count < PACKETFS_PACK_DICTIONARIES_MAX &&
            (draft->count == 0 ||
             draft->bytes + len + CRYPTO_AEAD_TAG_BYTES + folder <= PACKETFS_PACK_BYTES);

@@ -79,19 +79,37 @@ static int enter(struct packetfs_index_txn *txn, const struct packetfs_writer_pa
     return packetfs_index_add(txn, &info, rows, &added, error);
 }
 
-static int enter_all(const struct packetfs_store *store, const struct packetfs_writer_pack *list,
-                     struct hm_error *error)
+/* The first packs of the list, as many as belong into one transaction; *list is what remains. */
+static int enter_some(const struct packetfs_store *store, const struct packetfs_writer_pack **list,
+                      struct hm_error *error)
 {
+    const struct packetfs_writer_pack *pack = *list;
     struct packetfs_index_txn *txn = NULL;
+    uint32_t entered = 0;
     int rc = packetfs_index_begin(store->index, &txn, error);
 
-    for (const struct packetfs_writer_pack *pack = list; pack && !rc; pack = pack->next)
+    for (;
+         pack && !rc && (entered == 0 || entered + pack->draft.count <= PACKETFS_ENTER_OBJECTS_MAX);
+         pack = pack->next) {
         rc = enter(txn, pack, error);
+        entered += pack->draft.count;
+    }
     if (rc) {
         packetfs_index_abort(txn);
         return rc;
     }
+    *list = pack;
     return packetfs_index_commit(txn, error);
+}
+
+static int enter_all(const struct packetfs_store *store, const struct packetfs_writer_pack *list,
+                     struct hm_error *error)
+{
+    int rc = 0;
+
+    while (list && !rc)
+        rc = enter_some(store, &list, error);
+    return rc;
 }
 
 /* --- settling --- */

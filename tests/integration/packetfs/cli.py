@@ -91,7 +91,7 @@ def case_first_steps():
 def case_policy_is_explained():
     v = Volume()
     rows = {r["what"]: r["value"] for r in v("init", "--explain", "-o", "json").json()}
-    assert rows["chunker"] == "keyed" and rows["compression"] == "level 3" and len(rows) == 6, rows
+    assert rows["chunker"] == "keyed" and rows["compression"] == "level 1" and len(rows) == 6, rows
     assert rows["dictionaries"].startswith("trained"), rows
     rows = {r["what"]: r["value"] for r in v("init", "--explain", "--no-dictionaries", "-o", "json").json()}
     assert rows["dictionaries"] == "none", rows
@@ -123,7 +123,7 @@ def case_policy_looks_at_data():
     assert v("policy", texts, "-o", "json").json()["circumstances"]["data"] == "mixed"
     text = v("policy", films, "--data", "mixed").text
     assert re.search(r"^data +390.6 KiB in 2 files; .*100 % of it", text, re.M), text
-    assert re.search(r"^compression +level 3: ", text, re.M), text
+    assert re.search(r"^compression +level 1: ", text, re.M), text
     assert re.search(r"^compression +none: ", v("policy", films).text, re.M)
     large = v.base / "large"
     with open(large, "wb") as f:

@@ -44,7 +44,7 @@ static void nothing_known_gives_the_defaults(void **state)
     assert_int_equal(p.chunk_min_bytes, packetfs_chunk_limits_default.min_bytes);
     assert_int_equal(p.chunk_average_bytes, packetfs_chunk_limits_default.average_bytes);
     assert_int_equal(p.chunk_max_bytes, packetfs_chunk_limits_default.max_bytes);
-    assert_int_equal(p.zstd_level, 3);
+    assert_int_equal(p.zstd_level, 1);
     assert_false(p.no_padding);
     assert_false(p.no_dictionaries);
 }
@@ -94,14 +94,17 @@ static void the_link_decides_how_hard_to_press(void **state)
 {
     static const struct {
         uint32_t link_mbit;
-        int level;
-    } rows[] = {{0, 3}, {1, 9}, {100, 9}, {101, 3}, {4999, 3}, {5000, 1}, {UINT32_MAX, 1}};
+        int level, repetitive;
+    } rows[] = {{0, 1, 3},    {1, 9, 9},    {100, 9, 9},       {101, 1, 3},
+                {4999, 1, 3}, {5000, 1, 1}, {UINT32_MAX, 1, 1}};
 
     (void)state;
     for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
         struct packetfs_circumstances c = {.link_mbit = rows[i].link_mbit};
 
         assert_int_equal(chosen(c).zstd_level, rows[i].level);
+        c.redundancy = PACKETFS_DATA_REPETITIVE;
+        assert_int_equal(chosen(c).zstd_level, rows[i].repetitive);
         c.redundancy = PACKETFS_DATA_PACKED;
         assert_int_equal(chosen(c).zstd_level, 100);
         assert_true(chosen(c).no_dictionaries);
