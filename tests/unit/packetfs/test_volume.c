@@ -129,7 +129,7 @@ static void defaults_are_filled_in_and_kept(void **state)
     packetfs_volume_parameters(volume, &read);
     assert_int_equal(read.chunker, PACKETFS_CHUNKER_KEYED);
     assert_int_equal(read.chunk_average_bytes, packetfs_chunk_limits_default.average_bytes);
-    assert_int_equal(read.zstd_level, 3);
+    assert_int_equal(read.zstd_level, 1);
     assert_false(read.no_padding);
     assert_false(read.no_dictionaries);
     packetfs_volume_id(volume, id);
