@@ -98,7 +98,7 @@ int store_cursor_prev(struct store_cursor *cursor, struct hm_slice *found, struc
 struct store_checkpoint;
 /* What the caller wants to find again when the store is next opened, whatever happened to it in between. */
 #define STORE_NOTE_BYTES 24
-/* The quick part: marks what is committed now. No commit may run meanwhile: for the writer's thread, or under the
+/* The quick part: marks what is committed now (after what a copy or a full memory has begun to write). No commit may run meanwhile: for the writer's thread, or under the
  * lock of its caller. note: STORE_NOTE_BYTES; NULL: zeros. HM_EBUSY when another one is not finished. */
 int store_checkpoint_begin(struct store *store, const uint8_t *note, struct store_checkpoint **out,
                            struct hm_error *error);
@@ -129,7 +129,8 @@ int store_stats(struct store *store, struct store_stats *out, struct hm_error *e
  * that writers free are not used again until it ends: a slow write makes the store's file grow.
  * A failure of write ends the copy and is returned as it is; after any failure what was written is worth
  * nothing. The caller may hold transactions, but write must not wait for one.
- * HM_EUNSUPPORTED in memory, HM_EIO, HM_ENOMEM, HM_ECORRUPT, HM_EBUSY. */
+ * HM_EUNSUPPORTED in memory, HM_EIO (a deferred store also once it refuses writes: its file is not one moment's then),
+ * HM_ENOMEM, HM_ECORRUPT, HM_EBUSY. */
 int store_snapshot(struct store *store,
                    int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
                    void *ctx, struct hm_error *error);

@@ -156,28 +156,33 @@ static int removed_mark(struct store_layer *layer, struct store_layer_txn *txn)
     return 0;
 }
 
-/* Under publish. */
-static int txn_publish(struct store_layer *layer, struct store_layer_txn *txn,
-                       struct hm_error *error)
+/* false: there was a freeze that the transaction does not know of; it does now. */
+static bool txn_publish(struct store_layer *layer, struct store_layer_txn *txn)
 {
-    struct layer_view old = layer->fresh;
+    bool known;
 
-    if (atomic_load(&layer->failed)) /* a checkpoint failed meanwhile */
-        return refused(error);
-    if (txn->freezes != layer->freezes && removed_mark(layer, txn))
-        return hm_fail(error, HM_ENOMEM, "no memory to commit");
-    layer->fresh = txn->fresh;
-    txn->fresh = old;
-    return 0;
+    pthread_mutex_lock(&layer->publish);
+    known = txn->freezes == layer->freezes;
+    if (known) {
+        struct layer_view old = layer->fresh;
+
+        layer->fresh = txn->fresh;
+        txn->fresh = old;
+    }
+    txn->freezes = layer->freezes;
+    pthread_mutex_unlock(&layer->publish);
+    return known;
 }
 
 static int layer_commit(struct store_txn *base, struct hm_error *error)
 {
     struct store_layer *layer = layer_of(base->store);
+    int rc = atomic_load(&layer->failed) ? refused(error) : 0; /* a checkpoint failed meanwhile */
 
-    pthread_mutex_lock(&layer->publish);
-    int rc = txn_publish(layer, txn_of(base), error);
-    pthread_mutex_unlock(&layer->publish);
+    /* Marks are left outside the lock: there may be many, and readers wait for it. */
+    while (rc == 0 && !txn_publish(layer, txn_of(base)))
+        if (removed_mark(layer, txn_of(base)))
+            rc = hm_fail(error, HM_ENOMEM, "no memory to commit");
     layer_abort(base);
     return rc;
 }
@@ -355,9 +360,9 @@ static int layer_checkpoint_finish(struct store_checkpoint *base, struct hm_erro
         int finished = store_checkpoint_finish(below, rc ? NULL : error);
 
         rc = rc ? rc : finished;
-        if (rc)
-            atomic_store(&layer->failed, true);
     }
+    if (rc && (below || rc != HM_ENOMEM))
+        atomic_store(&layer->failed, true);
     hm_free(checkpoint);
     atomic_store(&layer->underway, false);
     return rc;
@@ -370,17 +375,42 @@ static const uint8_t *layer_checkpoint_note(struct store *store)
     return below->backend->checkpoint_note(below);
 }
 
+/* A copy of the store below, which has to begin while nothing is half written there. */
+struct layer_copy {
+    struct store_layer *layer;
+    int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error);
+    void *ctx;
+    bool begun;
+};
+
+/* There are bytes of it, so it has the snapshot that it copies. */
+static int copy_write(void *ctx, struct hm_slice bytes, struct hm_error *error)
+{
+    struct layer_copy *copy = ctx;
+
+    if (!copy->begun)
+        store_layer_flush_release(copy->layer);
+    copy->begun = true;
+    return copy->write(copy->ctx, bytes, error);
+}
+
 /* All that is committed goes below first. */
 static int layer_snapshot(struct store *store,
                           int (*write)(void *ctx, struct hm_slice bytes, struct hm_error *error),
                           void *ctx, struct hm_error *error)
 {
     struct store_layer *layer = layer_of(store);
+    struct layer_copy copy = {.layer = layer, .write = write, .ctx = ctx};
     int rc = atomic_load(&layer->failed) ? refused(error) : store_layer_freeze(layer, NULL, error);
 
     if (rc == 0)
-        rc = store_layer_flush_all(layer, error);
-    return rc ? rc : store_snapshot(layer->below, write, ctx, error);
+        rc = store_layer_flush_hold(layer, error);
+    if (rc)
+        return rc;
+    rc = store_snapshot(layer->below, copy_write, &copy, error);
+    if (!copy.begun)
+        store_layer_flush_release(layer);
+    return rc;
 }
 
 /* --- life --- */

@@ -101,6 +101,9 @@ int store_layer_freeze(struct store_layer *layer, struct layer_checkpoint *owner
  * again; after any other failure the layer takes no more writes. */
 int store_layer_flush_piece(struct store_layer *layer, bool *more, struct hm_error *error);
 int store_layer_flush_all(struct store_layer *layer, struct hm_error *error);
+/* The same, and nothing is written below until it is released: what is there is one moment's. */
+int store_layer_flush_hold(struct store_layer *layer, struct hm_error *error);
+void store_layer_flush_release(struct store_layer *layer);
 /* The owner is gone. */
 void store_layer_flush_disown(struct store_layer *layer, const struct layer_checkpoint *owner);
 

@@ -86,24 +86,26 @@ static int write_piece(struct store_layer *layer, struct store_txn *txn, struct 
     return rc;
 }
 
-/* Everything is below: readers from now on need not look into it. Nothing is committed below before the owner's
- * checkpoint has begun there, for flushing is held. */
+/* Everything is below: the owner's checkpoint begins there, before anything else is committed (flushing is held), and
+ * readers from now on need not look into what was frozen. What fails is as it was before. */
 static int flush_end(struct store_layer *layer, struct hm_error *error)
 {
     struct layer_checkpoint *owner = layer->flush.owner;
+    struct store_checkpoint *begun = NULL;
     struct layer_view gone;
+    int rc = owner ? store_checkpoint_begin(layer->below, owner->note, &begun, error) : 0;
 
+    if (rc)
+        return rc;
     pthread_mutex_lock(&layer->publish);
     gone = layer->frozen;
     layer->frozen = (struct layer_view){0};
     pthread_mutex_unlock(&layer->publish);
     store_layer_view_drop(&gone);
     layer->flush = (struct store_layer_flush){0};
-    struct store_checkpoint *begun = NULL;
-    int rc = owner ? store_checkpoint_begin(layer->below, owner->note, &begun, error) : 0;
-    if (rc == 0 && owner)
+    if (owner)
         atomic_store(&owner->below, begun);
-    return rc;
+    return 0;
 }
 
 /* What fails has written nothing. */
@@ -116,10 +118,13 @@ static int commit_piece(struct store_layer *layer, struct hm_error *error)
     if (rc)
         return rc;
     rc = write_piece(layer, txn, error);
-    if (rc == 0)
-        rc = store_commit(txn, error);
-    else
+    if (rc) {
         store_abort(txn);
+    } else {
+        rc = store_commit(txn, error);
+        if (rc) /* whatever the reason, the store below takes no more */
+            atomic_store(&layer->failed, true);
+    }
     if (rc)
         layer->flush = before;
     return rc;
@@ -158,6 +163,23 @@ int store_layer_flush_all(struct store_layer *layer, struct hm_error *error)
     while (rc == 0 && more)
         rc = store_layer_flush_piece(layer, &more, error);
     return rc;
+}
+
+int store_layer_flush_hold(struct store_layer *layer, struct hm_error *error)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&layer->flushing);
+    while (rc == 0 && layer->flush.pending)
+        rc = flush_piece(layer, error);
+    if (rc)
+        pthread_mutex_unlock(&layer->flushing);
+    return rc;
+}
+
+void store_layer_flush_release(struct store_layer *layer)
+{
+    pthread_mutex_unlock(&layer->flushing);
 }
 
 int store_layer_freeze(struct store_layer *layer, struct layer_checkpoint *owner,

@@ -11,6 +11,7 @@
 
 #define ENTRIES     4000
 #define VALUE_BYTES 700
+#define COPIES      40
 #define GIVE_UP     -12345 /* no code of ours: what write returned comes back as it was */
 
 struct places {
@@ -180,6 +181,84 @@ static void copies_one_moment(void **state)
     store_close(writer.store);
 }
 
+/* Of a deferred store commits reach the file in pieces, at checkpoints: no copy may show half of one. */
+struct keeper {
+    struct store *store;
+    pthread_mutex_t committing; /* a checkpoint begins between commits */
+    atomic_bool stop;
+    int rc;
+    struct hm_error error;
+};
+
+static int keep_once(struct keeper *keeper)
+{
+    struct store_checkpoint *made = NULL;
+    bool more = true;
+
+    pthread_mutex_lock(&keeper->committing);
+    int rc = store_checkpoint_begin(keeper->store, NULL, &made, &keeper->error);
+    pthread_mutex_unlock(&keeper->committing);
+    while (rc == 0 && more)
+        rc = store_checkpoint_piece(made, &more, &keeper->error);
+    int finished = store_checkpoint_finish(made, &keeper->error);
+    return rc ? rc : finished;
+}
+
+static void *keeper_run(void *ctx)
+{
+    struct keeper *keeper = ctx;
+
+    while (!keeper->rc && !atomic_load(&keeper->stop))
+        keeper->rc = keep_once(keeper);
+    return NULL;
+}
+
+static void *careful_writer_run(void *ctx)
+{
+    struct keeper *keeper = ctx;
+    struct hm_error error = {0};
+
+    for (uint32_t i = 2; !atomic_load(&keeper->stop); i++) {
+        pthread_mutex_lock(&keeper->committing);
+        int rc = write_generation(keeper->store, i, &error);
+        pthread_mutex_unlock(&keeper->committing);
+        assert_int_equal(rc, 0);
+        usleep(500);
+    }
+    return NULL;
+}
+
+static void a_copy_shows_no_half_of_a_checkpoint(void **state)
+{
+    const struct places *places = *state;
+    struct store_options options = store_test_options;
+    struct keeper keeper = {.committing = PTHREAD_MUTEX_INITIALIZER};
+    struct hm_error error = {0};
+    pthread_t threads[2];
+
+    options.deferred = true;
+    assert_int_equal(store_open_lmdb(places->from, &options, &keeper.store, NULL), 0);
+    assert_int_equal(write_generation(keeper.store, 1, NULL), 0);
+    assert_int_equal(pthread_create(&threads[0], NULL, keeper_run, &keeper), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, careful_writer_run, &keeper), 0);
+    for (int i = 0; i < COPIES; i++) {
+        struct sink sink = sink_open(places);
+
+        if (store_snapshot(keeper.store, sink_write, &sink, &error))
+            fail_msg("snapshot %d: %s", i, error.text);
+        close(sink.fd);
+        struct store *copy = open_at(places->to);
+        assert_true(read_generation(copy) >= 1);
+        store_close(copy);
+    }
+    atomic_store(&keeper.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    if (keeper.rc)
+        fail_msg("checkpoint: %s", keeper.error.text);
+    store_close(keeper.store);
+}
+
 static void is_compact(void **state)
 {
     const struct places *places = *state;
@@ -270,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(copies_one_moment, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copy_shows_no_half_of_a_checkpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(is_compact, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_write_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_a_store_that_is_read_only, setup, teardown),
