@@ -181,6 +181,7 @@ struct packetfs_put_options {
     bool read_all; /* believe no file to be unchanged */
     bool no_cache; /* neither ask the user's cache of file states nor add to it */
     unsigned threads; /* 0: as many as processors */
+    bool whole; /* all or nothing: no snapshot is made when a file failed */
 };
 struct packetfs_put_result {
     struct packetfs_snapshot snapshot;
@@ -193,7 +194,7 @@ struct packetfs_put_result {
         ns_index; /* processor time by stage, all threads */
 };
 /* Durable when it returns 0. Interrupted, what was stored is found again by the next put. PACKETFS_EIO with result filled and a snapshot made: some files failed
- * (files_failed > 0). */
+ * (files_failed > 0). With `whole` it was not made, and result is left as it was. */
 int packetfs_put(struct packetfs_volume *volume, const struct packetfs_put_options *options,
                  const struct packetfs_watch *watch, struct packetfs_put_result *result,
                  struct packetfs_error *error);
@@ -415,6 +416,8 @@ struct packetfs_transfer_options {
     bool newest_only; /* only the newest of each label */
     bool accept_rollback; /* pull: take a peer that shows less than it showed before */
     unsigned timeout_ms; /* of silence; 0: 60,000 */
+    const uint8_t *
+        snapshot; /* pull: only the one with this id (PACKETFS_SNAPSHOT_ID_BYTES), whatever else the peer lists; NULL: all that were chosen */
 };
 struct packetfs_transfer_result {
     uint64_t snapshots, references, patterns; /* taken over */
@@ -505,7 +508,7 @@ struct packetfs_send_options {
     const struct packetfs_identity *identity;
     const struct packetfs_contact *to;
     const char *
-        state; /* a folder for what is sent, until it is taken; NULL: one in the user's cache, found again by the paths */
+        state; /* a folder for what is sent, until it is taken; NULL: one in the user's cache, found again by the paths and whom it is for */
     unsigned wait_s; /* so long nobody may have come; 0: 3600 */
     /* Told once it listens. code: NULL when it is for an identity. */
     void (*ready)(void *ctx, const char *code, const char *address);

@@ -3,6 +3,7 @@
 #include "packetfs_store_inner.h"
 
 #define ROOM_FIRST 8u
+#define LOOKS_MAX  8 /* for one that is elsewhere each time it is looked for */
 
 void packetfs_dict_table_init(struct packetfs_dict_table *table)
 {
@@ -192,6 +193,30 @@ static int load_any(struct packetfs_store *store, uint64_t ref, struct packetfs_
     return HM_ENOTFOUND;
 }
 
+/* It may be new, or have moved, or a repair have put another index in the place of the one that is open. As load_any. */
+static int load_anew(struct packetfs_store *store, uint64_t ref, struct packetfs_dict **out,
+                     struct hm_error *why)
+{
+    struct packetfs_dict_table *table = &store->dicts;
+    int rc = HM_ENOTFOUND;
+
+    for (int i = 0; i < LOOKS_MAX && rc == HM_ENOTFOUND; i++) {
+        const struct packetfs_index *index = table->looked ? table->index : NULL;
+        uint64_t stamp = table->stamp;
+
+        rc = i > 0 ? packetfs_store_refresh(store, why) : 0;
+        if (!rc)
+            rc = look(store, why);
+        if (!rc && (table->index != index || table->stamp != stamp))
+            rc = load_any(store, ref, out, why);
+        else if (!rc && i > 0)
+            return HM_ENOTFOUND; /* looked at already */
+        else if (!rc)
+            rc = HM_ENOTFOUND;
+    }
+    return rc;
+}
+
 static int lost(struct packetfs_store *store, uint64_t ref, const struct hm_error *why,
                 struct hm_error *error)
 {
@@ -244,11 +269,8 @@ int packetfs_dict_take(struct packetfs_store *store, uint64_t ref, struct packet
     dict = find_prepared(table, ref);
     if (!dict) {
         rc = load_any(store, ref, &dict, &why);
-        if (rc == HM_ENOTFOUND) { /* it may be new, or have moved */
-            rc = look(store, &why);
-            if (!rc)
-                rc = load_any(store, ref, &dict, &why);
-        }
+        if (rc == HM_ENOTFOUND && !table->held)
+            rc = load_anew(store, ref, &dict, &why);
         if (!rc)
             keep(table, dict);
     }

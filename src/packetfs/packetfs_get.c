@@ -32,11 +32,12 @@ static int outcome(const struct packetfs_restore *restore, struct hm_error *erro
                                        : "each was named");
 }
 
-int packetfs_get(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
-                 const struct packetfs_get_options *options, const struct packetfs_watch *watch,
-                 struct packetfs_get_result *result_out, struct packetfs_error *error_out)
+/* entries_max 0: it is our own. */
+static int get(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+               const struct packetfs_get_options *options, uint64_t entries_max,
+               const struct packetfs_watch *watch, struct packetfs_get_result *result_out,
+               struct hm_error *error)
 {
-    struct hm_error *error = packetfs_error_own(error_out);
     HM_CLEANUP(hm_buf) struct hm_buf keep = {0};
     struct packetfs_entry entry = {.type = 0};
     struct hm_slice path = packetfs_path_trim(options->path);
@@ -52,6 +53,8 @@ int packetfs_get(struct packetfs_volume *volume, const struct packetfs_snapshot 
     restore->no_sparse = options->no_sparse;
     restore->rules.owners = options->keep_owner;
     restore->rules.root = geteuid() == 0;
+    restore->rules.strange = entries_max != 0;
+    restore->entries_max = entries_max;
     packetfs_report_init(&restore->report, watch, "restore");
     (void)pthread_mutex_init(&restore->lock, NULL);
     if (path.len > 0)
@@ -86,6 +89,21 @@ int packetfs_get(struct packetfs_volume *volume, const struct packetfs_snapshot 
     (void)pthread_mutex_destroy(&restore->lock);
     hm_free(restore);
     return result;
+}
+
+int packetfs_get(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                 const struct packetfs_get_options *options, const struct packetfs_watch *watch,
+                 struct packetfs_get_result *result, struct packetfs_error *error)
+{
+    return get(volume, snapshot, options, 0, watch, result, packetfs_error_own(error));
+}
+
+int packetfs_get_strange(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                         const struct packetfs_get_options *options, uint64_t entries_max,
+                         const struct packetfs_watch *watch, struct packetfs_get_result *result,
+                         struct packetfs_error *error)
+{
+    return get(volume, snapshot, options, entries_max, watch, result, packetfs_error_own(error));
 }
 
 /* --- one file to a descriptor -------------------------------------------------------------------------------------------------- */

@@ -140,7 +140,7 @@ int packetfs_key_admit(const char *dir, const struct packetfs_unlock *unlock,
         return rc;
     rc = admit_check(&held, to, own);
     if (rc == 0)
-        rc = packetfs_slot_folder_draw(name, own);
+        rc = packetfs_slot_folder_draw(&held.folder, hm_random_system(), name, own);
     if (rc == 0)
         rc = packetfs_slot_seal_identity(held.volume.key, held.volume.id, name, by, to,
                                          hm_wall_ms(hm_clock_system()) * 1000000u,

@@ -40,10 +40,12 @@ int packetfs_key_volume_open(const char *dir, const struct packetfs_unlock *unlo
     if (rc != 0)
         return rc;
     rc = packetfs_volume_key_find(dir, volume.id, unlock, volume.key, &used, error);
-    if (rc == 0)
+    if (rc == 0) {
         *out = volume;
-    else
+        hm_wipe(&volume, sizeof(volume)); /* its file is *out's now */
+    } else {
         packetfs_key_volume_release(&volume);
+    }
     return rc;
 }
 
@@ -80,7 +82,7 @@ int packetfs_key_volume_wrap(const char *dir, const struct packetfs_key_volume *
     if (rc == 0 && !alone)
         rc = packetfs_slot_folder_has_room(&folder, error);
     if (rc == 0)
-        rc = packetfs_slot_folder_draw(name, error);
+        rc = packetfs_slot_folder_draw(&folder, hm_random_system(), name, error);
     if (rc == 0)
         rc = packetfs_volume_key_wrap(volume->key, volume->id, name, fresh, hm_random_system(),
                                       &slot, &made, error);

@@ -310,8 +310,25 @@ static int xattr_set(const struct place *place, const struct packetfs_xattr *xat
                          "cannot set extended attribute %s", name);
 }
 
-static int xattrs_apply(const struct place *place, const struct packetfs_entry *entry, bool root,
-                        struct hm_error *error)
+bool packetfs_meta_takes(struct hm_slice xattr, const struct packetfs_meta_rules *rules)
+{
+    static const char *const roots[] = {"security.", "trusted."};
+
+    for (size_t i = 0; rules->strange && i < HM_COUNT_OF(roots); i++)
+        if (xattr.len >= strlen(roots[i]) && memcmp(xattr.data, roots[i], strlen(roots[i])) == 0)
+            return false;
+    return true;
+}
+
+bool packetfs_meta_is_unfinished(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_mode & 01777) == PACKETFS_META_UNFINISHED;
+}
+
+static int xattrs_apply(const struct place *place, const struct packetfs_entry *entry,
+                        const struct packetfs_meta_rules *rules, struct hm_error *error)
 {
     char list[4096];
     ssize_t len = place_list(place, list, sizeof(list));
@@ -321,7 +338,9 @@ static int xattrs_apply(const struct place *place, const struct packetfs_entry *
         if (xattr_find(entry, name) == NULL)
             xattr_drop(place, name);
     for (size_t i = 0; i < entry->xattr_count; i++) {
-        int one = xattr_set(place, &entry->xattrs[i], root, result == 0 ? error : NULL);
+        if (!packetfs_meta_takes(entry->xattrs[i].name, rules))
+            continue;
+        int one = xattr_set(place, &entry->xattrs[i], rules->root, result == 0 ? error : NULL);
         if (result == 0)
             result = one;
     }
@@ -335,9 +354,15 @@ static void times_of(const struct packetfs_entry *entry, struct timespec out[2])
 }
 
 /* Bits that lend the owner's rights must not lend another's. */
-static mode_t mode_of(const struct packetfs_entry *entry, bool owned)
+mode_t packetfs_meta_mode(const struct packetfs_entry *entry,
+                          const struct packetfs_meta_rules *rules, bool owned)
 {
-    return (mode_t)(owned ? entry->mode & 07777 : entry->mode & 01777);
+    return (mode_t)(entry->mode & (owned && !rules->strange ? 07777 : 01777));
+}
+
+static bool sets_owners(const struct packetfs_meta_rules *rules)
+{
+    return (rules->root || rules->owners) && !rules->strange;
 }
 
 int packetfs_meta_apply_fd(int fd, const struct packetfs_entry *entry,
@@ -350,7 +375,7 @@ int packetfs_meta_apply_fd(int fd, const struct packetfs_entry *entry,
     if (fstat(fd, &now) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot look at what was restored");
     bool owned = now.st_uid == entry->uid && now.st_gid == entry->gid;
-    if (!owned && (rules->root || rules->owners)) {
+    if (!owned && sets_owners(rules)) {
         owned = fchown(fd, entry->uid, entry->gid) == 0;
         if (!owned)
             result = hm_fail_errno(error, HM_EPERM, "cannot give it to user %u, group %u",
@@ -359,15 +384,14 @@ int packetfs_meta_apply_fd(int fd, const struct packetfs_entry *entry,
     /* Attributes before the mode: an ordinary user may set none on what he may not write. */
     if (!rules->root && (now.st_mode & S_IWUSR) == 0)
         (void)fchmod(fd, (now.st_mode & 01777) | S_IWUSR);
-    int one = xattrs_apply(&(struct place){.fd = fd}, entry, rules->root,
-                           result == 0 ? error : NULL);
+    int one = xattrs_apply(&(struct place){.fd = fd}, entry, rules, result == 0 ? error : NULL);
     if (result == 0)
         result = one;
-    if (fchmod(fd, mode_of(entry, owned)) != 0 && result == 0)
-        result = hm_fail_errno(error, HM_EPERM, "cannot set its mode %04o", entry->mode);
     times_of(entry, times);
     if (futimens(fd, times) != 0 && result == 0)
         result = hm_fail_errno(error, HM_EPERM, "cannot set its times");
+    if (fchmod(fd, packetfs_meta_mode(entry, rules, owned)) != 0 && result == 0)
+        result = hm_fail_errno(error, HM_EPERM, "cannot set its mode %04o", entry->mode);
     return result;
 }
 
@@ -394,20 +418,20 @@ int packetfs_meta_apply_at(int folder, const char *name, const struct packetfs_e
     if (fstatat(folder, name, &now, AT_SYMLINK_NOFOLLOW) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot look at what was restored");
     bool owned = now.st_uid == entry->uid && now.st_gid == entry->gid;
-    if (!owned && (rules->root || rules->owners)) {
+    if (!owned && sets_owners(rules)) {
         owned = fchownat(folder, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) == 0;
         if (!owned)
             result = hm_fail_errno(error, HM_EPERM, "cannot give it to user %u, group %u",
                                    entry->uid, entry->gid);
     }
     path_in_folder(folder, name, path);
-    int one = xattrs_apply(&(struct place){.fd = -1, .path = path}, entry, rules->root,
+    int one = xattrs_apply(&(struct place){.fd = -1, .path = path}, entry, rules,
                            result == 0 ? error : NULL);
     if (result == 0)
         result = one;
     /* A link's own mode says nothing and cannot be set. */
-    if (entry->type != PACKETFS_SYMLINK && mode_set_at(folder, name, mode_of(entry, owned)) != 0 &&
-        result == 0)
+    if (entry->type != PACKETFS_SYMLINK &&
+        mode_set_at(folder, name, packetfs_meta_mode(entry, rules, owned)) != 0 && result == 0)
         result = hm_fail_errno(error, HM_EPERM, "cannot set its mode %04o", entry->mode);
     times_of(entry, times);
     if (utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) != 0 && result == 0)

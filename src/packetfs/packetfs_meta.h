@@ -33,7 +33,18 @@ int packetfs_xattrs_unpack(struct hm_slice packed, struct packetfs_xattr **out, 
 struct packetfs_meta_rules {
     bool owners; /* a failure to set them is an error; else they are tried by root only */
     bool root;
+    /* It comes from somebody who is trusted with contents alone: no owners, no set-user-id and set-group-id bits, no attributes
+     * that only root sets (security.*, trusted.*: capabilities). */
+    bool strange;
 };
+/* The mode that what is owned as the entry says (else by us) gets, and whether an attribute is set at all. */
+mode_t packetfs_meta_mode(const struct packetfs_entry *entry,
+                          const struct packetfs_meta_rules *rules, bool owned);
+bool packetfs_meta_takes(struct hm_slice xattr, const struct packetfs_meta_rules *rules);
+/* The mode under which a restore makes folders: the sticky bit says that they are not finished. packetfs_meta_apply_fd sets the mode last. */
+#define PACKETFS_META_UNFINISHED ((mode_t)01700)
+bool packetfs_meta_is_unfinished(int fd);
+
 /* Sets everything on an open file or folder, in the order that lets nothing undo what came before. Goes on after a
  * failure and returns the first. */
 int packetfs_meta_apply_fd(int fd, const struct packetfs_entry *entry,

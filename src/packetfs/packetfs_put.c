@@ -49,6 +49,9 @@ int packetfs_put(struct packetfs_volume *volume, const struct packetfs_put_optio
                                           options->threads, watch, &session, error);
     if (result == 0)
         result = scan_all(session, options, error);
+    unsigned long long failed = result == 0 ? atomic_load(&session->put.failed) : 0;
+    if (options->whole && failed > 0)
+        result = hm_fail(error, HM_EIO, "%llu could not be read, so nothing was put", failed);
     if (result == 0)
         result = packetfs_put_session_finish(session, error);
     if (result == 0) {

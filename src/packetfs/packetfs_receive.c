@@ -4,6 +4,7 @@
 
 #include "packetfs_code.h"
 #include "packetfs_peer.h"
+#include "packetfs_restore.h"
 #include "packetfs_send_proof.h"
 #include "packetfs_send_state.h"
 #include "packetfs_volume.h"
@@ -31,6 +32,7 @@ struct receiving {
     uint64_t told_ns;
     bool too_much; /* more came than was announced */
     bool quiet; /* the sender cannot be told any more */
+    bool claimed; /* let in, with the offer */
     bool began; /* something may have come that is worth keeping */
 };
 
@@ -69,6 +71,7 @@ static int connect_and_claim(struct receiving *receiving, struct hm_error *error
     packetfs_stream_shown(receiving->stream, shown);
     rc = packetfs_claim_make(&claim, shown, &receiving->talk, &receiving->offer_bytes,
                              &receiving->offer, error);
+    receiving->claimed = rc == 0;
     receiving->talk.patience_ms = RECEIVE_TELL_MS;
     return rc;
 }
@@ -210,9 +213,13 @@ static void finding(void *ctx, const char *sentence)
 static int announced(const struct receiving *receiving, int rc, struct hm_error *error)
 {
     return rc != 0 && receiving->too_much
-               ? hm_fail(error, HM_ELIMIT,
-                         "the sender announced %llu bytes, and sends more: left as it is",
-                         (unsigned long long)receiving->offer.bytes)
+               ? hm_fail(
+                     error, HM_ELIMIT,
+                     "the sender announced %llu bytes in %llu files and %llu folders, and sends "
+                     "more: left as it is",
+                     (unsigned long long)receiving->offer.bytes,
+                     (unsigned long long)receiving->offer.files,
+                     (unsigned long long)receiving->offer.folders)
                : rc;
 }
 
@@ -224,6 +231,7 @@ static int pull(struct receiving *receiving, struct packetfs_receive_result *res
     const struct packetfs_transfer_options options = {.remote = address,
                                                       .newest_only = true,
                                                       .accept_rollback = true,
+                                                      .snapshot = receiving->offer.snapshot,
                                                       .timeout_ms = receiving->options->timeout_ms};
     const struct packetfs_watch watch = {goes_on, finding, receiving};
     struct packetfs_transfer_result moved = {0};
@@ -259,12 +267,19 @@ static int snapshot_find(const struct receiving *receiving, struct packetfs_snap
     return rc != 0 ? hm_fail(error, HM_ECORRUPT, "what was offered is not what was sent") : 0;
 }
 
+/* Of a number that somebody else chose: sums of it do not come round. */
+static uint64_t most(uint64_t count)
+{
+    return count < UINT64_MAX / 4 ? count : UINT64_MAX / 4;
+}
+
 static int restore(struct receiving *receiving, struct packetfs_receive_result *result,
                    struct hm_error *error)
 {
     const struct packetfs_get_options options = {.target = receiving->options->target,
                                                  .overwrite = receiving->options->overwrite};
     const struct packetfs_watch watch = {goes_on, finding, receiving};
+    const struct packetfs_offer *offer = &receiving->offer;
     struct packetfs_snapshot snapshot;
     int rc = snapshot_find(receiving, &snapshot, error);
 
@@ -275,8 +290,11 @@ static int restore(struct receiving *receiving, struct packetfs_receive_result *
     }
     receiving->stage = PACKETFS_STAGE_RESTORE;
     if (rc == 0)
-        rc = packetfs_get(receiving->volume, &snapshot, &options, &watch, &result->restored,
-                          (struct packetfs_error *)(void *)error);
+        rc = packetfs_get_strange(receiving->volume, &snapshot, &options,
+                                  most(offer->files) + most(offer->folders) + RECEIVE_SLACK_FILES,
+                                  &watch, &result->restored,
+                                  (struct packetfs_error *)(void *)error);
+    receiving->too_much |= rc == HM_ELIMIT;
     return announced(receiving, rc, error);
 }
 
@@ -322,8 +340,9 @@ static void receiving_end(struct receiving *receiving, int rc, const struct hm_e
 {
     struct hm_error told = *error;
 
-    if (rc == HM_EAUTH) /* whom we looked for, who is there need not know */
-        (void)hm_fail(&told, rc, "this is not the sender who was looked for");
+    /* Whom we looked for, who is there need not know: neither from a sentence nor from which check it was that failed. */
+    if (rc == HM_EAUTH || (rc != 0 && receiving->options->code == NULL && !receiving->claimed))
+        (void)hm_fail(&told, HM_EAUTH, "this is not the sender who was looked for");
     if (rc != 0 && receiving->talk.channel.ctx != NULL && !receiving->quiet)
         packetfs_talk_fail(&receiving->talk, &told);
     packetfs_talk_release(&receiving->talk);

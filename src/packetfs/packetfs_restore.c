@@ -411,28 +411,51 @@ static void level_pop(struct walk *walk)
     packetfs_restore_folder_drop(level->folder);
 }
 
+/* What a folder was before. */
+struct found {
+    bool there, opened;
+    mode_t mode; /* opened: from this one */
+};
+
+/* The folder was there, and its owner may not write to it: only until it is done. */
+static void folder_open_up(int fd, struct found *found)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || (st.st_mode & S_IRWXU) == S_IRWXU || found->opened)
+        return;
+    found->mode = st.st_mode & 07777;
+    found->opened = fchmod(fd, found->mode | S_IRWXU) == 0;
+}
+
 /* Makes or finds the folder NAME. -1 and error. */
 static int folder_make(struct packetfs_restore *restore, int above, const char *name,
-                       struct hm_error *error)
+                       struct found *found, struct hm_error *error)
 {
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     char path[64];
+    struct stat st;
 
-    int made = mkdirat(above, name, 0700);
+    int made = mkdirat(above, name, PACKETFS_META_UNFINISHED);
     if (made != 0 && errno == ENOSPC) {
         (void)hm_fail(error, HM_ELIMIT, "cannot write: the disk is full");
         return -1;
     }
     int fd = openat(above, name, flags);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && restore->overwrite) {
-        if (unlinkat(above, name, 0) == 0 && mkdirat(above, name, 0700) == 0)
+        if (unlinkat(above, name, 0) == 0 &&
+            (made = mkdirat(above, name, PACKETFS_META_UNFINISHED)) == 0)
             fd = openat(above, name, flags);
     } else if (fd < 0 && errno == EACCES) { /* a folder of ours that an earlier run has closed */
         HM_AUTOCLOSE int handle = openat(above, name,
                                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
-        if (handle >= 0 && chmod(path, 0700) == 0)
+        if (handle >= 0 && fstat(handle, &st) == 0 && chmod(path, 0700) == 0) {
+            *found = (struct found){.opened = true, .mode = st.st_mode & 07777};
             fd = openat(above, name, flags);
+            if (fd < 0)
+                (void)chmod(path, found->mode);
+        }
     }
     if (fd < 0) {
         int code = errno == ENOTDIR || errno == ELOOP ? HM_EEXIST : HM_EIO;
@@ -440,7 +463,8 @@ static int folder_make(struct packetfs_restore *restore, int above, const char *
         return -1;
     }
     if (made != 0 && !restore->rules.root)
-        (void)fchmod(fd, 0700); /* its real mode comes last */
+        folder_open_up(fd, found);
+    found->there = made != 0;
     return fd;
 }
 
@@ -451,7 +475,8 @@ static int folder_restore(struct walk *walk, struct packetfs_restore_folder *abo
     struct packetfs_restore *restore = walk->restore;
     struct packetfs_restore_folder *folder = NULL;
     struct hm_error why = {.code = HM_EIO};
-    int fd = folder_make(restore, above->fd, name, &why);
+    struct found found = {.there = false};
+    int fd = folder_make(restore, above->fd, name, &found, &why);
 
     if (fd < 0) {
         packetfs_restore_failed(restore, above, name, why.code, &why);
@@ -464,9 +489,14 @@ static int folder_restore(struct walk *walk, struct packetfs_restore_folder *abo
         return hm_fail(error, HM_ENOMEM, "no memory for a folder");
     }
     struct packetfs_id root = entry->folder;
-    int result = packetfs_restore_folder_new(restore, fd, path, entry, &folder, error);
+    /* Somebody else's folder is not ours to change; one that an earlier try has not finished is. */
+    bool ours = !found.there || restore->overwrite || packetfs_meta_is_unfinished(fd);
+    int result = packetfs_restore_folder_new(restore, fd, path, ours ? entry : NULL, &folder,
+                                             error);
     if (result != 0)
         return result;
+    folder->was_opened = found.opened;
+    folder->mode_before = found.mode;
     atomic_fetch_add(&restore->folders, 1);
     result = level_push(walk, folder, &root, &why);
     if (result != 0) { /* the folder itself is there, what was in it is not known */
@@ -511,6 +541,9 @@ static int entry_restore(struct walk *walk, struct packetfs_restore_folder *fold
     struct hm_error why;
     bool made = false;
 
+    if (++restore->entries > restore->entries_max && restore->entries_max != 0)
+        return hm_fail(error, HM_ELIMIT, "more than %llu files and folders came",
+                       (unsigned long long)restore->entries_max);
     if (entry->name.len == 0 || entry->name.len > PACKETFS_NAME_MAX_BYTES ||
         memchr(entry->name.data, '/', entry->name.len) != NULL ||
         memchr(entry->name.data, '\0', entry->name.len) != NULL)

@@ -28,6 +28,8 @@ struct packetfs_restore_folder {
     ino_t inode;
     char *path; /* below the target, "" at the top; for sentences and links */
     bool described; /* entry says what it shall be */
+    bool was_opened; /* it was there, and we took ourselves the right to write to it; before: */
+    mode_t mode_before;
     struct packetfs_entry entry;
     struct hm_buf keep; /* what entry points to */
 };
@@ -60,11 +62,13 @@ struct packetfs_restore {
     struct packetfs_report report;
     struct packetfs_meta_rules rules;
     bool overwrite, no_sparse;
+    uint64_t entries_max; /* names of every kind; 0: as many as there are */
 
     /* of the calling thread */
     struct packetfs_restore_node *batch, *batch_last;
     size_t batch_count;
     uint64_t batch_bytes;
+    uint64_t entries;
     struct packetfs_restore_link *links;
     size_t link_count, link_capacity;
 
@@ -106,5 +110,12 @@ bool packetfs_restore_attributes_same(int folder, const char *name,
 /* Everything in root, or the entry alone (root NULL), into the open folder target, which stays the caller's. */
 int packetfs_restore_run(struct packetfs_restore *restore, const struct packetfs_id *root,
                          const struct packetfs_entry *entry, int target, struct hm_error *error);
+
+/* --- packetfs_get.c -------------------------------------------------------------------------------------------------------- */
+/* packetfs_get of what somebody else made. HM_ELIMIT: more than entries_max names. */
+int packetfs_get_strange(struct packetfs_volume *volume, const struct packetfs_snapshot *snapshot,
+                         const struct packetfs_get_options *options, uint64_t entries_max,
+                         const struct packetfs_watch *watch, struct packetfs_get_result *result,
+                         struct packetfs_error *error);
 
 #endif

@@ -51,6 +51,8 @@ static void folder_finish(struct packetfs_restore_folder *folder)
         int result = packetfs_meta_apply_fd(folder->fd, &folder->entry, &restore->rules, &error);
         if (result != 0)
             packetfs_restore_failed(restore, folder, ".", result, &error);
+    } else if (folder->was_opened) { /* as it was found */
+        (void)fchmod(folder->fd, folder->mode_before);
     }
 }
 
@@ -142,19 +144,30 @@ int packetfs_restore_rename(const struct packetfs_restore *restore, int folder, 
                            : hm_fail_errno(error, HM_EIO, "cannot give it its name");
 }
 
-static bool xattrs_same(int folder, const char *name, const struct packetfs_entry *entry)
+/* What is there is what would be set. */
+static bool xattrs_same(int folder, const char *name, const struct packetfs_entry *entry,
+                        const struct packetfs_meta_rules *rules)
 {
     HM_CLEANUP(hm_buf) struct hm_buf packed = {0};
     struct packetfs_xattr *list = NULL;
-    size_t count = 0;
+    size_t count = 0, there = 0, wanted = 0;
 
     if (packetfs_xattrs_read_at(folder, name, &packed, NULL) != 0 ||
         packetfs_xattrs_unpack(hm_buf_slice(&packed), &list, &count, NULL) != 0)
         return false;
-    bool same = count == entry->xattr_count;
-    for (size_t i = 0; same && i < count; i++)
-        same = hm_slice_equal(list[i].name, entry->xattrs[i].name) &&
-               hm_slice_equal(list[i].value, entry->xattrs[i].value);
+    bool same = true;
+    while (same) {
+        while (there < count && !packetfs_meta_takes(list[there].name, rules))
+            there++;
+        while (wanted < entry->xattr_count &&
+               !packetfs_meta_takes(entry->xattrs[wanted].name, rules))
+            wanted++;
+        if (there == count || wanted == entry->xattr_count)
+            break;
+        same = hm_slice_equal(list[there].name, entry->xattrs[wanted].name) &&
+               hm_slice_equal(list[there++].value, entry->xattrs[wanted++].value);
+    }
+    same = same && there == count && wanted == entry->xattr_count;
     hm_free(list);
     return same;
 }
@@ -163,13 +176,16 @@ bool packetfs_restore_attributes_same(int folder, const char *name,
                                       const struct packetfs_entry *entry,
                                       const struct packetfs_meta_rules *rules)
 {
-    bool owners = rules->root || rules->owners;
+    bool owners = (rules->root || rules->owners) && !rules->strange;
     struct stat st;
 
     return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            packetfs_meta_type(st.st_mode) == entry->type &&
-           (entry->type == PACKETFS_SYMLINK || (st.st_mode & 07777) == entry->mode) &&
+           (entry->type == PACKETFS_SYMLINK ||
+            (st.st_mode & 07777) ==
+                packetfs_meta_mode(entry, rules,
+                                   st.st_uid == entry->uid && st.st_gid == entry->gid)) &&
            (!owners || (st.st_uid == entry->uid && st.st_gid == entry->gid)) &&
            st.st_mtim.tv_sec == entry->mtime_s && st.st_mtim.tv_nsec == (long)entry->mtime_ns &&
-           xattrs_same(folder, name, entry);
+           xattrs_same(folder, name, entry, rules);
 }

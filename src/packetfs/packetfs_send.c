@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "packetfs_code.h"
 #include "packetfs_peer.h"
@@ -67,14 +68,17 @@ static uint64_t now_ns(void)
 
 /* --- the volume ------------------------------------------------------------------------------------------------------- */
 
-/* Names the state by what is sent, so that the same command finds it again. */
+/* Names the state by what is sent to whom, so that the same command finds it again, and another's never: who may open a volume
+ * keeps its key, and must not find in it what is meant for the next. */
 static int state_name(const struct packetfs_send_options *options,
                       uint8_t out[PACKETFS_STATE_NAME_BYTES], struct hm_error *error)
 {
     struct crypto_hasher hasher;
     uint8_t digest[CRYPTO_HASH_BYTES];
+    const char *whom = options->to != NULL ? options->to->id_text : "code";
 
     crypto_hasher_init_context(&hasher, "hypermesh packetfs 1 send state");
+    crypto_hasher_update(&hasher, whom, strlen(whom) + 1);
     for (size_t i = 0; i < options->path_count; i++) {
         char *real = realpath(options->paths[i], NULL); /* of the system's allocator */
 
@@ -88,23 +92,66 @@ static int state_name(const struct packetfs_send_options *options,
     return 0;
 }
 
-/* The one of an earlier try, or a new one. */
-static int volume_make(struct sending *sending, struct hm_error *error)
+/* The code of an earlier try: only who knew it may have that one's volume. */
+static bool code_is_here(struct sending *sending)
 {
+    HM_CLEANUP(hm_buf) struct hm_buf said = {0};
+    bool here = hm_file_read(sending->state.code, sizeof(sending->code) - 1, &said, NULL) == 0 &&
+                packetfs_code_parse(hm_buf_slice(&said), sending->code, NULL) == 0;
+
+    if (said.data != NULL)
+        hm_wipe(said.data, said.cap);
+    return here;
+}
+
+static int code_make(struct sending *sending, struct hm_error *error)
+{
+    int rc = packetfs_code_make(hm_random_system(), sending->code, error);
+
+    return rc == 0 ? hm_file_replace(sending->state.code, sending->code, strlen(sending->code),
+                                     0600, error)
+                   : rc;
+}
+
+/* The one of an earlier try of this very offer, or a new one. */
+static int volume_make(struct sending *sending, const uint8_t *name, struct hm_error *error)
+{
+    bool by_code = sending->options->to == NULL;
     const struct packetfs_state *state = &sending->state;
     const struct packetfs_unlock unlock = {.key_file = state->key};
     /* It is not carried as it lies here, and removed when it was taken. */
     const struct packetfs_parameters parameters = {.no_padding = true, .no_dictionaries = true};
     struct packetfs_error *own = (struct packetfs_error *)(void *)error;
-    int rc = packetfs_volume_open(state->volume, &unlock, false, &sending->volume, own);
+    int rc = HM_ENOTFOUND;
 
+    if (packetfs_state_is_for(state, name) && (!by_code || code_is_here(sending)))
+        rc = packetfs_volume_open(state->volume, &unlock, false, &sending->volume, own);
     if (rc == 0 || rc == HM_ENOMEM)
         return rc;
     rc = packetfs_state_clear(state, error);
     if (rc == 0)
+        rc = packetfs_state_mark(state, name, error);
+    if (rc == 0 && by_code)
+        rc = code_make(sending, error);
+    if (rc == 0)
         rc = packetfs_volume_create(state->volume, &parameters, &unlock, own);
     return rc == 0 ? packetfs_volume_open(state->volume, &unlock, false, &sending->volume, own)
                    : rc;
+}
+
+/* Only what is offered can be asked for: what an earlier try held may have been changed for a reason. */
+static int volume_forget_others(struct sending *sending, struct hm_error *error)
+{
+    struct packetfs_error *own = (struct packetfs_error *)(void *)error;
+    struct packetfs_snapshot *list = NULL;
+    size_t count = 0;
+    int rc = packetfs_log(sending->volume, &list, &count, own);
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (memcmp(list[i].id, sending->snapshot.id, sizeof(list[i].id)) != 0)
+            rc = packetfs_remove(sending->volume, list[i].id, own);
+    packetfs_free(list);
+    return rc;
 }
 
 static int volume_fill(struct sending *sending, struct packetfs_send_result *result,
@@ -124,7 +171,7 @@ static int volume_fill(struct sending *sending, struct packetfs_send_result *res
     result->files = put.snapshot.files;
     result->folders = put.snapshot.folders;
     result->bytes = put.snapshot.bytes;
-    return 0;
+    return volume_forget_others(sending, error);
 }
 
 /* All of it but the port. */
@@ -234,6 +281,7 @@ struct guest {
     struct sending *sending;
     struct packetfs_stream *stream;
     uint64_t until_ns; /* he must be let in by then; 0: he is */
+    bool inside; /* was ever let in */
 };
 
 static bool guest_must_go(void *ctx)
@@ -295,8 +343,11 @@ static int guest_serve(struct guest *guest, struct packetfs_talk *talk, const ch
     guest->until_ns = now_ns() + SEND_GREETING_S * (uint64_t)1000000000u;
     packetfs_stream_shown(stream, shown);
     rc = packetfs_gate_open(&sending->gate, shown, talk, error);
+    if (rc == HM_EAUTH && sending->gate.code != NULL) /* so much guessed, it opens no later offer */
+        (void)unlink(sending->state.code);
     if (rc != 0)
         return rc;
+    guest->inside = true;
     (void)snprintf(sentence, sizeof(sentence), "%s takes it", address);
     say(sending, sentence);
     talk->patience_ms = SEND_PATIENCE_MS;
@@ -328,8 +379,9 @@ static void *guest_main(void *arg)
         (void)snprintf(sentence, sizeof(sentence), "%s: %s", address, error.text);
         say(sending, sentence);
     }
-    if (rc == HM_EAUTH && sending->gate.to != NULL) /* for whom it is, he need not know */
-        (void)hm_fail(&error, rc, "this is meant for somebody else");
+    /* For whom it is, he need not know: neither from a sentence nor from which check it was that failed. */
+    if (rc != 0 && !guest.inside && sending->gate.to != NULL)
+        (void)hm_fail(&error, HM_EAUTH, "this is meant for somebody else");
     if (rc != 0 && talk.channel.ctx != NULL)
         packetfs_talk_fail(&talk, &error);
     packetfs_talk_release(&talk);
@@ -350,7 +402,7 @@ static void guest_start(struct sending *sending, struct packetfs_stream *stream)
     bool started = guest != NULL;
 
     if (started) {
-        *guest = (struct guest){sending, stream, 0};
+        *guest = (struct guest){.sending = sending, .stream = stream};
         (void)pthread_mutex_lock(&sending->lock);
         started = sending->guests < SEND_GUESTS_MAX;
         sending->guests += started;
@@ -482,13 +534,11 @@ static int sending_run(struct sending *sending, struct packetfs_send_result *res
         rc = packetfs_state_open(sending->options->state, "send", name, true, &sending->state,
                                  error);
     if (rc == 0)
-        rc = volume_make(sending, error);
+        rc = volume_make(sending, name, error);
     if (rc == 0)
         rc = volume_fill(sending, result, error);
     if (rc == 0)
         rc = offer_make(sending, error);
-    if (rc == 0 && sending->options->to == NULL)
-        rc = packetfs_code_make(hm_random_system(), sending->code, error);
     if (rc == 0)
         rc = listen_and_wait(sending, error);
     return rc;

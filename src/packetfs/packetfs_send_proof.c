@@ -8,6 +8,8 @@
 /* A context a side, so that what one says is of no use as what the other says. */
 #define BOUND_RECEIVER "hypermesh packetfs 1 handover receiver"
 #define BOUND_SENDER   "hypermesh packetfs 1 handover sender"
+/* An offer and what stands before it, in one piece of memory from the start: one that grew would leave the volume's key behind. */
+#define OFFER_BYTES ((size_t)PACKETFS_HANDOVER_VOLUME_FILE_MAX_BYTES + 1024)
 
 static void bytes_wipe(struct hm_buf *buf)
 {
@@ -81,6 +83,8 @@ static int offer_by_code(const struct packetfs_gate *gate, const uint8_t *shown,
     int rc = hm_buf_append(&body, tag, CRYPTO_PAKE_TAG_BYTES);
 
     offer_key(pake_key, key);
+    if (rc == 0)
+        rc = hm_buf_reserve(&plain, OFFER_BYTES);
     if (rc == 0)
         rc = packetfs_offer_write(gate->offer, &plain);
     if (rc != 0)
@@ -179,8 +183,14 @@ static int claim_by_code(const struct packetfs_claim *claim, const uint8_t *show
         rc = crypto_pake_meet(pake, share, hm_slice_str(PAKE_SENDER), tag, error);
     if (rc == 0)
         rc = packetfs_talk_send(talk, PACKETFS_WIRE_CONFIRM, hm_slice_of(tag, sizeof(tag)), error);
-    if (rc == 0)
+    if (rc == 0) {
         rc = packetfs_talk_expect(talk, PACKETFS_WIRE_OFFER, &body, error);
+        /* Who only wants to try a code on ours hangs up here; each such end is a guess that nobody counted. */
+        if (rc == HM_EUNAVAILABLE || rc == HM_ETIMEOUT)
+            rc = hm_error_prefix(error, rc,
+                                 "no offer followed our code (somebody may be trying codes: after "
+                                 "two such ends, ask the sender for a new one)");
+    }
     if (rc == 0)
         rc = offer_open(body, pake, shown, bytes, error);
     crypto_pake_free(pake);
@@ -237,7 +247,9 @@ static int offer_by_identity(const struct packetfs_gate *gate, const uint8_t *sh
     int rc;
 
     bound_to(BOUND_SENDER, shown, bound);
-    rc = hm_buf_append(&content, bound, sizeof(bound));
+    rc = hm_buf_reserve(&content, OFFER_BYTES);
+    if (rc == 0)
+        rc = hm_buf_append(&content, bound, sizeof(bound));
     if (rc == 0)
         rc = packetfs_offer_write(gate->offer, &content);
     if (rc != 0)

@@ -12,6 +12,7 @@
 #define STATE_TRIES       8
 #define STATE_ENTRIES_MAX 4096 /* looked at when old ones are removed */
 #define STATE_DAY_S       ((int64_t)86400)
+#define STATE_MAGIC       "packetfs handover state 1\n"
 
 int packetfs_state_cache(const char *what, char **out, struct hm_error *error)
 {
@@ -32,6 +33,42 @@ int packetfs_state_cache(const char *what, char **out, struct hm_error *error)
     return 0;
 }
 
+/* --- whose it is ------------------------------------------------------------------------------------------------------ */
+
+/* Nobody else can put anything into it, or lead us elsewhere. */
+static int folder_check(const char *dir, struct hm_error *error)
+{
+    HM_AUTOCLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat about;
+
+    if (fd < 0 && errno == ENOENT)
+        return HM_ENOTFOUND;
+    if (fd < 0 || fstat(fd, &about) != 0)
+        return errno == ELOOP || errno == ENOTDIR
+                   ? hm_fail(error, HM_EPERM, "%s is a link or no folder: name the folder itself",
+                             dir)
+                   : hm_fail_errno(error, errno == EACCES ? HM_EPERM : HM_EIO, "cannot enter %s",
+                                   dir);
+    if (about.st_uid != geteuid())
+        return hm_fail(error, HM_EPERM, "%s belongs to another user: name a folder of yours", dir);
+    if ((about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return hm_fail(error, HM_EPERM, "others may write to %s: take that from them (chmod go-w)",
+                       dir);
+    return 0;
+}
+
+/* What is there under this name, if anything, is of this kind and ours. */
+static int entry_check(const char *path, mode_t kind, struct hm_error *error)
+{
+    struct stat about;
+
+    if (lstat(path, &about) != 0)
+        return errno == ENOENT ? 0 : hm_fail_errno(error, HM_EIO, "cannot look at %s", path);
+    return (about.st_mode & S_IFMT) == kind && about.st_uid == geteuid()
+               ? 0
+               : hm_fail(error, HM_EPERM, "%s is not what was left there: remove it", path);
+}
+
 /* --- the lock --------------------------------------------------------------------------------------------------------- */
 
 /* Locked, and still the file of that name: who removes a folder holds its lock, and the next must not have that one. */
@@ -47,6 +84,11 @@ static int lock_take(const char *dir, int *out, struct hm_error *error)
 
         if (mkdir(dir, 0700) != 0 && errno != EEXIST)
             return hm_fail_errno(error, errno == EACCES ? HM_EPERM : HM_EIO, "cannot make %s", dir);
+        int rc = folder_check(dir, error);
+        if (rc == HM_ENOTFOUND)
+            continue;
+        if (rc != 0)
+            return rc;
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 && errno == ENOENT)
             continue;
@@ -57,6 +99,8 @@ static int lock_take(const char *dir, int *out, struct hm_error *error)
             return hm_fail(error, HM_EBUSY, "another process is at work in %s", dir);
         if (fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino) {
             (void)futimens(fd, NULL);
+            if (held.st_size == 0 && hm_write_all(fd, STATE_MAGIC, strlen(STATE_MAGIC), NULL) != 0)
+                return hm_fail_errno(error, HM_EIO, "cannot write %s", path);
             *out = fd;
             fd = -1;
             return 0;
@@ -103,41 +147,63 @@ static int state_fill(struct packetfs_state *state, struct hm_error *error)
 {
     state->volume = hm_asprintf("%s/volume", state->dir);
     state->key = hm_asprintf("%s/key", state->dir);
-    return state->volume == NULL || state->key == NULL
-               ? hm_fail(error, HM_ENOMEM, "no memory for a path")
-               : 0;
+    state->whom = hm_asprintf("%s/for", state->dir);
+    state->code = hm_asprintf("%s/code", state->dir);
+    if (state->volume == NULL || state->key == NULL || state->whom == NULL || state->code == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a path");
+    int rc = entry_check(state->volume, S_IFDIR, error);
+    if (rc == 0)
+        rc = entry_check(state->key, S_IFREG, error);
+    if (rc == 0)
+        rc = entry_check(state->whom, S_IFREG, error);
+    return rc == 0 ? entry_check(state->code, S_IFREG, error) : rc;
 }
 
-/* Nothing of the user's is taken for ours: a folder of his is new, empty, or one where we were before. */
+/* Nothing of the user's is taken for ours: a folder of his is new, empty (but for a lock that was begun), or one that says that
+ * we were there before. */
 static int given_check(const char *given, struct hm_error *error)
 {
     HM_AUTOFREE char *lock = hm_asprintf("%s/lock", given);
+    HM_CLEANUP(hm_buf) struct hm_buf said = {0};
     DIR *list = opendir(given);
     struct dirent *entry;
-    bool empty = true;
+    bool alone = true, begun = false;
 
-    while (list != NULL && empty && (entry = readdir(list)) != NULL)
-        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    while (list != NULL && (entry = readdir(list)) != NULL) {
+        bool lock_itself = strcmp(entry->d_name, "lock") == 0;
+
+        begun |= lock_itself;
+        alone &= lock_itself || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    }
     if (list != NULL)
         (void)closedir(list);
     if (lock == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a path");
-    if (!empty && access(lock, F_OK) != 0)
-        return hm_fail(error, HM_EEXIST, "%s holds other things: name an empty folder", given);
-    return 0;
+    if (alone && !begun)
+        return 0;
+    if (entry_check(lock, S_IFREG, NULL) == 0 &&
+        hm_file_read(lock, strlen(STATE_MAGIC), &said, NULL) == 0 &&
+        (hm_slice_equal(hm_buf_slice(&said), hm_slice_str(STATE_MAGIC)) ||
+         (alone && said.len == 0)))
+        return 0;
+    return hm_fail(error, HM_EEXIST, "%s holds other things: name an empty folder", given);
 }
 
 static int open_given(const char *given, struct packetfs_state *state, struct hm_error *error)
 {
-    int rc = given_check(given, error);
+    size_t len = strlen(given);
 
+    while (len > 1 && given[len - 1] == '/') /* it would lead through a link */
+        len--;
+    state->dir = hm_strndup(given, len);
+    if (state->dir == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a path");
+    int rc = folder_check(state->dir, error);
     if (rc == 0)
-        rc = hm_mkdir_all(given, 0700, error);
-
-    state->dir = hm_strdup(given);
-    if (rc == 0 && state->dir == NULL)
-        rc = hm_fail(error, HM_ENOMEM, "no memory for a path");
-    return rc == 0 ? lock_take(given, &state->lock, error) : rc;
+        rc = given_check(state->dir, error);
+    else if (rc == HM_ENOTFOUND)
+        rc = hm_mkdir_all(state->dir, 0700, error);
+    return rc == 0 ? lock_take(state->dir, &state->lock, error) : rc;
 }
 
 static int open_in_cache(const char *what, const uint8_t *name, bool several,
@@ -149,6 +215,8 @@ static int open_in_cache(const char *what, const uint8_t *name, bool several,
 
     if (rc == 0)
         rc = hm_mkdir_all(parent, 0700, error);
+    if (rc == 0)
+        rc = folder_check(parent, error);
     if (rc != 0)
         return rc;
     remove_old(parent);
@@ -185,11 +253,35 @@ int packetfs_state_open(const char *given, const char *what,
 
 int packetfs_state_clear(const struct packetfs_state *state, struct hm_error *error)
 {
-    int rc = access(state->volume, F_OK) == 0 ? hm_remove_tree(state->volume, error) : 0;
+    const char *const files[] = {state->whom, state->code, state->key};
+    int rc = 0;
 
-    if (rc == 0 && unlink(state->key) != 0 && errno != ENOENT)
-        rc = hm_fail_errno(error, HM_EIO, "cannot remove %s", state->key);
+    for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(files); i++)
+        if (unlink(files[i]) != 0 && errno != ENOENT)
+            rc = hm_fail_errno(error, HM_EIO, "cannot remove %s", files[i]);
+    if (rc == 0 && access(state->volume, F_OK) == 0)
+        rc = hm_remove_tree(state->volume, error);
     return rc;
+}
+
+bool packetfs_state_is_for(const struct packetfs_state *state,
+                           const uint8_t name[PACKETFS_STATE_NAME_BYTES])
+{
+    char hex[2 * PACKETFS_STATE_NAME_BYTES + 1];
+    HM_CLEANUP(hm_buf) struct hm_buf said = {0};
+
+    hm_hex_encode(name, PACKETFS_STATE_NAME_BYTES, hex);
+    return hm_file_read(state->whom, strlen(hex), &said, NULL) == 0 &&
+           hm_slice_equal(hm_buf_slice(&said), hm_slice_str(hex));
+}
+
+int packetfs_state_mark(const struct packetfs_state *state,
+                        const uint8_t name[PACKETFS_STATE_NAME_BYTES], struct hm_error *error)
+{
+    char hex[2 * PACKETFS_STATE_NAME_BYTES + 1];
+
+    hm_hex_encode(name, PACKETFS_STATE_NAME_BYTES, hex);
+    return hm_file_replace(state->whom, hex, strlen(hex), 0600, error);
 }
 
 void packetfs_state_close(struct packetfs_state *state, bool remove)
@@ -200,7 +292,8 @@ void packetfs_state_close(struct packetfs_state *state, bool remove)
         if (state->ours) {
             (void)hm_remove_tree(state->dir, NULL);
         } else {
-            (void)packetfs_state_clear(state, NULL);
+            if (state->code != NULL) /* else it was not found to be ours */
+                (void)packetfs_state_clear(state, NULL);
             if (lock != NULL)
                 (void)unlink(lock);
             (void)rmdir(state->dir); /* stays when the user has something else there */
@@ -211,5 +304,7 @@ void packetfs_state_close(struct packetfs_state *state, bool remove)
     hm_free(state->dir);
     hm_free(state->volume);
     hm_free(state->key);
+    hm_free(state->whom);
+    hm_free(state->code);
     *state = (struct packetfs_state){.lock = -1};
 }

@@ -9,6 +9,7 @@
 
 #define SLOT_SUFFIX     ".slot"
 #define SLOT_TMP_SUFFIX ".slot.tmp"
+#define DRAW_TRIES      64
 #define READ_TRIES      16 /* while somebody rotates the key again and again */
 
 /* Length of the slot's name in a file's name; 0: it is no slot. */
@@ -140,14 +141,28 @@ int packetfs_slot_folder_has_room(const struct packetfs_slot_folder *folder, str
                    folder->path, folder->count, PACKETFS_SLOTS_MAX);
 }
 
-int packetfs_slot_folder_draw(char name[PACKETFS_SLOT_NAME_MAX + 1], struct hm_error *error)
+static bool has_slot(const struct packetfs_slot_folder *folder, const char *name)
+{
+    for (size_t i = 0; i < folder->count; i++)
+        if (strcmp(folder->slots[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+int packetfs_slot_folder_draw(const struct packetfs_slot_folder *folder,
+                              const struct hm_random *random, char name[PACKETFS_SLOT_NAME_MAX + 1],
+                              struct hm_error *error)
 {
     uint8_t number[4];
 
-    if (hm_random_system()->fill(hm_random_system()->ctx, number, sizeof(number)) != 0)
-        return hm_fail(error, HM_EIO, "the source of random bytes failed");
-    hm_hex_encode(number, sizeof(number), name);
-    return 0;
+    for (unsigned i = 0; i < DRAW_TRIES; i++) {
+        if (random->fill(random->ctx, number, sizeof(number)) != 0)
+            break;
+        hm_hex_encode(number, sizeof(number), name);
+        if (!has_slot(folder, name))
+            return 0;
+    }
+    return hm_fail(error, HM_EIO, "the source of random bytes failed");
 }
 
 int packetfs_slot_folder_write(const struct packetfs_slot_folder *folder, const char *name,

@@ -26,7 +26,9 @@ void packetfs_slot_folder_close(struct packetfs_slot_folder *folder); /* zeros a
 int packetfs_slot_folder_has_room(const struct packetfs_slot_folder *folder,
                                   struct hm_error *error);
 /* A name that no slot has. HM_EIO. */
-int packetfs_slot_folder_draw(char name[PACKETFS_SLOT_NAME_MAX + 1], struct hm_error *error);
+int packetfs_slot_folder_draw(const struct packetfs_slot_folder *folder,
+                              const struct hm_random *random, char name[PACKETFS_SLOT_NAME_MAX + 1],
+                              struct hm_error *error);
 /* Both of a locked folder, durable; slots[] stays as it was read. */
 int packetfs_slot_folder_write(const struct packetfs_slot_folder *folder, const char *name,
                                struct hm_slice slot, struct hm_error *error);

@@ -275,14 +275,11 @@ int packetfs_stream_unfold(struct packetfs_stream_tree *tree, struct packetfs_st
     return 0;
 }
 
-/* Folds what the folder `keep` and those above it do not need. */
-int packetfs_stream_memory_free(struct packetfs_stream_tree *tree,
+int packetfs_stream_others_fold(struct packetfs_stream_tree *tree,
                                 struct packetfs_stream_folder *keep, struct hm_error *error)
 {
     int result = 0;
 
-    if (tree->memory < tree->fold_at)
-        return 0;
     for (struct packetfs_stream_folder *at = keep; at != NULL; at = at->above)
         at->pinned = true;
     for (struct packetfs_stream_folder *at = keep; at != NULL && result == 0; at = at->above) {
@@ -297,9 +294,34 @@ int packetfs_stream_memory_free(struct packetfs_stream_tree *tree,
     for (struct packetfs_stream_folder *at = keep; at != NULL; at = at->above)
         at->pinned = false;
     tree->folds++;
-    /* What could not go is not looked at again with every entry. */
-    tree->fold_at = tree->memory + tree->memory_max / 2;
-    if (tree->fold_at < tree->memory_max)
-        tree->fold_at = tree->memory_max;
+    return result;
+}
+
+/* How much is held until the next time. */
+static void fold_at_set(struct packetfs_stream_tree *tree)
+{
+    size_t max = tree->memory_max, most = max * PACKETFS_STREAM_MEMORY_FACTOR;
+
+    if (tree->folds > 1 && tree->taken - tree->taken_then < max / PACKETFS_STREAM_FOLD_SHARE &&
+        tree->hold <= most / 4)
+        tree->hold *= 2;
+    tree->taken_then = tree->taken;
+    /* What could not go is not looked at again with every entry; and in time before there is no room. */
+    tree->fold_at = tree->memory + tree->hold / 2;
+    if (tree->fold_at < tree->hold)
+        tree->fold_at = tree->hold;
+    if (tree->fold_at > most - max / 2)
+        tree->fold_at = most - max / 2;
+    if (tree->fold_at < tree->memory + max / 2)
+        tree->fold_at = tree->memory + max / 2;
+}
+
+int packetfs_stream_memory_free(struct packetfs_stream_tree *tree,
+                                struct packetfs_stream_folder *keep, struct hm_error *error)
+{
+    if (tree->memory < tree->fold_at)
+        return 0;
+    int result = packetfs_stream_others_fold(tree, keep, error);
+    fold_at_set(tree);
     return result;
 }

@@ -56,7 +56,10 @@ int packetfs_stream_fold(struct packetfs_stream_tree *tree, struct packetfs_stre
                          struct hm_error *error);
 int packetfs_stream_unfold(struct packetfs_stream_tree *tree, struct packetfs_stream_folder *folder,
                            struct hm_error *error);
-/* When memory is full: folds what the folder keep and those above it do not need. */
+/* Folds what the folder keep (nullable) and those above it do not need. */
+int packetfs_stream_others_fold(struct packetfs_stream_tree *tree,
+                                struct packetfs_stream_folder *keep, struct hm_error *error);
+/* The same, when memory is full. */
 int packetfs_stream_memory_free(struct packetfs_stream_tree *tree,
                                 struct packetfs_stream_folder *keep, struct hm_error *error);
 

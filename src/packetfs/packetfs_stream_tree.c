@@ -101,6 +101,11 @@ static int way_down(struct packetfs_stream_tree *tree, struct hm_slice path,
 
     for (;;) {
         int result = folder->folded ? packetfs_stream_unfold(tree, folder, error) : 0;
+        if (result == HM_ELIMIT) { /* what more is held than must be may be in the way */
+            result = packetfs_stream_others_fold(tree, folder->above, error);
+            if (result == 0)
+                result = packetfs_stream_unfold(tree, folder, error);
+        }
         if (result != 0)
             return result;
         const uint8_t *slash = memchr(path.data + at, '/', path.len - at);
@@ -173,6 +178,7 @@ static int entry_set(struct packetfs_stream_tree *tree, struct packetfs_stream_f
         return result;
     }
     count(tree, entry, 1);
+    tree->taken += node->len;
     if (*slot == NULL) {
         packetfs_stream_insert(&folder->entries, node);
         return 0;
@@ -197,6 +203,7 @@ int packetfs_stream_tree_init(struct packetfs_stream_tree *tree,
     *tree = (struct packetfs_stream_tree){.objects = *objects,
                                           .node_key = node_key,
                                           .memory_max = memory_max,
+                                          .hold = memory_max,
                                           .fold_at = memory_max,
                                           .random = random};
     tree->top = packetfs_stream_folder_new(tree, NULL, NULL);
@@ -251,15 +258,23 @@ int packetfs_stream_tree_set(struct packetfs_stream_tree *tree, struct hm_slice 
     return result == 0 ? packetfs_stream_memory_free(tree, folder, error) : result;
 }
 
-/* The same for the same name under the same key, so that a stream put twice gives one root. 2^32 files with several names would make two of
- * them likely equal. */
-static uint64_t link_number(const struct packetfs_stream_tree *tree, struct hm_slice path)
+/* The same for the same entry of the same name under the same key, so that a stream put twice gives one root. Of the name alone it would join
+ * two files where the name is given to another one between two links to it. 2^32 files with several names would make two of them likely
+ * equal. */
+static int link_number(const struct packetfs_stream_tree *tree, struct hm_slice path,
+                       const struct packetfs_stream_node *node, uint64_t *out,
+                       struct hm_error *error)
 {
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     uint8_t hash[CRYPTO_HASH_BYTES];
 
-    crypto_hash_keyed(tree->node_key, path.data, path.len, hash);
+    if (hm_buf_append(&text, path.data, path.len) != 0 || hm_buf_append(&text, "", 1) != 0 ||
+        hm_buf_append(&text, node->bytes, node->len) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory for an entry");
+    crypto_hash_keyed(tree->node_key, text.data, text.len, hash);
     uint64_t number = hm_get_be64(hash);
-    return number != 0 ? number : 1;
+    *out = number != 0 ? number : 1;
+    return 0;
 }
 
 int packetfs_stream_tree_link(struct packetfs_stream_tree *tree, struct hm_slice path,
@@ -290,8 +305,9 @@ int packetfs_stream_tree_link(struct packetfs_stream_tree *tree, struct hm_slice
     if (result != 0 || hm_slice_equal(path, existing))
         return result;
     if (own.hard_link == 0) {
-        own.hard_link = link_number(tree, existing);
-        result = entry_set(tree, folder, &own, error);
+        result = link_number(tree, existing, node, &own.hard_link, error);
+        if (result == 0)
+            result = entry_set(tree, folder, &own, error);
     }
     size_t at = path.len;
     while (at > 0 && path.data[at - 1] != '/')

@@ -2,7 +2,9 @@
  *
  * Entries are held in memory, packed. When they take more than memory_max, every folder that the newest entry is not in is *folded*: written as
  * objects, of which only the root's id stays; should another entry come for it, it is unfolded again. So memory stays bounded as long as
- * the folders from the top to the newest entry themselves fit; past PACKETFS_STREAM_MEMORY_FACTOR times as much it is HM_ELIMIT. */
+ * the folders from the top to the newest entry themselves fit; past PACKETFS_STREAM_MEMORY_FACTOR times as much it is HM_ELIMIT. Entries that come
+ * in turns for folders that do not fit together would fold and unfold one with each: where less than one PACKETFS_STREAM_FOLD_SHARE of memory_max came
+ * since the last time, twice as much is held from then on, up to half of the most. */
 #ifndef HM_PACKETFS_STREAM_TREE_H
 #define HM_PACKETFS_STREAM_TREE_H
 
@@ -10,6 +12,7 @@
 
 #define PACKETFS_STREAM_MEMORY_BYTES  ((size_t)256 << 20)
 #define PACKETFS_STREAM_MEMORY_FACTOR 16
+#define PACKETFS_STREAM_FOLD_SHARE    128 /* about 10,000 entries */
 #define PACKETFS_STREAM_DEPTH_MAX     (PACKETFS_FOLDER_DEPTH_MAX - 1)
 
 struct packetfs_stream_folder;
@@ -21,6 +24,9 @@ struct packetfs_stream_tree {
     struct packetfs_stream_folder *top;
     size_t memory; /* held now */
     size_t fold_at; /* when that much is held, what can be folded is */
+    size_t
+        hold; /* what may be held besides what must; memory_max, and more once folding came too often */
+    uint64_t taken, taken_then; /* bytes of entries that came; and when it was folded last */
     uint64_t
         random; /* where entries lie in memory; any, and known to nobody who makes the entries */
     uint64_t files, folders, bytes; /* as in struct packetfs_snapshot */

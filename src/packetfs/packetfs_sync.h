@@ -77,6 +77,7 @@ struct packetfs_sink {
     /* Stands for where the source was called, as a replica would: who loses its number is still known by its place. Zeros:
      * nowhere in particular. */
     uint8_t place[PACKETFS_WIRE_REPLICA_BYTES];
+    const uint8_t *only; /* the id of the one snapshot to take; NULL: all that the source lists */
     const struct packetfs_watch *watch;
     struct packetfs_wire_done done; /* what was done, filled on failure too */
 };

@@ -107,7 +107,7 @@ static int store_object(struct packetfs_walk *walk, enum packetfs_kind kind, str
     return rc;
 }
 
-static int progress(struct packetfs_walk *walk, struct hm_error *error)
+int packetfs_walk_progress(const struct packetfs_walk *walk, struct hm_error *error)
 {
     const struct packetfs_watch *watch = walk->sink->watch;
     const struct packetfs_wire_done *done = &walk->sink->done;
@@ -133,7 +133,7 @@ static int take_object(struct packetfs_walk *walk, enum packetfs_kind kind,
     if (rc == 0)
         rc = store_object(walk, kind, error);
     if (rc == 0)
-        rc = progress(walk, error);
+        rc = packetfs_walk_progress(walk, error);
     return rc;
 }
 

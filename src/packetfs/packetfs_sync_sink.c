@@ -169,9 +169,11 @@ static int take_snapshot(struct packetfs_walk *walk, const struct arrival *arriv
 {
     const struct packetfs_side *side = walk->sink->side;
     const struct packetfs_snapshot *base = find_base(mine, &arrival->snapshot);
-    int rc = packetfs_walk_tree(walk, &arrival->snapshot.root, base != NULL ? &base->root : NULL,
-                                error);
+    int rc = packetfs_walk_progress(walk, error);
 
+    if (rc == 0)
+        rc = packetfs_walk_tree(walk, &arrival->snapshot.root, base != NULL ? &base->root : NULL,
+                                error);
     if (rc == 0)
         rc = side->flush(side->ctx, error);
     if (rc == 0)
@@ -259,6 +261,22 @@ static int own_snapshots(const struct packetfs_side *side, struct hm_buf *mine, 
     return rc;
 }
 
+/* Which to ask for, into lacking. Who wants one does not hear of the others. */
+static int choose(const struct packetfs_sink *sink, const struct hm_buf *ids,
+                  struct hm_buf *lacking, struct hm_error *error)
+{
+    size_t count = ids->len / PACKETFS_SNAPSHOT_ID_BYTES;
+
+    if (sink->only == NULL)
+        return packetfs_sync_reconcile(sink->references, ids->data, count, lacking, error);
+    if (count > 0 &&
+        bsearch(sink->only, ids->data, count, PACKETFS_SNAPSHOT_ID_BYTES, compare_ids) != NULL)
+        return 0;
+    return hm_buf_append(lacking, sink->only, PACKETFS_SNAPSHOT_ID_BYTES) == 0
+               ? 0
+               : hm_fail(error, HM_ENOMEM, "no memory to ask for a snapshot");
+}
+
 int packetfs_sync_sink(struct packetfs_sink *sink, struct hm_error *error)
 {
     const struct packetfs_side *side = sink->side;
@@ -271,8 +289,7 @@ int packetfs_sync_sink(struct packetfs_sink *sink, struct hm_error *error)
     if (rc == 0)
         rc = own_snapshots(side, &mine, &ids, error);
     if (rc == 0)
-        rc = packetfs_sync_reconcile(sink->references, ids.data,
-                                     ids.len / PACKETFS_SNAPSHOT_ID_BYTES, &lacking, error);
+        rc = choose(sink, &ids, &lacking, error);
     if (rc == 0)
         rc = take_snapshots(sink, &lacking, &mine, error);
     if (rc == 0)

@@ -189,7 +189,7 @@ static int walk_batch(struct packetfs_walk *walk, struct hm_error *error)
 {
     struct packetfs_wire_get *get = &walk->get[PACKETFS_REFERENCE];
     struct packetfs_wire_want want;
-    int rc = 0;
+    int rc = packetfs_walk_progress(walk, error);
 
     while (rc == 0 && walk->stack.len > 0 && get->count < PACKETFS_WIRE_GET_MAX) {
         walk->stack.len -= sizeof(want);

@@ -38,6 +38,8 @@ int packetfs_walk_fetch(struct packetfs_walk *walk,
                                     const struct packetfs_wire_want *want, struct hm_slice plain,
                                     struct hm_error *error),
                         struct hm_error *error);
+/* Tells how far it is. HM_ECANCELLED: the caller wants to stop. */
+int packetfs_walk_progress(const struct packetfs_walk *walk, struct hm_error *error);
 /* Queues a pattern of this length; asks and takes as the window allows. */
 int packetfs_walk_want_pattern(struct packetfs_walk *walk, const struct packetfs_wire_want *want,
                                uint64_t len, struct hm_error *error);

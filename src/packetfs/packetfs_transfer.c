@@ -122,6 +122,7 @@ static int pull(struct transfer *transfer, struct packetfs_wire_done *done, stru
         .patterns_ctx = transfer,
         .peer = &transfer->peer,
         .accept_rollback = transfer->options->accept_rollback,
+        .only = transfer->options->snapshot,
         .watch = transfer->watch,
     };
     uint8_t digest[CRYPTO_HASH_BYTES];

@@ -128,7 +128,8 @@ static bool name_fits(struct hm_slice path, struct ustar *header)
     size_t at = path.len;
 
     if (path.len <= sizeof(header->name)) {
-        memcpy(header->name, path.data, path.len);
+        if (path.len > 0)
+            memcpy(header->name, path.data, path.len);
         return true;
     }
     /* The last '/' that leaves a name of at most 100 bytes behind it, and at most 155 before. */

@@ -55,26 +55,26 @@ static bool excluded_one(const struct import *import, const char *path)
     return false;
 }
 
-/* It, or a folder that it lies in. */
-static bool excluded(const struct import *import, struct packetfs_bytes path)
+/* It, or a folder that it lies in: *out. PACKETFS_ENOMEM: what nobody wanted must not be stored for that. */
+static int excluded(const struct import *import, struct packetfs_bytes path, bool *out)
 {
+    *out = false;
     if (import->exclude_count == 0)
-        return false;
+        return 0;
     while (path.len > 1 && path.data[0] == '.' && path.data[1] == '/')
         path = (struct packetfs_bytes){path.data + 2, path.len - 2};
     HM_AUTOFREE char *text = hm_strndup((const char *)path.data, path.len);
     if (text == NULL)
-        return false;
-    for (size_t i = 1; i <= path.len; i++) {
+        return cli_no_memory(import->call);
+    for (size_t i = 1; !*out && i <= path.len; i++) {
         char keep = text[i];
         if (keep != '/' && keep != '\0')
             continue;
         text[i] = '\0';
-        if (text[i - 1] != '/' && excluded_one(import, text))
-            return true;
+        *out = text[i - 1] != '/' && excluded_one(import, text);
         text[i] = keep;
     }
-    return false;
+    return 0;
 }
 
 static void strip_root(struct packetfs_bytes *path)
@@ -136,33 +136,53 @@ static int content_copy(struct import *import, const struct packetfs_item *item)
     return at < item->bytes ? packetfs_builder_hole(import->builder, item->bytes - at, error) : 0;
 }
 
-static void warn(struct import *import, const struct cli_archive_entry *entry)
+static void warn(struct import *import, const struct cli_archive_entry *entry, const char *warning)
 {
     char sentence[512];
 
     (void)snprintf(sentence, sizeof(sentence), "%.200s: %.250s",
-                   (const char *)entry->item.path.data, entry->warning);
+                   (const char *)entry->item.path.data, warning);
     hm_text_clean(sentence);
     import->warned++;
     import->watch->finding(import->watch->ctx, sentence);
 }
 
+static int link_take(struct import *import, const struct cli_archive_entry *entry)
+{
+    bool out = false;
+    int rc = excluded(import, entry->link, &out);
+
+    if (rc != 0)
+        return rc;
+    if (out) { /* its bytes came with that name */
+        char why[256];
+        (void)snprintf(why, sizeof(why),
+                       "is another name of %.150s, which is excluded: it is left out as well",
+                       (const char *)entry->link.data);
+        warn(import, entry, why);
+        return 0;
+    }
+    return refused(import, packetfs_builder_link(import->builder, entry->item.path, entry->link,
+                                                 &import->call->error));
+}
+
 static int entry_take(struct import *import, struct cli_archive_entry *entry)
 {
     struct packetfs_error *error = &import->call->error;
+    bool out = false;
     int rc;
 
     if (import->relative) {
         strip_root(&entry->item.path);
         strip_root(&entry->link);
     }
-    if (excluded(import, entry->item.path))
-        return 0;
+    rc = excluded(import, entry->item.path, &out);
+    if (rc != 0 || out)
+        return rc;
     if (entry->warning != NULL)
-        warn(import, entry);
+        warn(import, entry, entry->warning);
     if (entry->is_link)
-        return refused(
-            import, packetfs_builder_link(import->builder, entry->item.path, entry->link, error));
+        return link_take(import, entry);
     rc = packetfs_builder_entry(import->builder, &entry->item, entry->attributes, entry->count,
                                 error);
     if (rc != 0)

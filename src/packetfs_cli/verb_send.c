@@ -225,8 +225,7 @@ const struct cli_verb verb_send = {
     .text =
         "Prints a code and the command that the other person types, waits, and ends when he has "
         "all of it. Three wrong codes\n"
-        "end the offer. What broke off goes on where it was: both give the same command again "
-        "(with the new code).",
+        "end the offer. What broke off goes on where it was: both give the same command again.",
     .options = send_options,
     .option_count = HM_COUNT_OF(send_options),
     .run = send_run,

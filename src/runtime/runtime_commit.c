@@ -16,8 +16,8 @@ static int commit_folder_sync(const char *path, struct hm_error *error)
     return 0;
 }
 
-/* Moves every entry of the staged folder that the store does not have yet. */
-static int commit_move(const struct runtime_staging *staging, const char *what,
+/* Moves every entry of the staged folder; with `missing` those that the store does not have yet. */
+static int commit_move(const struct runtime_staging *staging, const char *what, bool missing,
                        int (*settle)(const char *from, const char *to, struct hm_error *error),
                        struct hm_error *error)
 {
@@ -34,7 +34,7 @@ static int commit_move(const struct runtime_staging *staging, const char *what,
     for (size_t i = 0; i < names.count && rc == 0; i++) {
         snprintf(from, sizeof(from), "%s/%s/%s", staging->dir, what, names.names[i]);
         snprintf(to, sizeof(to), "%s/%s/%s", staging->images->root, what, names.names[i]);
-        if (access(to, F_OK) != 0)
+        if (!missing || access(to, F_OK) != 0)
             rc = settle(from, to, error);
     }
     snprintf(to, sizeof(to), "%s/%s", staging->images->root, what);
@@ -90,15 +90,17 @@ static const char *commit_label(const struct runtime_staging *staging,
 /* The same image is there, under whatever name, and with it all its layers: they were checked against each other then. */
 static bool commit_is_known(const struct runtime_staging *staging,
                             const struct runtime_image_loaded *loaded, const char *digest,
-                            const struct runtime_vault *vault)
+                            struct runtime_vault *vault)
 {
     RUNTIME_JSON *index = NULL;
     char path[RUNTIME_PATH_MAX_BYTES];
     const char *name;
     json_t *entry;
+    HM_AUTOCLOSE int puts = -1; /* nobody mends meanwhile */
     bool known = false;
 
-    if (runtime_vault_is_damaged(staging->images) ||
+    if (runtime_images_lock(staging->images, "puts", LOCK_SH, &puts, NULL) != 0 ||
+        runtime_vault_is_damaged(staging->images) || runtime_vault_look(vault, NULL) != 0 ||
         runtime_index_load(staging->images, &index, NULL) != 0)
         return false;
     json_object_foreach(json_object_get(index, "images"), name, entry)
@@ -132,13 +134,12 @@ static int commit_store(struct runtime_staging *staging, const struct runtime_im
 {
     char path[RUNTIME_PATH_MAX_BYTES];
     HM_AUTOCLOSE int puts = -1;
-    bool mended = false;
-    int rc = runtime_vault_begin(vault, &puts, &mended, error);
+    int rc = runtime_vault_begin(vault, &puts, error);
 
     for (size_t i = 0; rc == 0 && i < loaded->manifest.layer_count; i++) {
         const char *label = commit_label(staging, loaded, i, path);
 
-        if (!mended && runtime_vault_has(vault, label))
+        if (runtime_vault_has(vault, label))
             continue;
         rc = runtime_vault_put(vault, path, stored, error);
         if (rc != 0)
@@ -202,9 +203,9 @@ static int commit_finish(struct runtime_staging *staging, struct runtime_image *
     int rc = runtime_images_lock(staging->images, "lock", LOCK_EX, &lock, error);
 
     if (rc == 0)
-        rc = commit_move(staging, "blobs/sha256", blob_settle, error);
+        rc = commit_move(staging, "blobs/sha256", false, blob_settle, error);
     if (rc == 0)
-        rc = commit_move(staging, "layers", layer_settle, error);
+        rc = commit_move(staging, "layers", true, layer_settle, error);
     return rc == 0 ? commit_name(staging, image, error) : rc;
 }
 

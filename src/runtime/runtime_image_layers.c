@@ -191,7 +191,8 @@ static bool gc_needs_blob(const struct gc *gc, const struct runtime_digest *diff
 
     snprintf(label, sizeof(label), "%c-%s", runtime_can_map_users() ? 'm' : 'p',
              runtime_digest_hex(diff_id));
-    return gc->vault == NULL || !runtime_vault_has(gc->vault, label);
+    return gc->vault == NULL || runtime_vault_is_damaged(gc->images) ||
+           !runtime_vault_has(gc->vault, label);
 }
 
 /* Marks what the image needs: file names below blobs/sha256 and (without the letter of their form) below layers.
@@ -257,17 +258,24 @@ static int images_collect(struct runtime_images *images, struct runtime_vault *v
     HM_AUTOCLOSE int use = -1;
     const char *name;
     json_t *entry;
-    int rc = runtime_images_lock(images, "inuse", LOCK_EX | LOCK_NB, &use, NULL);
+    int rc = runtime_images_lock(images, "inuse", LOCK_EX | LOCK_NB, &use, error);
 
-    if (rc == HM_EBUSY)
-        return 0;
+    if (rc != 0)
+        return rc == HM_EBUSY ? 0 : rc;
     if (gc.blobs == NULL || gc.layers == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to clean the image store");
+    if (vault != NULL)
+        rc = runtime_vault_look(vault, error);
+    if (rc != 0)
+        return rc;
     json_object_foreach(json_object_get(index, "images"), name, entry)
     {
         rc = gc_mark(&gc, name, error);
-        if (rc != 0)
+        if (rc == HM_ENOMEM)
             return rc;
+        /* What a damaged image needs cannot be told: nothing goes before it is imported again. */
+        if (rc != 0)
+            return 0;
     }
     rc = gc_sweep(images, "blobs/sha256", 0, gc.blobs, error);
     if (rc == 0)

@@ -6,9 +6,11 @@
  *   layers/m-HEX, p-HEX   unpacked by diff id, owners mapped (see RUNTIME_UID_BASE) or plain: what jobs start from.
  *                         What is missing here comes from the volume
  *   tmp/HEX               an import under way; removed when it is given up or at the next open
- *   damaged               a restore met damage in the volume; the next import sees to it
+ *   damaged               a restore or a removal met damage in the volume; the next import sees to it
+ *   mended                the highest snapshot's number when that was last done: up to it none is believed to be whole
  *   lock                  flock: shared to read, exclusive to change
  *   puts                  flock: shared while layers are put into the volume, exclusive to mend it
+ *   care                  flock: exclusive while the volume is pruned or mended
  *   inuse                 flock: shared while a job runs from the layers, or an import has put layers that no image
  *                         names yet: nothing is removed then */
 #ifndef HM_RUNTIME_IMAGES_H

@@ -171,8 +171,15 @@ int runtime_names_read(int dir, struct runtime_names *out, struct hm_error *erro
         hm_fd_release(&fd);
         return hm_fail_errno(error, HM_EIO, "cannot list a folder");
     }
-    for (struct dirent *entry = readdir(folder); entry != NULL && rc == 0;
-         entry = readdir(folder)) {
+    while (rc == 0) {
+        const struct dirent *entry;
+
+        errno = 0; /* tells an error from the end */
+        entry = readdir(folder);
+        if (entry == NULL && errno != 0)
+            rc = hm_fail_errno(error, HM_EIO, "cannot list a folder");
+        if (entry == NULL)
+            break;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         if (names.text.len > RUNTIME_NAMES_MAX_BYTES)

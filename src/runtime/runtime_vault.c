@@ -9,11 +9,12 @@
 /* A pack more than this part of which nobody needs any more is written anew. */
 #define VAULT_UNUSED_PERCENT 20
 /* Less than this is put and restored by the calling thread alone: starting others takes longer. */
-#define VAULT_ALONE_BYTES ((uint64_t)4 << 20)
+#define VAULT_ALONE_BYTES      ((uint64_t)4 << 20)
+#define VAULT_MENDED_MAX_BYTES 24 /* a number */
 
 struct vault_paths {
     char volume[RUNTIME_PATH_MAX_BYTES], keys[RUNTIME_PATH_MAX_BYTES];
-    char damaged[RUNTIME_PATH_MAX_BYTES];
+    char damaged[RUNTIME_PATH_MAX_BYTES], mended[RUNTIME_PATH_MAX_BYTES];
 };
 
 static void vault_paths(const struct runtime_images *images, struct vault_paths *out)
@@ -21,6 +22,7 @@ static void vault_paths(const struct runtime_images *images, struct vault_paths 
     snprintf(out->volume, sizeof(out->volume), "%s/volume", images->root);
     snprintf(out->keys, sizeof(out->keys), "%s/keys", images->root);
     snprintf(out->damaged, sizeof(out->damaged), "%s/damaged", images->root);
+    snprintf(out->mended, sizeof(out->mended), "%s/mended", images->root);
 }
 
 /* A wrong key is no fault of whoever asks for an image. */
@@ -66,6 +68,8 @@ static int vault_make(const struct runtime_images *images, const struct vault_pa
     rc = packetfs_volume_create(fresh, &parameters, &unlock, &why);
     if (rc != 0)
         return vault_fail(error, rc, &why, "cannot make the image store's volume");
+    if (unlink(paths->mended) != 0 && errno != ENOENT) /* of a volume before this one */
+        return hm_fail_errno(error, HM_EIO, "cannot remove %s", paths->mended);
     root = open(images->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || rename(fresh, paths->volume) != 0 || fsync(root) != 0)
         return hm_fail_errno(error, HM_EIO, "cannot make %s", paths->volume);
@@ -88,11 +92,47 @@ static int vault_open_volume(const struct vault_paths *paths, bool read_only,
                       "the image store's volume cannot be opened");
 }
 
-static int vault_look(struct runtime_vault *vault, struct hm_error *error)
+/* --- what is believed of a snapshot ------------------------------------------------------------------------------- */
+
+/* Text that is no number: then no snapshot is believed to be whole, which costs a put each time and loses nothing. */
+static int mended_load(const struct vault_paths *paths, uint64_t *out, struct hm_error *error)
 {
-    struct packetfs_error why = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    uint64_t mended = 0;
+    int rc = hm_file_read(paths->mended, VAULT_MENDED_MAX_BYTES, &text, error);
+
+    if (rc == HM_ELIMIT || (rc == 0 && hm_u64_parse(hm_buf_cstr(&text), &mended, NULL) != 0))
+        mended = UINT64_MAX;
+    else if (rc != 0 && rc != HM_ENOTFOUND)
+        return rc;
+    *out = mended;
+    return 0;
+}
+
+static int mended_save(struct runtime_vault *vault, uint64_t mended, struct hm_error *error)
+{
+    struct vault_paths paths;
+    char text[VAULT_MENDED_MAX_BYTES];
+    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)mended);
     int rc;
 
+    vault_paths(vault->images, &paths);
+    rc = hm_file_replace(paths.mended, text, (size_t)len, 0600, error);
+    if (rc == 0)
+        vault->mended = mended;
+    return rc;
+}
+
+int runtime_vault_look(struct runtime_vault *vault, struct hm_error *error)
+{
+    struct packetfs_error why = {0};
+    struct vault_paths paths;
+    int rc;
+
+    vault_paths(vault->images, &paths);
+    rc = mended_load(&paths, &vault->mended, error);
+    if (rc != 0)
+        return rc;
     packetfs_free(vault->snapshots);
     vault->snapshots = NULL;
     vault->count = 0;
@@ -113,7 +153,7 @@ int runtime_vault_open(struct runtime_images *images, bool make, struct runtime_
     if (rc == 0)
         rc = vault_open_volume(&paths, false, &vault.volume, error);
     if (rc == 0)
-        rc = vault_look(&vault, error);
+        rc = runtime_vault_look(&vault, error);
     if (rc == 0)
         *out = vault;
     else
@@ -131,7 +171,8 @@ void runtime_vault_release(struct runtime_vault *vault)
 bool runtime_vault_has(const struct runtime_vault *vault, const char *label)
 {
     for (size_t i = 0; i < vault->count; i++)
-        if (strcmp(vault->snapshots[i].label, label) == 0)
+        if (vault->snapshots[i].sequence > vault->mended &&
+            strcmp(vault->snapshots[i].label, label) == 0)
             return true;
     return false;
 }
@@ -146,14 +187,69 @@ bool runtime_vault_is_damaged(const struct runtime_images *images)
     return access(paths.damaged, F_OK) == 0;
 }
 
+static bool vault_is_damage(int rc)
+{
+    return rc == PACKETFS_ECORRUPT || rc == PACKETFS_EPARSE || rc == PACKETFS_ENOTFOUND;
+}
+
+/* Says so on disk: the next import makes the index again without what is damaged. */
+static bool vault_mark(const struct vault_paths *paths)
+{
+    HM_AUTOCLOSE int mark = open(paths->damaged, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    return mark >= 0;
+}
+
+/* Reads what says where a file's pieces are, and none of them. */
+static int see_extents(void *ctx, const struct packetfs_item *item,
+                       const struct packetfs_attribute *attributes, size_t count,
+                       struct packetfs_file *file)
+{
+    uint64_t begin = 0, len = 0;
+    int rc = 0;
+
+    (void)ctx;
+    (void)item;
+    (void)attributes;
+    (void)count;
+    if (file == NULL)
+        return 0;
+    do
+        rc = packetfs_file_extent(file, begin + len, &begin, &len, NULL);
+    while (rc == 0 && len > 0);
+    return rc;
+}
+
+/* A snapshot that cannot be walked to its end would keep every prune from its work. */
+static int vault_drop_lost(struct runtime_vault *vault, struct hm_error *error)
+{
+    int rc = runtime_vault_look(vault, error);
+
+    for (size_t i = 0; rc == 0 && i < vault->count; i++) {
+        struct packetfs_error why = {0};
+
+        rc = packetfs_walk(vault->volume, &vault->snapshots[i], "", see_extents, NULL, &why);
+        if (vault_is_damage(rc))
+            rc = packetfs_remove(vault->volume, vault->snapshots[i].id, &why);
+        if (rc != 0)
+            rc = vault_fail(error, rc, &why, "cannot repair the image store's volume");
+    }
+    return rc == 0 ? runtime_vault_look(vault, error) : rc;
+}
+
+/* What is left of the snapshots may lack pieces: none of them counts any more, so that each image which is imported
+ * again is put once more. That is durable before the mark goes; a mend that does not get there is done again. */
 static int vault_mend(struct runtime_vault *vault, struct hm_error *error)
 {
     struct packetfs_check_result found = {0};
     struct packetfs_error why = {0};
     struct vault_paths paths;
+    HM_AUTOCLOSE int care = -1;
     HM_AUTOCLOSE int lock = -1;
-    int rc = runtime_images_lock(vault->images, "lock", LOCK_EX, &lock, error); /* no restores */
+    int rc = runtime_images_lock(vault->images, "care", LOCK_EX, &care, error); /* no prunes */
 
+    if (rc == 0)
+        rc = runtime_images_lock(vault->images, "lock", LOCK_EX, &lock, error); /* no restores */
     if (rc != 0)
         return rc;
     vault_paths(vault->images, &paths);
@@ -165,25 +261,32 @@ static int vault_mend(struct runtime_vault *vault, struct hm_error *error)
     vault->volume = NULL;
     rc = vault_open_volume(&paths, false, &vault->volume, error);
     if (rc == 0)
-        rc = vault_look(vault, error);
+        rc = vault_drop_lost(vault, error);
+    if (rc == 0)
+        rc = mended_save(vault, vault->count > 0 ? vault->snapshots[vault->count - 1].sequence : 0,
+                         error);
     if (rc == 0 && unlink(paths.damaged) != 0 && errno != ENOENT)
         rc = hm_fail_errno(error, HM_EIO, "cannot remove %s", paths.damaged);
     return rc;
 }
 
-int runtime_vault_begin(struct runtime_vault *vault, int *fd, bool *mended, struct hm_error *error)
+/* Another import may have mended, or put, before the lock was given: only what is seen under it counts. */
+int runtime_vault_begin(struct runtime_vault *vault, int *fd, struct hm_error *error)
 {
-    bool damaged = runtime_vault_is_damaged(vault->images);
     HM_AUTOCLOSE int lock = -1;
-    int rc = runtime_images_lock(vault->images, "puts", damaged ? LOCK_EX : LOCK_SH, &lock, error);
+    int rc = runtime_images_lock(vault->images, "puts", LOCK_SH, &lock, error);
 
-    if (rc == 0 && damaged)
-        rc = vault_mend(vault, error);
-    if (rc != 0)
-        return rc;
-    *fd = HM_TAKE_FD(lock);
-    *mended = damaged;
-    return 0;
+    if (rc == 0 && runtime_vault_is_damaged(vault->images)) {
+        hm_fd_release(&lock);
+        rc = runtime_images_lock(vault->images, "puts", LOCK_EX, &lock, error);
+        if (rc == 0 && runtime_vault_is_damaged(vault->images))
+            rc = vault_mend(vault, error);
+    }
+    if (rc == 0)
+        rc = runtime_vault_look(vault, error);
+    if (rc == 0)
+        *fd = HM_TAKE_FD(lock);
+    return rc;
 }
 
 /* --- layers ------------------------------------------------------------------------------------------------------- */
@@ -203,16 +306,6 @@ static void vault_found(void *ctx, const char *sentence)
 static unsigned vault_threads(uint64_t bytes)
 {
     return bytes < VAULT_ALONE_BYTES ? 1 : 0;
-}
-
-/* What a put that failed has left is of no use; on a full disk its room is. */
-static void vault_undo(struct runtime_vault *vault, const struct packetfs_put_result *result)
-{
-    static const uint8_t none[PACKETFS_SNAPSHOT_ID_BYTES];
-
-    if (memcmp(result->snapshot.id, none, sizeof(none)) != 0)
-        (void)packetfs_remove(vault->volume, result->snapshot.id, NULL);
-    (void)runtime_vault_prune(vault, NULL);
 }
 
 int runtime_vault_put(struct runtime_vault *vault, const char *layer, uint64_t *stored,
@@ -235,11 +328,12 @@ int runtime_vault_put(struct runtime_vault *vault, const char *layer, uint64_t *
                                                  .path_count = 1,
                                                  .read_all = true,
                                                  .no_cache = true,
+                                                 .whole = true,
                                                  .threads = vault_threads(bytes)};
     rc = packetfs_put(vault->volume, &options, &watch, &result, &why);
     if (rc != 0) {
-        if (rc == PACKETFS_EIO)
-            vault_undo(vault, &result);
+        if (rc == PACKETFS_EIO) /* on a full disk the room of what is left of it is of use */
+            (void)runtime_vault_prune(vault, NULL);
         return hm_fail(error, rc, "the image store cannot take a layer in: %s%s%s", why.text,
                        finding.text[0] != 0 ? "; " : "", finding.text);
     }
@@ -247,20 +341,12 @@ int runtime_vault_put(struct runtime_vault *vault, const char *layer, uint64_t *
     return 0;
 }
 
-/* Says so on disk: the next import makes the index again without what is damaged. */
 static int vault_damage(const struct vault_paths *paths, const char *who, const char *what,
                         struct hm_error *error)
 {
-    HM_AUTOCLOSE int mark = open(paths->damaged, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
     return hm_fail(error, HM_ECORRUPT,
                    "image %s is damaged in the image store: import it again (%s)%s", who, what,
-                   mark < 0 ? "; that could not be noted" : "");
-}
-
-static bool vault_is_damage(int rc)
-{
-    return rc == PACKETFS_ECORRUPT || rc == PACKETFS_EPARSE || rc == PACKETFS_ENOTFOUND;
+                   vault_mark(paths) ? "" : "; that could not be noted");
 }
 
 static int vault_restore(struct packetfs_volume *volume, const struct vault_paths *paths,
@@ -318,9 +404,11 @@ static bool vault_is_newest(const struct runtime_vault *vault, size_t at)
     return true;
 }
 
+/* The next snapshot is numbered after the highest that is left, which must be above the number kept of the last mend. */
 int runtime_vault_collect(struct runtime_vault *vault, const json_t *keep, struct hm_error *error)
 {
-    int rc = vault_look(vault, error);
+    uint64_t highest = 0;
+    int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < vault->count; i++) {
         const char *label = vault->snapshots[i].label;
@@ -328,23 +416,34 @@ int runtime_vault_collect(struct runtime_vault *vault, const json_t *keep, struc
 
         if (strlen(label) > RUNTIME_LAYER_FORM_CHARS &&
             json_object_get(keep, label + RUNTIME_LAYER_FORM_CHARS) != NULL &&
-            vault_is_newest(vault, i))
+            vault_is_newest(vault, i)) {
+            highest = vault->snapshots[i].sequence;
             continue;
+        }
         rc = packetfs_remove(vault->volume, vault->snapshots[i].id, &why);
         if (rc == PACKETFS_ENOTFOUND)
             rc = 0;
         if (rc != 0)
             rc = vault_fail(error, rc, &why, "the image store cannot forget a layer");
     }
-    return rc;
+    return rc == 0 && vault->mended > highest ? mended_save(vault, highest, error) : rc;
 }
 
+/* The lock is waited for: one removal or import is no reason for another one to fail. */
 int runtime_vault_prune(struct runtime_vault *vault, struct hm_error *error)
 {
     const struct packetfs_prune_options options = {.unused_percent = VAULT_UNUSED_PERCENT};
     struct packetfs_prune_result result;
     struct packetfs_error why = {0};
-    int rc = packetfs_prune(vault->volume, &options, NULL, &result, &why);
+    struct vault_paths paths;
+    HM_AUTOCLOSE int care = -1;
+    int rc = runtime_images_lock(vault->images, "care", LOCK_EX, &care, error);
 
+    if (rc != 0)
+        return rc;
+    vault_paths(vault->images, &paths);
+    rc = packetfs_prune(vault->volume, &options, NULL, &result, &why);
+    if (vault_is_damage(rc) && vault_mark(&paths))
+        return 0; /* the next import mends, the next removal makes up for it */
     return rc == 0 ? 0 : vault_fail(error, rc, &why, "the image store cannot give room back");
 }

@@ -12,22 +12,26 @@
 struct runtime_vault {
     struct runtime_images *images;
     struct packetfs_volume *volume;
-    struct packetfs_snapshot *snapshots; /* all, as they were when it was opened */
+    struct packetfs_snapshot *snapshots; /* all, as they were when it was opened, oldest first */
     size_t count;
+    uint64_t mended; /* snapshots numbered up to this may lack pieces */
 };
 
 /* make: a volume is made when there is none (not under "lock"). HM_ENOTFOUND: there is none. */
 int runtime_vault_open(struct runtime_images *images, bool make, struct runtime_vault *out,
                        struct hm_error *error);
 void runtime_vault_release(struct runtime_vault *vault);
+/* Looks again at what is there. */
+int runtime_vault_look(struct runtime_vault *vault, struct hm_error *error);
+/* Put since the last mend? What was put before it may have been lost. */
 bool runtime_vault_has(const struct runtime_vault *vault, const char *label);
 
-/* Has a restore met damage since the last runtime_vault_mend? */
+/* Has a restore or a removal met damage that is not mended yet? */
 bool runtime_vault_is_damaged(const struct runtime_images *images);
-/* Held (by *fd) while layers are put. Where there was damage, first makes the index again without what is damaged:
- * *mended says that layers must be put though their snapshots are there. */
-int runtime_vault_begin(struct runtime_vault *vault, int *fd, bool *mended, struct hm_error *error);
-/* Puts a layer's folder; its last name becomes the label. *stored grows by what the volume grew. */
+/* Held (by *fd) while layers are put. Where there was damage, first makes the index again without what is damaged and
+ * forgets the snapshots that cannot be walked; then looks again. Lock order: puts, care, lock. */
+int runtime_vault_begin(struct runtime_vault *vault, int *fd, struct hm_error *error);
+/* Puts a layer's folder, whole or not at all; its last name becomes the label. *stored grows by what the volume grew. */
 int runtime_vault_put(struct runtime_vault *vault, const char *layer, uint64_t *stored,
                       struct hm_error *error);
 
@@ -37,9 +41,10 @@ int runtime_vault_get(struct runtime_images *images, const char *label, const ch
                       const char *who, struct hm_error *error);
 
 /* Forgets the snapshots that are no layer in keep (an object with diff ids in hex for keys), and all but the newest of
- * those that are. Under "lock" and "inuse". */
+ * those that are, as runtime_vault_look saw them. Under "lock" and "inuse". */
 int runtime_vault_collect(struct runtime_vault *vault, const json_t *keep, struct hm_error *error);
-/* Gives back the room of what was forgotten. Needs no lock: may go on beside imports and restores. */
+/* Gives back the room of what was forgotten. May go on beside imports and restores, not under "lock". Damage is no
+ * failure: nothing is given back then, and the next import mends it. */
 int runtime_vault_prune(struct runtime_vault *vault, struct hm_error *error);
 
 #endif

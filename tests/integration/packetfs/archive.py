@@ -335,6 +335,28 @@ def case_what_comes_last_wins():
     assert [r["path"] for r in json.loads(v("ls", "-r", "less", "-o", "json")[0])] == ["k"]
 
 
+def case_a_name_that_changes_hands_joins_no_two_files():
+    v = Volume()
+    v("import", "-", "-l", "t", given=made(("f", b"old"), ("h", link("f")), ("f", b"new!"), ("g", link("f"))))
+    want = {"f": b"new!", "g": b"new!", "h": b"old"}
+    v("get", "t", "-t", v.base / "out")
+    assert {p.name: p.read_bytes() for p in (v.base / "out").iterdir()} == want
+    assert (v.base / "out/f").samefile(v.base / "out/g") and not (v.base / "out/f").samefile(v.base / "out/h")
+    with tarfile.open(fileobj=io.BytesIO(v("export", "t")[0])) as t:
+        assert {m.name: t.extractfile(m).read() for m in t} == want
+
+
+def case_a_link_to_what_is_excluded_is_left_out():
+    v = Volume()
+    data = made(("d/a", b"1"), ("b", link("d/a")), ("c", b"2"), ("e", link("./c")))
+    for pattern in ("d", "a", "/d/a"):
+        _, errors = v("import", "-", "-l", "t", "-x", pattern, given=data, expect=INCOMPLETE)
+        assert "b: is another name of d/a, which is excluded" in errors, errors
+        assert not {"b", "d/a"} & {r["path"] for r in json.loads(v("ls", "-r", "t", "-o", "json")[0])}
+        assert v("get", "t:e", "-")[0] == b"2"
+    v("import", "-", "-l", "t", "-x", "d", "-x", "b", given=data)
+
+
 def case_large_numbers_and_strange_owners():
     v = Volume()
     members = [("far", {"mtime": 253402300799.25}), ("before", {"mtime": -86400}),

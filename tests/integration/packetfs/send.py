@@ -174,6 +174,7 @@ def a_tree_arrives_identical():
         assert re.fullmatch(r"[1-9]\d{3}-[a-z]{4,8}-[a-z]{4,8}", offer.code), offer.code
         told = json.loads(bob("receive", offer.target, "--into", folder / "into", "-o", "json").stdout)
         said, _ = offer.end()
+    as_a_stranger_has_it(tree)
     found = trees.differences(tree, folder / "into" / "tree")
     assert not found, "\n".join(found)
     assert (folder / "into" / "alone").read_text() == "a file beside it"
@@ -181,6 +182,17 @@ def a_tree_arrives_identical():
     assert any("takes it" in line.get("event", "") for line in said), said
     assert ada.left("send") == [] and bob.left("receive") == []  # nothing of it stays behind
     subprocess.run(["chmod", "-R", "u+rwx", str(tree), str(folder / "into")], check=False)
+
+
+def as_a_stranger_has_it(tree):
+    """What a sender cannot give: owners, set-user-id, and what root alone sets."""
+    subprocess.run(["chmod", "u-s,g-s", tree / "large"], check=True)
+    if trees.ROOT:
+        subprocess.run(["chown", "-hR", "0:0", tree], check=True)
+        for name in ("zz", ".hidden"):
+            for attribute in os.listxattr(tree / name):
+                if attribute.startswith(("trusted.", "security.")):
+                    os.removexattr(tree / name, attribute)
 
 
 def what_people_read():
@@ -221,7 +233,7 @@ def to_one_identity():
         assert b"meant for somebody else" in refused.stderr and b"pfi1" not in refused.stderr, refused.stderr
         refused = bob("receive", "--from", public(eve), offer.address, "--into", folder / "eve", expect=REFUSED)
         refused = bob("receive", f"4821-harbor-violin@{offer.address}", "--into", folder / "eve", expect=REFUSED)
-        assert b"no code opens it" in refused.stderr
+        assert b"meant for somebody else" in refused.stderr  # as every other
         assert not (folder / "eve").exists() and offer.process.poll() is None
         bob("receive", "--from", public(ada), offer.address, "--into", folder / "into")
         said, _ = offer.end()
@@ -255,10 +267,14 @@ def nothing_is_overwritten():
     into = folder / "into"
     (into / "tree").mkdir(parents=True)
     (into / "tree" / "mine").write_text("precious")
+    (into / "tree").chmod(0o750)
+    os.utime(into / "tree", (1000, 1000))
     with Offer(ada, tree) as offer:
         said = bob("receive", offer.target, "--into", into, expect=INCOMPLETE)
         assert b"--force" in said.stderr and b"mine" in said.stderr
         assert (into / "tree" / "mine").read_text() == "precious"
+        assert (into / "tree").stat().st_mode & 0o7777 == 0o750 != tree.stat().st_mode & 0o7777  # and no folder is changed
+        assert (into / "tree" / "other").read_text() == "new"
         assert len(bob.left("receive")) == 1
         again = json.loads(bob("receive", offer.target, "--into", into, "--force", "-o", "json").stdout)  # the sender still waits
         assert again["bytes_received"] < 50_000, again  # it was here already
@@ -304,6 +320,7 @@ def what_makes_no_sense():
     ada("send", file, "--listen", "nowhere", expect=USAGE)
     other = folder / "other"
     other.mkdir()
+    (other / "lock").touch()  # as many a program has one
     (other / "volume").write_text("somebody's")
     ada("send", file, "--state", other, "--listen", "127.0.0.1:0", expect=REFUSED)  # it is not ours to use
     assert (other / "volume").read_text() == "somebody's"
@@ -357,7 +374,7 @@ def a_receiver_comes_again():
 
 
 def a_sender_is_killed_midway():
-    """Both give the same command again, with the new code."""
+    """Both give the same command again, with the same code."""
     folder = place()
     file = random_file(folder / "f", 12_000_000)
     port = free_ports()
@@ -365,7 +382,9 @@ def a_sender_is_killed_midway():
         said = bob("receive", f"{offer.code}@127.0.0.1:{port}", "--into", folder / "into", "--timeout", 2, expect=UNREACHABLE)
         assert b"try again" in said.stderr or b"silent" in said.stderr, said.stderr
     assert len(ada.left("send")) == 1 and len(bob.left("receive")) == 1
+    code = offer.code
     with Offer(ada, file) as offer:
+        assert offer.code == code
         again = json.loads(bob("receive", offer.target, "--into", folder / "into", "-o", "json").stdout)
         offer.end()
     assert (folder / "into" / "f").read_bytes() == file.read_bytes()
@@ -385,6 +404,51 @@ def states_of_the_user():
         offer.end()
     assert not (folder / "s").exists() and not (folder / "r").exists()
     assert ada.left("send") == []
+
+
+def volume_of(state):
+    """Its number, and how many snapshots it has."""
+    shown = ada("log", "--volume", state / "volume", "--key-file", state / "key", "-o", "json").stdout
+    return (state / "volume" / "volume").read_bytes(), len(json.loads(shown))
+
+
+def killed(*words):
+    with Offer(ada, *words) as offer:
+        offer.process.kill()
+    return offer
+
+
+def another_offer_is_another_volume():
+    """Who may have the one opens nothing of the next; what was begun for him goes on."""
+    folder = place()
+    file, other, state = random_file(folder / "f", 1000), random_file(folder / "g", 1000), folder / "s"
+    seen = set()
+    for words in ([file], [other], [file, "--to", public(bob)], [file, "--to", public(eve)], [file]):
+        killed(*words, "--state", state)
+        number, snapshots = volume_of(state)
+        assert number not in seen and snapshots == 1
+        seen.add(number)
+        file.write_text(str(len(seen)))
+        killed(*words, "--state", state)
+        assert volume_of(state) == (number, 1)  # the same offer; what the file was before is not in it
+    assert (state / "code").stat().st_mode & 0o777 == 0o600
+    for words in ([file], [file, "--to", public(bob)], [file, "--to", public(eve)]):
+        killed(*words)
+    assert len(ada.left("send")) == 3
+    shutil.rmtree(ada.base / "cache" / "packetfs" / "send")
+
+
+def a_wrong_code_ends_what_goes_on():
+    """After one, the next offer has another code and another volume."""
+    folder = place()
+    file, state = random_file(folder / "f", 1000), folder / "s"
+    with Offer(ada, file, "--state", state) as offer:
+        wrong = ("1111" if offer.code[:4] != "1111" else "2222") + offer.code[4:]
+        bob("receive", f"{wrong}@{offer.address}", "--into", folder / "into", expect=REFUSED)
+        offer.process.kill()
+    number, _ = volume_of(state)
+    assert killed(file, "--state", state).code != offer.code
+    assert volume_of(state)[0] != number
 
 
 def what_nobody_came_back_to_is_removed():
@@ -423,6 +487,6 @@ try:
         somebody("identity", "create")
     run_cases([a_tree_arrives_identical, what_people_read, at_every_address, to_one_identity, three_wrong_codes_end_it,
                nothing_is_overwritten, nothing_leaves_the_folder, what_makes_no_sense, nobody_comes, more_than_is_wanted, a_receiver_comes_again,
-               a_sender_is_killed_midway, states_of_the_user, what_nobody_came_back_to_is_removed, two_offers_of_one_file])
+               a_sender_is_killed_midway, states_of_the_user, another_offer_is_another_volume, a_wrong_code_ends_what_goes_on, what_nobody_came_back_to_is_removed, two_offers_of_one_file])
 finally:
     shutil.rmtree(work, ignore_errors=True)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "crypto.h"
@@ -98,6 +99,29 @@ static int evil_get(void *ctx, enum packetfs_kind kind, const struct packetfs_id
     return evil->real.get(evil->real.ctx, kind, id, out, error);
 }
 
+/* What the one file shall be beside its bytes. */
+static struct packetfs_entry evil_file = {.type = PACKETFS_FILE, .mode = 0644};
+/* Each folder of so many names the one below twice: 2^n in few bytes. */
+static size_t evil_levels;
+static size_t evil_snapshots = 1; /* of the same root; the first is given */
+
+static void evil_folders(const struct packetfs_objects *objects,
+                         const struct packetfs_volume *volume, struct packetfs_id *root)
+{
+    for (size_t i = 0; i < evil_levels; i++) {
+        struct packetfs_folder_builder *builder = NULL;
+        struct packetfs_entry entry = {.type = PACKETFS_FOLDER, .mode = 0755, .folder = *root};
+
+        assert_int_equal(packetfs_folder_new(objects, volume->keys.node, &builder, NULL), 0);
+        for (const char *name = "a"; name != NULL; name = *name == 'a' ? "b" : NULL) {
+            entry.name = hm_slice_str(name);
+            assert_int_equal(packetfs_folder_add(builder, &entry, NULL), 0);
+        }
+        assert_int_equal(packetfs_folder_finish(builder, root, NULL), 0);
+        packetfs_folder_free(builder);
+    }
+}
+
 /* A file of one piece, pieces times, called name, which becomes shown. */
 static struct packetfs_volume *evil_volume(const char *name, const char *shown, size_t pieces,
                                            struct packetfs_snapshot *snapshot)
@@ -110,8 +134,10 @@ static struct packetfs_volume *evil_volume(const char *name, const char *shown, 
     struct packetfs_folder_builder *builder = NULL;
     struct evil evil = {.from = shown != NULL ? name : NULL, .to = shown};
     const struct packetfs_objects objects = {&evil, evil_has, evil_get, evil_put};
-    struct packetfs_entry entry = {.name = hm_slice_str(name), .type = PACKETFS_FILE, .mode = 0644};
+    struct packetfs_entry entry = evil_file;
     struct packetfs_id id;
+
+    entry.name = hm_slice_str(name);
 
     assert_int_equal(packetfs_volume_create(at("evil"), NULL, &unlock, NULL), 0);
     assert_int_equal(packetfs_volume_open(at("evil"), &unlock, false, &volume, NULL), 0);
@@ -129,8 +155,15 @@ static struct packetfs_volume *evil_volume(const char *name, const char *shown, 
     *snapshot = (struct packetfs_snapshot){.files = 1, .bytes = 100, .label = "send"};
     assert_int_equal(packetfs_folder_finish(builder, &snapshot->root, NULL), 0);
     packetfs_folder_free(builder);
+    evil_folders(&objects, volume, &snapshot->root);
     assert_int_equal(packetfs_writer_flush(writer, NULL), 0);
     assert_int_equal(packetfs_snapshot_add(volume->store, snapshot, NULL), 0);
+    for (size_t i = 1; i < evil_snapshots; i++) {
+        struct packetfs_snapshot further = *snapshot;
+
+        (void)snprintf(further.label, sizeof(further.label), "further %zu", i);
+        assert_int_equal(packetfs_snapshot_add(volume->store, &further, NULL), 0);
+    }
     packetfs_writer_close(writer);
     return volume;
 }
@@ -322,6 +355,85 @@ static void test_another_snapshot_than_was_offered(void **state)
     rogue.volume = evil_volume("file", NULL, 2, &snapshot);
     assert_refused(&rogue, NULL, HM_ECORRUPT, "not what was sent");
     assert_int_equal(access(at("into/file"), F_OK), -1);
+}
+
+/* No file and no byte more than was announced, and folders without end. */
+static void test_folders_that_multiply(void **state)
+{
+    struct rogue rogue = {.offer = {.files = 1, .folders = 14, .bytes = 1 << 20}};
+    struct packetfs_snapshot snapshot;
+    (void)state;
+
+    evil_levels = 14;
+    rogue.volume = evil_volume("file", NULL, 1, &snapshot);
+    evil_levels = 0;
+    assert_refused(&rogue, &snapshot, HM_ELIMIT, "14 folders");
+    assert_int_equal(access(at("state"), F_OK), -1);
+}
+
+/* Many snapshots of one root cost the sender nothing: only the one that was offered is taken. */
+static void test_more_snapshots_than_the_offered_one(void **state)
+{
+    struct rogue rogue = {.offer = {.files = 1, .bytes = 1 << 20}};
+    struct packetfs_unlock unlock = {.key_file = NULL};
+    struct packetfs_snapshot snapshot, *list = NULL;
+    struct packetfs_volume *volume = NULL;
+    struct packetfs_error error = {0};
+    size_t count = 0;
+    (void)state;
+
+    evil_snapshots = 50;
+    rogue.volume = evil_volume("file", NULL, 1, &snapshot);
+    evil_snapshots = 1;
+    assert_int_equal(mkdir(at("into"), 0700),
+                     0); /* something in its place, so that the state stays */
+    assert_int_equal(hm_file_replace(at("into/file"), "mine", 4, 0600, NULL), 0);
+    assert_int_equal(rogue_run(&rogue, &snapshot, &error), HM_EEXIST);
+    unlock.key_file = at("state/key");
+    assert_int_equal(packetfs_volume_open(at("state/volume"), &unlock, false, &volume, NULL), 0);
+    assert_int_equal(packetfs_log(volume, &list, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_memory_equal(list[0].id, snapshot.id, sizeof(snapshot.id));
+    packetfs_free(list);
+    packetfs_volume_close(volume);
+}
+
+/* Rights of our own, or of root: neither is the sender's to lend. */
+static void test_rights_that_are_not_his_to_give(void **state)
+{
+    static const uint8_t capability[] = {1, 0, 0, 2, 0, 4, 0, 0, 0, 0,
+                                         0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    struct packetfs_xattr xattrs[] = {
+        {hm_slice_str("security.capability"), hm_slice_of(capability, sizeof(capability))},
+        {hm_slice_str("user.colour"), hm_slice_str("blue")}};
+    struct rogue rogue = {.offer = {.files = 1, .bytes = 1 << 20}};
+    struct packetfs_snapshot snapshot;
+    struct packetfs_error error = {0};
+    struct stat about;
+    char value[8];
+    (void)state;
+
+    for (unsigned own = 0; own < 2; own++) {
+        rogue = (struct rogue){.offer = {.files = 1, .bytes = 1 << 20}};
+        evil_file.mode = 06755;
+        evil_file.uid = own ? geteuid() : 1234;
+        evil_file.gid = own ? getegid() : 1234;
+        evil_file.xattrs = xattrs;
+        evil_file.xattr_count = HM_COUNT_OF(xattrs);
+        rogue.volume = evil_volume("file", NULL, 1, &snapshot);
+        evil_file = (struct packetfs_entry){.type = PACKETFS_FILE, .mode = 0644};
+        if (rogue_run(&rogue, &snapshot, &error) != 0)
+            fail_msg("%s", error.text);
+        assert_int_equal(stat(at("into/file"), &about), 0);
+        assert_int_equal(about.st_mode & 07777, 0755);
+        assert_int_equal(about.st_uid, geteuid());
+        assert_int_equal(getxattr(at("into/file"), "security.capability", NULL, 0), -1);
+        if (getxattr(at("into/file"), "user.colour", value, sizeof(value)) >= 0)
+            assert_memory_equal(value, "blue", 4);
+        assert_int_equal(hm_remove_tree(at("into"), NULL), 0);
+        assert_int_equal(hm_remove_tree(at("evil"), NULL), 0);
+        assert_int_equal(unlink(at("key")), 0);
+    }
 }
 
 /* --- somebody in between ---------------------------------------------------------------------------------------------------- */
@@ -552,6 +664,9 @@ int main(void)
         EACH(test_more_than_was_announced),
         EACH(test_more_files_than_were_announced),
         EACH(test_another_snapshot_than_was_offered),
+        EACH(test_folders_that_multiply),
+        EACH(test_more_snapshots_than_the_offered_one),
+        EACH(test_rights_that_are_not_his_to_give),
         EACH(test_somebody_in_between),
         EACH(test_a_stream_under_anothers_name),
     };

@@ -586,6 +586,32 @@ static void the_first_time_is_said(void **state)
     assert_int_equal(opens_by(world, &found, &error), 0);
 }
 
+/* The same four bytes twice, then others. */
+static int draw_again(void *ctx, void *out, size_t len)
+{
+    unsigned *turn = ctx;
+
+    memset(out, (*turn)++ < 2 ? 0xab : 0xcd, len);
+    return 0;
+}
+
+static void a_name_that_is_taken_is_drawn_again(void **state)
+{
+    unsigned turn = 0;
+    const struct hm_random random = {draw_again, &turn};
+    struct packetfs_slot_file slots[1] = {{.name = ""}};
+    struct packetfs_slot_folder folder = {.slots = slots};
+    char name[PACKETFS_SLOT_NAME_MAX + 1];
+
+    (void)state;
+    assert_int_equal(packetfs_slot_folder_draw(&folder, &random, name, NULL), 0);
+    assert_string_equal(name, "abababab");
+    (void)snprintf(slots[0].name, sizeof(slots[0].name), "%s", name);
+    folder.count = 1;
+    assert_int_equal(packetfs_slot_folder_draw(&folder, &random, name, NULL), 0);
+    assert_string_equal(name, "cdcdcdcd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +620,7 @@ int main(void)
         cmocka_unit_test(parts_of_slots_do_not_mix),
         cmocka_unit_test(names_are_short_and_plain),
         cmocka_unit_test(no_memory_makes_no_half_slot),
+        cmocka_unit_test(a_name_that_is_taken_is_drawn_again),
         cmocka_unit_test_setup_teardown(people_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(the_last_that_opens_anything_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_of_every_kind_open_one_volume, setup, teardown),

@@ -225,6 +225,41 @@ static void a_lost_index_finds_them_again(void **state)
     world_release(&world);
 }
 
+/* A reader that was there before a repair, and the dictionary in another pack since. */
+static void a_reader_finds_one_that_a_repair_moved(void **state)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+    char paths[1][PACKETFS_PATH_BYTES];
+    char names[1][17];
+    char path[PACKETFS_PATH_BYTES];
+    struct packetfs_store *reader;
+    struct hm_error error = {0};
+    struct world world;
+    uint64_t n;
+
+    (void)state;
+    n = with_dictionary(&world);
+    assert_int_equal(dictionary_packs(&world, paths, names, 1), 1);
+    assert_ok(hm_file_read(paths[0], (size_t)1 << 24, &bytes, &error));
+    world_reopen(&world);
+    reader = HM_TAKE(world.store);
+    world.store = reader;
+    assert_ok(get(&world, WORLD_SMALL, &error)); /* without it */
+    world.store = NULL;
+    assert_ok(packetfs_store_path(reader, path, &error, "index"));
+    assert_ok(hm_remove_tree(path, &error));
+    assert_int_equal(unlink(paths[0]), 0);
+    paths[0][strlen(paths[0]) - 1] ^= 1; /* a hexadecimal digit all the same */
+    write_over(paths[0], hm_buf_slice(&bytes));
+    assert_ok(packetfs_store_open(world.dir, &world.keys, &world.options, &world.store, &error));
+    repair(&world);
+    packetfs_store_close(world.store);
+    world.store = reader;
+    assert_ok(get(&world, n, &error));
+    check_range(&world, 0, COUNT);
+    world_release(&world);
+}
+
 /* --- no memory --- */
 
 #define OOM_OBJECTS (WORLD_SMALL_ENOUGH + 20)
@@ -320,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_damaged_one_is_named),
         cmocka_unit_test(an_exchanged_one_is_named),
         cmocka_unit_test(a_lost_index_finds_them_again),
+        cmocka_unit_test(a_reader_finds_one_that_a_repair_moved),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(reading_without_memory_blames_no_dictionary),
     };

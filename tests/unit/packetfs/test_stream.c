@@ -187,6 +187,104 @@ static void what_gives_way_and_what_does_not(void **state)
     }
 }
 
+static uint64_t number_of(struct scene *scene, const struct packetfs_id *root, const char *path)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf keep = {0};
+    struct packetfs_entry entry;
+
+    assert_int_equal(
+        packetfs_tree_find(&scene->objects, root, hm_slice_str(path), &entry, &keep, NULL), 0);
+    return entry.hard_link;
+}
+
+static int link_to(struct packetfs_stream_tree *tree, const char *path, const char *existing)
+{
+    return packetfs_stream_tree_link(tree, hm_slice_str(path), hm_slice_str(existing), NULL);
+}
+
+/* As an archive has it that was added to: the name goes to another file, and that one gets a link as well. */
+static void a_name_that_changes_hands_joins_no_two_files(void **state)
+{
+    struct packetfs_id roots[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct scene scene;
+        scene_init(&scene, i == 1 ? 256 : PACKETFS_STREAM_MEMORY_BYTES);
+        assert_int_equal(set(&scene.tree, "d/a", PACKETFS_FIFO, 0600, NULL), 0);
+        assert_int_equal(link_to(&scene.tree, "b", "d/a"), 0);
+        assert_int_equal(set(&scene.tree, "d/a", PACKETFS_FIFO, 0640, NULL), 0);
+        assert_int_equal(link_to(&scene.tree, "c", "d/a"), 0);
+        assert_int_equal(link_to(&scene.tree, "e", "b"), 0);
+        assert_int_equal(packetfs_stream_tree_finish(&scene.tree, &roots[i], NULL), 0);
+        uint64_t a = number_of(&scene, &roots[i], "d/a"), b = number_of(&scene, &roots[i], "b");
+        assert_true(a != 0 && b != 0 && a != b);
+        assert_int_equal(number_of(&scene, &roots[i], "c"), a);
+        assert_int_equal(number_of(&scene, &roots[i], "e"), b);
+        assert_true(packetfs_id_equal(&roots[i], &roots[0]));
+        scene_release(&scene);
+    }
+}
+
+#define FULL 60000 /* memory for some 400 entries */
+
+/* Two folders, neither of which fits beside the other. */
+static void turns_between_full_folders_fold_seldom(void **state)
+{
+    struct packetfs_id roots[2];
+    uint64_t folds[2];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct scene scene;
+        char path[64];
+        scene_init(&scene, i == 0 ? FULL : PACKETFS_STREAM_MEMORY_BYTES);
+        for (unsigned n = 0; n < 600; n++) {
+            (void)snprintf(path, sizeof(path), "%s/%u", n < 300 ? "one" : "two", n);
+            assert_int_equal(set(&scene.tree, path, PACKETFS_FIFO, 0600, NULL), 0);
+        }
+        for (unsigned n = 0; n < 400; n++) {
+            (void)snprintf(path, sizeof(path), "%s/x%u", n % 2 == 0 ? "one" : "two", n);
+            assert_int_equal(set(&scene.tree, path, PACKETFS_FIFO, 0600, NULL), 0);
+            assert_true(i == 1 || scene.tree.memory < (size_t)FULL * PACKETFS_STREAM_MEMORY_FACTOR);
+        }
+        folds[i] = scene.tree.folds;
+        assert_int_equal(packetfs_stream_tree_finish(&scene.tree, &roots[i], NULL), 0);
+        scene_release(&scene);
+    }
+    assert_int_equal(folds[1], 0);
+    if (folds[0] < 2 || folds[0] > 12)
+        fail_msg("folded %llu times", (unsigned long long)folds[0]);
+    assert_true(packetfs_id_equal(&roots[0], &roots[1]));
+}
+
+/* One that fits only alone comes back though others are held. */
+static void what_fits_alone_comes_back(void **state)
+{
+    struct scene scene;
+    struct packetfs_id root;
+    char path[64];
+    size_t most = (size_t)4096 * PACKETFS_STREAM_MEMORY_FACTOR;
+
+    (void)state;
+    scene_init(&scene, 4096);
+    for (unsigned n = 0; scene.tree.memory < most / 8 * 5; n++) {
+        (void)snprintf(path, sizeof(path), "large/%u", n);
+        assert_int_equal(set(&scene.tree, path, PACKETFS_FIFO, 0600, NULL), 0);
+    }
+    for (unsigned n = 0; n < 300; n++) {
+        (void)snprintf(path, sizeof(path), "%s/x%u", n % 3 != 0 ? "other" : "large", n);
+        assert_int_equal(set(&scene.tree, path, PACKETFS_FIFO, 0600, NULL), 0);
+    }
+    for (unsigned n = 0; n < 250; n++) {
+        (void)snprintf(path, sizeof(path), "other/y%u", n);
+        assert_int_equal(set(&scene.tree, path, PACKETFS_FIFO, 0600, NULL), 0);
+    }
+    assert_int_equal(set(&scene.tree, "large/z", PACKETFS_FIFO, 0600, NULL), 0);
+    assert_int_equal(packetfs_stream_tree_finish(&scene.tree, &root, NULL), 0);
+    scene_release(&scene);
+}
+
 static void paths_are_made_plain_or_refused(void **state)
 {
     static const struct {
@@ -566,6 +664,9 @@ int main(void)
         cmocka_unit_test(any_order_and_any_memory_give_one_root),
         cmocka_unit_test(one_folder_past_all_memory_is_refused),
         cmocka_unit_test(what_gives_way_and_what_does_not),
+        cmocka_unit_test(a_name_that_changes_hands_joins_no_two_files),
+        cmocka_unit_test(turns_between_full_folders_fold_seldom),
+        cmocka_unit_test(what_fits_alone_comes_back),
         cmocka_unit_test(paths_are_made_plain_or_refused),
         cmocka_unit_test(bytes_in_any_pieces_give_the_root_of_a_put),
         cmocka_unit_test(a_walk_shows_all_there_is),

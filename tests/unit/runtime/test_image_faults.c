@@ -21,10 +21,11 @@
 #include "runtime_tar.h"
 #include "runtime_vault.h"
 
-#define KILLS 24
+#define KILLS         24
+#define PATTERNS_ONLY 100000 /* what the references take is less than a fifth of this */
 
-/* Flips bits in every pack, so that what is read next is wrong. */
-static void damage_packs(const char *folder)
+/* Flips a bit of every so many bytes of every pack, so that what is read next is wrong. */
+static void damage_below(const char *folder, size_t step)
 {
     HM_CLEANUP(runtime_names) struct runtime_names names = {0};
     HM_AUTOCLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY);
@@ -39,14 +40,31 @@ static void damage_packs(const char *folder)
         snprintf(path, sizeof(path), "%s/%s", folder, names.names[i]);
         assert_int_equal(stat(path, &info), 0);
         if (S_ISDIR(info.st_mode)) {
-            damage_packs(path);
+            damage_below(path, step);
             continue;
         }
         assert_int_equal(hm_file_read(path, 64 << 20, &bytes, NULL), 0);
-        for (size_t at = 1000; at < bytes.len; at += 5000)
+        for (size_t at = step / 5; at < bytes.len; at += step)
             bytes.data[at] ^= 1;
         put_file(path, hm_buf_slice(&bytes));
     }
+}
+
+static void damage_packs(size_t step)
+{
+    char path[400];
+
+    snprintf(path, sizeof(path), "%s/images/volume/packs", dir);
+    damage_below(path, step);
+}
+
+static void found_damaged(const char *name)
+{
+    char path[RUNTIME_PATH_MAX_BYTES];
+    struct hm_error error = {0};
+
+    drop_layers(NULL);
+    assert_int_equal(layer_of(name, runtime_can_map_users(), path, &error), HM_ECORRUPT);
 }
 
 static void test_damage(void **state)
@@ -58,8 +76,7 @@ static void test_damage(void **state)
     (void)state;
     (void)import(layouts[0], "first");
     (void)import(layouts[1], "second");
-    snprintf(path, sizeof(path), "%s/images/volume/packs", dir);
-    damage_packs(path);
+    damage_packs(5000);
     /* Jobs whose layer is unpacked do not notice. */
     assert_int_equal(layer_of("first", mapped, path, &error), 0);
     drop_layers(NULL);
@@ -76,6 +93,133 @@ static void test_damage(void **state)
     assert_false(runtime_vault_is_damaged(images));
     (void)import(layouts[2], "third");
     restored("third");
+}
+
+/* An import mends and is killed before it puts anything: what was lost is not taken for what is there. */
+static void test_killed_after_mend(void **state)
+{
+    struct runtime_vault vault = {0};
+    HM_AUTOCLOSE int puts = -1;
+
+    (void)state;
+    (void)import(layouts[0], "first");
+    (void)import(layouts[2], "third");
+    damage_packs(PATTERNS_ONLY);
+    found_damaged("first");
+    assert_int_equal(runtime_vault_open(images, false, &vault, NULL), 0);
+    assert_int_equal(runtime_vault_begin(&vault, &puts, NULL), 0);
+    runtime_vault_release(&vault);
+    hm_fd_release(&puts);
+    assert_false(runtime_vault_is_damaged(images));
+    (void)import(layouts[0], "first");
+    restored("first");
+    (void)import(layouts[2], "third"); /* not touched by what was mended for the first */
+    restored("third");
+    /* Once more, not each time. */
+    drop_layers(NULL);
+    (void)import(layouts[2], "third");
+    assert_int_equal(entries_of("layers"), 0);
+    /* Also when the volume's numbers begin anew. */
+    assert_int_equal(runtime_image_remove(images, "third", NULL), 0);
+    assert_int_equal(runtime_image_remove(images, "first", NULL), 0);
+    assert_int_equal(look().snapshots, 0);
+    (void)import(layouts[2], "third");
+    drop_layers(NULL);
+    (void)import(layouts[2], "third");
+    assert_int_equal(entries_of("layers"), 0);
+    assert_int_equal(look().snapshots, 1);
+}
+
+/* An import that looked before another one mended looks again. */
+static void test_mended_meanwhile(void **state)
+{
+    struct runtime_vault early = {0}, vault = {0};
+    char label[RUNTIME_PATH_MAX_BYTES];
+    int puts = -1;
+
+    (void)state;
+    (void)import(layouts[0], "first");
+    assert_int_equal(runtime_vault_open(images, false, &early, NULL), 0);
+    assert_int_equal(early.count, 1);
+    snprintf(label, sizeof(label), "%s", early.snapshots[0].label);
+    assert_true(runtime_vault_has(&early, label));
+    damage_packs(PATTERNS_ONLY);
+    found_damaged("first");
+    assert_int_equal(runtime_vault_open(images, false, &vault, NULL), 0);
+    assert_int_equal(runtime_vault_begin(&vault, &puts, NULL), 0);
+    assert_int_equal(vault.count, 1);
+    assert_false(runtime_vault_has(&vault, label));
+    hm_fd_release(&puts);
+    assert_int_equal(runtime_vault_begin(&early, &puts, NULL), 0);
+    assert_false(runtime_vault_has(&early, label));
+    hm_fd_release(&puts);
+    runtime_vault_release(&early);
+    runtime_vault_release(&vault);
+}
+
+/* A snapshot with nodes lost keeps nothing from being removed, and the next import forgets it. */
+static void test_lost_nodes(void **state)
+{
+    struct hm_error error = {0};
+
+    (void)state;
+    (void)import(layouts[0], "first");
+    (void)import(layouts[2], "third");
+    damage_packs(50);
+    if (runtime_image_remove(images, "third", &error) != 0)
+        fail_msg("%s", error.text);
+    assert_true(runtime_vault_is_damaged(images));
+    (void)import(layouts[1], "second");
+    assert_false(runtime_vault_is_damaged(images));
+    assert_int_equal(look().snapshots, 1);
+    found_damaged("first");
+    assert_int_equal(runtime_image_remove(images, "second", NULL), 0);
+    assert_false(runtime_vault_is_damaged(images));
+    assert_int_equal(look().bytes, 0);
+    (void)import(layouts[0], "first");
+    restored("first");
+}
+
+/* A damaged manifest keeps no other image from being removed, and comes back with its image. */
+static void test_damaged_manifest(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
+    HM_AUTOFREE struct runtime_image_loaded *loaded = hm_calloc(1, sizeof(*loaded));
+    struct runtime_image first;
+    struct hm_error error = {0};
+    char path[500];
+
+    (void)state;
+    assert_non_null(loaded);
+    first = import(layouts[0], "first");
+    (void)import(layouts[2], "third");
+    snprintf(path, sizeof(path), "%s/images/blobs/sha256/%s", dir, strchr(first.digest, ':') + 1);
+    put_file(path, hm_slice_str("{}"));
+    assert_int_equal(runtime_image_load(images, "first", &arena, loaded, NULL), HM_ECORRUPT);
+    if (runtime_image_remove(images, "third", &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(entries_of("blobs/sha256"), 4); /* nothing is swept */
+    (void)import(layouts[0], "first");
+    assert_int_equal(runtime_image_load(images, "first", &arena, loaded, NULL), 0);
+    restored("first");
+    (void)import(layouts[2], "third");
+    assert_int_equal(runtime_image_remove(images, "third", NULL), 0);
+    assert_int_equal(entries_of("blobs/sha256"), 2);
+}
+
+/* Whether jobs run cannot be told: nothing is removed from under them. */
+static void test_no_lock(void **state)
+{
+    char path[400];
+
+    (void)state;
+    (void)import(layouts[0], "first");
+    snprintf(path, sizeof(path), "%s/images/inuse", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(runtime_image_remove(images, "first", NULL), HM_EIO);
+    assert_int_equal(entries_of("blobs/sha256"), 2);
+    assert_int_equal(entries_of("layers"), 1);
 }
 
 static void test_lost_key(void **state)
@@ -241,6 +385,14 @@ static int put_unreadable(const char *below)
     if (packetfs_count(vault.volume, &stats, NULL) != 0 || stats.snapshots != 0 ||
         stats.bytes_packs != 0)
         return 5;
+    /* There was no moment in which it lay there as if it were whole. */
+    const char *paths = layer;
+    const struct packetfs_put_options options = {.paths = &paths, .path_count = 1, .whole = true};
+    struct packetfs_put_result result = {.files_failed = 99};
+    if (packetfs_put(vault.volume, &options, NULL, &result, NULL) != PACKETFS_EIO ||
+        result.files_failed != 99 || packetfs_count(vault.volume, &stats, NULL) != 0 ||
+        stats.snapshots != 0)
+        return 6;
     runtime_vault_release(&vault);
     runtime_images_close(own);
     return 0;
@@ -269,6 +421,11 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_after_mend, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mended_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lost_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_manifest, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),

@@ -309,6 +309,37 @@ static void test_put_is_kept_until_named(void **state)
     assert_int_equal(look().snapshots, 0);
 }
 
+/* Two removals at once wait for each other. */
+static void *remover(void *arg)
+{
+    struct hm_error error = {0};
+
+    if (runtime_image_remove(images, "first", &error) == 0)
+        return NULL;
+    (void)fprintf(stderr, "remover: %s\n", error.text);
+    return arg;
+}
+
+static void test_removal_waits(void **state)
+{
+    HM_AUTOCLOSE int care = -1;
+    struct timespec until;
+    pthread_t thread;
+    void *failed = NULL;
+
+    (void)state;
+    (void)import(layouts[0], "first");
+    assert_int_equal(runtime_images_lock(images, "care", LOCK_EX, &care, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, remover, &care), 0);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+    until.tv_sec++;
+    assert_int_not_equal(pthread_timedjoin_np(thread, &failed, &until), 0);
+    hm_fd_release(&care);
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(look().bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_old_store, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_is_kept_until_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_removal_waits, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
