@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* A test that cannot even be set up must not go on. */
 static void must(bool ok, struct fixture *fixture, const char *what)
@@ -9,6 +10,8 @@ static void must(bool ok, struct fixture *fixture, const char *what)
     if (ok)
         return;
     (void)fprintf(stderr, "fixture: %s failed: %s\n", what, fixture->error.text);
+    if (fixture->status_on_failure != 0)
+        _exit(fixture->status_on_failure);
     abort();
 }
 
