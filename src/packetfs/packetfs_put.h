@@ -147,6 +147,9 @@ int packetfs_put_cut_finish(struct packetfs_put_cut *cut, struct packetfs_conten
 void packetfs_put_cut_release(struct packetfs_put_cut *cut);
 void packetfs_put_parts_free(struct packetfs_put *put);
 
+/* 0 while nothing ended the put: else why, a failure of another thread or HM_ECANCELLED when the watch asked for it. */
+int packetfs_put_goes_on(struct packetfs_put *put, struct hm_error *error);
+
 /* --- packetfs_put_tree.c ------------------------------------------------------------------------------------------------- */
 /* Takes the node. */
 int packetfs_put_push(struct packetfs_put *put, struct packetfs_put_node *node,

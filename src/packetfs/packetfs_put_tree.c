@@ -199,6 +199,22 @@ static int head_finish(struct packetfs_put *put, struct hm_error *error)
     return result;
 }
 
+int packetfs_put_goes_on(struct packetfs_put *put, struct hm_error *error)
+{
+    int result = 0;
+
+    if (atomic_load(&put->stop)) {
+        (void)pthread_mutex_lock(&put->lock);
+        result = put->fatal;
+        if (error != NULL)
+            *error = put->fatal_error;
+        (void)pthread_mutex_unlock(&put->lock);
+    }
+    if (result == 0 && !packetfs_report_tick(&put->report))
+        result = hm_fail(error, HM_ECANCELLED, "stopped on request");
+    return result;
+}
+
 int packetfs_put_collect(struct packetfs_put *put, bool all, struct hm_error *error)
 {
     size_t most = all ? 0 : PACKETFS_PUT_QUEUE * 3 / 4;
@@ -215,16 +231,7 @@ int packetfs_put_collect(struct packetfs_put *put, bool all, struct hm_error *er
         }
         result = head_finish(put, error);
     }
-    if (result == 0 && atomic_load(&put->stop)) {
-        (void)pthread_mutex_lock(&put->lock);
-        result = put->fatal;
-        if (error != NULL)
-            *error = put->fatal_error;
-        (void)pthread_mutex_unlock(&put->lock);
-    }
-    if (result == 0 && !packetfs_report_tick(&put->report))
-        result = hm_fail(error, HM_ECANCELLED, "stopped on request");
-    return result;
+    return result == 0 ? packetfs_put_goes_on(put, error) : result;
 }
 
 int packetfs_put_push(struct packetfs_put *put, struct packetfs_put_node *node,

@@ -36,23 +36,6 @@ static int usable(const struct packetfs_builder *builder, struct hm_error *error
                : hm_fail(error, builder->failed, "something failed before: no snapshot is made");
 }
 
-static int looked(struct packetfs_builder *builder, struct hm_error *error)
-{
-    struct packetfs_put *put = &builder->session->put;
-    int result = 0;
-
-    if (atomic_load(&put->stop)) {
-        (void)pthread_mutex_lock(&put->lock);
-        result = put->fatal;
-        if (error != NULL)
-            *error = put->fatal_error;
-        (void)pthread_mutex_unlock(&put->lock);
-    }
-    if (result == 0 && !packetfs_report_tick(&put->report))
-        result = hm_fail(error, HM_ECANCELLED, "stopped on request");
-    return result;
-}
-
 int packetfs_builder_open(struct packetfs_volume *volume,
                           const struct packetfs_builder_options *options,
                           const struct packetfs_watch *watch, struct packetfs_builder **out,
@@ -175,7 +158,7 @@ int packetfs_builder_write(struct packetfs_builder *builder, const void *data, s
         result = bytes_add(builder, data, len, error);
     atomic_fetch_add_explicit(&builder->session->put.bytes_read, len, memory_order_relaxed);
     if (result == 0)
-        result = looked(builder, error);
+        result = packetfs_put_goes_on(&builder->session->put, error);
     return outcome(builder, result);
 }
 
@@ -310,7 +293,7 @@ int packetfs_builder_entry(struct packetfs_builder *builder, const struct packet
     if (result == 0)
         result = entry_take(builder, item, attributes, count, error);
     if (result == 0)
-        result = looked(builder, error);
+        result = packetfs_put_goes_on(&builder->session->put, error);
     return outcome(builder, result);
 }
 
@@ -332,7 +315,7 @@ int packetfs_builder_link(struct packetfs_builder *builder, struct packetfs_byte
         result = packetfs_stream_tree_link(&builder->tree, hm_buf_slice(&builder->path),
                                            hm_buf_slice(&builder->existing), error);
     if (result == 0)
-        result = looked(builder, error);
+        result = packetfs_put_goes_on(&builder->session->put, error);
     return outcome(builder, result);
 }
 
@@ -350,7 +333,7 @@ int packetfs_builder_finish(struct packetfs_builder *builder,
     if (result == 0)
         result = packetfs_stream_tree_finish(&builder->tree, &put->root, error);
     if (result == 0)
-        result = looked(builder, error);
+        result = packetfs_put_goes_on(&builder->session->put, error);
     put->files = builder->tree.files;
     put->folders = builder->tree.folders;
     put->bytes = builder->tree.bytes;

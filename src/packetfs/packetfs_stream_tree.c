@@ -230,16 +230,25 @@ void packetfs_stream_tree_release(struct packetfs_stream_tree *tree)
     tree->top = NULL;
 }
 
+/* The folder that the entry goes into, and that what stands there gives way to it. */
+static int place_find(struct packetfs_stream_tree *tree, struct hm_slice path,
+                      const struct packetfs_entry *entry, struct packetfs_stream_folder **folder,
+                      struct hm_error *error)
+{
+    struct hm_slice name;
+    int result = way_down(tree, path, entry, folder, &name, error);
+
+    return result == 0 ? gives_way(tree, *packetfs_stream_slot(&(*folder)->entries, name),
+                                   entry->type, path, error)
+                       : result;
+}
+
 int packetfs_stream_tree_ready(struct packetfs_stream_tree *tree, struct hm_slice path,
                                const struct packetfs_entry *entry, struct hm_error *error)
 {
     struct packetfs_stream_folder *folder = NULL;
-    struct hm_slice name;
-    int result = way_down(tree, path, entry, &folder, &name, error);
+    int result = place_find(tree, path, entry, &folder, error);
 
-    if (result == 0)
-        result = gives_way(tree, *packetfs_stream_slot(&folder->entries, name), entry->type, path,
-                           error);
     return result == 0 ? packetfs_stream_memory_free(tree, folder, error) : result;
 }
 
@@ -247,12 +256,8 @@ int packetfs_stream_tree_set(struct packetfs_stream_tree *tree, struct hm_slice 
                              const struct packetfs_entry *entry, struct hm_error *error)
 {
     struct packetfs_stream_folder *folder = NULL;
-    struct hm_slice name;
-    int result = way_down(tree, path, entry, &folder, &name, error);
+    int result = place_find(tree, path, entry, &folder, error);
 
-    if (result == 0)
-        result = gives_way(tree, *packetfs_stream_slot(&folder->entries, name), entry->type, path,
-                           error);
     if (result == 0)
         result = entry_set(tree, folder, entry, error);
     return result == 0 ? packetfs_stream_memory_free(tree, folder, error) : result;
