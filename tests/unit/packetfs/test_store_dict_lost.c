@@ -235,6 +235,7 @@ static void a_reader_finds_one_that_a_repair_moved(void **state)
     struct packetfs_store *reader;
     struct hm_error error = {0};
     struct world world;
+    char *digit;
     uint64_t n;
 
     (void)state;
@@ -249,7 +250,8 @@ static void a_reader_finds_one_that_a_repair_moved(void **state)
     assert_ok(packetfs_store_path(reader, path, &error, "index"));
     assert_ok(hm_remove_tree(path, &error));
     assert_int_equal(unlink(paths[0]), 0);
-    paths[0][strlen(paths[0]) - 1] ^= 1; /* a hexadecimal digit all the same */
+    digit = &paths[0][strlen(paths[0]) - 1];
+    *digit = *digit == '0' ? '1' : '0';
     write_over(paths[0], hm_buf_slice(&bytes));
     assert_ok(packetfs_store_open(world.dir, &world.keys, &world.options, &world.store, &error));
     repair(&world);
