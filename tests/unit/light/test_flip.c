@@ -1,0 +1,62 @@
+/* One wrong bit anywhere in a block refuses it. */
+#include "light_fixture.h"
+
+static int check(struct hm_slice bytes)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
+    Hypermesh__Abci__LightBlock *message = NULL;
+    struct light_block block;
+    struct hm_error error = {0};
+    int rc = light_block_parse(bytes, &arena, &message, &error);
+
+    if (rc == 0)
+        rc = light_block_check(message, &arena, &block, &error);
+    if (rc != 0)
+        assert_true(error.code == rc && error.text[0] != '\0');
+    return rc;
+}
+
+static void flip_all(const char *name)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
+
+    light_fixture_read(name, &bytes);
+    assert_int_equal(check(hm_buf_slice(&bytes)), 0);
+    for (size_t bit = 0; bit < bytes.len * 8; bit++) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (check(hm_buf_slice(&bytes)) == 0)
+            fail_msg("%s: bit %zu of byte %zu does not matter", name, bit % 8, bit / 8);
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    for (size_t len = 0; len < bytes.len; len++)
+        assert_int_not_equal(check(hm_slice_of(bytes.data, len)), 0);
+}
+
+static void every_bit_of_a_first_block(void **state)
+{
+    (void)state;
+    flip_all("one-1"); /* no last_block_id */
+}
+
+static void every_bit_with_nil_and_absent_votes(void **state)
+{
+    (void)state;
+    flip_all("four-2");
+}
+
+static void every_bit_of_a_later_round(void **state)
+{
+    (void)state;
+    flip_all("seven-14");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_bit_of_a_first_block),
+        cmocka_unit_test(every_bit_with_nil_and_absent_votes),
+        cmocka_unit_test(every_bit_of_a_later_round),
+    };
+
+    return cmocka_run_group_tests_name("light: flipped bits", tests, light_fixture_setup, NULL);
+}
