@@ -4,6 +4,7 @@
     bench_stoq.py FOLDER    scripts/bench stoq calls it so; HM_BENCH_QUICK=1 makes it short and rough
                             HM_BENCH_ONLY=streams,datagrams,handshakes,hold,budget: some of its parts
                             HM_BENCH_PEERS=quinn,quiche: beside those alone
+                            HM_BENCH_ROUNDS=2: instead of three
                             HM_BENCH_BEST=1: of rates and CPU the best round, where other work runs on the machine
                             HM_BENCH_PREFIX="chrt -f 40": before every program, for the same reason
 
@@ -24,7 +25,7 @@ QUICK = os.environ.get("HM_BENCH_QUICK") == "1"
 ONLY = os.environ.get("HM_BENCH_ONLY", "streams,datagrams,handshakes,hold,budget").split(",")
 PEERS = os.environ.get("HM_BENCH_PEERS", "").split(",")
 BEST = os.environ.get("HM_BENCH_BEST") == "1"
-ROUNDS = 1 if QUICK else 3
+ROUNDS = int(os.environ.get("HM_BENCH_ROUNDS", "1" if QUICK else "3"))
 SECONDS = 1 if QUICK else 3
 MTUS = (1452, 8900, 65000)
 SHAPES = (("1 connection, 1 stream", 1, 1), ("1 connection, 16 streams", 1, 16), ("8 connections", 8, 1))

@@ -123,11 +123,13 @@ static int condemn(struct packetfs_prune *prune, const size_t *chosen, size_t co
 
 /* --- removing what is condemned --- */
 
-/* Condemned packs that no living writer began before, moved to the front. */
+/* Condemned packs that no living writer began before, moved to the front: those of dictionaries behind all others, so that whoever
+ * is killed on the way leaves no pack whose dictionary went before it. */
 static size_t ready_packs(struct packetfs_pack_info *packs, size_t count, uint64_t lowest,
                           uint64_t *waiting)
 {
     size_t ready = 0;
+    size_t others = 0;
 
     for (size_t i = 0; i < count; i++) {
         if (packs[i].state != PACKETFS_PACK_CONDEMNED)
@@ -136,6 +138,14 @@ static size_t ready_packs(struct packetfs_pack_info *packs, size_t count, uint64
             ++*waiting;
         else
             packs[ready++] = packs[i];
+    }
+    for (size_t i = 0; i < ready; i++) {
+        struct packetfs_pack_info pack = packs[i];
+
+        if (pack.kind == PACKETFS_DICTIONARY)
+            continue;
+        packs[i] = packs[others];
+        packs[others++] = pack;
     }
     return ready;
 }

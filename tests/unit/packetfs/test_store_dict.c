@@ -324,6 +324,59 @@ static void prune_finds_what_a_killed_writer_named(void **state)
     world_release(&world);
 }
 
+#define LOOSE_SNAPSHOTS 6
+#define LOOSE_OBJECTS   40
+#define CUT_SHORT_MAX   60
+
+/* A volume of which nothing is used: the dictionary, and more packs that name it than one transaction of prune takes away. */
+static void loose_init(struct world *world)
+{
+    struct packetfs_snapshot made;
+    struct hm_error error;
+
+    world_init(world);
+    for (uint64_t i = 0; i < LOOSE_SNAPSHOTS; i++) {
+        snapshot(world, i * COUNT, i == 0 ? COUNT : LOOSE_OBJECTS, "loose", &made);
+        assert_ok(packetfs_snapshot_remove(world->store, made.id, &error));
+    }
+    assert_int_equal(world_stats(world).dictionaries, 1);
+    assert_true(world_stats(world).packs > LOOSE_SNAPSHOTS);
+}
+
+/* Whatever is left of a prune that ended early, no pack is there whose dictionary went before it. */
+static void prune_cut_short_leaves_dictionaries_last(void **state)
+{
+    unsigned long all;
+    uint64_t cut = 0;
+    struct world world;
+
+    (void)state;
+    loose_init(&world);
+    all = hm_alloc_count();
+    (void)world_prune(&world, 0);
+    all = hm_alloc_count() - all;
+    assert_int_equal(world_stats(&world).packs, 0);
+    world_release(&world);
+    for (unsigned long back = 0; back < CUT_SHORT_MAX && back < all; back++) {
+        const struct packetfs_prune_options options = {0};
+        struct packetfs_prune_result result;
+        struct hm_error error;
+        int rc;
+
+        loose_init(&world);
+        hm_alloc_fail_at(all - back);
+        rc = packetfs_store_prune(world.store, &options, NULL, &result, &error);
+        hm_alloc_fail_at(0);
+        assert_true(rc == 0 || rc == HM_ENOMEM);
+        cut += rc != 0 && world_stats(&world).packs < 2 * LOOSE_SNAPSHOTS;
+        assert_clean(&world);
+        (void)world_prune(&world, 0);
+        assert_int_equal(world_stats(&world).packs, 0);
+        world_release(&world);
+    }
+    assert_true(cut > 0); /* some of them between two transactions */
+}
+
 /* Any puts, removals and prunes: what a snapshot names is read as it was. */
 static void whatever_is_done_the_same_is_read(void **state)
 {
@@ -373,6 +426,7 @@ int main(void)
         cmocka_unit_test(prune_keeps_what_is_used_and_drops_what_is_not),
         cmocka_unit_test(prune_waits_for_who_may_use_it),
         cmocka_unit_test(prune_finds_what_a_killed_writer_named),
+        cmocka_unit_test(prune_cut_short_leaves_dictionaries_last),
         cmocka_unit_test(whatever_is_done_the_same_is_read),
     };
 
