@@ -24,7 +24,7 @@ static struct key_text key_text(const uint8_t *key)
 {
     struct key_text out;
 
-    (void)snprintf(out.text, sizeof(out.text), "%02x%02x%02x%02x", key[0], key[1], key[2], key[3]);
+    hm_hex_encode(key, (sizeof(out.text) - 1) / 2, out.text);
     return out;
 }
 

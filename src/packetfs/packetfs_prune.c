@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -23,6 +24,29 @@ int packetfs_care_lock(const struct packetfs_store *store, int *fd, struct hm_er
         return hm_fail(error, HM_EBUSY, "another prune or repair of %s is running", store->dir);
     *fd = HM_TAKE_FD(made);
     return 0;
+}
+
+/* --- which packs there are --- */
+
+static int dictionaries_last(const void *a, const void *b)
+{
+    const struct packetfs_pack_info *one = a;
+    const struct packetfs_pack_info *other = b;
+    bool last = one->kind == PACKETFS_DICTIONARY;
+
+    if (last != (other->kind == PACKETFS_DICTIONARY))
+        return last ? 1 : -1;
+    return (one->number > other->number) - (one->number < other->number);
+}
+
+int packetfs_prune_packs(struct packetfs_store *store, struct packetfs_pack_info **out,
+                         size_t *count, struct hm_error *error)
+{
+    int rc = packetfs_index_packs(store->index, out, count, error);
+
+    if (!rc && *count > 0)
+        qsort(*out, *count, sizeof(**out), dictionaries_last);
+    return rc;
 }
 
 /* --- marking --- */
@@ -123,13 +147,11 @@ static int condemn(struct packetfs_prune *prune, const size_t *chosen, size_t co
 
 /* --- removing what is condemned --- */
 
-/* Condemned packs that no living writer began before, moved to the front: those of dictionaries behind all others, so that whoever
- * is killed on the way leaves no pack whose dictionary went before it. */
+/* Condemned packs that no living writer began before, moved to the front in their order. */
 static size_t ready_packs(struct packetfs_pack_info *packs, size_t count, uint64_t lowest,
                           uint64_t *waiting)
 {
     size_t ready = 0;
-    size_t others = 0;
 
     for (size_t i = 0; i < count; i++) {
         if (packs[i].state != PACKETFS_PACK_CONDEMNED)
@@ -138,14 +160,6 @@ static size_t ready_packs(struct packetfs_pack_info *packs, size_t count, uint64
             ++*waiting;
         else
             packs[ready++] = packs[i];
-    }
-    for (size_t i = 0; i < ready; i++) {
-        struct packetfs_pack_info pack = packs[i];
-
-        if (pack.kind == PACKETFS_DICTIONARY)
-            continue;
-        packs[i] = packs[others];
-        packs[others++] = pack;
     }
     return ready;
 }
@@ -157,7 +171,7 @@ static int remove_condemned(struct packetfs_prune *prune, struct hm_error *error
     uint64_t writers = 0;
     uint64_t lowest = UINT64_MAX;
     size_t count = 0;
-    int rc = packetfs_index_packs(prune->store->index, &packs, &count, error);
+    int rc = packetfs_prune_packs(prune->store, &packs, &count, error);
 
     if (!rc)
         rc = packetfs_alive_count(prune->store, NULL, &writers, &lowest, error);
@@ -205,7 +219,7 @@ static int prune_run(struct packetfs_prune *prune, struct hm_error *error)
     int rc = dry ? 0 : packetfs_prune_sweep(prune->store, error);
 
     if (!rc)
-        rc = packetfs_index_packs(prune->store->index, &prune->packs, &prune->pack_count, error);
+        rc = packetfs_prune_packs(prune->store, &prune->packs, &prune->pack_count, error);
     if (!rc && !dry)
         rc = next_generation(prune->store, error);
     if (!rc)

@@ -179,7 +179,6 @@ static int keep_one(struct packetfs_prune *prune, const struct packetfs_pack_inf
     return rc == HM_ENOTFOUND || rc == HM_ECORRUPT ? 0 : rc;
 }
 
-/* Packs of dictionaries come last: what the others need of them is known then. */
 int packetfs_prune_choose(struct packetfs_prune *prune, size_t **chosen, size_t *count,
                           struct hm_error *error)
 {
@@ -189,20 +188,15 @@ int packetfs_prune_choose(struct packetfs_prune *prune, size_t **chosen, size_t 
     if (!list)
         return hm_fail(error, HM_ENOMEM, "no memory to prune");
     count_small(prune, choice.small);
-    for (size_t i = 0; i < prune->pack_count; i++)
-        prune->dictionaries = prune->dictionaries || prune->packs[i].kind == PACKETFS_DICTIONARY;
-    for (int last = 0; last <= 1; last++) {
-        for (size_t i = 0; i < prune->pack_count; i++) {
-            const struct packetfs_pack_info *pack = &prune->packs[i];
-            int rc;
-
-            if ((pack->kind == PACKETFS_DICTIONARY) != (last == 1))
-                continue;
-            rc = is_open_to_choice(prune, pack) ? choose_one(prune, i, &choice, error)
+    prune->dictionaries = prune->pack_count > 0 &&
+                          prune->packs[prune->pack_count - 1].kind == PACKETFS_DICTIONARY;
+    for (size_t i = 0; i < prune->pack_count; i++) {
+        const struct packetfs_pack_info *pack = &prune->packs[i];
+        int rc = is_open_to_choice(prune, pack) ? choose_one(prune, i, &choice, error)
                                                 : keep_one(prune, pack, error);
-            if (rc)
-                return rc;
-        }
+
+        if (rc)
+            return rc;
     }
     *chosen = HM_TAKE(list);
     *count = choice.count;

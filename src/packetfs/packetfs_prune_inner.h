@@ -28,6 +28,10 @@ struct packetfs_prune {
     uint64_t lowest; /* generation of the eldest writer then alive; UINT64_MAX: none */
 };
 
+/* All packs by number, those of dictionaries behind all others: what the others need of them is known when their turn comes, and
+ * whoever is killed on the way leaves no pack whose dictionary went before it. *out is for hm_free. As packetfs_index_packs. */
+int packetfs_prune_packs(struct packetfs_store *store, struct packetfs_pack_info **out,
+                         size_t *count, struct hm_error *error);
 /* Opens a pack's file and reads its folder; names may be NULL. HM_ENOTFOUND: gone. HM_ECORRUPT. The sentence names the pack. */
 int packetfs_prune_folder(struct packetfs_store *store, const struct packetfs_pack_info *pack,
                           struct packetfs_file_slot **file, struct packetfs_pack_row **rows,

@@ -161,17 +161,13 @@ int packetfs_prune_sweep(struct packetfs_store *store, struct hm_error *error)
     struct packetfs_index_txn *txn = NULL;
     size_t count = 0;
     size_t dead = 0;
-    int rc = packetfs_index_packs(store->index, &packs, &count, error);
+    int rc = packetfs_prune_packs(store, &packs, &count, error);
 
-    for (int last = 0; last <= 1;
-         last++) { /* dictionaries: a repair may find what a killed one left */
-        for (size_t i = 0; i < count && !rc; i++) {
-            if (packs[i].state != PACKETFS_PACK_DEAD ||
-                (packs[i].kind == PACKETFS_DICTIONARY) != (last == 1))
-                continue;
-            rc = unlink_dead(store, &packs[i], error);
-            dead++;
-        }
+    for (size_t i = 0; i < count && !rc; i++) {
+        if (packs[i].state != PACKETFS_PACK_DEAD)
+            continue;
+        rc = unlink_dead(store, &packs[i], error);
+        dead++;
     }
     if (rc || dead == 0)
         return rc;
