@@ -51,7 +51,8 @@ static size_t bech32_symbols(size_t len)
     return (len * 8 + 4) / 5;
 }
 
-int hm_bech32_encode(const char *hrp, const uint8_t *data, size_t len, char *out)
+/* At most `most` characters, and the NUL. */
+static int bech32_write(const char *hrp, const uint8_t *data, size_t len, size_t most, char *out)
 {
     size_t hrp_len;
     size_t at;
@@ -62,8 +63,7 @@ int hm_bech32_encode(const char *hrp, const uint8_t *data, size_t len, char *out
     if (!bech32_hrp_valid(hrp))
         return HM_EINVAL;
     hrp_len = strlen(hrp);
-    if (len > HM_BECH32_MAX_CHARS ||
-        hrp_len + 1 + bech32_symbols(len) + BECH32_CHECKSUM_CHARS > HM_BECH32_MAX_CHARS)
+    if (len > most || hrp_len + 1 + bech32_symbols(len) + BECH32_CHECKSUM_CHARS > most)
         return HM_ELIMIT;
     memcpy(out, hrp, hrp_len);
     out[hrp_len] = '1';
@@ -90,16 +90,33 @@ int hm_bech32_encode(const char *hrp, const uint8_t *data, size_t len, char *out
     return 0;
 }
 
+int hm_bech32_encode(const char *hrp, const uint8_t *data, size_t len, char *out)
+{
+    return bech32_write(hrp, data, len, HM_BECH32_MAX_CHARS, out);
+}
+
+int hm_bech32_encode_long(const char *hrp, struct hm_slice data, struct hm_buf *out)
+{
+    int rc = hm_buf_reserve(out, HM_BECH32_LONG_MAX_CHARS + 1);
+
+    if (rc == 0)
+        rc = bech32_write(hrp, data.data, data.len, HM_BECH32_LONG_MAX_CHARS,
+                          (char *)out->data + out->len);
+    if (rc == 0)
+        out->len += strlen((const char *)out->data + out->len);
+    return rc;
+}
+
 /* Copies text in lower case; refuses mixed case and characters outside 33-126. */
-static int bech32_fold(const char *text, char *folded, size_t *len, struct hm_error *error)
+static int bech32_fold(const char *text, size_t most, char *folded, size_t *len,
+                       struct hm_error *error)
 {
     bool upper = false;
     bool lower = false;
-    size_t count = strnlen(text, HM_BECH32_MAX_CHARS + 1);
+    size_t count = strnlen(text, most + 1);
 
-    if (count > HM_BECH32_MAX_CHARS)
-        return hm_fail(error, HM_EPARSE, "address is longer than %d characters",
-                       HM_BECH32_MAX_CHARS);
+    if (count > most)
+        return hm_fail(error, HM_EPARSE, "address is longer than %zu characters", most);
     for (size_t i = 0; i < count; i++) {
         char c = text[i];
 
@@ -165,15 +182,36 @@ static int bech32_unpack(const uint8_t *values, size_t count, uint8_t *out, size
     return 0;
 }
 
+/* Symbols without the checksum to values in place of most bytes; *count of them. */
+static int bech32_read(const char *hrp, const char *text, size_t most, char *folded,
+                       uint8_t *values, size_t *count, struct hm_error *error)
+{
+    size_t text_len = 0;
+    size_t hrp_len = strlen(hrp);
+    const char *separator;
+    int rc = bech32_fold(text, most, folded, &text_len, error);
+
+    if (rc != 0)
+        return rc;
+    separator = memrchr(folded, '1', text_len);
+    if (separator == NULL || (size_t)(separator - folded) != hrp_len ||
+        memcmp(folded, hrp, hrp_len) != 0)
+        return hm_fail(error, HM_EPARSE, "address has the wrong prefix; it must begin with %s1",
+                       hrp);
+    *count = text_len - hrp_len - 1;
+    if (*count < BECH32_CHECKSUM_CHARS)
+        return hm_fail(error, HM_EPARSE, "address has the wrong length: it is cut short");
+    rc = bech32_check(hrp, separator + 1, *count, values, hrp_len + 1, error);
+    *count -= BECH32_CHECKSUM_CHARS;
+    return rc;
+}
+
 int hm_bech32_decode(const char *hrp, const char *text, uint8_t *out, size_t len,
                      struct hm_error *error)
 {
     char folded[HM_BECH32_MAX_CHARS + 1];
     uint8_t values[HM_BECH32_MAX_CHARS];
-    size_t text_len = 0;
-    size_t hrp_len;
-    size_t count;
-    const char *separator;
+    size_t count = 0;
     int rc;
 
     if (!bech32_hrp_valid(hrp) || len > HM_BECH32_MAX_CHARS)
@@ -181,20 +219,30 @@ int hm_bech32_decode(const char *hrp, const char *text, uint8_t *out, size_t len
                        "an address prefix is 1-%d lower-case characters and its data at "
                        "most %d bytes",
                        BECH32_HRP_MAX_CHARS, HM_BECH32_MAX_CHARS);
-    rc = bech32_fold(text, folded, &text_len, error);
-    if (rc != 0)
-        return rc;
-    separator = memrchr(folded, '1', text_len);
-    hrp_len = strlen(hrp);
-    if (separator == NULL || (size_t)(separator - folded) != hrp_len ||
-        memcmp(folded, hrp, hrp_len) != 0)
-        return hm_fail(error, HM_EPARSE, "address has the wrong prefix; it must begin with %s1",
-                       hrp);
-    count = text_len - hrp_len - 1;
-    if (count < BECH32_CHECKSUM_CHARS)
-        return hm_fail(error, HM_EPARSE, "address has the wrong length: it is cut short");
-    rc = bech32_check(hrp, separator + 1, count, values, hrp_len + 1, error);
-    if (rc != 0)
-        return rc;
-    return bech32_unpack(values, count - BECH32_CHECKSUM_CHARS, out, len, error);
+    rc = bech32_read(hrp, text, HM_BECH32_MAX_CHARS, folded, values, &count, error);
+    return rc != 0 ? rc : bech32_unpack(values, count, out, len, error);
+}
+
+int hm_bech32_decode_long(const char *hrp, const char *text, struct hm_buf *out,
+                          struct hm_error *error)
+{
+    char folded[HM_BECH32_LONG_MAX_CHARS + 1];
+    uint8_t values[HM_BECH32_LONG_MAX_CHARS];
+    size_t count = 0, len;
+    int rc;
+
+    if (!bech32_hrp_valid(hrp))
+        return hm_fail(error, HM_EINVAL, "a prefix is 1-%d lower-case characters",
+                       BECH32_HRP_MAX_CHARS);
+    rc = bech32_read(hrp, text, HM_BECH32_LONG_MAX_CHARS, folded, values, &count, error);
+    len = count * 5 / 8;
+    if (rc == 0 && hm_buf_reserve(out, len + 1) != 0)
+        rc = hm_fail(error, HM_ENOMEM, "no memory for %zu bytes", len);
+    if (rc == 0)
+        rc = bech32_unpack(values, count, out->data + out->len, len, error);
+    if (rc == 0)
+        out->len += len;
+    hm_wipe(folded, sizeof(folded)); /* it may hold a secret */
+    hm_wipe(values, sizeof(values));
+    return rc;
 }

@@ -1,4 +1,4 @@
-/* crypto: one narrow front over OpenSSL 3.5, libsodium and BLAKE3. Callers name what they need
+/* crypto: one narrow front over OpenSSL 3.5, libsodium, BLAKE3 and GMP. Callers name what they need
  * (hash, session signature, root signature, seal), never a library.
  *
  * Never: keeps keys of its own, reads files, chooses policy.
@@ -223,6 +223,37 @@ int crypto_pake_meet(struct crypto_pake *pake, const uint8_t share[CRYPTO_PAKE_S
  * crypto_hash_parts or crypto_derive. */
 int crypto_pake_confirm(struct crypto_pake *pake, const uint8_t tag[CRYPTO_PAKE_TAG_BYTES],
                         uint8_t key[CRYPTO_PAKE_KEY_BYTES], struct hm_error *error);
+
+/* --- A delay that anyone can check: Wesolowski's VDF ------------------------------------------------------------------
+ * output = x^(2^steps) in the group (Z/N)* modulo {1, -1}, x made from the input by hashing. Computing it takes `steps`
+ * squarings one after the other, however many processors there are; checking takes about a millisecond. N is RSA-2048 of the RSA
+ * Factoring Challenge (RSA Laboratories, 617 digits, withdrawn in 2007), whose factors nobody is known to have: who knew them could
+ * skip the squarings. Elements are 256 bytes, big-endian, of x and N - x the smaller one. Formulas: Wesolowski, "Efficient
+ * verifiable delay functions", 2019; primes of 256 bits for the proof without questions: Boneh, Bunz, Fisch, "A Survey of Two
+ * Verifiable Delay Functions", 2018. Bytes: docs/formats-vdf.md. All of it is public: nothing here is constant time or wiped. */
+#define CRYPTO_VDF_INPUT_BYTES   32
+#define CRYPTO_VDF_ELEMENT_BYTES 256
+#define CRYPTO_VDF_STEPS_MAX     (UINT64_C(1) << 40)
+void crypto_vdf_modulus(uint8_t out[CRYPTO_VDF_ELEMENT_BYTES]);
+/* x: where the squarings of this input begin. */
+void crypto_vdf_element(const uint8_t input[CRYPTO_VDF_INPUT_BYTES],
+                        uint8_t out[CRYPTO_VDF_ELEMENT_BYTES]);
+/* Asked about every millisecond, on the thread that computes: true ends it with HM_ECANCELLED. */
+typedef bool (*crypto_vdf_stop)(void *ctx);
+/* About a microsecond a step. stop may be NULL. HM_EINVAL: steps 0 or over CRYPTO_VDF_STEPS_MAX. HM_ECANCELLED. */
+int crypto_vdf_eval(const uint8_t input[CRYPTO_VDF_INPUT_BYTES], uint64_t steps,
+                    crypto_vdf_stop stop, void *ctx, uint8_t out[CRYPTO_VDF_ELEMENT_BYTES],
+                    struct hm_error *error);
+/* The proof of what crypto_vdf_eval gave; takes a fifth longer than that. HM_EPROOF_TIME: not the output of this input.
+ * HM_EINVAL, HM_EPARSE, HM_ECANCELLED. */
+int crypto_vdf_prove(const uint8_t input[CRYPTO_VDF_INPUT_BYTES], uint64_t steps,
+                     const uint8_t output[CRYPTO_VDF_ELEMENT_BYTES], crypto_vdf_stop stop,
+                     void *ctx, uint8_t proof[CRYPTO_VDF_ELEMENT_BYTES], struct hm_error *error);
+/* 0 only when output is that many squarings of input. HM_EPARSE: an output or proof that is no element as it is
+ * written; HM_EPROOF_TIME: all else; HM_EINVAL: steps. */
+int crypto_vdf_verify(const uint8_t input[CRYPTO_VDF_INPUT_BYTES], uint64_t steps,
+                      const uint8_t output[CRYPTO_VDF_ELEMENT_BYTES],
+                      const uint8_t proof[CRYPTO_VDF_ELEMENT_BYTES], struct hm_error *error);
 
 /* --- Merkle list tree --------------------------------------------------------------------------- */
 /* Root over count leaves; leaf i is hashes + 32*i, already a hash and taken as it is. The tree has the

@@ -210,4 +210,26 @@ int store_tree_proof_encode(const struct store_tree_proof *proof, struct hm_buf 
 int store_tree_proof_decode(struct hm_slice bytes, struct store_tree_proof *out,
                             struct hm_error *error);
 
+/* --- parts of a tree: for who gets a map in pieces and wants each checked as it arrives ----------------------
+ * The map is cut in two by the first bit of H(key), and whatever comes of that again, as often as somebody likes. A part at depth d
+ * has the keys whose hash begins with certain d bits; its root is the tree's node at that place: empty, a leaf alone, or
+ * inner; the parts' roots give the whole root. So: join the parts that somebody says, compare with a root that is trusted, and
+ * then each part with its own. Pure. */
+#define STORE_TREE_PART_DEPTH_MAX 64
+/* As it is written: bytes without gaps. */
+struct store_tree_part {
+    uint8_t depth;
+    uint8_t root[CRYPTO_HASH_BYTES];
+};
+/* start: the part's bits in front, then zeros; the first 8 bytes that a hash in it can have.
+ * Leaves of the part in any order, sorted in place. HM_EINVAL: a key twice, of another part, or without a value; no such
+ * part. */
+int store_tree_part_root(uint64_t start, unsigned depth, struct store_tree_change *leaves,
+                         size_t count, uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+/* Parts in their order, all of the map. starts (count of them; may be NULL): where each begins. HM_EINVAL: they are no
+ * division of a map, or by them something is cut that has not two keys: so no part's place is left open, and every one can be
+ * there. */
+int store_tree_part_join(const struct store_tree_part *parts, size_t count, uint64_t *starts,
+                         uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);
+
 #endif

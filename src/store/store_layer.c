@@ -14,11 +14,22 @@ static struct store_layer_txn *txn_of(struct store_txn *txn)
     return (struct store_layer_txn *)txn;
 }
 
-static int refused(struct hm_error *error)
+void store_layer_fail(struct store_layer *layer, const struct hm_error *cause)
+{
+    if (atomic_exchange(&layer->failing, true))
+        return;
+    if (cause)
+        layer->cause = *cause;
+    atomic_store(&layer->failed, true);
+}
+
+/* failed was seen. */
+static int refused(const struct store_layer *layer, struct hm_error *error)
 {
     return hm_fail(error, HM_EIO,
                    "the store takes no more writes: what was committed could not be written to its "
-                   "file; it is as its last checkpoint left it once it is opened again");
+                   "file; it is as its last checkpoint left it once it is opened again%s%s",
+                   layer->cause.text[0] != '\0' ? "; " : "", layer->cause.text);
 }
 
 /* --- generations --- */
@@ -90,7 +101,7 @@ static int room_make(struct store_layer *layer, struct hm_error *error)
 static int write_begin(struct store_layer *layer, struct store_layer_txn *txn,
                        struct hm_error *error)
 {
-    int rc = atomic_load(&layer->failed) ? refused(error) : room_make(layer, error);
+    int rc = atomic_load(&layer->failed) ? refused(layer, error) : room_make(layer, error);
 
     if (rc == 0)
         rc = snapshot_take(layer, txn, error);
@@ -177,7 +188,8 @@ static bool txn_publish(struct store_layer *layer, struct store_layer_txn *txn)
 static int layer_commit(struct store_txn *base, struct hm_error *error)
 {
     struct store_layer *layer = layer_of(base->store);
-    int rc = atomic_load(&layer->failed) ? refused(error) : 0; /* a checkpoint failed meanwhile */
+    int rc = atomic_load(&layer->failed) ? refused(layer, error)
+                                         : 0; /* a checkpoint failed meanwhile */
 
     /* Marks are left outside the lock: there may be many, and readers wait for it. */
     while (rc == 0 && !txn_publish(layer, txn_of(base)))
@@ -306,7 +318,7 @@ static int layer_checkpoint_begin(struct store *store, const uint8_t note[STORE_
     struct layer_checkpoint *checkpoint;
 
     if (atomic_load(&layer->failed))
-        return refused(error);
+        return refused(layer, error);
     if (atomic_exchange(&layer->underway, true))
         return hm_fail(error, HM_EBUSY, "a checkpoint of the store is under way");
     checkpoint = hm_calloc(1, sizeof(*checkpoint));
@@ -362,7 +374,7 @@ static int layer_checkpoint_finish(struct store_checkpoint *base, struct hm_erro
         rc = rc ? rc : finished;
     }
     if (rc && (below || rc != HM_ENOMEM))
-        atomic_store(&layer->failed, true);
+        store_layer_fail(layer, error);
     hm_free(checkpoint);
     atomic_store(&layer->underway, false);
     return rc;
@@ -401,7 +413,8 @@ static int layer_snapshot(struct store *store,
 {
     struct store_layer *layer = layer_of(store);
     struct layer_copy copy = {.layer = layer, .write = write, .ctx = ctx};
-    int rc = atomic_load(&layer->failed) ? refused(error) : store_layer_freeze(layer, NULL, error);
+    int rc = atomic_load(&layer->failed) ? refused(layer, error)
+                                         : store_layer_freeze(layer, NULL, error);
 
     if (rc == 0)
         rc = store_layer_flush_hold(layer, error);
@@ -467,6 +480,7 @@ int store_layer_open(struct store *below, struct store **out, struct hm_error *e
     layer->below = below;
     atomic_init(&layer->base.readers, 0);
     atomic_init(&layer->underway, false);
+    atomic_init(&layer->failing, false);
     atomic_init(&layer->failed, false);
     pthread_mutex_init(&layer->writing, NULL);
     pthread_mutex_init(&layer->publish, NULL);

@@ -58,6 +58,8 @@ struct store_layer {
         flushing; /* guards flush and all writing below, held for a piece; after writing */
     struct store_layer_flush flush;
     atomic_bool underway; /* a checkpoint has begun and is not finished */
+    atomic_bool failing; /* somebody says why */
+    struct hm_error cause; /* when failed; not written after */
     atomic_bool failed; /* what is below is not whole: no more writes */
 };
 
@@ -93,6 +95,9 @@ int store_layer_cursor_open(struct store_txn *txn, unsigned table, struct store_
 void store_layer_cursor_close(struct store_cursor *cursor);
 int store_layer_cursor_move(struct store_cursor *cursor, enum store_move move, struct hm_slice key,
                             struct hm_slice *found, struct hm_slice *value);
+
+/* No more writes from now on. The first cause stays, for whoever is refused after it; NULL: not known. Thread-safe. */
+void store_layer_fail(struct store_layer *layer, const struct hm_error *cause);
 
 /* store_layer_flush.c. What is fresh becomes frozen, once what was frozen before is written. */
 int store_layer_freeze(struct store_layer *layer, struct layer_checkpoint *owner,

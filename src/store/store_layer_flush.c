@@ -123,7 +123,7 @@ static int commit_piece(struct store_layer *layer, struct hm_error *error)
     } else {
         rc = store_commit(txn, error);
         if (rc) /* whatever the reason, the store below takes no more */
-            atomic_store(&layer->failed, true);
+            store_layer_fail(layer, error);
     }
     if (rc)
         layer->flush = before;
@@ -142,7 +142,7 @@ static int flush_piece(struct store_layer *layer, struct hm_error *error)
     if (rc == 0 && !flush_next(layer))
         rc = flush_end(layer, error);
     if (rc && rc != HM_ENOMEM)
-        atomic_store(&layer->failed, true);
+        store_layer_fail(layer, error);
     return rc;
 }
 
