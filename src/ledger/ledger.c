@@ -1,6 +1,9 @@
 /* The ledger's life: opening, what it knows of its chain, closing. */
 #include "ledger_kv_rules.h"
 #include "ledger_private.h"
+#include "ledger_recovery.h"
+#include "ledger_restore.h"
+#include "ledger_validator.h"
 
 int ledger_load(struct ledger *ledger, struct hm_error *error)
 {
@@ -8,15 +11,24 @@ int ledger_load(struct ledger *ledger, struct hm_error *error)
     struct ledger_info info = {0};
     struct store_txn *txn;
     Hypermesh__Params *params = NULL;
+    bool stake_known = false;
     int rc = store_begin_read(ledger->store, &txn, error);
 
     if (rc)
         return rc;
-    rc = ledger_read_info(txn, &info, error);
+    rc = ledger_restore_pending(txn, error);
+    if (rc == 0)
+        rc = ledger_read_info(txn, &info, error);
     if (rc == 0)
         rc = ledger_read_name(txn, &info, error);
     if (rc == 0)
-        rc = ledger_read_params(txn, &ledger->params_arena, &params, error);
+        rc = ledger_recovery_read_chain(txn, &info, error);
+    if (rc == 0)
+        rc = ledger_read_params_stored(txn, &ledger->params_arena, &params, error);
+    if (rc == 0) {
+        stake_known = params->max_validators > 0;
+        ledger_stake_params_fill(params);
+    }
     /* A chain of an older version lacks parameters that the rules of this one need. */
     if (rc == 0 && ledger_params_check(params, error))
         rc = hm_error_prefix(error, HM_EUNSUPPORTED,
@@ -31,6 +43,7 @@ int ledger_load(struct ledger *ledger, struct hm_error *error)
     pthread_mutex_lock(&ledger->lock);
     ledger->info = info;
     ledger->params = params;
+    ledger->stake_known = stake_known;
     ledger->has_chain = true;
     pthread_mutex_unlock(&ledger->lock);
     return 0;

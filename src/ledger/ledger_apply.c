@@ -78,6 +78,22 @@ static int anchor_of(struct ledger_block *block, uint64_t height, const uint8_t 
     return 0;
 }
 
+/* On a chain of before them, operations that came later are what they were: no transaction. */
+static int ops_check(const struct ledger_block *block, const struct ledger_tx *tx,
+                     struct hm_error *why)
+{
+    for (size_t i = 0; i < tx->body->n_ops; i++) {
+        unsigned number = tx->body->ops[i]->op_case;
+
+        if (!(block->scope >> number & 1))
+            return hm_fail(why, HM_EPARSE,
+                           "transaction: operation %zu, %s, came after this chain began: only a "
+                           "cluster's blocks of it take that",
+                           i, ledger_op_find(number)->name);
+    }
+    return 0;
+}
+
 /* Proofs and fee. *why_code is the refusal, 0 when the transaction has paid; scope then is what has paid. */
 static int tx_charge(struct ledger_block *block, struct ledger_tx *tx, Hypermesh__TxResult *result,
                      struct ledger_placed *placed, struct ledger_scope *scope, int *why_code,
@@ -92,6 +108,8 @@ static int tx_charge(struct ledger_block *block, struct ledger_tx *tx, Hypermesh
     int rc;
 
     *why_code = ledger_tx_shape(tx, facts.chain_id, facts.params, why);
+    if (*why_code == 0)
+        *why_code = ops_check(block, tx, why);
     if (*why_code)
         return 0;
     ledger_scope_init(scope, block, &block->scratch, hm_slice_of(tx->digest, sizeof tx->digest));

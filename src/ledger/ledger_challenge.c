@@ -1,5 +1,7 @@
 #include "ledger_challenge.h"
 
+#include "ledger_validator.h"
+
 static int broken(struct hm_error *error)
 {
     return hm_fail(error, HM_EINTERNAL, "an open challenge is not what its node waits for");
@@ -132,11 +134,14 @@ int ledger_challenge_fail(struct ledger_scope *scope, Hypermesh__Challenge *chal
     Hypermesh__Account *challenger;
     uint64_t slashed;
     uint64_t paid;
+    bool plotted;
     void *text;
     int rc = parties_open(scope, challenge, &node, &challenger, error);
 
     if (rc)
         return rc;
+    /* Whoever challenged the same plot beside: a validator's stake pays for one loss once. */
+    plotted = challenge->lease.len == 0 && node->plot != NULL;
     /* Parts of a whole: they fit. */
     if (!hm_muldiv_u64(ledger_money_at_stake(node), params->challenge_slash_ppm, LEDGER_PPM,
                        &slashed) ||
@@ -147,6 +152,8 @@ int ledger_challenge_fail(struct ledger_scope *scope, Hypermesh__Challenge *chal
         rc = ledger_money_deposit_give(scope, challenger, challenger, challenge->deposit, 0, error);
     if (rc == 0)
         rc = claim_drop(scope, challenge, node, error);
+    if (rc == 0 && plotted)
+        rc = ledger_slash_plot(scope, challenge->node, challenge->opened_ms, error);
     if (rc == 0)
         rc = ledger_scope_alloc(scope, strlen(reason) + 1, &text, error);
     if (rc)

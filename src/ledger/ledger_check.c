@@ -118,6 +118,7 @@ size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_
     struct ledger_info info;
     const Hypermesh__Params *params = params_of(ledger, &info, NULL);
     struct hm_arena arena;
+    size_t first = count > 0 && ledger_item_is_note(items[0]); /* batch: it fits in any case */
     size_t bytes = 0;
     size_t txs = 0;
     uint64_t total = 0;
@@ -130,14 +131,19 @@ size_t ledger_prepare(struct ledger *ledger, const struct hm_slice *items, size_
         uint64_t weight = items[fits].len;
         size_t count_txs = 0;
 
-        hm_arena_clear(&arena);
-        (void)ledger_batch_weigh(params, &ledger->seen, items[fits], &arena, &weight, &count_txs,
-                                 NULL);
+        if (ledger_item_is_note(items[fits])) {
+            if (fits > 0)
+                break;
+        } else {
+            hm_arena_clear(&arena);
+            (void)ledger_batch_weigh(params, &ledger->seen, items[fits], &arena, &weight,
+                                     &count_txs, NULL);
+        }
         txs += count_txs;
         bytes += items[fits].len;
         total += weight;
-        if (fits > 0 && (bytes > LEDGER_BLOCK_MAX_BYTES || txs > LEDGER_BLOCK_MAX_TXS ||
-                         total > params->block_weight_max))
+        if (fits > first && (bytes > LEDGER_BLOCK_MAX_BYTES || txs > LEDGER_BLOCK_MAX_TXS ||
+                             total > params->block_weight_max))
             break;
     }
     hm_arena_release(&arena);

@@ -2,10 +2,11 @@
 #include "ledger_challenge.h"
 #include "ledger_kv.h"
 #include "ledger_op.h"
+#include "ledger_validator.h"
 
 /* Something that is due: its key, of which the first byte says what it is. */
 struct due {
-    uint8_t key[LEDGER_KEY_ID_BYTES];
+    uint8_t key[LEDGER_KEY_DUE_MAX_BYTES];
     size_t key_len;
 };
 
@@ -84,6 +85,9 @@ static int due_end(struct ledger_block *block, const struct due *due, struct hm_
         rc = ledger_challenge_silence(&scope, id, error);
         if (rc == 0)
             rc = ended_add(block, &block->silent, &block->silent_count, id, error);
+        break;
+    case LEDGER_KEY_DELEGATION:
+        rc = ledger_stake_leave_end(&scope, id, error);
         break;
     case LEDGER_KEY_KV_LEASE:
         rc = ledger_kv_lease_expire(&scope, wire_slice(id), error);

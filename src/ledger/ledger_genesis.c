@@ -2,6 +2,8 @@
 #include "ledger_private.h"
 
 #include "ledger_kv_rules.h"
+#include "ledger_validator.h"
+#include "ledger_witness.h"
 
 #define HYPER  UINT64_C(1000000000)
 #define SECOND UINT64_C(1000)
@@ -53,11 +55,14 @@ void ledger_default_params(Hypermesh__Params *out)
     params.challenge_slash_ppm = 100000;
     params.challenge_pay_ppm = 500000;
     params.max_open_challenges = 16;
+    ledger_default_staking(&params);
     params.challenge_burn_ppm = 100000;
     params.result_window_ms = 7 * 24 * HOUR;
     params.max_networks = 1000;
     params.max_members = 100000;
     params.kv_max_leases = 100000;
+    params.vdf_blocks = 1000;
+    params.vdf_steps = UINT64_C(1) << 20; /* about two seconds */
     *out = params;
 }
 
@@ -89,6 +94,7 @@ static int level_rewards_check(const Hypermesh__Params *params, struct hm_error 
 int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
 {
     const uint64_t year = 366 * 24 * HOUR;
+    int rc;
     const struct {
         const char *name;
         uint64_t value;
@@ -131,12 +137,15 @@ int ledger_params_check(const Hypermesh__Params *params, struct hm_error *error)
     };
 
     for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
-        int rc = param_range(rows[i].name, rows[i].value, rows[i].least, rows[i].most, error);
+        rc = param_range(rows[i].name, rows[i].value, rows[i].least, rows[i].most, error);
 
         if (rc)
             return rc;
     }
-    return level_rewards_check(params, error);
+    rc = ledger_stake_params_check(params, error);
+    if (rc == 0)
+        rc = ledger_vdf_params_check(params, error);
+    return rc ? rc : level_rewards_check(params, error);
 }
 
 bool ledger_chain_id_ok(const char *text)
@@ -222,6 +231,8 @@ static int genesis_check(const Hypermesh__Genesis *genesis, struct hm_error *err
     rc = shares_check(genesis, error);
     if (rc == 0)
         rc = ledger_params_check(genesis->params, error);
+    if (rc == 0)
+        rc = ledger_validators_genesis_check(genesis, error);
     return rc ? rc : kv_rules_check(genesis, error);
 }
 
@@ -295,6 +306,9 @@ static int founding_state(struct founding *founding, const Hypermesh__Genesis *g
     Hypermesh__Supply supply = HYPERMESH__SUPPLY__INIT;
     int rc = shares_give(founding, genesis, error);
 
+    if (rc == 0)
+        rc = ledger_validators_found(&founding->overlay, &founding->arena, genesis,
+                                     &supply.hyper_bonded, error);
     if (rc)
         return rc;
     rc = founding_put(founding, hm_slice_of(&params_key, 1), &genesis->params->base, error);
@@ -310,7 +324,7 @@ static int founding_state(struct founding *founding, const Hypermesh__Genesis *g
     if (rc)
         return rc;
     supply.hyper_genesis = genesis->supply;
-    supply.hyper_accounts = genesis->supply;
+    supply.hyper_accounts = genesis->supply - supply.hyper_bonded;
     rc = founding_put(founding, hm_slice_of(&supply_key, 1), &supply.base, error);
     if (rc)
         return rc;

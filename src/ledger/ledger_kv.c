@@ -171,11 +171,12 @@ int ledger_kv_write(struct ledger_block *block, struct hm_error *error)
     struct ledger_kv *kv = &block->kv;
     int rc = lines_write(block, error);
 
-    if (rc == 0 && (kv->now.swept < kv->now.compacted)) {
+    if (rc == 0 && block->engine)
+        rc = ledger_kv_sweep_own(block, error);
+    else if (rc == 0 && kv->now.swept < kv->now.compacted)
         rc = ledger_kv_sweep(block, error);
-        if (rc == 0)
-            rc = sweep_due(block, error);
-    }
+    if (rc == 0 && (kv->now.swept != kv->before.swept || kv->now.swept < kv->now.compacted))
+        rc = sweep_due(block, error);
     if (rc == 0 && memcmp(&kv->now, &kv->before, sizeof kv->now) != 0)
         rc = totals_write(block, error);
     return rc;

@@ -36,6 +36,9 @@ int ledger_kv_write(struct ledger_block *block, struct hm_error *error);
 int ledger_kv_finish(struct ledger_block *block, struct hm_error *error);
 /* Erases a part of the history that a compaction gave up; now.swept moves on. */
 int ledger_kv_sweep(struct ledger_block *block, struct hm_error *error);
+/* The same in a cluster, where nodes need not have the same history: how far one has come is its own affair, and to the
+ * state all that is compacted is swept. */
+int ledger_kv_sweep_own(struct ledger_block *block, struct hm_error *error);
 
 /* --- reading a store --- */
 /* KvState; of a store that has none yet, what a new one has. */

@@ -76,13 +76,14 @@ static int line_sweep(struct sweep *sweep, struct hm_slice value, struct hm_erro
     return rc;
 }
 
-static int log_sweep(struct sweep *sweep, struct hm_error *error)
+/* From *swept on; gives how far it came. */
+static int log_sweep(struct sweep *sweep, uint64_t *swept, struct hm_error *error)
 {
-    struct ledger_kv_totals *now = &sweep->block->kv.now;
+    const struct ledger_kv_totals *now = &sweep->block->kv.now;
     uint8_t start[LEDGER_KV_LOG_KEY_BYTES];
     struct hm_slice value;
     struct hm_slice key;
-    int rc = store_cursor_seek(sweep->log, ledger_kv_log_key(now->swept, 0, start), &key, &value);
+    int rc = store_cursor_seek(sweep->log, ledger_kv_log_key(*swept, 0, start), &key, &value);
 
     for (; rc == 0; rc = store_cursor_next(sweep->log, &key, &value)) {
         if (key.len != LEDGER_KV_LOG_KEY_BYTES)
@@ -92,7 +93,7 @@ static int log_sweep(struct sweep *sweep, struct hm_error *error)
         if (sweep->revision >= now->compacted)
             break;
         if (sweep->lines++ == LEDGER_KV_SWEEP_PER_BLOCK) {
-            now->swept = sweep->revision;
+            *swept = sweep->revision;
             return 0;
         }
         rc = line_sweep(sweep, value, error);
@@ -101,11 +102,11 @@ static int log_sweep(struct sweep *sweep, struct hm_error *error)
     }
     if (rc && rc != HM_ENOTFOUND)
         return hm_fail(error, rc, "the history of the key-value store could not be read");
-    now->swept = now->compacted;
+    *swept = now->compacted;
     return 0;
 }
 
-int ledger_kv_sweep(struct ledger_block *block, struct hm_error *error)
+static int history_sweep(struct ledger_block *block, uint64_t *swept, struct hm_error *error)
 {
     struct sweep sweep = {.block = block};
     int rc = store_cursor_open(block->txn, LEDGER_TABLE_KV_LOG, &sweep.log, error);
@@ -114,11 +115,54 @@ int ledger_kv_sweep(struct ledger_block *block, struct hm_error *error)
         return rc;
     rc = store_cursor_open(block->txn, LEDGER_TABLE_KV_PAST, &sweep.past, error);
     if (rc == 0) {
-        rc = log_sweep(&sweep, error);
+        rc = log_sweep(&sweep, swept, error);
         store_cursor_close(sweep.past);
     }
     store_cursor_close(sweep.log);
     return rc;
+}
+
+int ledger_kv_sweep(struct ledger_block *block, struct hm_error *error)
+{
+    return history_sweep(block, &block->kv.now.swept, error);
+}
+
+/* How far this node has come. One that never noted it stands where the state says: it was alone until now, or began
+ * with that state and has no older history. */
+static int own_read(struct ledger_block *block, uint64_t *swept, struct hm_error *error)
+{
+    const uint8_t key = LEDGER_META_SWEPT;
+    struct hm_slice value;
+    int rc = store_get(block->txn, LEDGER_TABLE_META, hm_slice_of(&key, 1), &value);
+
+    *swept = block->kv.before.swept;
+    if (rc == HM_ENOTFOUND)
+        return 0;
+    if (rc)
+        return hm_fail(error, rc, "the history of the key-value store could not be read");
+    if (value.len != 8)
+        return damaged(error);
+    *swept = hm_get_be64(value.data);
+    return 0;
+}
+
+int ledger_kv_sweep_own(struct ledger_block *block, struct hm_error *error)
+{
+    struct ledger_kv_totals *now = &block->kv.now;
+    const uint8_t key = LEDGER_META_SWEPT;
+    uint8_t value[8];
+    uint64_t swept;
+    int rc = own_read(block, &swept, error);
+
+    now->swept = now->compacted;
+    if (rc || swept >= now->compacted)
+        return rc;
+    rc = history_sweep(block, &swept, error);
+    if (rc)
+        return rc;
+    hm_put_be64(value, swept);
+    return store_put(block->txn, LEDGER_TABLE_META, hm_slice_of(&key, 1),
+                     hm_slice_of(value, sizeof value), error);
 }
 
 /* --- audit --- */

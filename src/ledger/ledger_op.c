@@ -143,6 +143,18 @@ static const struct ledger_op ops[] = {
     [HYPERMESH__OPERATION__OP_KV_COMPACT] = {"kv_compact", 500, .apply = ledger_op_kv_compact},
     [HYPERMESH__OPERATION__OP_KV_RULE_SET] = {"kv_rule_set", 2000, 100, items_rule,
                                               .apply = ledger_op_kv_rule_set},
+    [HYPERMESH__OPERATION__OP_VALIDATOR_DECLARE] = {"validator_declare", 3000,
+                                                    .apply = ledger_op_validator_declare},
+    [HYPERMESH__OPERATION__OP_VALIDATOR_UPDATE] = {"validator_update", 500,
+                                                   .apply = ledger_op_validator_update},
+    [HYPERMESH__OPERATION__OP_VALIDATOR_RETIRE] = {"validator_retire", 500,
+                                                   .apply = ledger_op_validator_retire},
+    [HYPERMESH__OPERATION__OP_DELEGATE] = {"delegate", 1000, .apply = ledger_op_delegate},
+    [HYPERMESH__OPERATION__OP_UNDELEGATE] = {"undelegate", 1200, .apply = ledger_op_undelegate},
+    [HYPERMESH__OPERATION__OP_REDELEGATE] = {"redelegate", 1800, .apply = ledger_op_redelegate},
+    [HYPERMESH__OPERATION__OP_REWARDS_TAKE] = {"rewards_take", 800,
+                                               .apply = ledger_op_rewards_take},
+    [HYPERMESH__OPERATION__OP_UNJAIL] = {"unjail", 500, .apply = ledger_op_unjail},
 };
 _Static_assert(HM_COUNT_OF(ops) == LEDGER_OP_COUNT + 1, "an operation has no row");
 

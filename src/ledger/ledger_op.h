@@ -97,6 +97,22 @@ int ledger_op_kv_compact(struct ledger_act *act, const Hypermesh__Operation *op,
                          struct hm_error *error);
 int ledger_op_kv_rule_set(struct ledger_act *act, const Hypermesh__Operation *op,
                           struct hm_error *error);
+int ledger_op_validator_declare(struct ledger_act *act, const Hypermesh__Operation *op,
+                                struct hm_error *error);
+int ledger_op_validator_update(struct ledger_act *act, const Hypermesh__Operation *op,
+                               struct hm_error *error);
+int ledger_op_validator_retire(struct ledger_act *act, const Hypermesh__Operation *op,
+                               struct hm_error *error);
+int ledger_op_delegate(struct ledger_act *act, const Hypermesh__Operation *op,
+                       struct hm_error *error);
+int ledger_op_undelegate(struct ledger_act *act, const Hypermesh__Operation *op,
+                         struct hm_error *error);
+int ledger_op_redelegate(struct ledger_act *act, const Hypermesh__Operation *op,
+                         struct hm_error *error);
+int ledger_op_rewards_take(struct ledger_act *act, const Hypermesh__Operation *op,
+                           struct hm_error *error);
+int ledger_op_unjail(struct ledger_act *act, const Hypermesh__Operation *op,
+                     struct hm_error *error);
 
 /* --- shared by operations --- */
 /* Stake: the account must have needed bonded; remembered in the facts. */

@@ -1,5 +1,6 @@
 /* session_grant, session_revoke, space_commit: what an account says about its keys and its node. */
 #include "ledger_challenge.h"
+#include "ledger_facts.h"
 #include "ledger_op.h"
 
 static Hypermesh__Session *session_find(const Hypermesh__Account *account, ProtobufCBinaryData key)
@@ -11,21 +12,30 @@ static Hypermesh__Session *session_find(const Hypermesh__Account *account, Proto
     return NULL;
 }
 
+uint64_t ledger_scope_taken(struct ledger *ledger)
+{
+    uint64_t era = 0;
+
+    if (ledger->stake_known || (ledger_era(ledger, &era, NULL) == 0 && era > 0))
+        return LEDGER_SCOPE_ALL;
+    return LEDGER_SCOPE_OLD;
+}
+
 static int grant_check(const struct ledger_act *act, const Hypermesh__SessionGrant *grant,
                        struct hm_error *error)
 {
     uint64_t now = act->scope->block->time_ms;
     uint64_t most = now + act->params->session_max_ms;
+    uint64_t taken = act->scope->block->scope;
 
     if (grant->session_key.len != CRYPTO_ED25519_PUBLIC_BYTES)
         return ledger_refuse(error, LEDGER_RULE_SESSION_KEY,
                              "session_key has %zu bytes, must have %d", grant->session_key.len,
                              CRYPTO_ED25519_PUBLIC_BYTES);
-    if (grant->scope == 0 || (grant->scope & ~LEDGER_SCOPE_ALL))
+    if (grant->scope == 0 || (grant->scope & ~taken))
         return ledger_refuse(error, LEDGER_RULE_SESSION_SCOPE,
                              "scope %#llx must name operations that exist (bits of %#llx)",
-                             (unsigned long long)grant->scope,
-                             (unsigned long long)LEDGER_SCOPE_ALL);
+                             (unsigned long long)grant->scope, (unsigned long long)taken);
     if (grant->expires_ms <= now || grant->expires_ms > most)
         return ledger_refuse(
             error, LEDGER_RULE_SESSION_EXPIRY,

@@ -197,6 +197,15 @@ bool ledger_overlay_changed(const struct ledger_overlay_entry *entry)
                                            hm_slice_of(now->data, now->len));
 }
 
+bool ledger_overlay_any_changed(const struct ledger_overlay *overlay)
+{
+    for (size_t i = 0; i < overlay->map.count; i++) {
+        if (ledger_overlay_changed(overlay->map.entries[i].value))
+            return true;
+    }
+    return false;
+}
+
 /* What becomes of the tree, several leaves at one go: most keys and values are short. */
 #define LEAVES_AT_ONCE ((size_t)32)
 static void leaves_hash(const struct ledger_map_entry *const *changed, size_t count,

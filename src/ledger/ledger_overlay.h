@@ -69,6 +69,7 @@ int ledger_overlay_set(struct ledger_overlay *overlay, struct hm_slice key, bool
 void ledger_overlay_take_back(const struct ledger_overlay_undo *undo);
 /* True when the entry differs from what the store holds, or may. */
 bool ledger_overlay_changed(const struct ledger_overlay_entry *entry);
+bool ledger_overlay_any_changed(const struct ledger_overlay *overlay);
 /* Writes every changed key to the store and to the tree; gives the new root. */
 int ledger_overlay_write(struct ledger_overlay *overlay, const struct store_tree *tree,
                          uint8_t root[CRYPTO_HASH_BYTES], struct hm_error *error);

@@ -14,6 +14,13 @@
 #define LEDGER_META_CHAIN   'c' /* -> ChainState */
 #define LEDGER_META_GENESIS 'g' /* -> Genesis, the exact bytes */
 #define LEDGER_META_HASH    'h' /* + be64 height -> 32 bytes: block hash, without reading the block */
+#define LEDGER_META_ERA     'E' /* -> be64 height of the engine's first block */
+#define LEDGER_META_SWEPT \
+    'k' /* -> be64 revision: how far this node has erased history, in a cluster */
+#define LEDGER_META_FIRST \
+    'F' /* -> be64 height, be64 revision: struct ledger_first, of a ledger that began with a snapshot */
+#define LEDGER_META_HEADER  'p' /* + be64 height -> BlockHeader: of blocks before that */
+#define LEDGER_META_RESTORE 'R' /* -> empty: a snapshot is being taken over */
 
 extern const struct store_tree ledger_tree;
 
@@ -27,6 +34,7 @@ struct ledger {
     /* Set once when the chain is known, before other threads may ask; never changes after. */
     struct hm_arena params_arena;
     const Hypermesh__Params *params;
+    bool stake_known; /* from the beginning: the genesis has the parameters of proof of stake */
     struct ledger_seen seen;
     struct ledger_kv_rules *kv_rules; /* as of the last commit; of the thread that finalizes */
     struct ledger_block *block; /* between finalize and commit or abandon */
@@ -66,6 +74,7 @@ struct ledger_listings {
 #define LEDGER_INDEX_LEASE_ALL     'L' /* with ended ones */
 #define LEDGER_INDEX_LEASED        'I' /* asset: every lease of it, ended ones too */
 #define LEDGER_INDEX_NETWORK       'n' /* account: networks it is in, or invited to */
+#define LEDGER_INDEX_DELEGATION    'd' /* delegator: operators of the validators */
 #define LEDGER_INDEX_CHALLENGE     'c' /* challenger, node, everybody: open challenges */
 #define LEDGER_INDEX_CHALLENGE_ALL 'C' /* with ended ones */
 extern const uint8_t ledger_everybody[LEDGER_ID_BYTES]; /* zeros: stands for all parties */
@@ -76,6 +85,12 @@ struct ledger_placed {
     uint32_t item;
     uint32_t tx;
     bool charged; /* paid its fee: it counts among the account's transactions */
+};
+
+/* Ids that the block's record names. */
+struct ledger_named {
+    ProtobufCBinaryData *list;
+    size_t count;
 };
 
 /* The block under way: one write transaction. */
@@ -109,6 +124,14 @@ struct ledger_block {
     size_t expired_count;
     ProtobufCBinaryData *silent;
     size_t silent_count;
+    const Hypermesh__EngineFacts *engine; /* NULL: one node's block */
+    uint64_t scope; /* the operations it takes */
+    uint32_t *item_charged; /* of each item: transactions that paid */
+    struct ledger_named jailed; /* operators */
+    struct ledger_named tombstoned;
+    bool stake_changed; /* who should have power is to be found anew */
+    const struct ledger_validator_update *updates; /* by address; in the arena */
+    size_t updates_count;
     struct ledger_kv kv;
     Hypermesh__BlockRecord record;
     struct ledger_info next; /* what info becomes at commit */
@@ -117,11 +140,11 @@ struct ledger_block {
 /* --- keys --- */
 #define LEDGER_KEY_ID_BYTES      (1 + LEDGER_ID_BYTES)
 #define LEDGER_KEY_DUE_MIN_BYTES (1 + 8 + 1)
-#define LEDGER_KEY_DUE_MAX_BYTES (LEDGER_KEY_DUE_MIN_BYTES + LEDGER_ID_BYTES)
+#define LEDGER_KEY_DUE_MAX_BYTES (LEDGER_KEY_DUE_MIN_BYTES + 2 * LEDGER_ID_BYTES)
 #define LEDGER_KEY_MEMBER_BYTES  (1 + 2 * LEDGER_ID_BYTES)
 struct hm_slice ledger_key_id(uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
                               uint8_t out[LEDGER_KEY_ID_BYTES]);
-/* thing: the key of what the time ends, prefix byte and id of at most LEDGER_ID_BYTES. */
+/* thing: the key of what the time ends, prefix byte and at most two ids. */
 struct hm_slice ledger_key_due(uint64_t due_ms, struct hm_slice thing,
                                uint8_t out[LEDGER_KEY_DUE_MAX_BYTES]);
 struct hm_slice ledger_key_member(const uint8_t network[LEDGER_ID_BYTES],
@@ -151,6 +174,9 @@ int ledger_read_info(struct store_txn *txn, struct ledger_info *info, struct hm_
 int ledger_read_name(struct store_txn *txn, struct ledger_info *info, struct hm_error *error);
 int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
                        struct hm_error *error);
+/* As they are stored: of a chain of before proof of stake without its parameters. */
+int ledger_read_params_stored(struct store_txn *txn, struct hm_arena *arena,
+                              Hypermesh__Params **out, struct hm_error *error);
 /* When the first thing is due to end by itself, 0 when none waits. */
 int ledger_read_next_due(struct store_txn *txn, uint64_t *due_ms, struct hm_error *error);
 /* Hash of the block at height: HM_ENOTFOUND (error is not set) when there is none, HM_ECORRUPT. */

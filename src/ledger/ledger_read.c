@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "ledger_private.h"
+#include "ledger_validator.h"
 
 const char *const ledger_table_names[LEDGER_TABLE_COUNT] = {
     [LEDGER_TABLE_STATE] = "state",     [LEDGER_TABLE_LEAF] = "leaf",
@@ -26,7 +27,8 @@ struct hm_slice ledger_key_id(uint8_t prefix, const uint8_t id[LEDGER_ID_BYTES],
 struct hm_slice ledger_key_due(uint64_t due_ms, struct hm_slice thing,
                                uint8_t out[LEDGER_KEY_DUE_MAX_BYTES])
 {
-    size_t len = thing.len <= LEDGER_KEY_ID_BYTES ? thing.len : LEDGER_KEY_ID_BYTES;
+    const size_t most = LEDGER_KEY_DUE_MAX_BYTES - 9;
+    size_t len = thing.len <= most ? thing.len : most;
 
     out[0] = LEDGER_KEY_DUE;
     hm_put_be64(out + 1, due_ms);
@@ -163,8 +165,8 @@ int ledger_read_name(struct store_txn *txn, struct ledger_info *info, struct hm_
     return rc;
 }
 
-int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
-                       struct hm_error *error)
+int ledger_read_params_stored(struct store_txn *txn, struct hm_arena *arena,
+                              Hypermesh__Params **out, struct hm_error *error)
 {
     const uint8_t key = LEDGER_KEY_PARAMS;
     struct hm_slice bytes;
@@ -176,6 +178,16 @@ int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh_
     if (rc == HM_ELIMIT && bytes.len <= LEDGER_STATE_MAX_BYTES)
         return rc; /* the arena's limit is no damage */
     return unpacked(rc, "parameters", error);
+}
+
+int ledger_read_params(struct store_txn *txn, struct hm_arena *arena, Hypermesh__Params **out,
+                       struct hm_error *error)
+{
+    int rc = ledger_read_params_stored(txn, arena, out, error);
+
+    if (rc == 0)
+        ledger_stake_params_fill(*out);
+    return rc;
 }
 
 int ledger_read_hash(struct store_txn *txn, uint64_t height, uint8_t hash[CRYPTO_HASH_BYTES])

@@ -1,5 +1,7 @@
 /* Replay: does the chain, applied again from its genesis, give every state root that it says? */
+#include "ledger_facts.h"
 #include "ledger_kv.h"
+#include "ledger_restore.h"
 #include "ledger_supply.h"
 #include "ledger_view.h"
 
@@ -158,6 +160,20 @@ static int blocks_replay(struct ledger_view *view, struct ledger *scratch,
     return rc;
 }
 
+/* When the engine's era begins may have been said again (another engine took the chain over), so that it is looked at
+ * apart. */
+static bool is_era(unsigned table, struct hm_slice key)
+{
+    return table == LEDGER_TABLE_META && key.len == 1 && key.data[0] == LEDGER_META_ERA;
+}
+
+/* Moves from an era's line to the next. */
+static int era_skip(struct store_cursor *cursor, unsigned table, int rc, struct hm_slice *key,
+                    struct hm_slice *value)
+{
+    return rc == 0 && is_era(table, *key) ? store_cursor_next(cursor, key, value) : rc;
+}
+
 /* Does a table hold the same in both? */
 static int table_compare(struct store_txn *a, struct store_txn *b, unsigned table,
                          struct hm_error *error)
@@ -179,10 +195,14 @@ static int table_compare(struct store_txn *a, struct store_txn *b, unsigned tabl
     }
     rc = store_cursor_seek(left, hm_slice_of(&first, 1), &key[0], &value[0]);
     other = store_cursor_seek(right, hm_slice_of(&first, 1), &key[1], &value[1]);
+    rc = era_skip(left, table, rc, &key[0], &value[0]);
+    other = era_skip(right, table, other, &key[1], &value[1]);
     while (rc == 0 && other == 0 && hm_slice_equal(key[0], key[1]) &&
            hm_slice_equal(value[0], value[1])) {
         rc = store_cursor_next(left, &key[0], &value[0]);
         other = store_cursor_next(right, &key[1], &value[1]);
+        rc = era_skip(left, table, rc, &key[0], &value[0]);
+        other = era_skip(right, table, other, &key[1], &value[1]);
     }
     store_cursor_close(left);
     store_cursor_close(right);
@@ -207,6 +227,27 @@ static int state_compare(struct ledger_view *view, struct ledger *scratch, struc
         rc = table_compare(view->txn, other->txn, tables[i], error);
     ledger_view_close(other);
     return rc;
+}
+
+/* The first era is what the blocks give; a later one may begin at any later block, or with the next. Blocks of an engine
+ * have an era. */
+static int era_compare(struct ledger_view *view, struct ledger *scratch, struct hm_error *error)
+{
+    uint64_t first;
+    uint64_t era;
+    int rc = ledger_era_read(view->txn, &era, error);
+
+    if (rc == 0)
+        rc = ledger_era(scratch, &first, error);
+    if (rc)
+        return rc;
+    if (era > view->info.height + 1 || era < first ||
+        (first == 0 && era != 0 && era != view->info.height + 1))
+        return hm_fail(error, HM_ECORRUPT,
+                       "the chain says that an engine orders it from block %llu on, its blocks say "
+                       "from %llu",
+                       (unsigned long long)era, (unsigned long long)first);
+    return 0;
 }
 
 /* The two ends must be one: state root, hash, height and base fee of the last block. */
@@ -238,7 +279,13 @@ int ledger_replay(struct ledger *source, struct ledger *scratch, proof_plot_prog
 
     if (rc)
         return rc;
-    rc = genesis_replay(view, scratch, error);
+    rc = ledger_first_block(view->txn, 1, NULL);
+    if (rc)
+        rc = hm_fail(error, rc == HM_ENOTFOUND ? HM_EUNSUPPORTED : rc,
+                     "this node began with a snapshot: its first blocks, from which everything "
+                     "would follow, are on nodes that have been there longer");
+    if (rc == 0)
+        rc = genesis_replay(view, scratch, error);
     if (rc == 0)
         rc = blocks_replay(view, scratch, progress, ctx, &done, &seen, error);
     if (rc == 0)
@@ -249,6 +296,8 @@ int ledger_replay(struct ledger *source, struct ledger *scratch, proof_plot_prog
         rc = hm_fail(error, HM_ECORRUPT, "the stored tree does not have the root of the chain");
     if (rc == 0)
         rc = state_compare(view, scratch, error);
+    if (rc == 0)
+        rc = era_compare(view, scratch, error);
     if (rc == 0)
         rc = ledger_supply_audit(view->txn, error);
     if (rc == 0)
@@ -261,4 +310,83 @@ int ledger_replay(struct ledger *source, struct ledger *scratch, proof_plot_prog
     if (txs)
         *txs = seen;
     return 0;
+}
+
+int ledger_audit(struct ledger *ledger, struct hm_error *error)
+{
+    struct ledger_view *view;
+    uint8_t root[CRYPTO_HASH_BYTES];
+    int rc = ledger_view_open(ledger, &view, error);
+
+    if (rc)
+        return rc;
+    rc = store_tree_root(view->txn, &ledger_tree, root, error);
+    if (rc == 0 && memcmp(root, view->info.state_root, CRYPTO_HASH_BYTES) != 0)
+        rc = hm_fail(error, HM_ECORRUPT, "the stored tree does not have the root of the chain");
+    if (rc == 0)
+        rc = ledger_supply_audit(view->txn, error);
+    if (rc == 0)
+        rc = ledger_kv_audit(view->txn, error);
+    ledger_view_close(view);
+    return rc;
+}
+
+/* --- a ledger that stopped earlier --- */
+
+/* Is the target's last block one of the source's? */
+static int follows(struct ledger_view *view, const struct ledger_info *target,
+                   struct hm_arena *arena, struct hm_error *error)
+{
+    Hypermesh__BlockRecord *record;
+    struct hm_slice bytes;
+    uint8_t hash[CRYPTO_HASH_BYTES];
+    int rc;
+
+    if (target->height > view->info.height)
+        return hm_fail(error, HM_ECONFLICT,
+                       "it stands at block %llu already, the other ledger at block %llu",
+                       (unsigned long long)target->height, (unsigned long long)view->info.height);
+    if (target->height == 0) {
+        rc = ledger_view_genesis(view, &bytes, error);
+        if (rc)
+            return rc;
+        crypto_hash(bytes.data, bytes.len, hash);
+    } else {
+        rc = ledger_view_block(view, target->height, arena, &bytes, &record, error);
+        if (rc)
+            return rc;
+        memcpy(hash, record->hash.data, sizeof hash);
+    }
+    if (memcmp(hash, target->block_hash, sizeof hash) != 0)
+        return hm_fail(error, HM_ECONFLICT, "its block %llu is not the other ledger's",
+                       (unsigned long long)target->height);
+    return 0;
+}
+
+int ledger_follow(struct ledger *source, struct ledger *target, uint64_t until, uint64_t *blocks,
+                  struct hm_error *error)
+{
+    struct ledger_info info;
+    struct ledger_view *view;
+    struct hm_arena arena;
+    uint64_t txs = 0;
+    uint64_t last;
+    int rc = ledger_info(target, &info, error);
+
+    if (rc == 0)
+        rc = ledger_view_open(source, &view, error);
+    if (rc)
+        return rc;
+    hm_arena_init(&arena, LEDGER_TX_ARENA_BYTES);
+    last = until > 0 && until < view->info.height ? until : view->info.height;
+    rc = follows(view, &info, &arena, error);
+    for (uint64_t height = info.height + 1; rc == 0 && height <= last; height++) {
+        hm_arena_clear(&arena);
+        rc = block_replay(view, target, height, &arena, &txs, error);
+    }
+    if (rc == 0)
+        *blocks = last > info.height ? last - info.height : 0;
+    hm_arena_release(&arena);
+    ledger_view_close(view);
+    return rc;
 }

@@ -159,7 +159,8 @@
     X(CHALLENGE_ENDED, "challenge.ended", HM_ECONFLICT, "only an open challenge is answered")      \
     X(CHALLENGE_FORM, "challenge.form", HM_EINVAL,                                                 \
       "an answer holds what its kind of challenge asks for, nothing else")                         \
-    LEDGER_RULE_TABLE_KV(X)
+    LEDGER_RULE_TABLE_KV(X)                                                                        \
+    LEDGER_RULE_TABLE_STAKE(X)
 
 /* Of the key-value store. */
 #define LEDGER_RULE_TABLE_KV(X)                                                                   \
@@ -197,6 +198,40 @@
     X(KV_RULE_UNKNOWN, "kv.rule_unknown", HM_ENOTFOUND, "the rule to remove exists")              \
     X(KV_RULE_COUNT, "kv.rule_count", HM_ELIMIT,                                                  \
       "at most 4096 rules a chain, 64 writers and 64 readers a rule")
+
+/* Of validators and what is delegated to them. */
+#define LEDGER_RULE_TABLE_STAKE(X)                                                                \
+    X(VALIDATOR_KEY, "validator.key", HM_EINVAL, "a validator's key is an Ed25519 key")           \
+    X(VALIDATOR_PROOF, "validator.proof", HM_EAUTH, "who declares a validator has its key")       \
+    X(VALIDATOR_KEY_TAKEN, "validator.key_taken", HM_EEXIST, "a key is one validator's for ever") \
+    X(VALIDATOR_DECLARED, "validator.declared", HM_EEXIST, "an account operates one validator")   \
+    X(VALIDATOR_COUNT, "validator.count", HM_ELIMIT,                                              \
+      "four validators for each of the `max_validators` places; then the least stake goes first") \
+    X(VALIDATOR_BOND, "validator.bond", HM_EPROOF_STAKE,                                          \
+      "a validator bonds `validator_bond` of its own")                                            \
+    X(VALIDATOR_SELF_BOND, "validator.self_bond", HM_ECONFLICT,                                   \
+      "that stays with it until it retires")                                                      \
+    X(VALIDATOR_COMMISSION, "validator.commission", HM_ERANGE,                                    \
+      "a commission is at most `commission_max_ppm`")                                             \
+    X(VALIDATOR_COMMISSION_STEP, "validator.commission_step", HM_ERANGE,                          \
+      "it changes by at most `commission_step_ppm`")                                              \
+    X(VALIDATOR_COMMISSION_TIME, "validator.commission_time", HM_ECONFLICT,                       \
+      "it changes once in `commission_step_ms`")                                                  \
+    X(VALIDATOR_UNKNOWN, "validator.unknown", HM_ENOTFOUND, "the account operates a validator")   \
+    X(VALIDATOR_RETIRED, "validator.retired", HM_ECONFLICT,                                       \
+      "a retired validator takes no stake and is not changed")                                    \
+    X(VALIDATOR_TOMBSTONED, "validator.tombstoned", HM_EPERM,                                     \
+      "nor is one that signed two blocks of one height")                                          \
+    X(VALIDATOR_FREE, "validator.free", HM_ECONFLICT, "who is let out is jailed")                 \
+    X(VALIDATOR_JAIL_TIME, "validator.jail_time", HM_ERANGE, "jail lasts `jail_ms`")              \
+    X(DELEGATE_AMOUNT, "delegate.amount", HM_ERANGE, "at least `delegation_min` is delegated")    \
+    X(DELEGATE_ALL, "delegate.all", HM_EINVAL, "either an amount or all is taken out")            \
+    X(DELEGATE_NONE, "delegate.none", HM_ENOTFOUND, "the account has delegated to the validator") \
+    X(DELEGATE_SHARES, "delegate.shares", HM_EFUNDS, "no more is taken out than was delegated")   \
+    X(DELEGATE_QUEUE, "delegate.queue", HM_ELIMIT,                                                \
+      "at most 16 amounts of a delegation leave at a time")                                       \
+    X(DELEGATE_SAME, "delegate.same", HM_EINVAL, "stake goes to another validator")               \
+    X(DELEGATE_WORTH, "delegate.worth", HM_ERANGE, "a stake is a countable number of shares")
 
 enum ledger_rule {
 #define LEDGER_X(symbol, name, code, says) LEDGER_RULE_##symbol,

@@ -99,6 +99,7 @@ static uint64_t due_of(uint8_t prefix, const ProtobufCMessage *message)
 {
     const Hypermesh__Lease *lease;
     const Hypermesh__Challenge *challenge;
+    const Hypermesh__Delegation *delegation;
 
     if (message && prefix == LEDGER_KEY_KV_LEASE)
         return ((const Hypermesh__KvLease *)message)->expires_ms;
@@ -112,6 +113,9 @@ static uint64_t due_of(uint8_t prefix, const ProtobufCMessage *message)
         challenge = (const Hypermesh__Challenge *)message;
         return challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN ? challenge->due_ms
                                                                               : 0;
+    case LEDGER_KEY_DELEGATION:
+        delegation = (const Hypermesh__Delegation *)message;
+        return delegation->n_leaving > 0 ? delegation->leaving[0]->free_ms : 0;
     default:
         return 0;
     }

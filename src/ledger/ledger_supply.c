@@ -1,5 +1,7 @@
 #include "ledger_supply.h"
 
+#include "ledger_validator.h"
+
 /* Sums of what accounts, leases and challenges hold. Differences are taken modulo 2^64: no sum of HYPER can pass
  * genesis, no sum of CAES what was minted, so equal modulo 2^64 is equal. */
 struct sums {
@@ -33,6 +35,15 @@ static void account_sum(const Hypermesh__Account *account, struct sums *sums)
     sums->deposits += account->deposits;
 }
 
+/* Staked HYPER is the validator's, with it and leaving it; so is CAES that nobody has taken yet. */
+static void validator_sum(const Hypermesh__Validator *validator, struct sums *sums)
+{
+    sums->bonded += validator->stake;
+    for (size_t i = 0; i < validator->n_leaving; i++)
+        sums->bonded += validator->leaving[i]->stake;
+    sums->caes += validator->caes;
+}
+
 /* Adds what the value under a key of the state holds; checks what one value shows by itself. */
 static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *arena,
                      struct sums *sums, struct hm_error *error)
@@ -41,6 +52,7 @@ static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *are
     Hypermesh__Asset *asset;
     Hypermesh__Lease *lease;
     Hypermesh__Challenge *challenge;
+    Hypermesh__Validator *validator;
     int rc = 0;
 
     if (prefix == LEDGER_KEY_ACCOUNT) {
@@ -56,6 +68,11 @@ static int value_sum(uint8_t prefix, struct hm_slice bytes, struct hm_arena *are
                          error);
         if (rc == 0 && challenge->state == HYPERMESH__CHALLENGE_STATE__CHALLENGE_OPEN)
             sums->challenged += challenge->deposit;
+    } else if (prefix == LEDGER_KEY_VALIDATOR) {
+        rc = WIRE_UNPACK(hypermesh__validator, bytes, LEDGER_STATE_MAX_BYTES, arena, &validator,
+                         error);
+        if (rc == 0)
+            validator_sum(validator, sums);
     } else if (prefix == LEDGER_KEY_ASSET) {
         rc = WIRE_UNPACK(hypermesh__asset, bytes, LEDGER_STATE_MAX_BYTES, arena, &asset, error);
         if (rc == 0 && (asset->leased_ppm > LEDGER_SHARE_WHOLE ||
@@ -261,6 +278,10 @@ int ledger_supply_audit(struct store_txn *txn, struct hm_error *error)
         rc = state_walk(txn, LEDGER_KEY_LEASE, audit_value, &audit, error);
     if (rc == 0)
         rc = state_walk(txn, LEDGER_KEY_CHALLENGE, audit_value, &audit, error);
+    if (rc == 0)
+        rc = state_walk(txn, LEDGER_KEY_VALIDATOR, audit_value, &audit, error);
+    if (rc == 0)
+        rc = ledger_validators_audit(txn, error);
     if (rc == 0)
         rc = state_walk(txn, LEDGER_KEY_ASSET, audit_asset, &audit, error);
     if (rc == 0)

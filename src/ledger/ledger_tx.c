@@ -183,9 +183,8 @@ unsigned ledger_account_work_bits(const Hypermesh__Params *params,
                            params->work_base_bits);
 }
 
-/* The fee, and whether the account can pay it. */
-static int fee_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *facts, uint64_t *fee,
-                     struct hm_error *error)
+int ledger_tx_fee(const struct ledger_tx *tx, const struct ledger_tx_facts *facts, uint64_t *fee,
+                  struct hm_error *error)
 {
     uint64_t amount;
 
@@ -205,7 +204,7 @@ static int fee_judge(const struct ledger_tx *tx, const struct ledger_tx_facts *f
     return 0;
 }
 
-static int signature_judge(struct ledger_tx *tx, struct ledger_seen *seen, struct hm_error *error)
+int ledger_tx_signature(struct ledger_tx *tx, struct ledger_seen *seen, struct hm_error *error)
 {
     struct ledger_seen_tx known;
     int rc;
@@ -244,10 +243,10 @@ int ledger_tx_judge(struct ledger_tx *tx, const struct ledger_tx_facts *facts,
     rc = ledger_tx_rights(tx, session, facts->now_ms, error);
     if (rc)
         return rc;
-    rc = signature_judge(tx, seen, error);
+    rc = ledger_tx_signature(tx, seen, error);
     if (rc)
         return rc;
-    return fee_judge(tx, facts, fee, error);
+    return ledger_tx_fee(tx, facts, fee, error);
 }
 
 int ledger_anchor_find(struct store_txn *txn, const Hypermesh__Params *params, uint64_t last_height,

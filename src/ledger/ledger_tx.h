@@ -54,6 +54,11 @@ int ledger_tx_rights(const struct ledger_tx *tx, const Hypermesh__Session *sessi
                      struct hm_error *error);
 const Hypermesh__Session *ledger_tx_session(const struct ledger_tx *tx,
                                             const Hypermesh__Account *account);
+/* The signature, unless it is remembered as good (seen may be NULL); then it is. */
+int ledger_tx_signature(struct ledger_tx *tx, struct ledger_seen *seen, struct hm_error *error);
+/* The fee, and whether the account can pay it. */
+int ledger_tx_fee(const struct ledger_tx *tx, const struct ledger_tx_facts *facts, uint64_t *fee,
+                  struct hm_error *error);
 unsigned ledger_account_work_bits(const Hypermesh__Params *params,
                                   const Hypermesh__Account *account, uint64_t now_ms);
 

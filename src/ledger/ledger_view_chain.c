@@ -1,4 +1,5 @@
 /* Views: blocks and transactions as they were ordered. */
+#include "ledger_restore.h"
 #include "ledger_view.h"
 
 /* A record holds a result for each transaction of the block: bounded by the block's own limits. */
@@ -15,9 +16,12 @@ int ledger_view_block(struct ledger_view *view, uint64_t height, struct hm_arena
     int rc = ledger_view_get(view, LEDGER_TABLE_BLOCK, ledger_key_height(height, key), &bytes,
                              error);
 
-    if (rc == HM_ENOTFOUND)
-        return hm_fail(error, rc, "there is no block %llu; the last is %llu",
-                       (unsigned long long)height, (unsigned long long)view->info.height);
+    if (rc == HM_ENOTFOUND) {
+        rc = ledger_first_block(view->txn, height, error);
+        return rc ? rc
+                  : hm_fail(error, HM_ENOTFOUND, "there is no block %llu; the last is %llu",
+                            (unsigned long long)height, (unsigned long long)view->info.height);
+    }
     if (rc == 0 && record) {
         rc = ledger_view_get(view, LEDGER_TABLE_RECORD, ledger_key_height(height, key), &beside,
                              error);
@@ -74,6 +78,22 @@ static int location_follow(struct ledger_view *view, Hypermesh__TxLocation *loca
     return 0;
 }
 
+/* A node that began with a snapshot cannot say that there never was one. */
+static int unknown_tx(struct ledger_view *view, const char *text, struct hm_error *error)
+{
+    struct ledger_first first;
+    int rc = ledger_first_read(view->txn, &first, error);
+
+    if (rc)
+        return rc;
+    if (first.height > 1)
+        return hm_fail(error, HM_ENOTFOUND,
+                       "there is no transaction %s in block %llu or later; earlier blocks are not "
+                       "on this node",
+                       text, (unsigned long long)first.height);
+    return hm_fail(error, HM_ENOTFOUND, "there is no transaction %s", text);
+}
+
 int ledger_view_find_tx(struct ledger_view *view, const uint8_t digest[CRYPTO_HASH_BYTES],
                         struct hm_arena *arena, struct ledger_found_tx *out, struct hm_error *error)
 {
@@ -85,7 +105,7 @@ int ledger_view_find_tx(struct ledger_view *view, const uint8_t digest[CRYPTO_HA
 
     if (rc == HM_ENOTFOUND) {
         hm_hex_encode(digest, CRYPTO_HASH_BYTES, text);
-        return hm_fail(error, rc, "there is no transaction %s", text);
+        return unknown_tx(view, text, error);
     }
     if (rc == 0)
         rc = ledger_view_unpack(&hypermesh__tx_location__descriptor, bytes, LEDGER_STATE_MAX_BYTES,

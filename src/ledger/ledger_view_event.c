@@ -154,6 +154,20 @@ static void ended_walk(struct event_walk *walk)
     }
 }
 
+/* What the engine said of validators. */
+static void named_walk(struct event_walk *walk, const char *type, const ProtobufCBinaryData *list,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct ledger_event *event = event_next(walk);
+
+        if (event) {
+            event->type = type;
+            event->account = id_of(list[i]);
+        }
+    }
+}
+
 /* --- operations --- */
 
 static int batch_find(struct event_walk *walk, uint32_t item, struct hm_error *error)
@@ -323,7 +337,11 @@ static int events_walk(struct event_walk *walk, struct hm_error *error)
         if (walk->record->results[i]->code == 0)
             rc = result_walk(walk, walk->record->results[i], error);
     }
-    return rc ? rc : kv_walk(walk, error);
+    if (rc)
+        return rc;
+    named_walk(walk, "validator_jailed", walk->record->jailed, walk->record->n_jailed);
+    named_walk(walk, "validator_tombstoned", walk->record->tombstoned, walk->record->n_tombstoned);
+    return kv_walk(walk, error);
 }
 
 int ledger_view_events(struct ledger_view *view, uint64_t height, uint32_t index, size_t limit,

@@ -1,6 +1,7 @@
 /* Views: keys and values of the key-value store, as they are and as they were at any revision since the last
  * compaction. */
 #include "ledger_kv.h"
+#include "ledger_restore.h"
 #include "ledger_view_kv.h"
 
 int ledger_view_kv_state(struct ledger_view *view, struct hm_arena *arena, Hypermesh__KvState **out,
@@ -11,6 +12,8 @@ int ledger_view_kv_state(struct ledger_view *view, struct hm_arena *arena, Hyper
     int rc = state ? ledger_kv_totals_read(view->txn, &totals, error)
                    : hm_fail(error, HM_ENOMEM, "no memory to read the key-value store");
 
+    if (rc == 0)
+        rc = ledger_first_kv(view->txn, &totals.compacted, error);
     if (rc)
         return rc;
     *state = (Hypermesh__KvState)HYPERMESH__KV_STATE__INIT;
@@ -265,6 +268,8 @@ int ledger_view_kv_range(struct ledger_view *view, const struct ledger_kv_query 
 
     if (rc == 0)
         rc = ledger_kv_totals_read(view->txn, &totals, error);
+    if (rc == 0)
+        rc = ledger_first_kv(view->txn, &totals.compacted, error);
     if (rc)
         return rc;
     if (answer.limit == 0 || answer.limit > LEDGER_KV_RANGE_MAX)

@@ -1,5 +1,6 @@
 /* Views: what changed in the key-value store, for watches. */
 #include "ledger_kv.h"
+#include "ledger_restore.h"
 #include "ledger_view_kv.h"
 
 #define CHANGE_BYTES ((size_t)128) /* counted for each beside its key and value */
@@ -171,6 +172,20 @@ static int feed_run(struct feed *feed, uint64_t from, uint32_t sub, struct hm_er
     return rc;
 }
 
+/* Of the revision that a snapshot had as its newest, this node knows what it left, not all that it did. */
+static int feed_since(struct feed *feed, uint64_t from, struct hm_error *error)
+{
+    struct ledger_first first;
+    int rc = ledger_first_read(feed->view->txn, &first, error);
+
+    if (rc == 0 && first.kv && from <= first.kv)
+        rc = hm_fail(error, HM_ERANGE,
+                     "changes of revision %llu are not on this node, which began with a snapshot: "
+                     "it has them from %llu on",
+                     (unsigned long long)from, (unsigned long long)first.kv + 1);
+    return rc ? rc : ledger_view_kv_since(&feed->totals, from, error);
+}
+
 int ledger_view_kv_changes(struct ledger_view *view, struct hm_slice key, struct hm_slice range_end,
                            uint64_t from, uint32_t sub, size_t limit, struct hm_arena *arena,
                            Hypermesh__KvEvent ***out, Hypermesh__KvEntry ***previous, size_t *count,
@@ -182,7 +197,7 @@ int ledger_view_kv_changes(struct ledger_view *view, struct hm_slice key, struct
     if (rc == 0)
         rc = ledger_kv_totals_read(view->txn, &feed.totals, error);
     if (rc == 0)
-        rc = ledger_view_kv_since(&feed.totals, from, error);
+        rc = feed_since(&feed, from, error);
     if (rc)
         return rc;
     if (limit == 0)

@@ -1,4 +1,5 @@
 /* Views: pages of accounts, assets, leases and history, in order of id or time. */
+#include "ledger_restore.h"
 #include "ledger_view.h"
 
 static bool filter_id(const uint8_t *wanted, ProtobufCBinaryData id)
@@ -145,13 +146,48 @@ static int history_walk(struct ledger_page *page, const uint8_t id[32], uint64_t
     return rc == HM_ENOTFOUND ? 0 : rc;
 }
 
+/* Lines of before are missing where a node began with a snapshot: what is asked for from there on is refused, with the
+ * number of the first that is here, rather than given with a gap. */
+static int history_whole(struct ledger_view *view, const uint8_t id[32], uint64_t from,
+                         struct hm_error *error)
+{
+    uint8_t start[LEDGER_ID_BYTES + 8];
+    struct ledger_first first;
+    struct hm_arena arena;
+    Hypermesh__Asset *asset;
+    struct hm_slice value;
+    uint64_t here = from;
+    int rc = ledger_first_read(view->txn, &first, error);
+
+    if (rc || first.height == 1)
+        return rc;
+    hm_arena_init(&arena, LEDGER_STATE_MAX_BYTES * 4);
+    rc = ledger_view_asset(view, id, &arena, &asset, NULL);
+    while (rc == 0 && here < asset->events &&
+           store_get(view->txn, LEDGER_TABLE_HISTORY, ledger_key_numbered(id, here, start),
+                     &value) == HM_ENOTFOUND)
+        here++;
+    hm_arena_release(&arena);
+    if (rc)
+        return rc == HM_ENOTFOUND ? 0 : hm_fail(error, rc, "an asset could not be read");
+    if (here == from)
+        return 0;
+    return hm_fail(error, HM_ENOTFOUND,
+                   "line %llu of the asset's history is of a block before %llu, where this node "
+                   "began: it has lines from %llu on",
+                   (unsigned long long)from, (unsigned long long)first.height,
+                   (unsigned long long)here);
+}
+
 int ledger_view_asset_history(struct ledger_view *view, const uint8_t id[32], uint64_t from,
                               size_t limit, struct hm_arena *arena, Hypermesh__AssetEvent ***out,
                               size_t *count, struct hm_error *error)
 {
     struct ledger_page page;
-    int rc = ledger_page_init(&page, view, limit, arena, error);
+    int rc = history_whole(view, id, from, error);
 
+    if (rc == 0)
+        rc = ledger_page_init(&page, view, limit, arena, error);
     if (rc)
         return rc;
     rc = history_walk(&page, id, from, error);

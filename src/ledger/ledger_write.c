@@ -2,8 +2,8 @@
  * record, indexes, and the chain state that names them. */
 #include <stdlib.h>
 
+#include "ledger_facts.h"
 #include "ledger_kv.h"
-#include "ledger_private.h"
 
 int ledger_lines_add(struct ledger_lines *lines, struct hm_arena *arena,
                      const struct ledger_line *line)
@@ -218,6 +218,10 @@ static int record_fill(struct ledger_block *block, struct hm_error *error)
     record->n_expired = block->expired_count;
     record->silent = block->silent;
     record->n_silent = block->silent_count;
+    record->jailed = block->jailed.list;
+    record->n_jailed = block->jailed.count;
+    record->tombstoned = block->tombstoned.list;
+    record->n_tombstoned = block->tombstoned.count;
     record->time_ms = block->time_ms;
     record->weight = block->weight;
     record->kv_before = block->kv.before.revision;
@@ -259,6 +263,15 @@ static int supply_put(struct ledger_block *block, struct hm_error *error)
     return rc ? rc : ledger_overlay_put(&block->overlay, hm_slice_of(&key, 1), bytes, error);
 }
 
+/* The engine's first block here begins its era. */
+static int era_begin(struct ledger_block *block, struct hm_error *error)
+{
+    uint64_t height;
+    int rc = ledger_era_read(block->txn, &height, error);
+
+    return rc || height > 0 ? rc : ledger_era_write(block->txn, block->height, error);
+}
+
 int ledger_block_write(struct ledger_block *block, const struct ledger_proposal *proposal,
                        struct hm_error *error)
 {
@@ -267,7 +280,8 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
 
     if (rc == 0)
         rc = supply_put(block, error);
-
+    if (rc == 0)
+        rc = ledger_facts_write(block, error);
     if (rc)
         return rc;
     rc = ledger_overlay_write(&block->overlay, &ledger_tree, next->state_root, error);
@@ -277,7 +291,6 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
         return rc;
     next->height = block->height;
     next->time_ms = block->time_ms;
-    next->base_fee = ledger_fee_next(block->params, block->base_fee, block->weight);
     memcpy(next->block_hash, proposal->hash, CRYPTO_HASH_BYTES);
     rc = record_fill(block, error);
     if (rc == 0)
@@ -290,5 +303,7 @@ int ledger_block_write(struct ledger_block *block, const struct ledger_proposal 
         rc = placed_write_all(block, error);
     if (rc == 0)
         rc = ledger_chain_write(block->txn, next, &block->pack, error);
+    if (rc == 0 && block->engine)
+        rc = era_begin(block, error);
     return rc ? rc : ledger_read_next_due(block->txn, &next->next_due_ms, error);
 }
