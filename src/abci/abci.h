@@ -156,6 +156,9 @@ struct abci_server_options {
     unsigned connections_max; /* 0: ABCI_CONNECTIONS_MAX */
     void (*log)(void *ctx,
                 const struct hm_error *error); /* from any of the server's threads; may be NULL */
+    /* A connection of this process has ended, and not because of abci_server_close. The engine ends when it loses one, but
+     * may hang over it. From that connection's thread, after `gone`; may be NULL. */
+    void (*left)(void *ctx, int64_t peer_pid);
     void *ctx;
 };
 /* Listens at path, mode 0600; a socket file left there by a dead server is replaced, a live one is HM_EEXIST. handlers is

@@ -116,15 +116,19 @@ static int conn_answer(struct abci_conn *conn, size_t len, struct hm_error *erro
 static void conn_end(struct abci_conn *conn)
 {
     struct abci_server *server = conn->server;
+    int64_t peer_pid = conn->peer_pid;
 
     abci_core_free(conn->core); /* calls gone */
     (void)pthread_mutex_lock(&server->lock);
+    bool left = !server->closing;
     if (server->consensus == conn)
         server->consensus = NULL;
     conn->done = true;
     (void)shutdown(conn->fd, SHUT_RDWR);
     (void)pthread_cond_broadcast(&server->turn);
     (void)pthread_mutex_unlock(&server->lock);
+    if (left && server->options.left != NULL)
+        server->options.left(server->options.ctx, peer_pid);
     abci_server_wake(server);
 }
 
@@ -155,7 +159,7 @@ static void conn_free(struct abci_conn *conn)
     hm_free(conn);
 }
 
-int abci_conn_start(struct abci_server *server, int fd, struct hm_error *error)
+int abci_conn_start(struct abci_server *server, int fd, int64_t peer_pid, struct hm_error *error)
 {
     struct abci_conn *conn = hm_calloc(1, sizeof(*conn));
     int rc;
@@ -166,6 +170,7 @@ int abci_conn_start(struct abci_server *server, int fd, struct hm_error *error)
     }
     conn->server = server;
     conn->fd = fd;
+    conn->peer_pid = peer_pid;
     const struct abci_core_hooks hooks = {.enter = group_enter,
                                           .leave = group_leave,
                                           .failed = app_failed,

@@ -61,7 +61,7 @@ static struct listener_state state_of(struct abci_server *server)
     return state;
 }
 
-static int peer_check(int fd, int64_t expected, struct hm_error *error)
+static int peer_check(int fd, int64_t expected, int64_t *pid, struct hm_error *error)
 {
     struct ucred peer = {0};
     socklen_t len = sizeof(peer);
@@ -73,6 +73,7 @@ static int peer_check(int fd, int64_t expected, struct hm_error *error)
     if (expected != 0 && peer.pid != expected)
         return hm_fail(error, HM_EPERM, "process %d connected, and only %lld may", (int)peer.pid,
                        (long long)expected);
+    *pid = peer.pid;
     return 0;
 }
 
@@ -80,12 +81,13 @@ static void admit(struct abci_server *server, int fd, const struct listener_stat
 {
     unsigned max = server->options.connections_max;
     struct hm_error error = {0};
-    int rc = peer_check(fd, state->peer_pid, &error);
+    int64_t pid = 0;
+    int rc = peer_check(fd, state->peer_pid, &pid, &error);
 
     if (rc == 0 && state->count >= max)
         rc = hm_fail(&error, HM_ELIMIT, "more than %u connections at once", max);
     if (rc == 0)
-        rc = abci_conn_start(server, fd, &error);
+        rc = abci_conn_start(server, fd, pid, &error);
     else
         (void)close(fd);
     if (rc != 0)

@@ -28,6 +28,7 @@ struct abci_conn {
     struct abci_conn *next;
     struct abci_core *core;
     pthread_t thread;
+    int64_t peer_pid;
     int fd; /* closed by who joined the thread; others may shut it down while holding the server's lock */
     bool done; /* the thread needs nothing any more */
     uint8_t bytes[ABCI_READ_BYTES];
@@ -51,7 +52,7 @@ struct abci_server {
 };
 
 /* Starts a connection's thread and puts it into the server's list. Takes fd also on failure. */
-int abci_conn_start(struct abci_server *server, int fd, struct hm_error *error);
+int abci_conn_start(struct abci_server *server, int fd, int64_t peer_pid, struct hm_error *error);
 /* Joins and frees connections that are done, or all. */
 void abci_conn_reap(struct abci_server *server, bool all);
 void abci_server_wake(const struct abci_server *server);

@@ -1,251 +1,153 @@
-#include "engine.h"
+/* What all kinds of engine have in common: the calls, waiting for an answer, waiting for a height. */
+#include "engine_private.h"
 
-#include <stdio.h>
+#include <time.h>
 
-#include "engine_solo.h"
+#define ENGINE_NS_PER_MS INT64_C(1000000)
+#define ENGINE_NS_PER_S  INT64_C(1000000000)
+/* Nobody waits longer; it keeps a time far away from overflowing. */
+#define ENGINE_WAIT_MAX_MS UINT64_C(86400000)
 
-#define ENGINE_HOUR_MS UINT64_C(3600000)
+/* --- heights ------------------------------------------------------------------------------------------- */
 
-static void engine_free(struct engine *engine)
+int engine_heights_init(struct engine_heights *heights, uint64_t height, struct hm_error *error)
 {
-    if (engine == NULL)
-        return;
-    engine_keeper_close(engine->keeper);
-    hm_free(engine->items);
-    hm_free(engine->txs);
-    hm_free(engine);
-}
+    pthread_condattr_t attr;
 
-static struct engine *engine_new(const struct engine_options *options)
-{
-    struct engine *engine = hm_calloc(1, sizeof(*engine));
-
-    if (engine == NULL)
-        return NULL;
-    engine->options = *options;
-    if (engine->options.queue_limit == 0)
-        engine->options.queue_limit = ENGINE_QUEUE_LIMIT;
-    if (engine->options.queue_bytes == 0)
-        engine->options.queue_bytes = ENGINE_QUEUE_MAX_BYTES;
-    if (engine->options.batch_limit == 0)
-        engine->options.batch_limit = ENGINE_BATCH_LIMIT;
-    engine->status.name = "solo";
-    engine->items = hm_calloc(engine->options.batch_limit, sizeof(*engine->items));
-    engine->txs = hm_calloc(engine->options.batch_limit, sizeof(*engine->txs));
-    if (engine->items == NULL || engine->txs == NULL) {
-        engine_free(engine);
-        return NULL;
-    }
-    return engine;
-}
-
-/* Locks and thread; nothing is left of them when it fails. */
-static int engine_start(struct engine *engine, struct hm_error *error)
-{
-    if (pthread_mutex_init(&engine->lock, NULL) != 0)
+    *heights = (struct engine_heights){.height = height};
+    if (pthread_mutex_init(&heights->lock, NULL) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine's lock");
-    if (pthread_cond_init(&engine->wake, NULL) != 0) {
-        pthread_mutex_destroy(&engine->lock);
-        return hm_fail(error, HM_ENOMEM, "no memory for the engine's lock");
-    }
-    if (pthread_create(&engine->writer, NULL, engine_solo_main, engine) == 0)
-        return 0;
-    pthread_cond_destroy(&engine->wake);
-    pthread_mutex_destroy(&engine->lock);
-    return hm_fail(error, HM_ENOMEM,
-                   "the engine's thread cannot be started: raise the limit on processes "
-                   "(ulimit -u)");
-}
-
-/* On the keeper's thread, after the last of its checkpoints. */
-static void engine_break(void *ctx)
-{
-    struct engine *engine = ctx;
-
-    pthread_mutex_lock(&engine->lock);
-    engine->broken = true;
-    pthread_cond_signal(&engine->wake);
-    pthread_mutex_unlock(&engine->lock);
-}
-
-static int engine_keeper_options(const struct engine_options *options, struct engine *engine,
-                                 struct engine_keeper_options *out, struct hm_error *error)
-{
-    if (options->store == NULL)
-        return hm_fail(error, HM_EINVAL, "an engine with a block log needs the ledger's store");
-    *out = (struct engine_keeper_options){
-        .log_path = options->log_path,
-        .ledger = options->ledger,
-        .store = options->store,
-        .checkpoint_ms = options->checkpoint_ms ? options->checkpoint_ms : ENGINE_CHECKPOINT_MS,
-        .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes
-                                                      : ENGINE_CHECKPOINT_BYTES,
-        .on_failure = engine_break,
-        .ctx = engine};
-    return 0;
-}
-
-int engine_solo_recover(const struct engine_options *options, struct hm_error *error)
-{
-    struct engine_keeper_options keeper;
-
-    if (options->log_path == NULL)
-        return 0;
-    int rc = engine_keeper_options(options, NULL, &keeper, error);
-    return rc != 0 ? rc : engine_keeper_recover(&keeper, error);
-}
-
-static int engine_keep(struct engine *engine, struct hm_error *error)
-{
-    struct engine_keeper_options keeper;
-
-    if (engine->options.log_path == NULL)
-        return 0;
-    int rc = engine_keeper_options(&engine->options, engine, &keeper, error);
-    return rc != 0 ? rc : engine_keeper_open(&keeper, &engine->keeper, error);
-}
-
-int engine_solo_open(const struct engine_options *options, struct engine **out,
-                     struct hm_error *error)
-{
-    struct ledger_info info;
-    int rc = ledger_info(options->ledger, &info, error);
-
-    if (rc != 0)
-        return rc;
-    struct engine *engine = engine_new(options);
-    if (engine == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for the engine");
-    rc = engine_keep(engine, error);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int rc = pthread_cond_init(&heights->changed, &attr);
+    pthread_condattr_destroy(&attr);
     if (rc == 0)
-        rc = ledger_info(options->ledger, &info, error);
-    engine->next_due_ms = info.next_due_ms;
-    engine->hand.block_ms = info.time_ms;
-    if (rc == 0)
-        rc = engine_start(engine, error);
-    if (rc != 0) {
-        engine_free(engine);
-        return rc;
+        return 0;
+    pthread_mutex_destroy(&heights->lock);
+    return hm_fail(error, HM_ENOMEM, "no memory for the engine's lock");
+}
+
+void engine_heights_release(struct engine_heights *heights)
+{
+    pthread_cond_destroy(&heights->changed);
+    pthread_mutex_destroy(&heights->lock);
+}
+
+void engine_heights_set(struct engine_heights *heights, uint64_t height)
+{
+    pthread_mutex_lock(&heights->lock);
+    heights->height = height;
+    if (heights->waiters > 0)
+        pthread_cond_broadcast(&heights->changed);
+    pthread_mutex_unlock(&heights->lock);
+}
+
+void engine_heights_stop(struct engine_heights *heights)
+{
+    pthread_mutex_lock(&heights->lock);
+    heights->stopped = true;
+    pthread_cond_broadcast(&heights->changed);
+    pthread_mutex_unlock(&heights->lock);
+}
+
+static struct timespec engine_deadline(uint64_t timeout_ms)
+{
+    struct timespec until;
+
+    if (timeout_ms > ENGINE_WAIT_MAX_MS)
+        timeout_ms = ENGINE_WAIT_MAX_MS;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(timeout_ms / 1000);
+    until.tv_nsec += (long)((int64_t)(timeout_ms % 1000) * ENGINE_NS_PER_MS);
+    if (until.tv_nsec >= ENGINE_NS_PER_S) {
+        until.tv_sec++;
+        until.tv_nsec -= ENGINE_NS_PER_S;
     }
-    *out = engine;
-    return 0;
+    return until;
 }
 
-void engine_close(struct engine *engine)
+int engine_wait_height(struct engine *engine, uint64_t height, uint64_t timeout_ms,
+                       struct hm_error *error)
 {
-    if (engine == NULL)
-        return;
-    pthread_mutex_lock(&engine->lock);
-    engine->stopping = true;
-    pthread_cond_signal(&engine->wake);
-    pthread_mutex_unlock(&engine->lock);
-    pthread_join(engine->writer, NULL);
-    engine_keeper_close(HM_TAKE(engine->keeper)); /* it may want the lock */
-    pthread_cond_destroy(&engine->wake);
-    pthread_mutex_destroy(&engine->lock);
-    engine_free(engine);
-}
+    struct engine_heights *heights = &engine->heights;
+    struct timespec until = engine_deadline(timeout_ms);
+    int waited = 0;
 
-void engine_item_refuse(struct engine_item *item, const struct hm_error *error)
-{
-    Hypermesh__TxResult result = HYPERMESH__TX_RESULT__INIT;
-
-    result.digest = wire_bytes(item->digest, sizeof(item->digest));
-    result.code = error->code;
-    result.text = (char *)(uintptr_t)error->text;
-    item->done(item->ctx, &result, NULL);
-    hm_free(item);
-}
-
-/* May this engine take one more? Under the lock. */
-static int engine_admit(const struct engine *engine, size_t len, struct hm_error *error)
-{
-    if (engine->status.failed)
+    pthread_mutex_lock(&heights->lock);
+    heights->waiters++;
+    while (heights->height < height && !heights->stopped && waited == 0)
+        waited = pthread_cond_timedwait(&heights->changed, &heights->lock, &until);
+    heights->waiters--;
+    uint64_t reached = heights->height;
+    bool stopped = heights->stopped;
+    pthread_mutex_unlock(&heights->lock);
+    if (reached >= height)
+        return 0;
+    if (stopped)
         return hm_fail(error, HM_EUNAVAILABLE,
-                       "the engine has stopped: %s; the node must be restarted",
-                       engine->status.failure);
-    if (engine->stopping)
-        return hm_fail(error, HM_EUNAVAILABLE, "the node is stopping");
-    if (engine->queued >= engine->options.queue_limit ||
-        len > engine->options.queue_bytes - engine->queued_bytes)
-        return hm_fail(error, HM_EBUSY, "%zu transactions wait already: try again in a second",
-                       engine->queued);
-    return 0;
+                       "block %llu will not come: the engine has stopped at block %llu",
+                       (unsigned long long)height, (unsigned long long)reached);
+    return hm_fail(error, HM_ETIMEOUT,
+                   "block %llu was not here within %llu ms: the newest one is %llu; try again",
+                   (unsigned long long)height, (unsigned long long)timeout_ms,
+                   (unsigned long long)reached);
 }
 
-int engine_time(const struct engine *engine, uint64_t *now_ms, struct hm_error *error)
-{
-    const struct engine_hand *hand = &engine->hand;
-    uint64_t wall_ms = hm_wall_ms(engine->options.clock);
-
-    if (hand->set) {
-        uint64_t passed_ms = (hm_mono_ns(engine->options.clock) - hand->mono_ns) / 1000000;
-        uint64_t known_ms = hand->wall_ms + passed_ms;
-
-        if (wall_ms > known_ms + ENGINE_CLOCK_AHEAD_MAX_MS)
-            return hm_fail(
-                error, HM_EUNAVAILABLE,
-                "the machine's clock has gone ahead by %llu hours that have not passed: "
-                "set it right, or restart the node if it is right now",
-                (unsigned long long)((wall_ms - known_ms + ENGINE_HOUR_MS / 2) / ENGINE_HOUR_MS));
-    }
-    *now_ms = wall_ms > hand->block_ms ? wall_ms : hand->block_ms;
-    return 0;
-}
-
-/* The answer before anything is spent on the transaction; it is asked again when it is queued. */
-static int engine_admit_early(struct engine *engine, size_t len, uint64_t *now_ms,
-                              struct hm_error *error)
-{
-    pthread_mutex_lock(&engine->lock);
-    int rc = engine_admit(engine, len, error);
-    if (rc == 0)
-        rc = engine_time(engine, now_ms, error);
-    pthread_mutex_unlock(&engine->lock);
-    return rc;
-}
-
-static int engine_queue(struct engine *engine, struct engine_item *item, struct hm_error *error)
-{
-    pthread_mutex_lock(&engine->lock);
-    int rc = engine_admit(engine, item->len, error);
-    if (rc == 0) {
-        if (engine->tail == NULL)
-            engine->head = item;
-        else
-            engine->tail->next = item;
-        engine->tail = item;
-        engine->queued++;
-        engine->queued_bytes += item->len;
-    }
-    pthread_mutex_unlock(&engine->lock);
-    if (rc == 0) /* behind the lock, or the writer would wake only to wait for it */
-        pthread_cond_signal(&engine->wake);
-    return rc;
-}
+/* --- calls --------------------------------------------------------------------------------------------- */
 
 int engine_submit(struct engine *engine, struct hm_slice tx, engine_done done, void *ctx,
                   struct hm_error *error)
 {
-    uint8_t digest[CRYPTO_HASH_BYTES];
-    uint64_t now_ms;
-    int rc = engine_admit_early(engine, tx.len, &now_ms, error);
-
-    if (rc == 0)
-        rc = ledger_check_tx(engine->options.ledger, tx, now_ms, digest, error);
-    if (rc != 0)
-        return rc;
-    struct engine_item *item = hm_malloc(sizeof(*item) + tx.len);
-    if (item == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for a transaction of %zu bytes", tx.len);
-    *item = (struct engine_item){.done = done, .ctx = ctx, .len = tx.len};
-    memcpy(item->digest, digest, sizeof(digest));
-    memcpy(item->tx, tx.data, tx.len);
-    rc = engine_queue(engine, item, error);
-    if (rc != 0)
-        hm_free(item);
-    return rc;
+    return engine->kind->submit(engine, tx, done, ctx, error);
 }
+
+void engine_get_status(struct engine *engine, struct engine_status *out)
+{
+    engine->kind->status(engine, out);
+}
+
+int engine_nudge(struct engine *engine, struct hm_error *error)
+{
+    return engine->kind->nudge(engine, error);
+}
+
+int engine_light_block(struct engine *engine, uint64_t height, struct hm_arena *arena,
+                       Hypermesh__Abci__LightBlock **out, struct hm_error *error)
+{
+    if (engine->kind->light_block == NULL)
+        return hm_fail(error, HM_EUNSUPPORTED,
+                       "this chain is one node's: nobody else signs its blocks, so there is no "
+                       "light block; compare block hashes");
+    return engine->kind->light_block(engine, height, arena, out, error);
+}
+
+int engine_offer_vdf(struct engine *engine, uint64_t index, struct hm_slice output,
+                     struct hm_slice proof, struct hm_error *error)
+{
+    if (engine->kind->offer_vdf == NULL)
+        return hm_fail(error, HM_EUNSUPPORTED,
+                       "this chain is one node's: its blocks hold no chain of delays");
+    return engine->kind->offer_vdf(engine, index, output, proof, error);
+}
+
+void engine_expect(struct engine *engine, int64_t pid)
+{
+    if (engine->kind->expect != NULL)
+        engine->kind->expect(engine, pid);
+}
+
+const struct abci_handlers *engine_cometbft_handlers(struct engine *engine)
+{
+    return engine->kind->handlers == NULL ? NULL : engine->kind->handlers(engine);
+}
+
+void engine_close(struct engine *engine)
+{
+    if (engine != NULL)
+        engine->kind->close(engine);
+}
+
+/* --- submit and wait ------------------------------------------------------------------------------------ */
 
 struct engine_waiter {
     pthread_mutex_t lock;
@@ -290,14 +192,4 @@ int engine_submit_wait(struct engine *engine, struct hm_slice tx, struct engine_
     pthread_cond_destroy(&waiter.wake);
     pthread_mutex_destroy(&waiter.lock);
     return rc;
-}
-
-void engine_get_status(struct engine *engine, struct engine_status *out)
-{
-    pthread_mutex_lock(&engine->lock);
-    uint64_t now_ms;
-    *out = engine->status;
-    out->queued = engine->queued;
-    out->clock_refused = engine_time(engine, &now_ms, NULL) != 0;
-    pthread_mutex_unlock(&engine->lock);
 }

@@ -136,13 +136,13 @@ static void *keeper_main(void *arg)
         else
             keeper_wait(keeper);
     }
-    bool failed = keeper->failure.code != 0;
+    struct hm_error failure = keeper->failure;
     struct store_checkpoint *rest = HM_TAKE(keeper->begun);
     pthread_cond_broadcast(&keeper->changed);
     pthread_mutex_unlock(&keeper->lock);
     (void)!store_checkpoint_finish(rest, NULL);
-    if (failed)
-        keeper->options.on_failure(keeper->options.ctx);
+    if (failure.code != 0)
+        keeper->options.on_failure(keeper->options.ctx, &failure);
     return NULL;
 }
 
@@ -210,6 +210,24 @@ void engine_keeper_leave(struct engine_keeper *keeper, bool kept)
         keeper->failure.code == 0)
         keeper_begin(keeper);
     pthread_mutex_unlock(&keeper->lock);
+}
+
+int engine_keeper_options_of(const struct engine_options *options,
+                             void (*on_failure)(void *ctx, const struct hm_error *error), void *ctx,
+                             struct engine_keeper_options *out, struct hm_error *error)
+{
+    if (options->store == NULL)
+        return hm_fail(error, HM_EINVAL, "an engine with a block log needs the ledger's store");
+    *out = (struct engine_keeper_options){
+        .log_path = options->log_path,
+        .ledger = options->ledger,
+        .store = options->store,
+        .checkpoint_ms = options->checkpoint_ms ? options->checkpoint_ms : ENGINE_CHECKPOINT_MS,
+        .checkpoint_bytes = options->checkpoint_bytes ? options->checkpoint_bytes
+                                                      : ENGINE_CHECKPOINT_BYTES,
+        .on_failure = on_failure,
+        .ctx = ctx};
+    return 0;
 }
 
 /* --- life -------------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "engine.h"
 #include "engine_log.h"
 #include "store.h"
 
@@ -23,9 +24,14 @@ struct engine_keeper_options {
     uint64_t checkpoint_ms;
     size_t checkpoint_bytes;
     /* On the keeper's thread, when a checkpoint failed: from now on engine_keeper_enter fails. */
-    void (*on_failure)(void *ctx);
+    void (*on_failure)(void *ctx, const struct hm_error *error);
     void *ctx;
 };
+
+/* With the defaults of engine_options, which must have a log_path. HM_EINVAL: no store. */
+int engine_keeper_options_of(const struct engine_options *options,
+                             void (*on_failure)(void *ctx, const struct hm_error *error), void *ctx,
+                             struct engine_keeper_options *out, struct hm_error *error);
 
 struct engine_keeper {
     struct engine_keeper_options options;

@@ -25,7 +25,7 @@ struct engine_group {
 
 /* Waits by CLOCK_REALTIME, as leases expire by the time of day: when somebody sets the clock, the kernel
  * moves the wake-up with it. */
-static void engine_wait_until_due(struct engine *engine, uint64_t now_ms)
+static void engine_wait_until_due(struct engine_solo *engine, uint64_t now_ms)
 {
     struct timespec until;
     uint64_t wait_ms = engine->next_due_ms - now_ms;
@@ -43,7 +43,7 @@ static void engine_wait_until_due(struct engine *engine, uint64_t now_ms)
 }
 
 /* A second: then the clock may be believed again. */
-static void engine_nap(struct engine *engine)
+static void engine_nap(struct engine_solo *engine)
 {
     struct timespec until;
 
@@ -53,15 +53,15 @@ static void engine_nap(struct engine *engine)
 }
 
 /* Sleeps until there is work; false: stop. Under the lock. */
-static bool engine_sleep(struct engine *engine)
+static bool engine_sleep(struct engine_solo *engine)
 {
-    while (!engine->stopping && !engine->broken && engine->head == NULL) {
+    while (!engine->stopping && !engine->broken && engine->first == NULL) {
         if (engine->next_due_ms == 0) {
             pthread_cond_wait(&engine->wake, &engine->lock);
             continue;
         }
         uint64_t now_ms;
-        if (engine_time(engine, &now_ms, NULL) != 0)
+        if (engine_solo_time(engine, &now_ms, NULL) != 0)
             engine_nap(engine);
         else if (now_ms >= engine->next_due_ms)
             return true;
@@ -75,11 +75,11 @@ static bool engine_sleep(struct engine *engine)
 
 /* Lists the first items of the queue without taking them off: only the writer does that, so they
  * stay where they are while nobody holds the lock. Under the lock. */
-static size_t engine_peek(struct engine *engine)
+static size_t engine_peek(struct engine_solo *engine)
 {
     size_t count = 0;
 
-    for (struct engine_item *item = engine->head;
+    for (struct engine_item *item = engine->first;
          item != NULL && count < engine->options.batch_limit; item = item->next) {
         engine->items[count] = item;
         engine->txs[count] = hm_slice_of(item->tx, item->len);
@@ -88,12 +88,12 @@ static size_t engine_peek(struct engine *engine)
     return count;
 }
 
-static void engine_take(struct engine *engine, size_t count)
+static void engine_take(struct engine_solo *engine, size_t count)
 {
     pthread_mutex_lock(&engine->lock);
-    engine->head = engine->items[count - 1]->next;
-    if (engine->head == NULL)
-        engine->tail = NULL;
+    engine->first = engine->items[count - 1]->next;
+    if (engine->first == NULL)
+        engine->last = NULL;
     engine->queued -= count;
     for (size_t i = 0; i < count; i++)
         engine->queued_bytes -= engine->items[i]->len;
@@ -101,7 +101,7 @@ static void engine_take(struct engine *engine, size_t count)
 }
 
 /* As many of those that wait as fit one batch and one block. */
-static void engine_gather(struct engine *engine, size_t waiting, struct engine_group *group)
+static void engine_gather(struct engine_solo *engine, size_t waiting, struct engine_group *group)
 {
     if (waiting == 0)
         return;
@@ -113,7 +113,7 @@ static void engine_gather(struct engine *engine, size_t waiting, struct engine_g
 
 /* --- one block ----------------------------------------------------------------------------------- */
 
-static int engine_seal(struct engine *engine, struct engine_group *group, struct hm_buf *batch,
+static int engine_seal(struct engine_solo *engine, struct engine_group *group, struct hm_buf *batch,
                        struct hm_error *error)
 {
     const struct engine_sealer *sealer = &engine->options.sealer;
@@ -160,7 +160,7 @@ static int engine_header(const struct ledger_info *previous, struct hm_slice bat
 }
 
 /* Does each transaction of the group have its own result? */
-static bool engine_results_match(const struct engine *engine, const struct engine_group *group,
+static bool engine_results_match(const struct engine_solo *engine, const struct engine_group *group,
                                  const Hypermesh__BlockRecord *record)
 {
     bool match = record->n_results == group->count;
@@ -171,7 +171,7 @@ static bool engine_results_match(const struct engine *engine, const struct engin
     return match;
 }
 
-static int engine_finalize(struct engine *engine, struct engine_group *group,
+static int engine_finalize(struct engine_solo *engine, struct engine_group *group,
                            const struct ledger_proposal *proposal, struct ledger_outcome *outcome,
                            struct hm_error *error)
 {
@@ -194,22 +194,21 @@ static int engine_finalize(struct engine *engine, struct engine_group *group,
 }
 
 /* From here the block counts, and its waiters may look. */
-static void engine_count(struct engine *engine, const struct engine_block *block,
+static void engine_count(struct engine_solo *engine, const struct engine_block *block,
                          uint64_t next_due_ms, uint64_t began_ns)
 {
     pthread_mutex_lock(&engine->lock);
     engine->next_due_ms = next_due_ms;
-    engine->hand = (struct engine_hand){.set = true,
-                                        .wall_ms = hm_wall_ms(engine->options.clock),
-                                        .mono_ns = hm_mono_ns(engine->options.clock),
-                                        .block_ms = block->time_ms};
+    engine_hand_set(&engine->hand, engine->options.clock, block->time_ms);
+    engine->status.height = block->height;
     engine->status.blocks++;
     engine->status.txs += block->txs;
     engine->status.busy_ns += hm_mono_ns(engine->options.clock) - began_ns;
     pthread_mutex_unlock(&engine->lock);
+    engine_heights_set(&engine->head.heights, block->height);
 }
 
-static void engine_answer(const struct engine *engine, struct engine_group *group,
+static void engine_answer(const struct engine_solo *engine, struct engine_group *group,
                           const struct engine_block *block, const Hypermesh__BlockRecord *record)
 {
     for (size_t i = 0; i < group->count; i++) {
@@ -224,7 +223,7 @@ static void engine_answer(const struct engine *engine, struct engine_group *grou
 }
 
 /* With a block log the block is durable before anybody can see it. */
-static int engine_make_durable(struct engine *engine, const struct ledger_proposal *proposal,
+static int engine_make_durable(struct engine_solo *engine, const struct ledger_proposal *proposal,
                                const struct ledger_outcome *outcome, struct hm_error *error)
 {
     struct engine_log_block block = {.proposal = *proposal};
@@ -242,7 +241,7 @@ static int engine_make_durable(struct engine *engine, const struct ledger_propos
     return rc;
 }
 
-static int engine_commit(struct engine *engine, const struct ledger_proposal *proposal,
+static int engine_commit(struct engine_solo *engine, const struct ledger_proposal *proposal,
                          const struct ledger_outcome *outcome, struct hm_error *error)
 {
     struct trace_span span;
@@ -277,7 +276,7 @@ static void engine_draft_release(struct engine_draft *draft)
 }
 
 /* A clock that is not believed is the group's misfortune: nothing has happened yet. */
-static int engine_draft_begin(struct engine *engine, struct engine_group *group,
+static int engine_draft_begin(struct engine_solo *engine, struct engine_group *group,
                               struct engine_draft *draft, struct hm_error *error)
 {
     int rc = ledger_info(engine->options.ledger, &draft->previous, error);
@@ -286,7 +285,7 @@ static int engine_draft_begin(struct engine *engine, struct engine_group *group,
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&engine->lock);
-    rc = engine_time(engine, &now_ms, error);
+    rc = engine_solo_time(engine, &now_ms, error);
     pthread_mutex_unlock(&engine->lock);
     group->misfortune = rc != 0;
     draft->time_ms = now_ms > draft->previous.time_ms ? now_ms : draft->previous.time_ms + 1;
@@ -294,7 +293,7 @@ static int engine_draft_begin(struct engine *engine, struct engine_group *group,
 }
 
 /* Seals the group and applies it; nothing of it is visible yet. */
-static int engine_draft_apply(struct engine *engine, struct engine_group *group,
+static int engine_draft_apply(struct engine_solo *engine, struct engine_group *group,
                               struct engine_draft *draft, struct hm_error *error)
 {
     struct ledger_proposal *proposal = &draft->proposal;
@@ -327,7 +326,7 @@ static bool engine_all_charged(const struct engine_group *group,
 
 /* Answers those that were refused for nothing and keeps the others. They left no trace in the state, so without
  * them the same happens; and nobody fills the disk with what costs him nothing. */
-static void engine_drop_refused(struct engine *engine, struct engine_group *group,
+static void engine_drop_refused(struct engine_solo *engine, struct engine_group *group,
                                 const struct engine_draft *draft)
 {
     const Hypermesh__BlockRecord *record = draft->outcome.record;
@@ -353,7 +352,7 @@ static void engine_drop_refused(struct engine *engine, struct engine_group *grou
 
 /* Applies the group, at most twice: again without those that were refused for nothing. Nothing is under way
  * (*idle) when nobody is left and no lease was due. */
-static int engine_draft_make(struct engine *engine, struct engine_group *group,
+static int engine_draft_make(struct engine_solo *engine, struct engine_group *group,
                              struct engine_draft *draft, bool *idle, struct hm_error *error)
 {
     int rc = engine_draft_apply(engine, group, draft, error);
@@ -369,7 +368,7 @@ static int engine_draft_make(struct engine *engine, struct engine_group *group,
 }
 
 /* Makes a block of the group, durable and committed; none (*idle) when nobody is left in it. */
-static int engine_draft_run(struct engine *engine, struct engine_group *group,
+static int engine_draft_run(struct engine_solo *engine, struct engine_group *group,
                             struct engine_draft *draft, bool *idle, struct hm_error *error)
 {
     int rc = engine->keeper == NULL ? 0 : engine_keeper_enter(engine->keeper, error);
@@ -387,7 +386,8 @@ static int engine_draft_run(struct engine *engine, struct engine_group *group,
 }
 
 /* One block from seal to durable. On failure the group is still unanswered. */
-static int engine_block(struct engine *engine, struct engine_group *group, struct hm_error *error)
+static int engine_block(struct engine_solo *engine, struct engine_group *group,
+                        struct hm_error *error)
 {
     HM_CLEANUP(engine_draft) struct engine_draft draft = {0};
     uint64_t began_ns = hm_mono_ns(engine->options.clock);
@@ -414,7 +414,7 @@ static int engine_block(struct engine *engine, struct engine_group *group, struc
 
 /* --- failing and stopping ---------------------------------------------------------------------------- */
 
-static void engine_refuse_group(struct engine *engine, struct engine_group *group,
+static void engine_refuse_group(struct engine_solo *engine, struct engine_group *group,
                                 const struct hm_error *error)
 {
     for (size_t i = 0; i < group->count; i++)
@@ -423,11 +423,11 @@ static void engine_refuse_group(struct engine *engine, struct engine_group *grou
 }
 
 /* Nothing is queued any more once failed or stopping is set, so this empties the queue for good. */
-static void engine_refuse_waiting(struct engine *engine, const struct hm_error *error)
+static void engine_refuse_waiting(struct engine_solo *engine, const struct hm_error *error)
 {
     pthread_mutex_lock(&engine->lock);
-    struct engine_item *item = engine->head;
-    engine->head = engine->tail = NULL;
+    struct engine_item *item = engine->first;
+    engine->first = engine->last = NULL;
     engine->queued = 0;
     engine->queued_bytes = 0;
     pthread_mutex_unlock(&engine->lock);
@@ -439,7 +439,7 @@ static void engine_refuse_waiting(struct engine *engine, const struct hm_error *
     }
 }
 
-static void engine_set_failed(struct engine *engine, const struct hm_error *error)
+static void engine_set_failed(struct engine_solo *engine, const struct hm_error *error)
 {
     pthread_mutex_lock(&engine->lock);
     engine->status.failed = true;
@@ -448,7 +448,7 @@ static void engine_set_failed(struct engine *engine, const struct hm_error *erro
 }
 
 /* Takes what waits and makes a block of it. Negative: the engine can't go on. */
-static int engine_turn(struct engine *engine, struct hm_error *error)
+static int engine_turn(struct engine_solo *engine, struct hm_error *error)
 {
     struct engine_group group = {0};
 
@@ -472,7 +472,7 @@ static int engine_turn(struct engine *engine, struct hm_error *error)
 
 void *engine_solo_main(void *arg)
 {
-    struct engine *engine = arg;
+    struct engine_solo *engine = arg;
     struct hm_error error;
     int rc;
 
@@ -484,6 +484,7 @@ void *engine_solo_main(void *arg)
     if (rc == HM_ECANCELLED)
         hm_fail(&error, HM_EUNAVAILABLE, "the node is stopping");
     engine_refuse_waiting(engine, &error);
+    engine_heights_stop(&engine->head.heights);
     if (rc != HM_ECANCELLED && engine->options.on_failure != NULL)
         engine->options.on_failure(engine->options.ctx, &error);
     return NULL;

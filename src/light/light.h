@@ -54,20 +54,22 @@ int light_set_read(Hypermesh__Abci__SimpleValidator *const *validators, size_t c
 
 /* --- one block by itself ------------------------------------------------------------------------------------------- */
 /* More than two thirds of the set's power signed the block of this height with this hash. commit has one entry for each
- * validator of the set, in its order. Votes for nil and absent ones do not count, but each signature that is there must be
- * right, over exactly the bytes the engine signs, and an absent vote must be empty (without a time or with 0001-01-01, which the
- * engine writes): one wrong bit refuses the commit.
- * *signed_power (may be NULL): who voted for the block. HM_EAUTH: a signature is wrong, too little power, another block;
- * HM_EPARSE: not of the form above. */
+ * validator of the set, in its order. Votes for nil, absent ones, and those whose signature is not right over exactly the bytes
+ * the engine signs do not count (the engine's check of signatures is laxer than ours: a validator can make one on purpose that
+ * only the engine takes, and must not make blocks uncheckable by it). An absent vote must be empty (without a time or with
+ * 0001-01-01, which the engine writes).
+ * voted (set->count, may be NULL): whose vote counts; *signed_power (may be NULL): their power; both are filled in as far as
+ * it came on failure. HM_EAUTH: too little power, another block; HM_EPARSE: not of the form above. */
 int light_commit_verify(const struct light_set *set, const char *chain_id, int64_t height,
                         const uint8_t block_hash[LIGHT_HASH_BYTES],
-                        const Hypermesh__Abci__Commit *commit, int64_t *signed_power,
+                        const Hypermesh__Abci__Commit *commit, bool *voted, int64_t *signed_power,
                         struct hm_error *error);
 
 /* A block whose validators, header and commit agree. Says nothing of whether these are the validators of the chain. */
 struct light_block {
     const Hypermesh__Abci__LightBlock *message; /* with header, commit, time: none is NULL */
     struct light_set set;
+    const bool *voted; /* of each of the set: its vote for this block counts */
     uint8_t hash[LIGHT_HASH_BYTES]; /* of the header */
 };
 /* From bytes (pure; fuzzed), into the arena. Reads the form only. HM_EPARSE, HM_ELIMIT, HM_ENOMEM. */

@@ -38,10 +38,15 @@ int light_block_check(const Hypermesh__Abci__LightBlock *message, struct hm_aren
         rc = light_set_read(message->validators, message->n_validators, arena, &block.set, error);
     if (rc == 0)
         rc = set_agrees(message, signed_header->header, error);
-    if (rc == 0)
-        rc = light_commit_verify(&block.set, signed_header->header->chain_id,
-                                 signed_header->header->height, block.hash, signed_header->commit,
-                                 NULL, error);
+    if (rc != 0)
+        return rc;
+    bool *voted = hm_arena_alloc(arena, block.set.count * sizeof(*voted));
+    if (voted == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for a block's votes");
+    rc = light_commit_verify(&block.set, signed_header->header->chain_id,
+                             signed_header->header->height, block.hash, signed_header->commit,
+                             voted, NULL, error);
+    block.voted = voted;
     if (rc == 0)
         *out = block;
     return rc;

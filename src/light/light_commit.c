@@ -47,9 +47,10 @@ static int absent_check(const Hypermesh__Abci__CommitSig *entry, size_t index,
     return 0;
 }
 
-/* A vote for the block or for nil, by this validator. */
+/* A vote for the block or for nil, by this validator; good: it signed it. */
 static int vote_check(const struct light_validator *validator, const char *chain_id,
-                      const Hypermesh__Abci__Commit *commit, size_t index, struct hm_error *error)
+                      const Hypermesh__Abci__Commit *commit, size_t index, bool *good,
+                      struct hm_error *error)
 {
     const Hypermesh__Abci__CommitSig *entry = commit->signatures[index];
     uint8_t bytes[LIGHT_VOTE_MAX_BYTES];
@@ -65,20 +66,21 @@ static int vote_check(const struct light_validator *validator, const char *chain
     len = light_vote_bytes(commit, entry, chain_id, bytes);
     if (len == 0)
         return entry_refuse(error, HM_EPARSE, index, "signs more bytes than a vote has");
-    if (crypto_ed25519_verify(validator->public_key, bytes, len, entry->signature.data) != 0)
-        return entry_refuse(error, HM_EAUTH, index, "has a wrong signature");
+    *good = crypto_ed25519_verify(validator->public_key, bytes, len, entry->signature.data) == 0;
     return 0;
 }
 
 static int entry_check(const struct light_validator *validator, const char *chain_id,
-                       const Hypermesh__Abci__Commit *commit, size_t index, struct hm_error *error)
+                       const Hypermesh__Abci__Commit *commit, size_t index, bool *good,
+                       struct hm_error *error)
 {
+    *good = true;
     switch (commit->signatures[index]->flag) {
     case HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_ABSENT:
         return absent_check(commit->signatures[index], index, error);
     case HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT:
     case HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_NIL:
-        return vote_check(validator, chain_id, commit, index, error);
+        return vote_check(validator, chain_id, commit, index, good, error);
     default:
         return entry_refuse(error, HM_EPARSE, index, "says neither commit, nil nor absent");
     }
@@ -114,27 +116,46 @@ static int commit_check(const struct light_set *set, const char *chain_id, int64
     return 0;
 }
 
+static int power_check(const struct light_set *set, int64_t power, size_t wrong, size_t first,
+                       struct hm_error *error)
+{
+    if (power * 3 > set->power * 2) /* at most 3/8 of what an int64_t holds */
+        return 0;
+    if (wrong > 0)
+        return hm_fail(error, HM_EAUTH,
+                       "validators with power %lld of %lld signed the block, more than two thirds "
+                       "are needed: entry %zu of the commit has a wrong signature, %zu have in all",
+                       (long long)power, (long long)set->power, first, wrong);
+    return hm_fail(error, HM_EAUTH,
+                   "validators with power %lld of %lld signed the block, more than two thirds are "
+                   "needed",
+                   (long long)power, (long long)set->power);
+}
+
 int light_commit_verify(const struct light_set *set, const char *chain_id, int64_t height,
                         const uint8_t block_hash[LIGHT_HASH_BYTES],
-                        const Hypermesh__Abci__Commit *commit, int64_t *signed_power,
+                        const Hypermesh__Abci__Commit *commit, bool *voted, int64_t *signed_power,
                         struct hm_error *error)
 {
     int64_t power = 0;
+    size_t wrong = 0, first = 0;
     int rc = commit_check(set, chain_id, height, block_hash, commit, error);
 
     for (size_t i = 0; i < set->count && rc == 0; i++) {
-        rc = entry_check(&set->list[i], chain_id, commit, i, error);
-        if (commit->signatures[i]->flag == HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT)
-            power += set->list[i].power;
+        bool good, counts;
+
+        rc = entry_check(&set->list[i], chain_id, commit, i, &good, error);
+        counts = rc == 0 && good &&
+                 commit->signatures[i]->flag == HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT;
+        if (voted != NULL)
+            voted[i] = counts;
+        power += counts ? set->list[i].power : 0;
+        if (!good && wrong++ == 0)
+            first = i;
     }
-    if (rc != 0)
-        return rc;
-    if (power * 3 <= set->power * 2) /* at most 3/8 of what an int64_t holds */
-        return hm_fail(error, HM_EAUTH,
-                       "validators with power %lld of %lld signed the block, more than two thirds "
-                       "are needed",
-                       (long long)power, (long long)set->power);
-    if (signed_power != NULL)
+    if (rc == 0)
+        rc = power_check(set, power, wrong, first, error);
+    if (rc == 0 && signed_power != NULL)
         *signed_power = power;
-    return 0;
+    return rc;
 }

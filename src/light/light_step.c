@@ -80,13 +80,12 @@ static const struct light_validator *set_find(const struct light_set *set, const
 /* Trusted power behind next. Its signatures were checked already, with its own validators' keys: the same key here. */
 static int64_t power_carried(const struct light_set *trusted, const struct light_block *next)
 {
-    const Hypermesh__Abci__Commit *commit = next->message->signed_header->commit;
     int64_t power = 0;
 
     for (size_t i = 0; i < next->set.count; i++) {
         const struct light_validator *found;
 
-        if (commit->signatures[i]->flag != HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT)
+        if (!next->voted[i])
             continue;
         found = set_find(trusted, next->set.list[i].public_key);
         if (found != NULL)
