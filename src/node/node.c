@@ -7,7 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "node_private.h"
+#include "node_anew.h"
+#include "node_door.h"
 
 #define NODE_PASSPHRASE_MAX_BYTES 1024
 /* Leaves room for names below it. */
@@ -27,6 +28,7 @@ static void node_init_locks(struct node *node)
     pthread_cond_init(&node->jobs.room, &attr);
     pthread_mutex_init(&node->jobs.placing, NULL);
     pthread_mutex_init(&node->answers.lock, NULL);
+    node_tickets_init(&node->tickets, node->tickets_path);
     pthread_mutex_init(&node->hardware.lock, NULL);
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
@@ -46,7 +48,21 @@ static int node_open_dir(struct node *node, struct hm_error *error)
         return hm_fail(error, HM_ELIMIT, "the data directory's path is longer than %d bytes",
                        NODE_DATA_DIR_MAX_BYTES);
     snprintf(node->data_dir, sizeof(node->data_dir), "%s", dir);
+    snprintf(node->tickets_path, sizeof(node->tickets_path), "%.*s/tickets",
+             NODE_DATA_DIR_MAX_BYTES, dir);
     return hm_mkdir_all(node->data_dir, 0700, error);
+}
+
+/* A snapshot that was half taken over when the node was killed is dropped: it is taken over anew. */
+static int node_open_ledger(struct node *node, struct hm_error *error)
+{
+    int rc = ledger_open(node->store, &node->ledger, error);
+
+    if (rc != HM_ECONFLICT)
+        return rc;
+    hm_log(HM_LOG_INFO, "node", "%s", error->text);
+    rc = ledger_restore_drop(node->store, error);
+    return rc != 0 ? rc : ledger_open(node->store, &node->ledger, error);
 }
 
 static int node_open_store(struct node *node, struct hm_error *error)
@@ -55,12 +71,19 @@ static int node_open_store(struct node *node, struct hm_error *error)
                                           .table_count = LEDGER_TABLE_COUNT,
                                           .deferred = true}; /* the engine has a block log */
     char path[NODE_PATH_MAX_BYTES];
+    bool anew = false;
     int rc = node_path(node, "ledger", path, error);
 
     if (rc == 0)
         rc = store_open_lmdb(path, &options, &node->store, error);
     if (rc == 0)
-        rc = ledger_open(node->store, &node->ledger, error);
+        rc = node_anew_do(node->data_dir, &anew, error);
+    if (rc == 0 && anew) {
+        store_close(HM_TAKE(node->store));
+        rc = store_open_lmdb(path, &options, &node->store, error);
+    }
+    if (rc == 0)
+        rc = node_open_ledger(node, error);
     if (rc == 0)
         rc = node_path(node, NODE_VERIFY_NAME, path, error);
     if (rc == 0) /* a kill may have cut a replay, which leaves a whole copy of the chain */
@@ -123,6 +146,7 @@ static int node_open_api(struct node *node, struct hm_error *error)
                                   .token_path = token_path,
                                   .kv_listen = node->options.kv_listen,
                                   .kv_account = node->options.kv_account,
+                                  .open_proofs = node->options.open_proofs,
                                   .rate_per_s = node->options.rate_per_s,
                                   .clock = node->options.clock,
                                   .random = node->options.random};
@@ -216,6 +240,7 @@ static void node_release(struct node *node)
     hm_fd_release(&node->challenges.news_fd);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
+    node_tickets_release(&node->tickets);
     pthread_mutex_destroy(&node->answers.lock);
     pthread_mutex_destroy(&node->jobs.placing);
     pthread_cond_destroy(&node->jobs.room);
@@ -238,13 +263,14 @@ void node_stop(struct node *node)
         hm_write_all(node->quit_fd, &one, sizeof(one), NULL);
     if (node->bootstrapping)
         pthread_join(node->bootstrap, NULL);
+    node_door_close(node);
     node_jobs_stop(node);
     atomic_store(&node->ready, false);
     node_hardware_watch_end(node);
     node_challenges_stop(node);
     api_server_close(node->api);
     node_hardware_close(node);
-    engine_close(node->engine);
+    node_engine_close(node);
     node_feed_stop(&node->feed);
     node_jobs_close(node);
     runtime_images_close(node->images);

@@ -72,6 +72,7 @@ static int node_status(void *ctx, struct hm_arena *arena, struct api_status *out
         engine_get_status(node->engine, &engine);
         out->engine = engine.name;
         out->queued = engine.queued;
+        node_engine_status(node, &engine, arena, out);
         out->listen = api_server_listen(node->api);
         out->plot_bytes = node_plot_size(node);
     }
@@ -302,8 +303,12 @@ void node_backend_init(struct node *node)
     backend->signing = node_signing;
     backend->backup_create = node_backup_create;
     node_backend_chain_init(node);
+    node_backend_light_init(node);
     node_backend_machine_init(node);
     node_backend_network_init(node);
+    node_backend_stake_init(node);
+    node_backend_ticket_init(node);
+    node_backend_witness_init(node);
     node_backend_kv_init(node);
     node_later_init(node);
     node_backend_news_init(node);

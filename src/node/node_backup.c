@@ -31,18 +31,15 @@ static bool node_backup_is_key(const char *name)
     return name[0] != '.' && (len < 4 || strcmp(name + len - 4, ".tmp") != 0);
 }
 
-static int node_backup_key(struct backup_writer *writer, const char *folder, const char *file,
-                           struct hm_error *error)
+static int node_backup_file(struct backup_writer *writer, const char *path, const char *name,
+                            size_t most, struct hm_error *error)
 {
     struct hm_buf bytes = {0};
-    HM_AUTOFREE char *path = hm_asprintf("%s/%s", folder, file);
-    HM_AUTOFREE char *name = hm_asprintf(NODE_BACKUP_KEYS "%s", file);
-    int rc = path != NULL && name != NULL ? hm_buf_reserve(&bytes, NODE_KEY_FILE_MAX_BYTES + 1)
-                                          : HM_ENOMEM;
+    int rc = hm_buf_reserve(&bytes, most + 1);
 
     if (rc != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a backup");
-    rc = hm_file_read(path, NODE_KEY_FILE_MAX_BYTES, &bytes, error);
+    rc = hm_file_read(path, most, &bytes, error);
     if (rc == 0)
         rc = backup_writer_begin(writer, name, error);
     if (rc == 0)
@@ -51,6 +48,38 @@ static int node_backup_key(struct backup_writer *writer, const char *folder, con
         rc = backup_writer_end(writer, error);
     hm_wipe(bytes.data, bytes.cap);
     hm_buf_release(&bytes);
+    return rc;
+}
+
+static int node_backup_key(struct backup_writer *writer, const char *folder, const char *file,
+                           struct hm_error *error)
+{
+    HM_AUTOFREE char *path = hm_asprintf("%s/%s", folder, file);
+    HM_AUTOFREE char *name = hm_asprintf(NODE_BACKUP_KEYS "%s", file);
+
+    return path != NULL && name != NULL
+               ? node_backup_file(writer, path, name, NODE_KEY_FILE_MAX_BYTES, error)
+               : hm_fail(error, HM_ENOMEM, "no memory for a backup");
+}
+
+/* With it a restored node finds its cluster again. */
+static int node_backup_cluster(struct node *node, struct backup_writer *writer,
+                               struct hm_error *error)
+{
+    static const struct {
+        const char *name;
+        size_t most;
+    } files[] = {{NODE_BACKUP_GENESIS, ENGINE_GENESIS_MAX_BYTES},
+                 {NODE_BACKUP_VALIDATOR, NODE_KEY_FILE_MAX_BYTES},
+                 {NODE_BACKUP_NODE_KEY, NODE_KEY_FILE_MAX_BYTES}};
+    char path[NODE_PATH_MAX_BYTES];
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && node->options.cluster && i < HM_COUNT_OF(files); i++) {
+        rc = node_path(node, files[i].name, path, error);
+        if (rc == 0)
+            rc = node_backup_file(writer, path, files[i].name, files[i].most, error);
+    }
     return rc;
 }
 
@@ -82,6 +111,8 @@ static int node_backup_fill(struct node *node, struct backup_writer *writer,
 {
     int rc = node_backup_keys(node, writer, error);
 
+    if (rc == 0)
+        rc = node_backup_cluster(node, writer, error);
     if (rc == 0)
         rc = node_backup_store(writer, node->jobs.store, NODE_BACKUP_JOBS, error);
     /* The snapshot is of this block or of one that came right after. */

@@ -1,7 +1,9 @@
 /* From an open data directory to a ready node: identities, chain, plot, engine, sessions, hardware. Each step
  * finds out what is there already, so a start after a kill goes on where the last one stopped. */
+#include <poll.h>
 #include <stdio.h>
 
+#include "node_door.h"
 #include "node_private.h"
 
 #define NODE_GENESIS_MAX_BYTES ((size_t)1 << 20)
@@ -75,13 +77,17 @@ static int node_boot_chain(struct node *node, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf genesis = {0};
     struct ledger_info info;
-    int rc = ledger_info(node->ledger, &info, error);
+    int rc = node_engine_boot_chain(node, error);
 
+    if (rc == 0 && node->beside.syncing)
+        return node_path(node, NODE_LOG_NAME, node->log_path, error);
+    if (rc == 0)
+        rc = ledger_info(node->ledger, &info, error);
     if (rc == 0) {
         rc = node_boot_log(node, error);
         return rc != 0 ? rc : node_boot_params(node, error);
     }
-    if (rc != HM_ENOTFOUND)
+    if (rc != HM_ENOTFOUND || node->options.cluster)
         return rc;
     if (node->options.genesis_path != NULL)
         rc = hm_file_read(node->options.genesis_path, NODE_GENESIS_MAX_BYTES, &genesis, error);
@@ -107,6 +113,7 @@ static void node_block_made(void *ctx, const struct engine_block *block,
     struct node *node = ctx;
 
     atomic_store(&node->chain_ms, block->time_ms);
+    node_engine_saw_block(node, block->height);
     node_feed_tell(&node->feed, record->kv_before, record->kv_after);
     node_challenges_tell(node, record);
 }
@@ -122,13 +129,23 @@ static int node_boot_engine(struct node *node, struct hm_error *error)
                                            .on_failure = node_engine_failed,
                                            .ctx = node};
 
-    int rc = node_news_start(node, error);
-    return rc != 0 ? rc : engine_solo_open(&options, &node->engine, error);
+    int rc = node->beside.syncing ? 0 : node_news_start(node, error);
+    return rc != 0 ? rc : node_engine_open(node, &options, error);
+}
+
+int node_boot_synced(struct node *node, struct hm_error *error)
+{
+    node_tunnel_close(node); /* what it was for has come */
+    if (!node->beside.syncing)
+        return 0;
+    int rc = node_boot_params(node, error);
+    return rc != 0 ? rc : node_news_start(node, error);
 }
 
 /* --- accounts on the ledger ---------------------------------------------------------------------------------------- */
 
-#define NODE_BOOT_OPS_MAX 2
+#define NODE_BOOT_OPS_MAX  2
+#define NODE_BOOT_FUNDS_MS 1000 /* between two looks whether an account was paid */
 
 /* What an account lacks to take part, as operations in the arena. */
 struct node_lacks {
@@ -234,13 +251,34 @@ int node_boot_account(struct node *node, const char *name, struct hm_error *erro
     return node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
 }
 
+/* A newcomer to a cluster may have nothing yet: until somebody pays its account it waits. */
+static int node_boot_paid(struct node *node, const char *name, struct hm_error *error)
+{
+    struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
+    char text[WIRE_ID_TEXT_MAX];
+    uint8_t id[WIRE_ID_BYTES];
+    int rc;
+
+    for (;;) {
+        rc = node_boot_account(node, name, error);
+        if (rc != HM_EFUNDS || !node->options.cluster ||
+            node_wallet_resolve(node, name, id, NULL) != 0)
+            return rc;
+        wire_account_text(id, text);
+        node_say_not_ready(node, "waiting for funds: somebody has to pay '%s', %s (%.150s)", name,
+                           text, error->text);
+        if (poll(&quit, 1, NODE_BOOT_FUNDS_MS) > 0)
+            return hm_fail(error, HM_ECANCELLED, "the node is stopping");
+    }
+}
+
 static int node_boot_accounts(struct node *node, struct hm_error *error)
 {
-    int rc = node_boot_account(node, NODE_OPERATOR, error);
+    int rc = node_boot_paid(node, NODE_OPERATOR, error);
 
     if (rc != 0)
         return hm_error_prefix(error, rc, "account '%s'", NODE_OPERATOR);
-    rc = node_boot_account(node, NODE_USER, error);
+    rc = node_boot_paid(node, NODE_USER, error);
     if (rc != 0)
         return hm_error_prefix(error, rc, "account '%s'", NODE_USER);
     return 0;
@@ -274,17 +312,33 @@ static int node_boot_machine(struct node *node, struct hm_error *error)
 static const struct node_boot_step {
     const char *doing;
     int (*run)(struct node *node, struct hm_error *error);
+    bool
+        orders; /* waits for blocks, which a cluster may be unable to make for a while; may be run again */
 } node_boot_steps[] = {
-    {"looking for a container runtime", node_boot_machine},
-    {"opening accounts", node_boot_identities},
-    {"opening the chain", node_boot_chain},
-    {"opening the plot", node_plot_boot},
-    {"starting the engine", node_boot_engine},
-    {"opening sessions", node_boot_accounts},
-    {"registering this machine's hardware", node_hardware_start},
-    {"looking for challenges", node_challenges_start},
-    {"finishing jobs of the last run", node_jobs_recover},
+    {"looking for a container runtime", node_boot_machine, false},
+    {"opening accounts", node_boot_identities, false},
+    {"opening the chain", node_boot_chain, false},
+    {"opening the plot", node_plot_boot, false},
+    {"opening the door to newcomers", node_door_open, false},
+    {"starting the engine", node_boot_engine, false},
+    {"waiting for the cluster", node_engine_wait, false},
+    {"reading the chain", node_boot_synced, false},
+    {"opening sessions", node_boot_accounts, true},
+    {"registering this machine's hardware", node_hardware_start, true},
+    {"looking for challenges", node_challenges_start, false},
+    {"finishing jobs of the last run", node_jobs_recover, false},
 };
+
+static int node_boot_run(struct node *node, const struct node_boot_step *step,
+                         struct hm_error *error)
+{
+    int rc;
+
+    do
+        rc = step->run(node, error);
+    while (rc != 0 && step->orders && node_engine_may_try_again(node, rc, error));
+    return rc;
+}
 
 void *node_bootstrap_main(void *arg)
 {
@@ -297,13 +351,15 @@ void *node_bootstrap_main(void *arg)
         if (node_quitting(node))
             return NULL;
         node_say_not_ready(node, "%s", step->doing);
-        if (step->run(node, &error) != 0) {
+        if (node_boot_run(node, step, &error) != 0) {
             if (!node_quitting(node))
                 node_fail(node, error.text);
             return NULL;
         }
     }
     if (node_say_ready(node))
-        hm_log(HM_LOG_INFO, "node", "ready: %s", api_server_listen(node->api));
+        hm_log(HM_LOG_INFO, "node", "ready: %s",
+               api_server_listen(node->api)[0] != '\0' ? api_server_listen(node->api)
+                                                       : NODE_SOCKET_NAME);
     return NULL;
 }

@@ -369,7 +369,8 @@ static void *node_hardware_main(void *arg)
 int node_hardware_start(struct node *node, struct hm_error *error)
 {
     bool changed, pending;
-    int rc = asset_scanner_new(&node->hardware.scanner, error);
+    int rc = node->hardware.scanner != NULL ? 0 /* a second try */
+                                            : asset_scanner_new(&node->hardware.scanner, error);
 
     if (rc == 0)
         rc = node_hardware_refresh(node, &changed, error);

@@ -30,11 +30,14 @@ static int node_share_for(const Hypermesh__Asset *asset, uint64_t amount, uint32
     return adapter->share_for(asset, amount, share_ppm, error);
 }
 
-/* Every active asset, page by page; one more than placement takes is enough for it to refuse. */
-static int node_assets_all(struct ledger_view *view, struct hm_arena *arena,
-                           Hypermesh__Asset ***out, size_t *count, struct hm_error *error)
+/* Every active asset, page by page; one more than placement takes is enough for it to refuse. A cluster's ledger has
+ * other machines' assets too, where this node cannot run anything: there only what it registered itself counts. */
+static int node_assets_all(const struct node *node, struct ledger_view *view,
+                           struct hm_arena *arena, Hypermesh__Asset ***out, size_t *count,
+                           struct hm_error *error)
 {
-    const struct ledger_asset_filter filter = {0};
+    const struct ledger_asset_filter filter = {.owner = node->options.cluster ? node->operator_id
+                                                                              : NULL};
     Hypermesh__Asset **list = NULL, **page;
     const uint8_t *after = NULL;
     size_t found = 0, room = 0, got;
@@ -99,7 +102,7 @@ static int node_place(struct node_job *job, struct hm_arena *arena, struct sched
         return rc;
     rc = ledger_view_params(view, arena, &params, error);
     if (rc == 0)
-        rc = node_assets_all(view, arena, &assets, &snapshot.count, error);
+        rc = node_assets_all(job->node, view, arena, &assets, &snapshot.count, error);
     if (rc == 0) {
         asker.view = view;
         snapshot.assets = assets;
@@ -476,7 +479,8 @@ static void node_job_fail(struct node_job *job, int code, const struct hm_error 
         job->record.reason = (char *)(uintptr_t)("");
 }
 
-/* Tries again while that may help: a lease that is not settled is paid whole. */
+/* Tries again while that may help: a lease that is not settled is paid whole. In a cluster without enough nodes that is until
+ * they are back, or until this node stops: its next start settles. */
 static int node_job_settle_surely(struct node_job *job, struct hm_error *error)
 {
     Hypermesh__JobUsage nothing = HYPERMESH__JOB_USAGE__INIT;
@@ -489,13 +493,20 @@ static int node_job_settle_surely(struct node_job *job, struct hm_error *error)
                              job->record.usage != NULL ? job->record.usage : &nothing, &job->arena,
                              error);
         engine_get_status(job->node->engine, &engine);
-        if (rc == 0 || rc == HM_ECONFLICT || engine.failed || attempt == NODE_SETTLE_TRIES)
+        if (rc == 0 || rc == HM_ECONFLICT || engine.failed)
             return rc;
+        if (node_engine_is_late(job->node, rc)) {
+            if (node_quitting(job->node))
+                return rc;
+            attempt = 0;
+        } else if (attempt == NODE_SETTLE_TRIES) {
+            return rc;
+        }
         poll(&quit, 1, NODE_SETTLE_RETRY_MS);
     }
 }
 
-/* False: the ledger has stopped, and the next start of the node must settle. */
+/* False: the ledger has stopped, or takes nothing for now, and the next start of the node must settle. */
 static bool node_job_close_lease(struct node_job *job)
 {
     struct engine_status engine;
@@ -511,7 +522,7 @@ static bool node_job_close_lease(struct node_job *job)
     }
     node_lease_ended(job->node);
     engine_get_status(job->node->engine, &engine);
-    return rc == 0 || rc == HM_ECONFLICT || !engine.failed;
+    return rc == 0 || rc == HM_ECONFLICT || (!engine.failed && !node_engine_is_late(job->node, rc));
 }
 
 void *node_job_main(void *arg)

@@ -63,12 +63,11 @@ static int node_metrics_ledger(struct node *node, struct hm_buf *out)
     return rc;
 }
 
-/* What challenges of this node came to, and how large the key-value store is. */
+/* What challenges of this node came to. */
 static int node_metrics_standing(struct node *node, struct hm_buf *out)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__Account *account;
-    Hypermesh__KvState *kv;
     struct ledger_view *view;
     int rc;
 
@@ -76,8 +75,6 @@ static int node_metrics_standing(struct node *node, struct hm_buf *out)
     if (node_view(node, &view, NULL) != 0)
         return 0;
     rc = ledger_view_account(view, node->operator_id, &arena, &account, NULL);
-    if (rc == 0)
-        rc = ledger_view_kv_state(view, &arena, &kv, NULL);
     ledger_view_close(view);
     if (rc != 0)
         return rc;
@@ -98,10 +95,6 @@ static int node_metrics_standing(struct node *node, struct hm_buf *out)
         {"hypermesh_challenges_missed_total", "counter",
          "Challenges that could not be answered at the first try, since start.",
          (double)atomic_load(&node->challenges.missed)},
-        {"hypermesh_kv_revision", "gauge", "Revision of the key-value store.",
-         (double)kv->revision},
-        {"hypermesh_kv_keys", "gauge", "Keys in it.", (double)kv->keys},
-        {"hypermesh_kv_leases", "gauge", "Leases of keys.", (double)kv->leases},
         {"hypermesh_feed_subscriptions", "gauge", "Those who wait for news.",
          (double)(atomic_load(&node->feed.block_count) + atomic_load(&node->feed.kv_count))},
     };
@@ -289,6 +282,10 @@ int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
         rc = node_metrics_standing(node, out);
     if (rc == 0 && ready)
         rc = node_metrics_engine(node, out);
+    if (rc == 0 && ready)
+        rc = node_engine_metrics(node, out);
+    if (rc == 0 && ready)
+        rc = node_view_metrics(node, out);
     if (rc == 0 && ready)
         rc = node_metrics_kv(node, out);
     if (rc == 0)

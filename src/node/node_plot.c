@@ -20,11 +20,16 @@ static uint64_t node_segment_labels(uint64_t labels)
     return segment;
 }
 
-uint64_t node_plot_labels(const struct node *node)
+uint64_t node_plot_labels_of(uint64_t bytes)
 {
-    uint64_t labels = node->options.plot_bytes / PROOF_LABEL_BYTES;
+    uint64_t labels = bytes / PROOF_LABEL_BYTES;
 
     return labels - labels % node_segment_labels(labels);
+}
+
+uint64_t node_plot_labels(const struct node *node)
+{
+    return node_plot_labels_of(node->options.plot_bytes);
 }
 
 static int node_plot_build(struct node *node, const char *path, struct hm_error *error)

@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "node.h"
 #include "node_feed.h"
+#include "node_ticket.h"
 #include "proof.h"
 #include "runtime.h"
 #include "store.h"
@@ -33,7 +34,11 @@
 #define NODE_CLOCK_BEHIND_MS (UINT64_C(10) * 60 * 1000)
 
 struct node_account;
+struct node_door;
 struct node_job;
+struct node_tunnel;
+struct node_vdf;
+struct node_witness;
 
 /* Accounts of the keystore that have been used since start. */
 struct node_wallet {
@@ -86,6 +91,23 @@ struct node_challenges {
     _Atomic uint64_t answered, missed; /* since start */
 };
 
+/* CometBFT beside this process. */
+struct node_engine {
+    struct engine_process *process; /* NULL: solo, or not started */
+    char socket_abci[NODE_PATH_MAX_BYTES], socket_rpc[NODE_PATH_MAX_BYTES];
+    size_t validators; /* in the genesis: how many peers make two thirds */
+    bool syncing; /* this start began without a chain, which a snapshot is to bring */
+    unsigned looks; /* the supervisor's own */
+    bool waiting; /* what the last look found; the supervisor's own */
+    _Atomic uint64_t height; /* of the last block */
+    char stranger
+        [LEDGER_ENGINE_CHAIN_MAX_BYTES +
+         1]; /* chain of a peer that is of another one; "": none seen; state_lock guards it */
+    uint8_t address[ENGINE_ADDRESS_BYTES]; /* of the key it votes with */
+    struct node_witness *witness; /* NULL: solo, or not started */
+    struct node_vdf *_Atomic vdf; /* blocks come before it is there */
+};
+
 /* How much is kept by idempotency key. */
 struct node_kept_answers {
     pthread_mutex_t lock; /* held while one is written */
@@ -104,6 +126,7 @@ struct node {
     struct store *store;
     struct ledger *ledger;
     struct engine *engine;
+    struct node_engine beside;
     struct trust_keystore *keystore;
     struct runtime_images *images;
     struct api_server *api;
@@ -122,6 +145,11 @@ struct node {
 
     struct node_plot plot;
     struct node_challenges challenges;
+
+    struct node_door *door; /* NULL: closed */
+    struct node_tunnel *tunnel; /* NULL: none is needed */
+    struct node_tickets tickets;
+    char tickets_path[NODE_PATH_MAX_BYTES];
 
     _Atomic uint64_t chain_ms; /* of the last block, or of the genesis */
 
@@ -156,6 +184,68 @@ uint64_t node_now_ms(const struct node *node);
 /* The chain of a node of its own: user, operator and keyless accounts hold the initial distribution. */
 int node_genesis_make(struct node *node, struct hm_buf *out, struct hm_error *error);
 
+/* Chains of several nodes as of one: users and operators share what one's would have. */
+struct node_genesis_plan {
+    const char *chain_id;
+    uint64_t time_ms;
+    uint64_t plot_labels; /* of a node */
+    const uint8_t (*users)[WIRE_ID_BYTES];
+    const uint8_t (*operators)[WIRE_ID_BYTES];
+    /* Keys of validators, one an operator, each with node_genesis_stake's bond; NULL: none. */
+    const uint8_t (*validators)[CRYPTO_ED25519_PUBLIC_BYTES];
+    size_t nodes; /* 1 to NODE_CLUSTER_MAX */
+    const uint64_t *vdf_blocks; /* Params.vdf_blocks; NULL: the ledger's default */
+};
+/* What a validator of the beginning bonds of its operator's share, and the power that gives it in the engine. */
+void node_genesis_stake(uint64_t *bond, uint64_t *power);
+uint64_t node_genesis_evidence_age(void); /* of a genesis that node_genesis_pack makes, in ms */
+int node_genesis_pack(const struct node_genesis_plan *plan, struct hm_buf *out,
+                      struct hm_error *error);
+/* "local-" and eight digits; out holds 32. */
+int node_genesis_name(const struct hm_random *random, char out[32], struct hm_error *error);
+
+/* --- node_engine.c: the engine that the options ask for ---------------------------------------------------- */
+/* The chain of a cluster's node, from the genesis in its folder; solo: the node's own. HM_ECONFLICT: the folder is of the other kind. */
+int node_engine_boot_chain(struct node *node, struct hm_error *error);
+int node_engine_open(struct node *node, const struct engine_options *options,
+                     struct hm_error *error);
+void node_engine_close(struct node *node);
+/* What is put off until a snapshot has brought the chain. */
+int node_boot_synced(struct node *node, struct hm_error *error);
+/* Waits until CometBFT is there and has caught up; in solo it is at once. HM_ECANCELLED: quitting. */
+int node_engine_wait(struct node *node, struct hm_error *error);
+/* Was an act not ordered only because the cluster makes no blocks now? It may be ordered yet. Never in solo. */
+bool node_engine_is_late(const struct node *node, int rc);
+/* A step that orders something failed with rc. True, after a pause: the cluster may be able to in a while. */
+bool node_engine_may_try_again(struct node *node, int rc, const struct hm_error *error);
+void node_engine_saw_block(struct node *node, uint64_t height);
+/* What api_status says of a cluster's engine; nothing in solo. */
+void node_engine_status(struct node *node, const struct engine_status *engine,
+                        struct hm_arena *arena, struct api_status *out);
+/* CometBFT's metrics; appends nothing where there are none. */
+int node_engine_metrics(struct node *node, struct hm_buf *out);
+
+/* --- node_view.c: what a cluster's node sees of the others, and what it computes for the chain --------------- */
+/* Before the engine is opened, and after. keys_dir: where its keys are. */
+int node_view_open(struct node *node, const char *keys_dir, const char *chain_id,
+                   struct hm_error *error);
+int node_view_compute(struct node *node, struct hm_error *error);
+int node_view_witness(void *node, struct hm_buf *out); /* engine_cometbft_options.witness */
+/* Before the engine is closed, and after. */
+void node_view_stop(struct node *node);
+void node_view_close(struct node *node);
+void node_view_saw_block(struct node *node);
+/* Appends nothing in solo. */
+int node_view_metrics(struct node *node, struct hm_buf *out);
+void node_backend_witness_init(struct node *node); /* node_backend_witness.c */
+
+/* --- node_cluster.c, node_join.c ------------------------------------------------------------------------------ */
+/* Fills member->proof: that the validator's key is its operator's (member->account) to declare on this chain. */
+void node_cluster_prove_key(const char *chain_id, const struct crypto_ed25519_key *validator,
+                            struct node_cluster_member *member);
+/* A folder that has not finished joining is not to be started: HM_ECONFLICT. One that has loses the mark. */
+int node_join_check(const struct node *node, struct hm_error *error);
+
 /* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
 void *node_bootstrap_main(void *node);
 /* What the account lacks to take part: session, bond and (for the operator) plot, in one root-signed transaction when
@@ -163,6 +253,7 @@ void *node_bootstrap_main(void *node);
 int node_boot_account(struct node *node, const char *name, struct hm_error *error);
 
 /* --- node_plot.c: the space that this node holds -------------------------------------------------------- */
+uint64_t node_plot_labels_of(uint64_t bytes);
 uint64_t node_plot_labels(const struct node *node); /* what options.plot_bytes holds */
 void node_plot_init(struct node *node);
 int node_plot_boot(struct node *node,
@@ -273,9 +364,12 @@ void node_jobs_close(struct node *node); /* after the API, which reads records *
 /* --- the functions behind the API ------------------------------------------------------------------------------- */
 void node_backend_init(struct node *node); /* node_backend.c: fills node->backend */
 void node_backend_chain_init(struct node *node); /* node_backend_chain.c: ledger reads, proofs */
+void node_backend_light_init(struct node *node); /* node_backend_light.c: heights, signed blocks */
 void node_backend_machine_init(
     struct node *node); /* node_backend_machine.c: scan, doctor, jobs, images */
 void node_backend_network_init(struct node *node); /* node_backend_network.c: and challenges */
+void node_backend_stake_init(struct node *node); /* node_backend_stake.c */
+void node_backend_ticket_init(struct node *node); /* node_backend_ticket.c */
 void node_backend_kv_init(struct node *node); /* node_backend_kv.c */
 void node_later_init(struct node *node); /* node_later.c: acts that nobody waits for */
 /* What the API tells of it; in the arena. HM_ENOMEM: the transaction is durable all the same. */

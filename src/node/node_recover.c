@@ -40,8 +40,9 @@ static void node_recover_lease(struct node *node, Hypermesh__JobRecord *record,
     ledger_view_close(view);
 }
 
-/* Usage and outcome are there when the kill came after the end of the job. */
-static void node_recover_settle(struct node *node, Hypermesh__JobRecord *record, bool ended,
+/* Usage and outcome are there when the kill came after the end of the job. False: the cluster takes nothing, and the node is
+ * stopping. */
+static bool node_recover_settle(struct node *node, Hypermesh__JobRecord *record, bool ended,
                                 struct hm_arena *arena)
 {
     Hypermesh__JobUsage nothing = HYPERMESH__JOB_USAGE__INIT;
@@ -50,12 +51,18 @@ static void node_recover_settle(struct node *node, Hypermesh__JobRecord *record,
     if (record->lease.len == 0)
         node_recover_lease(node, record, arena);
     if (record->lease.len != WIRE_ID_BYTES)
-        return;
-    int rc = node_job_settle(node, record, record->usage != NULL ? record->usage : &nothing, arena,
+        return true;
+    int rc;
+    do
+        rc = node_job_settle(node, record, record->usage != NULL ? record->usage : &nothing, arena,
                              &error);
+    while (rc != 0 && node_engine_may_try_again(node, rc, &error));
+    if (node_engine_is_late(node, rc))
+        return false;
     if (rc != 0 &&
         !(ended && rc == HM_ECONFLICT)) /* settled already, and killed before it said so */
         hm_log(HM_LOG_WARN, "node", "job %s: its lease is not settled: %s", record->id, error.text);
+    return true;
 }
 
 static void node_recover_job(struct node *node, Hypermesh__JobRecord *record,
@@ -75,7 +82,8 @@ static void node_recover_job(struct node *node, Hypermesh__JobRecord *record,
         record->reason = (char *)(uintptr_t)("the node stopped while the job was on its way");
         record->ended_ms = hm_wall_ms(node->options.clock);
     }
-    node_recover_settle(node, record, ended, arena);
+    if (!node_recover_settle(node, record, ended, arena))
+        return;
     record->state = HYPERMESH__JOB_STATE__JOB_DONE;
     if (node_job_write(node, record, &error) != 0)
         hm_log(HM_LOG_ERROR, "node", "job %s: its record is not stored: %s", record->id,

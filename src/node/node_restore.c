@@ -9,6 +9,7 @@
 
 #include "backup.h"
 #include "node_backup.h"
+#include "node_idle.h"
 
 #define NODE_RESTORE_STEP_BYTES 65536
 
@@ -21,7 +22,24 @@ static bool node_restore_known(const char *name)
 
     if (strncmp(name, NODE_BACKUP_KEYS, keys) == 0)
         return strchr(name + keys, '/') == NULL;
-    return strcmp(name, NODE_BACKUP_LEDGER) == 0 || strcmp(name, NODE_BACKUP_JOBS) == 0;
+    return strcmp(name, NODE_BACKUP_LEDGER) == 0 || strcmp(name, NODE_BACKUP_JOBS) == 0 ||
+           strcmp(name, NODE_BACKUP_GENESIS) == 0 || strcmp(name, NODE_BACKUP_VALIDATOR) == 0 ||
+           strcmp(name, NODE_BACKUP_NODE_KEY) == 0;
+}
+
+/* What of a backup is written. */
+enum node_restore_what {
+    NODE_RESTORE_CHECK, /* no keys: a check leaves none behind, however it ends */
+    NODE_RESTORE_NODE, /* all but the validator's keys: the node they are of may run */
+    NODE_RESTORE_VALIDATOR /* all: somebody says that it never will */
+};
+
+static bool node_restore_wanted(const char *name, enum node_restore_what what)
+{
+    if (strcmp(name, NODE_BACKUP_VALIDATOR) == 0 || strcmp(name, NODE_BACKUP_NODE_KEY) == 0)
+        return what == NODE_RESTORE_VALIDATOR;
+    return what != NODE_RESTORE_CHECK ||
+           strncmp(name, NODE_BACKUP_KEYS, strlen(NODE_BACKUP_KEYS)) != 0;
 }
 
 static int node_restore_file(struct backup_reader *reader, const char *folder, const char *name,
@@ -69,9 +87,8 @@ static int node_restore_skim(struct backup_reader *reader, struct hm_error *erro
     return rc;
 }
 
-/* keys: write the keys, too; a check leaves none behind, however it ends. */
 static int node_restore_unpack(const char *file, const char *passphrase, const char *folder,
-                               bool keys, struct hm_error *error)
+                               enum node_restore_what what, struct hm_error *error)
 {
     struct backup_reader *reader;
     const char *name = NULL;
@@ -83,7 +100,7 @@ static int node_restore_unpack(const char *file, const char *passphrase, const c
         if (!node_restore_known(name))
             rc = hm_fail(error, HM_EUNSUPPORTED, "%s holds '%s', which this version does not know",
                          file, name);
-        else if (!keys && strncmp(name, NODE_BACKUP_KEYS, strlen(NODE_BACKUP_KEYS)) == 0)
+        else if (!node_restore_wanted(name, what))
             rc = node_restore_skim(reader, error);
         else
             rc = node_restore_file(reader, folder, name, error);
@@ -108,11 +125,24 @@ static int node_restore_open(const char *folder, const char *name,
     return store_open_lmdb(path, options, out, error);
 }
 
+static int node_restore_first(struct ledger *ledger, uint64_t *height, struct hm_error *error)
+{
+    struct ledger_view *view;
+    int rc = ledger_view_open(ledger, &view, error);
+
+    if (rc != 0)
+        return rc;
+    rc = ledger_view_first_height(view, height, error);
+    ledger_view_close(view);
+    return rc;
+}
+
 static int node_restore_replay(struct store *store, struct store *scratch,
                                struct node_backup_facts *facts, struct hm_error *error)
 {
     struct ledger *source = NULL, *copy = NULL;
     struct ledger_info info;
+    uint64_t first = 1;
     int rc = ledger_open(store, &source, error);
 
     if (rc == 0)
@@ -120,7 +150,11 @@ static int node_restore_replay(struct store *store, struct store *scratch,
     if (rc == 0)
         rc = ledger_open(scratch, &copy, error);
     if (rc == 0)
-        rc = ledger_replay(source, copy, NULL, NULL, &facts->blocks, &facts->txs, error);
+        rc = node_restore_first(source, &first, error);
+    if (rc == 0) /* a ledger that began with a snapshot has not what it came from */
+        rc = first > 1
+                 ? ledger_audit(source, error)
+                 : ledger_replay(source, copy, NULL, NULL, &facts->blocks, &facts->txs, error);
     if (rc == 0) {
         snprintf(facts->chain_id, sizeof(facts->chain_id), "%s", info.chain_id);
         facts->height = info.height;
@@ -160,15 +194,35 @@ static int node_restore_sync(const char *folder, struct hm_error *error)
     return fd >= 0 && syncfs(fd) == 0 ? 0 : hm_fail_errno(error, HM_EIO, "cannot sync %s", folder);
 }
 
+/* A cluster's node gets a mark that keeps it from starting before its engine has been given a beginning, and keys of its own. */
+static int node_restore_cluster(const char *folder, enum node_restore_what what,
+                                struct hm_error *error)
+{
+    HM_AUTOFREE char *genesis = hm_asprintf("%s/" NODE_BACKUP_GENESIS, folder);
+    HM_AUTOFREE char *mark = hm_asprintf("%s/" NODE_BACKUP_RESTORED, folder);
+
+    if (genesis == NULL || mark == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to restore a backup");
+    if (what == NODE_RESTORE_CHECK || access(genesis, F_OK) != 0)
+        return 0;
+    int rc = hm_file_replace(mark, "", 0, 0600, error);
+    return rc != 0 || what == NODE_RESTORE_VALIDATOR
+               ? rc
+               : node_promote_make_keys(folder, hm_random_system(), error);
+}
+
 static int node_restore_make(const char *file, const char *passphrase, const char *folder,
-                             bool keys, struct node_backup_facts *facts, struct hm_error *error)
+                             enum node_restore_what what, struct node_backup_facts *facts,
+                             struct hm_error *error)
 {
     int rc = hm_mkdir_all(folder, 0700, error);
 
     if (rc == 0)
-        rc = node_restore_unpack(file, passphrase, folder, keys, error);
+        rc = node_restore_unpack(file, passphrase, folder, what, error);
     if (rc == 0)
         rc = node_restore_check(folder, facts, error);
+    if (rc == 0)
+        rc = node_restore_cluster(folder, what, error);
     return rc != 0 ? rc : node_restore_sync(folder, error);
 }
 
@@ -191,7 +245,7 @@ int node_backup_verify(const char *file, const char *passphrase, struct node_bac
                              "cannot make a folder like %s; set TMPDIR to one with "
                              "room for the whole backup",
                              folder);
-    rc = node_restore_make(file, passphrase, folder, false, &found, error);
+    rc = node_restore_make(file, passphrase, folder, NODE_RESTORE_CHECK, &found, error);
     hm_remove_tree(folder, NULL);
     if (rc == 0)
         *facts = found;
@@ -217,7 +271,7 @@ static int node_restore_free(const char *data_dir, struct hm_error *error)
 }
 
 int node_backup_restore(const char *file, const char *passphrase, const char *data_dir,
-                        struct node_backup_facts *facts, struct hm_error *error)
+                        bool validator, struct node_backup_facts *facts, struct hm_error *error)
 {
     HM_AUTOFREE char *partial = hm_asprintf("%s.restoring", data_dir);
     struct node_backup_facts found = {0};
@@ -235,7 +289,8 @@ int node_backup_restore(const char *file, const char *passphrase, const char *da
                        "%s is there: another restore runs, or one was cut off; remove it in the "
                        "second case",
                        partial);
-    rc = node_restore_make(file, passphrase, partial, true, &found, error);
+    rc = node_restore_make(file, passphrase, partial,
+                           validator ? NODE_RESTORE_VALIDATOR : NODE_RESTORE_NODE, &found, error);
     /* An empty folder gives way to a whole one; anything that came there meanwhile does not. */
     if (rc == 0 && rename(partial, data_dir) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot name %s", data_dir);
@@ -245,4 +300,21 @@ int node_backup_restore(const char *file, const char *passphrase, const char *da
     }
     *facts = found;
     return 0;
+}
+
+int node_restore_started(const char *data_dir, struct hm_error *error)
+{
+    HM_AUTOFREE char *mark = hm_asprintf("%s/" NODE_BACKUP_RESTORED, data_dir);
+
+    if (mark == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to look at %s", data_dir);
+    if (access(mark, F_OK) != 0)
+        return 0;
+    return hm_fail(
+        error, HM_ECONFLICT,
+        "%s comes from a backup and has no blocks of CometBFT: let it begin anew with a "
+        "snapshot of its cluster (hypermeshd --recover-join "
+        "%s/engine/config/genesis.json --state-sync RPC,RPC --data %s), or, where all of "
+        "the cluster is lost, go on from it (--recover)",
+        data_dir, data_dir, data_dir);
 }

@@ -6,8 +6,7 @@
 #define NODE_SESSION_MARGIN_MS (UINT64_C(10) * 60 * 1000)
 #define NODE_EXTRA_OPS_MAX     8
 /* Everything a session key may sign: all but the grant of another. */
-#define NODE_SESSION_SCOPE \
-    (LEDGER_SCOPE_ALL & ~(UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT))
+#define NODE_SESSION_NOT (UINT64_C(1) << HYPERMESH__OPERATION__OP_SESSION_GRANT)
 
 /* --- what is known ----------------------------------------------------------------------------------------- */
 
@@ -141,7 +140,7 @@ static int node_session_grant(struct node *node, struct node_account *account,
     if (rc != 0)
         return rc;
     grant.session_key = wire_bytes(session.public_key, sizeof(session.public_key));
-    grant.scope = NODE_SESSION_SCOPE;
+    grant.scope = ledger_scope_taken(node->ledger) & ~NODE_SESSION_NOT;
     grant.expires_ms = session.expires_ms;
     op.op_case = HYPERMESH__OPERATION__OP_SESSION_GRANT;
     op.session_grant = &grant;

@@ -21,6 +21,8 @@
 /* Transactions on their way, one in a block and one for the next: while there are as many, what may share lines up,
  * until it fills a transaction or one of them has ended. */
 #define NODE_SHARE_DEPTH 1
+/* In a cluster a transaction is on its way for a whole round of consensus. */
+#define NODE_SHARE_DEPTH_CLUSTER 4
 /* Transactions that a thread with other work builds before the next in line is asked to. */
 #define NODE_LEAD_MAX 4
 
@@ -117,17 +119,21 @@ static struct node_act *node_line_take(struct node_account *account, size_t most
         account->last = &account->first;
     last->next = NULL;
     account->waiting -= count;
+    account->waiting_bytes -= bytes;
     return first;
 }
 
 /* Is there nothing to build, or not yet? What is on its way looks again when it ends. Under the account's lock. */
-static bool node_line_rests(const struct node_account *account, size_t most_ops)
+static bool node_line_rests(const struct node *node, const struct node_account *account,
+                            size_t most_ops)
 {
     const struct node_act *first = account->first;
+    size_t depth = node->options.cluster ? NODE_SHARE_DEPTH_CLUSTER : NODE_SHARE_DEPTH;
 
     if (first == NULL || (account->broken && account->in_flight > 0))
         return true;
-    return first->shares && account->in_flight >= NODE_SHARE_DEPTH && account->waiting < most_ops;
+    return first->shares && account->in_flight >= depth && account->waiting < most_ops &&
+           account->waiting_bytes < NODE_SHARE_MAX_BYTES;
 }
 
 /* Under the account's lock. */
@@ -135,8 +141,13 @@ static void node_line_return(struct node_account *account, struct node_act *acts
 {
     struct node_act *last = acts;
 
-    for (account->waiting += last->count; last->next != NULL; account->waiting += last->count)
+    account->waiting += last->count;
+    account->waiting_bytes += last->bytes;
+    while (last->next != NULL) {
         last = last->next;
+        account->waiting += last->count;
+        account->waiting_bytes += last->bytes;
+    }
     last->next = account->first;
     if (account->first == NULL)
         account->last = &last->next;
@@ -455,7 +466,7 @@ static void node_act_lead(struct node_act *act)
 /* Who is to build, when something waits and nobody does: it is then the builder. Under the account's lock. */
 static struct node_act *node_line_leader(struct node *node, struct node_account *account)
 {
-    if (account->building || node_line_rests(account, node_share_ops(node)))
+    if (account->building || node_line_rests(node, account, node_share_ops(node)))
         return NULL;
     account->building = true;
     return account->first;
@@ -517,7 +528,7 @@ static void node_account_build(struct node *node, struct node_account *account,
         bool over = own != NULL
                         ? atomic_load_explicit(&own->state, memory_order_acquire) == ACT_ENDED
                         : built == NODE_LEAD_MAX;
-        if (over || node_line_rests(account, node_share_ops(node))) {
+        if (over || node_line_rests(node, account, node_share_ops(node))) {
             account->building = false;
             struct node_act *leader = node_line_leader(node, account);
             pthread_mutex_unlock(&account->lock);
@@ -567,6 +578,7 @@ static struct node_act *node_act_line_up(struct node *node, struct node_account 
     *account->last = act;
     account->last = &act->next;
     account->waiting += act->count;
+    account->waiting_bytes += act->bytes;
     struct node_act *leader = node_line_leader(node, account);
     pthread_mutex_unlock(&account->lock);
     return leader;

@@ -21,7 +21,7 @@ struct node_account {
     pthread_cond_t opened; /* a session was opened, or not */
     bool opening; /* a thread opens a session; others wait for what becomes of it */
     struct node_act *first, **last; /* acts that no transaction holds yet */
-    size_t waiting; /* their operations */
+    size_t waiting, waiting_bytes; /* their operations, and bytes */
     bool building; /* a thread makes transactions of them */
     size_t in_flight; /* transactions */
     bool broken; /* one on its way was refused: those after it will be, too */

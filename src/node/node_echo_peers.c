@@ -1,0 +1,287 @@
+#include "node_echo_peers.h"
+
+#define NS_A_S  UINT64_C(1000000000)
+#define NS_A_MS UINT64_C(1000000)
+#define NS_A_US UINT64_C(1000)
+
+void node_echo_peers_init(struct node_echo_peers *peers, const uint8_t own[NODE_ECHO_ID_BYTES],
+                          const uint8_t secret[CRYPTO_KEY_BYTES])
+{
+    memset(peers, 0, sizeof(*peers));
+    memcpy(peers->own, own, NODE_ECHO_ID_BYTES);
+    memcpy(peers->secret, secret, CRYPTO_KEY_BYTES);
+}
+
+/* --- the table ------------------------------------------------------------------------------------------- */
+
+/* Where the id is, or belongs. */
+static size_t peers_at(const struct node_echo_peers *peers, const uint8_t *id, bool *found)
+{
+    size_t low = 0, high = peers->count;
+
+    *found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = memcmp(peers->list[middle].id, id, NODE_ECHO_ID_BYTES);
+
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct node_echo_peer *peers_add(struct node_echo_peers *peers, size_t at, const uint8_t *id,
+                                        bool named, uint64_t now_ns)
+{
+    struct node_echo_peer *peer = &peers->list[at];
+
+    memmove(peer + 1, peer, (peers->count - at) * sizeof(*peer));
+    *peer = (struct node_echo_peer){.named = named, .since_ns = now_ns};
+    memcpy(peer->id, id, NODE_ECHO_ID_BYTES);
+    peers->count++;
+    return peer;
+}
+
+static bool peer_is_at(const struct node_echo_peer *peer, const struct node_echo_place *place)
+{
+    return peer->placed && peer->place.port == place->port &&
+           memcmp(peer->place.ip, place->ip, sizeof(place->ip)) == 0;
+}
+
+static const struct node_echo_sample *peer_best(const struct node_echo_peer *peer, uint64_t now_ns)
+{
+    const struct node_echo_sample *best = NULL;
+
+    for (unsigned i = 0; i < peer->sample_count; i++) {
+        const struct node_echo_sample *sample = &peer->samples[i];
+
+        if ((sample->at_ns > now_ns || now_ns - sample->at_ns <= NODE_ECHO_FRESH_NS) &&
+            (best == NULL || sample->rtt_ns < best->rtt_ns))
+            best = sample;
+    }
+    return best;
+}
+
+int node_echo_peers_name(struct node_echo_peers *peers, const uint8_t id[NODE_ECHO_ID_BYTES],
+                         const struct node_echo_place *place, uint64_t now_ns)
+{
+    struct node_echo_peer *peer;
+    bool found;
+    size_t at = peers_at(peers, id, &found);
+
+    if (memcmp(id, peers->own, NODE_ECHO_ID_BYTES) == 0)
+        return 0;
+    if (!found && peers->count == NODE_ECHO_PEERS_MAX)
+        return HM_ELIMIT;
+    peer = found ? &peers->list[at] : peers_add(peers, at, id, true, now_ns);
+    peer->named = true;
+    if (place != NULL)
+        peer->place = *place;
+    peer->placed = peer->placed || place != NULL;
+    return 0;
+}
+
+static size_t peers_learned(const struct node_echo_peers *peers)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < peers->count; i++)
+        count += !peers->list[i].named;
+    return count;
+}
+
+/* Was it there? Whoever was named is trusted to be. */
+static bool peer_is_proven(const struct node_echo_peer *peer)
+{
+    return peer->named || peer->sample_count > 0;
+}
+
+struct node_echo_peer *node_echo_peers_heard(struct node_echo_peers *peers,
+                                             const uint8_t id[NODE_ECHO_ID_BYTES],
+                                             const struct node_echo_place *from, uint64_t clock_ms,
+                                             uint64_t now_ns)
+{
+    struct node_echo_peer *peer;
+    bool found;
+    size_t at = peers_at(peers, id, &found);
+
+    if (memcmp(id, peers->own, NODE_ECHO_ID_BYTES) == 0)
+        return NULL;
+    if (!found &&
+        (peers->count == NODE_ECHO_PEERS_MAX || peers_learned(peers) >= NODE_ECHO_LEARNED_MAX))
+        return NULL;
+    peer = found ? &peers->list[at] : peers_add(peers, at, id, false, now_ns);
+    if (!peer->placed || (!peer->named && !peer_is_at(peer, from) && clock_ms > peer->newest_ms &&
+                          peer_best(peer, now_ns) == NULL)) {
+        peer->place = *from;
+        peer->placed = true;
+        peer->sample_count = 0;
+    }
+    if (clock_ms > peer->newest_ms)
+        peer->newest_ms = clock_ms;
+    return !peer_is_proven(peer) && peer_is_at(peer, from) ? peer : NULL;
+}
+
+void node_echo_peers_forget(struct node_echo_peers *peers, uint64_t now_ns)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct node_echo_peer *peer = &peers->list[i];
+
+        if (!peer->named && now_ns - peer->since_ns > NODE_ECHO_FRESH_NS &&
+            peer_best(peer, now_ns) == NULL)
+            continue;
+        if (kept != i)
+            peers->list[kept] = *peer;
+        kept++;
+    }
+    peers->count = kept;
+}
+
+/* --- asking ---------------------------------------------------------------------------------------------- */
+
+struct node_echo_peer *node_echo_peers_due(struct node_echo_peers *peers, uint64_t now_ns,
+                                           uint64_t every_ns, uint64_t *wait_ns)
+{
+    *wait_ns = UINT64_MAX;
+    for (size_t i = 0; i < peers->count; i++) {
+        struct node_echo_peer *peer = &peers->list[i];
+        uint64_t ago = now_ns - peer->asked_ns;
+
+        if (!peer->placed || !peer_is_proven(peer))
+            continue;
+        if (!peer->asked || ago >= every_ns)
+            return peer;
+        if (every_ns - ago < *wait_ns)
+            *wait_ns = every_ns - ago;
+    }
+    return NULL;
+}
+
+void node_echo_peer_asked(struct node_echo_peer *peer, const uint8_t nonce[NODE_ECHO_NONCE_BYTES],
+                          uint64_t now_ns)
+{
+    memcpy(peer->nonce, nonce, NODE_ECHO_NONCE_BYTES);
+    peer->asked = peer->waiting = true;
+    peer->asked_ns = now_ns;
+}
+
+struct node_echo_peer *node_echo_peers_waiting(struct node_echo_peers *peers,
+                                               const uint8_t nonce[NODE_ECHO_NONCE_BYTES],
+                                               uint64_t now_ns)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        struct node_echo_peer *peer = &peers->list[i];
+
+        if (peer->waiting && now_ns - peer->asked_ns <= NODE_ECHO_WAIT_NS &&
+            memcmp(peer->nonce, nonce, NODE_ECHO_NONCE_BYTES) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+static int64_t clock_off(uint64_t theirs_ms, uint64_t ours_ms)
+{
+    const uint64_t most = (uint64_t)NODE_ECHO_OFFSET_MAX_MS;
+
+    if (theirs_ms >= ours_ms)
+        return theirs_ms - ours_ms < most ? (int64_t)(theirs_ms - ours_ms)
+                                          : NODE_ECHO_OFFSET_MAX_MS;
+    return ours_ms - theirs_ms < most ? -(int64_t)(ours_ms - theirs_ms) : -NODE_ECHO_OFFSET_MAX_MS;
+}
+
+static bool clock_was_set(const struct node_echo_peer *peer, const struct node_echo_sample *sample)
+{
+    const struct node_echo_sample *best = peer_best(peer, sample->at_ns);
+    int64_t off_ms = best != NULL ? best->clock_ms - sample->clock_ms : 0;
+    uint64_t least_ms = best != NULL ? (best->rtt_ns + sample->rtt_ns) / 2 / NS_A_MS : 0;
+
+    return (uint64_t)(off_ms < 0 ? -off_ms : off_ms) > least_ms + NODE_ECHO_JUMP_MS;
+}
+
+void node_echo_peer_answered(struct node_echo_peer *peer, uint64_t clock_ms, uint64_t wall_ms,
+                             uint64_t now_ns)
+{
+    struct node_echo_sample sample = {.at_ns = now_ns, .rtt_ns = now_ns - peer->asked_ns};
+    uint64_t half_ms = sample.rtt_ns / 2 / NS_A_MS;
+
+    peer->waiting = false;
+    sample.clock_ms = clock_off(clock_ms, wall_ms > half_ms ? wall_ms - half_ms : 0);
+    if (clock_was_set(peer, &sample))
+        peer->sample_count = peer->sample_next = 0;
+    peer->samples[peer->sample_next] = sample;
+    peer->sample_next = (peer->sample_next + 1) % NODE_ECHO_SAMPLES;
+    if (peer->sample_count < NODE_ECHO_SAMPLES)
+        peer->sample_count++;
+}
+
+size_t node_echo_peers_see(const struct node_echo_peers *peers, uint64_t now_ns,
+                           struct node_echo_seen out[NODE_ECHO_PEERS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct node_echo_peer *peer = &peers->list[i];
+        const struct node_echo_sample *best = peer_best(peer, now_ns);
+
+        if (best == NULL)
+            continue;
+        uint64_t rtt_us = best->rtt_ns / NS_A_US; /* at most NODE_ECHO_WAIT_NS */
+        out[count].rtt_us = rtt_us > 0 ? (uint32_t)rtt_us : 1;
+        out[count].clock_ms = best->clock_ms;
+        memcpy(out[count].id, peer->id, NODE_ECHO_ID_BYTES);
+        count++;
+    }
+    return count;
+}
+
+/* --- being asked ------------------------------------------------------------------------------------------ */
+
+/* gate_ns: when what was let through would have come at the rate. */
+static bool gate_lets(uint64_t *gate_ns, uint64_t now_ns, unsigned rate, unsigned burst)
+{
+    uint64_t cost_ns = NS_A_S / rate;
+    uint64_t from_ns = *gate_ns > now_ns ? *gate_ns : now_ns;
+
+    if (from_ns - now_ns > cost_ns * burst)
+        return false;
+    *gate_ns = from_ns + cost_ns;
+    return true;
+}
+
+/* The /64 of an IPv6 address, or all of an IPv4 one. */
+static void bucket_name(const struct node_echo_place *place, uint8_t out[16])
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    memcpy(out, place->ip, 16);
+    if (memcmp(place->ip, mapped, sizeof(mapped)) != 0)
+        memset(out + 8, 0, 8);
+}
+
+static uint64_t *bucket_of(struct node_echo_peers *peers, const struct node_echo_place *from)
+{
+    uint8_t ip[16], hash[CRYPTO_HASH_BYTES];
+
+    bucket_name(from, ip);
+    crypto_hash_keyed(peers->secret, ip, sizeof(ip), hash);
+    return &peers->buckets_ns[hash[0]];
+}
+_Static_assert(NODE_ECHO_BUCKETS == 256, "a byte of a hash picks a bucket");
+
+bool node_echo_peers_lets(struct node_echo_peers *peers, const struct node_echo_place *from,
+                          uint64_t now_ns)
+{
+    for (size_t i = 0; i < peers->count; i++)
+        if (peer_is_at(&peers->list[i], from))
+            return gate_lets(&peers->list[i].gate_ns, now_ns, NODE_ECHO_RATE_PEER, NODE_ECHO_BURST);
+    return gate_lets(bucket_of(peers, from), now_ns, NODE_ECHO_RATE_ADDRESS, NODE_ECHO_BURST) &&
+           gate_lets(&peers->gate_ns, now_ns, NODE_ECHO_RATE_ALL, NODE_ECHO_BURST * 16);
+}

@@ -1,0 +1,522 @@
+#include "node_witness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine_config.h"
+#include "ledger.h"
+#include "node_echo_peers.h"
+#include "wire.h"
+
+#define WITNESS_ACTIVE_NS (UINT64_C(15) * 1000000000) /* after a block the chain is called busy */
+#define WITNESS_LOOKUP_NS \
+    (UINT64_C(60) * 1000000000) /* between two tries to find a name's address */
+#define WITNESS_DRAIN_MAX  64 /* packets read before anything else is looked at */
+#define WITNESS_TEXT_BYTES 320 /* of an address */
+#define WITNESS_HOST_BYTES 256
+
+/* A peer that was named by a text whose address is not known yet. */
+struct witness_name {
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    char text[WITNESS_TEXT_BYTES];
+    bool found;
+};
+
+struct node_witness {
+    struct crypto_ed25519_key key;
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    uint8_t validator[LEDGER_WITNESS_NODE_BYTES];
+    uint8_t proof[CRYPTO_ED25519_SIGNATURE_BYTES]; /* that the validator is this node */
+    bool proven;
+    uint8_t chain[NODE_ECHO_CHAIN_BYTES];
+    const struct hm_clock *clock;
+    const struct hm_random *random;
+    int family; /* of the socket */
+    int socket; /* -1: none */
+    int wake_fd; /* eventfd */
+    pthread_t thread;
+    bool running;
+    atomic_bool quit;
+    atomic_bool resting; /* the thread sleeps as on an idle chain */
+    _Atomic uint64_t block_ns; /* of the last block */
+    struct witness_name *names;
+    size_t name_count;
+    uint64_t looked_ns;
+    pthread_mutex_t
+        lock; /* guards the peers against whoever reads; the thread alone changes them */
+    struct node_echo_peers peers;
+    _Atomic uint64_t asked, answers, answered, refused;
+};
+
+/* --- addresses ------------------------------------------------------------------------------------------- */
+
+/* "HOST:PORT" or "[HOST]:PORT". */
+static int witness_split(const char *text, char host[WITNESS_HOST_BYTES], const char **port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+
+    if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    if (len == 0 || len >= WITNESS_HOST_BYTES)
+        return HM_EPARSE;
+    memcpy(host, text, len);
+    host[len] = '\0';
+    *port = colon + 1;
+    return 0;
+}
+
+/* by_name: may ask a name server, and take its time. */
+static int witness_find(const char *text, int family, bool by_name, struct sockaddr_storage *out,
+                        socklen_t *out_len)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found = NULL;
+    char host[WITNESS_HOST_BYTES];
+    const char *port;
+
+    if (witness_split(text, host, &port) != 0)
+        return HM_EPARSE;
+    hints.ai_flags = AI_NUMERICSERV | (by_name ? 0 : AI_NUMERICHOST) |
+                     (family == AF_INET6 ? AI_V4MAPPED : 0);
+    if (getaddrinfo(host, port, &hints, &found) != 0)
+        return HM_ENOTFOUND;
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    *out_len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+static void place_of(const struct sockaddr_storage *address, struct node_echo_place *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+
+        out->ip[10] = out->ip[11] = 0xff;
+        memcpy(out->ip + 12, &v4->sin_addr, 4);
+        out->port = ntohs(v4->sin_port);
+    } else {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+        memcpy(out->ip, &v6->sin6_addr, 16);
+        out->port = ntohs(v6->sin6_port);
+    }
+}
+
+static socklen_t address_of(const struct node_echo_place *place, int family,
+                            struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->ss_family = (sa_family_t)family;
+    if (family == AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+
+        memcpy(&v4->sin_addr, place->ip + 12, 4);
+        v4->sin_port = htons(place->port);
+        return sizeof(*v4);
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    memcpy(&v6->sin6_addr, place->ip, 16);
+    v6->sin6_port = htons(place->port);
+    return sizeof(*v6);
+}
+
+/* --- peers that were named -------------------------------------------------------------------------------- */
+
+static int witness_name(struct node_witness *witness, struct witness_name *name, bool by_name)
+{
+    struct sockaddr_storage address;
+    struct node_echo_place place;
+    socklen_t len;
+    bool found = witness_find(name->text, witness->family, by_name, &address, &len) == 0;
+    int rc;
+
+    if (found)
+        place_of(&address, &place);
+    pthread_mutex_lock(&witness->lock);
+    rc = node_echo_peers_name(&witness->peers, name->id, found ? &place : NULL,
+                              hm_mono_ns(witness->clock));
+    pthread_mutex_unlock(&witness->lock);
+    name->found = found;
+    return rc;
+}
+
+static int witness_take_names(struct node_witness *witness,
+                              const struct node_witness_options *options, struct hm_error *error)
+{
+    int rc = 0;
+
+    witness->names = hm_calloc(options->peer_count + 1, sizeof(*witness->names));
+    if (witness->names == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory for the cluster's peers");
+    for (size_t i = 0; rc == 0 && i < options->peer_count; i++) {
+        const char *text = options->peers[i], *at = strchr(text, '@');
+        struct witness_name *name = &witness->names[witness->name_count++];
+
+        if (at == NULL ||
+            hm_hex_decode(text, (size_t)(at - text), name->id, sizeof(name->id), NULL) != 0)
+            return hm_fail(error, HM_EINVAL, "a peer is NODE-ID@ADDRESS:PORT, not '%.100s'", text);
+        snprintf(name->text, sizeof(name->text), "%s", at + 1);
+        rc = witness_name(witness, name, false);
+    }
+    return rc != 0 ? hm_fail(error, rc, "more than %d peers", NODE_ECHO_PEERS_MAX) : 0;
+}
+
+/* Names of machines, which may be known later than the node starts. */
+static void witness_look_up(struct node_witness *witness, uint64_t now_ns)
+{
+    if (witness->looked_ns != 0 && now_ns - witness->looked_ns < WITNESS_LOOKUP_NS)
+        return;
+    witness->looked_ns = now_ns;
+    for (size_t i = 0; i < witness->name_count && !atomic_load(&witness->quit); i++)
+        if (!witness->names[i].found)
+            (void)witness_name(witness, &witness->names[i], true);
+}
+
+/* --- packets --------------------------------------------------------------------------------------------- */
+
+static void witness_send(struct node_witness *witness, const uint8_t *packet, size_t len,
+                         const struct node_echo_place *to)
+{
+    struct sockaddr_storage address;
+    socklen_t address_len = address_of(to, witness->family, &address);
+
+    /* What cannot be sent now is as good as lost on the way. */
+    (void)sendto(witness->socket, packet, len, MSG_DONTWAIT | MSG_NOSIGNAL,
+                 (struct sockaddr *)&address, address_len);
+}
+
+/* The time is taken as late as can be: making the signature is not part of the way. */
+static void witness_ask(struct node_witness *witness, struct node_echo_peer *peer)
+{
+    uint8_t nonce[NODE_ECHO_NONCE_BYTES], packet[NODE_ECHO_ASK_BYTES];
+
+    if (witness->random->fill(witness->random->ctx, nonce, sizeof(nonce)) != 0)
+        return;
+    node_echo_write_ask(&witness->key, witness->chain, nonce, hm_wall_ms(witness->clock), packet);
+    pthread_mutex_lock(&witness->lock);
+    node_echo_peer_asked(peer, nonce, hm_mono_ns(witness->clock));
+    pthread_mutex_unlock(&witness->lock);
+    witness_send(witness, packet, sizeof(packet), &peer->place);
+    atomic_fetch_add(&witness->asked, 1);
+}
+
+static bool witness_on_ask(struct node_witness *witness, struct hm_slice packet,
+                           const struct node_echo_place *from, uint64_t now_ns)
+{
+    uint8_t answer[NODE_ECHO_ANSWER_BYTES], id[NODE_ECHO_ID_BYTES];
+    struct node_echo_peer *unproven;
+    struct node_echo asked;
+    bool let;
+
+    if (node_echo_read(packet, witness->chain, NODE_ECHO_ASK, &asked) != 0)
+        return false;
+    pthread_mutex_lock(&witness->lock);
+    let = node_echo_peers_lets(&witness->peers, from, now_ns);
+    pthread_mutex_unlock(&witness->lock);
+    if (!let || node_echo_check(packet, NODE_ECHO_ASK, NULL) != 0 ||
+        engine_config_address(asked.key, id, NULL) != 0 || memcmp(id, witness->id, sizeof(id)) == 0)
+        return false;
+    pthread_mutex_lock(&witness->lock);
+    unproven = node_echo_peers_heard(&witness->peers, id, from, asked.clock_ms, now_ns);
+    pthread_mutex_unlock(&witness->lock);
+    if (unproven != NULL) {
+        witness_ask(witness, unproven);
+        return true;
+    }
+    node_echo_write_answer(&witness->key, witness->chain, &asked, hm_wall_ms(witness->clock),
+                           answer);
+    witness_send(witness, answer, sizeof(answer), from);
+    atomic_fetch_add(&witness->answered, 1);
+    return true;
+}
+
+/* Wall and monotonic clock as they were when the packet was read. */
+static bool witness_on_answer(struct node_witness *witness, struct hm_slice packet,
+                              uint64_t wall_ms, uint64_t now_ns)
+{
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    struct node_echo_peer *peer;
+    struct node_echo answer;
+
+    if (node_echo_read(packet, witness->chain, NODE_ECHO_ANSWER, &answer) != 0)
+        return false;
+    peer = node_echo_peers_waiting(&witness->peers, answer.nonce, now_ns);
+    if (peer == NULL || engine_config_address(answer.key, id, NULL) != 0 ||
+        memcmp(id, peer->id, sizeof(id)) != 0 ||
+        node_echo_check(packet, NODE_ECHO_ANSWER, witness->key.public_key) != 0)
+        return false;
+    pthread_mutex_lock(&witness->lock);
+    node_echo_peer_answered(peer, answer.clock_ms, wall_ms, now_ns);
+    pthread_mutex_unlock(&witness->lock);
+    atomic_fetch_add(&witness->answers, 1);
+    return true;
+}
+
+/* False: there is none. */
+static bool witness_receive(struct node_witness *witness)
+{
+    uint8_t bytes[NODE_ECHO_ASK_BYTES + 1]; /* a longer one shows */
+    struct sockaddr_storage from = {0};
+    socklen_t from_len = sizeof(from);
+    ssize_t got = recvfrom(witness->socket, bytes, sizeof(bytes), MSG_DONTWAIT,
+                           (struct sockaddr *)&from, &from_len);
+    uint64_t now_ns = hm_mono_ns(witness->clock), wall_ms = hm_wall_ms(witness->clock);
+    struct node_echo_place place;
+
+    if (got < 0)
+        return errno == EINTR;
+    struct hm_slice packet = hm_slice_of(bytes, (size_t)got);
+    place_of(&from, &place);
+    if (!(packet.len == NODE_ECHO_ASK_BYTES ? witness_on_ask(witness, packet, &place, now_ns)
+                                            : witness_on_answer(witness, packet, wall_ms, now_ns)))
+        atomic_fetch_add(&witness->refused, 1);
+    return true;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------- */
+
+static bool witness_is_busy(struct node_witness *witness, uint64_t now_ns)
+{
+    uint64_t block_ns = atomic_load(&witness->block_ns);
+
+    return block_ns >= now_ns || now_ns - block_ns < WITNESS_ACTIVE_NS;
+}
+
+/* Asks who is due; milliseconds until the next is. */
+static int witness_ask_all(struct node_witness *witness)
+{
+    struct node_echo_peer *peer;
+    uint64_t wait_ns, now_ns = hm_mono_ns(witness->clock);
+    bool busy;
+
+    atomic_store(&witness->resting, true); /* a block from now on wakes this thread */
+    busy = witness_is_busy(witness, now_ns);
+    atomic_store(&witness->resting, !busy);
+    witness_look_up(witness, now_ns);
+    pthread_mutex_lock(&witness->lock);
+    node_echo_peers_forget(&witness->peers, now_ns);
+    pthread_mutex_unlock(&witness->lock);
+    do {
+        peer = node_echo_peers_due(&witness->peers, hm_mono_ns(witness->clock),
+                                   busy ? NODE_ECHO_ACTIVE_NS : NODE_ECHO_IDLE_NS, &wait_ns);
+        if (peer != NULL)
+            witness_ask(witness, peer);
+    } while (peer != NULL);
+    if (wait_ns > NODE_ECHO_IDLE_NS)
+        wait_ns = NODE_ECHO_IDLE_NS;
+    return (int)(wait_ns / 1000000) + 1;
+}
+
+static void *witness_main(void *arg)
+{
+    struct node_witness *witness = arg;
+
+    pthread_setname_np(pthread_self(), "hm-echo");
+    while (!atomic_load(&witness->quit)) {
+        struct pollfd fds[] = {{.fd = witness->socket, .events = POLLIN},
+                               {.fd = witness->wake_fd, .events = POLLIN}};
+        int wait_ms = witness_ask_all(witness);
+        uint64_t woken;
+
+        if (poll(fds, HM_COUNT_OF(fds), wait_ms) <= 0)
+            continue;
+        if (fds[1].revents != 0)
+            (void)!read(witness->wake_fd, &woken, sizeof(woken));
+        if (fds[0].revents != 0)
+            for (int i = 0; i < WITNESS_DRAIN_MAX && witness_receive(witness); i++)
+                ;
+    }
+    return NULL;
+}
+
+static void witness_wake(struct node_witness *witness)
+{
+    const uint64_t one = 1;
+
+    (void)!write(witness->wake_fd, &one, sizeof(one));
+}
+
+/* --- opening --------------------------------------------------------------------------------------------- */
+
+/* Not having it is no failure of the node's. */
+static void witness_listen(struct node_witness *witness, const char *listen)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    int fd, off = 0;
+
+    if (witness_find(listen, AF_UNSPEC, true, &address, &len) != 0) {
+        hm_log(HM_LOG_WARN, "node", "'%s' is no address: the other nodes' distance is not measured",
+               listen);
+        return;
+    }
+    witness->family = address.ss_family;
+    fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && address.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) != 0) {
+        hm_log(HM_LOG_WARN, "node",
+               "UDP port %s cannot be had (%s): the other nodes' distance is not measured, and "
+               "they cannot measure this node's; free the port and start the node again",
+               listen, strerror(errno));
+        hm_fd_release(&fd);
+        return;
+    }
+    witness->socket = fd;
+}
+
+static int witness_start(struct node_witness *witness, const struct node_witness_options *options,
+                         struct hm_error *error)
+{
+    uint8_t secret[CRYPTO_KEY_BYTES];
+    int rc = engine_config_address(witness->key.public_key, witness->id, error);
+
+    if (rc != 0)
+        return rc;
+    witness->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (witness->wake_fd < 0 ||
+        witness->random->fill(witness->random->ctx, secret, sizeof(secret)) != 0)
+        return hm_fail(error, HM_EIO, "no descriptor or random bytes to measure distances");
+    node_echo_peers_init(&witness->peers, witness->id, secret);
+    witness_listen(witness, options->listen);
+    rc = witness_take_names(witness, options, error);
+    if (rc != 0 || witness->socket < 0)
+        return rc;
+    if (pthread_create(&witness->thread, NULL, witness_main, witness) != 0)
+        return hm_fail(error, HM_ENOMEM, "no thread to measure distances on");
+    witness->running = true;
+    return 0;
+}
+
+int node_witness_open(const struct node_witness_options *options, struct node_witness **out,
+                      struct hm_error *error)
+{
+    struct node_witness *witness = hm_calloc(1, sizeof(*witness));
+    int rc;
+
+    if (witness == NULL)
+        return hm_fail(error, HM_ENOMEM, "no memory to measure distances");
+    witness->key = *options->key;
+    witness->clock = options->clock;
+    witness->random = options->random;
+    witness->family = AF_INET;
+    witness->socket = witness->wake_fd = -1;
+    pthread_mutex_init(&witness->lock, NULL);
+    atomic_store(&witness->block_ns, hm_mono_ns(witness->clock));
+    node_echo_chain(options->chain_id, witness->chain);
+    memcpy(witness->validator, options->validator, sizeof(witness->validator));
+    rc = witness_start(witness, options, error);
+    if (rc != 0) {
+        node_witness_close(witness);
+        return rc;
+    }
+    *out = witness;
+    return 0;
+}
+
+void node_witness_close(struct node_witness *witness)
+{
+    if (witness == NULL)
+        return;
+    atomic_store(&witness->quit, true);
+    if (witness->running) {
+        witness_wake(witness);
+        pthread_join(witness->thread, NULL);
+    }
+    hm_fd_release(&witness->socket);
+    hm_fd_release(&witness->wake_fd);
+    pthread_mutex_destroy(&witness->lock);
+    crypto_ed25519_wipe(&witness->key);
+    hm_free(witness->names);
+    hm_free(witness);
+}
+
+/* --- what others ask of it -------------------------------------------------------------------------------- */
+
+void node_witness_saw_block(struct node_witness *witness)
+{
+    if (witness == NULL)
+        return;
+    atomic_store(&witness->block_ns, hm_mono_ns(witness->clock));
+    if (atomic_exchange(&witness->resting, false))
+        witness_wake(witness);
+}
+
+static size_t witness_see(struct node_witness *witness,
+                          struct node_echo_seen seen[NODE_ECHO_PEERS_MAX])
+{
+    pthread_mutex_lock(&witness->lock);
+    size_t count = node_echo_peers_see(&witness->peers, hm_mono_ns(witness->clock), seen);
+    pthread_mutex_unlock(&witness->lock);
+    return count;
+}
+
+void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[CRYPTO_HASH_BYTES])
+{
+    uint8_t digest[CRYPTO_HASH_BYTES];
+
+    ledger_witness_digest(chain_hash, witness->validator, digest);
+    crypto_ed25519_sign(&witness->key, digest, sizeof(digest), witness->proof);
+    witness->proven = true;
+}
+
+bool node_witness_is_proven(const struct node_witness *witness)
+{
+    return witness->proven;
+}
+
+_Static_assert(NODE_ECHO_PEERS_MAX <= LEDGER_WITNESS_ECHOES_MAX, "a vote takes them all");
+
+int node_witness_pack(void *ctx, struct hm_buf *out)
+{
+    struct node_witness *witness = ctx;
+    Hypermesh__VoteWitness vote = HYPERMESH__VOTE_WITNESS__INIT;
+    Hypermesh__WitnessEcho echoes[NODE_ECHO_PEERS_MAX], *pointers[NODE_ECHO_PEERS_MAX];
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    size_t count = witness_see(witness, seen);
+
+    for (size_t i = 0; i < count; i++) {
+        hypermesh__witness_echo__init(&echoes[i]);
+        echoes[i].node = wire_bytes(seen[i].id, sizeof(seen[i].id));
+        echoes[i].rtt_us = seen[i].rtt_us;
+        echoes[i].clock_ms = seen[i].clock_ms;
+        pointers[i] = &echoes[i];
+    }
+    vote.clock_ms = hm_wall_ms(witness->clock);
+    vote.node = wire_bytes(witness->id, sizeof(witness->id));
+    if (witness->proven) {
+        vote.key = wire_bytes(witness->key.public_key, sizeof(witness->key.public_key));
+        vote.proof = wire_bytes(witness->proof, sizeof(witness->proof));
+    }
+    vote.echoes = pointers;
+    vote.n_echoes = count;
+    return wire_pack(&vote.base, out);
+}
+
+void node_witness_get_stats(struct node_witness *witness, struct node_witness_stats *out)
+{
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+
+    *out = (struct node_witness_stats){.listening = witness->running};
+    out->answering = witness_see(witness, seen);
+    pthread_mutex_lock(&witness->lock);
+    out->peers = witness->peers.count;
+    pthread_mutex_unlock(&witness->lock);
+    out->asked = atomic_load(&witness->asked);
+    out->answers = atomic_load(&witness->answers);
+    out->answered = atomic_load(&witness->answered);
+    out->refused = atomic_load(&witness->refused);
+}
