@@ -6,12 +6,25 @@
 #ifndef HM_API_H
 #define HM_API_H
 
+#include "abci.pb-c.h"
 #include "base.h"
 #include "wire.h"
 
 /* --- what the node answers ----------------------------------------------------------------------
  * Every function may be called from many threads at once. Messages and strings live in the
  * request's arena. Accounts are named by keystore name ("user") or text id ("hm1..."). */
+
+/* The engine of a node that orders its blocks together with others. */
+struct api_cluster {
+    const char *version; /* of the engine; NULL: has not been there yet */
+    size_t validators; /* that may vote now */
+    unsigned peers; /* connected now */
+    unsigned starts; /* of the engine, since the node's own */
+    size_t pending; /* transactions handed to it that are in no block yet */
+    bool reachable, catching_up;
+    bool validator; /* this node is one */
+    uint64_t block_age_ms;
+};
 
 struct api_status {
     const char *version, *chain_id, *engine, *node_account, *data_dir, *listen;
@@ -21,6 +34,7 @@ struct api_status {
     const char *not_ready; /* sentence */
     size_t queued;
     uint64_t plot_bytes;
+    struct api_cluster *cluster; /* NULL: the chain is this node's alone */
     const char *sandbox; /* "runc 1.1.5, cgroup v1, rootful", or why none */
     const char **warnings; /* limits that don't hold here, ... */
     size_t warning_count;
@@ -84,6 +98,12 @@ struct api_kv_changes {
     uint64_t next; /* where to go on: revision and sub */
     uint32_t next_sub;
     uint64_t revision; /* of the store when it was read */
+};
+
+/* Where the ledger stands on this node. */
+struct api_fresh {
+    uint64_t height; /* of the last block; 0: the genesis */
+    uint64_t time_ms; /* that it says */
 };
 
 struct api_backup {
@@ -151,6 +171,34 @@ struct api_check { /* doctor */
 struct api_log { /* a job's log file: frames as runtime.h describes */
     const char *path;
     bool ended; /* no more frames will come */
+};
+
+/* A join ticket of a cluster's member. */
+#define API_TICKET_ID_BYTES 16
+struct api_ticket_new {
+    uint64_t lasts_ms; /* 0: the node's default */
+    bool validator; /* what the newcomer is to be: else a full node */
+    bool fund; /* the node's user pays its accounts, and bond more (HYPER) for a validator */
+    uint64_t bond;
+    const char *const *addresses; /* "ADDRESS:PORT" of the node's door; none: where it listens */
+    size_t address_count;
+};
+struct api_ticket {
+    uint8_t id[API_TICKET_ID_BYTES];
+    const char *text; /* of one just issued; NULL: never shown again */
+    const char *const *addresses; /* of one just issued */
+    size_t address_count;
+    bool validator, funded, revoked;
+    uint64_t bond;
+    uint64_t issued_ms, expires_ms, used_ms; /* used_ms 0: not used */
+    const char *used_by; /* id of the newcomer's engine node; NULL: not used */
+};
+
+/* What an account has with one validator. */
+struct api_stake {
+    uint8_t validator[32]; /* its operator */
+    uint64_t stake, leaving; /* HYPER */
+    uint64_t rewards; /* CAES */
 };
 
 struct api_backend {
@@ -224,6 +272,17 @@ struct api_backend {
     int (*verify_chain)(void *ctx, int (*progress)(void *pctx, uint64_t done, uint64_t total),
                         void *pctx, uint64_t *blocks, uint64_t *txs, struct hm_error *error);
 
+    /* Without waiting for anything. HM_EBUSY: not ready; HM_ENOTFOUND: no chain yet. NULL: answers do not say it. */
+    int (*fresh)(void *ctx, struct api_fresh *out, struct hm_error *error);
+    /* Until the block of that height can be read: HM_ETIMEOUT; HM_EUNAVAILABLE: it will not come. ask: where nobody needs
+     * it, it is asked for, if it is one of the next API_ASK_AHEAD; HM_EUNSUPPORTED where that cannot be. */
+    int (*wait_height)(void *ctx, uint64_t height, bool ask, unsigned timeout_ms,
+                       struct hm_error *error);
+    /* What a light client needs of a block (0: the newest). HM_EUNSUPPORTED: nobody signs this node's blocks;
+     * HM_ENOTFOUND. May take seconds. */
+    int (*light_block)(void *ctx, uint64_t height, struct hm_arena *arena,
+                       Hypermesh__Abci__LightBlock **out, struct hm_error *error);
+
     /* networks, challenges */
     int (*network)(void *ctx, const uint8_t id[32], struct hm_arena *arena,
                    Hypermesh__Network **out, struct hm_error *error);
@@ -238,6 +297,31 @@ struct api_backend {
     int (*challenges)(void *ctx, const char *party, bool open_only, const struct api_page *page,
                       struct hm_arena *arena, Hypermesh__Challenge ***out, size_t *count,
                       struct hm_error *error);
+
+    /* validators, by their operators' ids, and stake */
+    int (*validator)(void *ctx, const uint8_t operator_id[32], struct hm_arena *arena,
+                     Hypermesh__Validator **out, struct hm_error *error);
+    int (*validators)(void *ctx, const struct api_page *page, struct hm_arena *arena,
+                      Hypermesh__Validator ***out, size_t *count, struct hm_error *error);
+    int (*delegations)(void *ctx, const uint8_t validator[32], const struct api_page *page,
+                       struct hm_arena *arena, Hypermesh__Delegation ***out, size_t *count,
+                       struct hm_error *error);
+    /* What one account has delegated, by validator. */
+    int (*stakes)(void *ctx, const uint8_t delegator[32], const struct api_page *page,
+                  struct hm_arena *arena, struct api_stake **out, size_t *count,
+                  struct hm_error *error);
+
+    /* Time and place, and the chain of delays. HM_EUNSUPPORTED: no cluster; HM_ENOTFOUND: nothing yet. NULL: no cluster. */
+    int (*witness)(void *ctx, struct hm_arena *arena, Hypermesh__WitnessView **out,
+                   struct hm_error *error);
+    int (*vdf)(void *ctx, struct hm_arena *arena, Hypermesh__VdfLink **out, struct hm_error *error);
+
+    /* join tickets; NULL: no cluster */
+    int (*ticket_create)(void *ctx, const struct api_ticket_new *wanted, struct hm_arena *arena,
+                         struct api_ticket *out, struct hm_error *error);
+    int (*tickets)(void *ctx, struct hm_arena *arena, struct api_ticket **out, size_t *count,
+                   struct hm_error *error);
+    int (*ticket_revoke)(void *ctx, const uint8_t id[API_TICKET_ID_BYTES], struct hm_error *error);
 
     /* key-value store. account: who asks (keystore name or "hm1..."); its right to read is checked. */
     int (*kv_state)(void *ctx, struct hm_arena *arena, Hypermesh__KvState **out,
@@ -312,6 +396,7 @@ struct api_backend {
     int (*idempotency_put)(void *ctx, const uint8_t key[32], uint64_t expires_ms,
                            struct hm_slice record, struct hm_error *error);
 };
+#define API_ASK_AHEAD               2 /* blocks beyond the newest */
 #define API_IDEMPOTENCY_KEEP_MS     UINT64_C(86400000) /* since the request */
 #define API_IDEMPOTENCY_ENTRIES_MAX 16384
 #define API_IDEMPOTENCY_BYTES_MAX   ((size_t)64 << 20)
@@ -324,6 +409,8 @@ struct api_options {
     const char *socket_path; /* unix socket, mode 0600; only this uid and root get in */
     const char *listen; /* "127.0.0.1:7470", "[::1]:0"; loopback only; "" : no TCP */
     const char *token_path; /* bearer token made here (0600) when missing */
+    bool
+        open_proofs; /* GET /light/... and GET /state/... need no token: for those who check without a node */
     unsigned connections; /* at once and by each way in; 0: API_CONNECTIONS_MAX. Fewer where the
                              process may not have so many descriptors. */
     unsigned threads; /* that poll the connections of each way in; 0: one a processor, up to 8 */

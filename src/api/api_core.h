@@ -25,6 +25,7 @@ struct api_core {
     const struct hm_clock *clock;
     uid_t owner; /* who may use the unix socket, beside root */
     char token[API_TOKEN_CHARS + 1]; /* "" without TCP */
+    bool open_proofs; /* API_PROVES needs no token */
     const char *kv_account; /* who acts through API_TRANSPORT_KV; borrowed */
     struct hm_buf document; /* openapi.json */
     struct api_metrics metrics;
@@ -86,6 +87,8 @@ enum api_body_kind {
 #define API_TAGGED   4u /* GET of one thing: has an ETag; routes below its pattern take If-Match */
 #define API_OF_ASSET 8u /* changes the asset that the body names: takes If-Match too */
 #define API_MATCHES  16u /* an act whose handler minds If-Match and If-None-Match itself */
+#define API_LEDGER   64u /* GET that reads the ledger: see api_fresh.h */
+#define API_PROVES   128u /* shows what its reader checks himself: open where the operator says so */
 #define API_LATER \
     32u /* an act whose handler uses api_submit_then and changes nothing that has an ETag */
 

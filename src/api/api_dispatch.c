@@ -1,4 +1,5 @@
 /* One request: find its route, check the caller, parse, call the handler, answer. */
+#include "api_fresh.h"
 #include "api_guard.h"
 
 #include "trace.h"
@@ -246,6 +247,13 @@ static bool is_etcd_path(const struct api_target *target)
            strcmp(first, "version") == 0 || strcmp(first, "health") == 0;
 }
 
+static bool is_open(const struct api_core *core, const struct api_route *route)
+{
+    unsigned open = API_OPEN | (core->open_proofs ? API_PROVES : 0);
+
+    return route && (route->flags & open) != 0;
+}
+
 /* Everything that can be said before the body is here. */
 static int visit_admit(struct visit *visit, uint64_t length)
 {
@@ -262,7 +270,7 @@ static int visit_admit(struct visit *visit, uint64_t length)
                       "this address serves only /v3/, /version and /health");
     find_route(&visit->target, request->method, &visit->found);
     rc = api_auth_check_origin(request, &visit->error);
-    if (rc == 0 && !(visit->found.route && (visit->found.route->flags & API_OPEN) != 0))
+    if (rc == 0 && !is_open(core, visit->found.route))
         rc = api_auth_check_caller(request, core->owner, core->token, &visit->error);
     if (rc == 0)
         rc = check_route(visit);
@@ -322,10 +330,13 @@ static int visit_run(struct visit *visit)
 {
     const struct api_route *route = visit->found.route;
     struct api_call *call = &visit->call;
+    struct api_fresh_wanted wanted = {0};
     bool done = false;
     int rc = parse_param(visit);
 
     call->route = route;
+    if (rc == 0 && (route->flags & API_LEDGER) != 0)
+        rc = api_fresh_take(call, &visit->target, &wanted, &visit->error);
     if (rc == 0)
         rc = api_record_parse_query(route->query ? route->query : &no_fields, visit->target.query,
                                     visit->target.query_count, &call->arena, &call->query,
@@ -335,6 +346,8 @@ static int visit_run(struct visit *visit)
                                    &visit->error);
     call->response->status = route->status;
     call->response->content_type = route->media_type ? route->media_type : "application/json";
+    if (rc == 0 && (route->flags & API_LEDGER) != 0)
+        rc = api_fresh_meet(call, &wanted, &visit->error);
     if (rc == 0)
         rc = api_method_acts(route->method) && (route->flags & API_QUICK) == 0
                  ? api_guard_enter(call, &visit->guard, &visit->refused, &done, &visit->error)
@@ -348,9 +361,10 @@ static int visit_run(struct visit *visit)
     return rc ? rc : count_stream(visit);
 }
 
-static enum api_manner manner_of(const struct api_route *route, const struct api_request *request)
+static enum api_manner manner_of(const struct api_route *route, const struct api_target *target,
+                                 const struct api_request *request)
 {
-    if (!route || (route->flags & API_QUICK) != 0)
+    if (!route || ((route->flags & API_QUICK) != 0 && !api_fresh_asked(route, target)))
         return API_MANNER_QUICK; /* a refusal waits for nothing */
     /* Answers that are kept, and spans, belong to one thread. */
     return (route->flags & API_LATER) != 0 && !request->idempotency_key && !trace_on()
@@ -366,11 +380,11 @@ bool api_core_admit(struct api_core *core, const struct api_request *request, ui
 
     visit_init(&visit, core, request, response);
     rc = visit_admit(&visit, length);
+    *manner = manner_of(visit.found.route, &visit.target, request);
     if (rc)
         visit_release(&visit, rc);
     else
         hm_arena_release(&visit.call.arena);
-    *manner = manner_of(visit.found.route, request);
     return rc == 0;
 }
 
@@ -381,8 +395,7 @@ static void count_body(struct api_core *core, const struct api_request *request)
                                   memory_order_relaxed);
 }
 
-/* NULL: there is none, or no target that could have one. */
-static const struct api_route *route_of(const struct api_request *request)
+enum api_manner api_core_manner(const struct api_request *request)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena = {0};
     struct api_target target = {0};
@@ -390,14 +403,9 @@ static const struct api_route *route_of(const struct api_request *request)
 
     hm_arena_init(&arena, API_ARENA_MAX_BYTES);
     if (api_target_parse(request->target, &arena, &target, NULL))
-        return NULL;
+        return API_MANNER_QUICK;
     find_route(&target, request->method, &found);
-    return found.route;
-}
-
-enum api_manner api_core_manner(const struct api_request *request)
-{
-    return manner_of(route_of(request), request);
+    return manner_of(found.route, &target, request);
 }
 
 /* Named as OpenTelemetry names what HTTP servers do. */

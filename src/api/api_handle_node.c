@@ -63,6 +63,26 @@ static void text_list(struct json_out *json, const char *name, const char *const
     json_out_close(json, ']');
 }
 
+static void put_cluster(struct json_out *json, const struct api_cluster *cluster)
+{
+    json_out_key(json, "cluster");
+    if (cluster == NULL) {
+        json_out_null(json);
+        return;
+    }
+    json_out_open(json, '{');
+    json_out_put_text(json, "version", cluster->version);
+    json_out_put_u64(json, "validators", cluster->validators);
+    json_out_put_u64(json, "peers", cluster->peers);
+    json_out_put_u64(json, "starts", cluster->starts);
+    json_out_put_u64(json, "pending", cluster->pending);
+    json_out_put_bool(json, "reachable", cluster->reachable);
+    json_out_put_bool(json, "catching_up", cluster->catching_up);
+    json_out_put_bool(json, "validator", cluster->validator);
+    json_out_put_u64(json, "block_age_ms", cluster->block_age_ms);
+    json_out_close(json, '}');
+}
+
 int api_handle_node(struct api_call *call, struct hm_error *error)
 {
     struct json_out *json = &call->json;
@@ -88,6 +108,7 @@ int api_handle_node(struct api_call *call, struct hm_error *error)
     json_out_put_text(json, "not_ready", status.ready ? NULL : status.not_ready);
     json_out_put_u64(json, "queued", status.queued);
     json_out_put_u64(json, "plot_bytes", status.plot_bytes);
+    put_cluster(json, status.cluster);
     json_out_put_text(json, "sandbox", status.sandbox);
     text_list(json, "warnings", status.warnings, status.warning_count);
     json_out_close(json, '}');

@@ -47,6 +47,7 @@ int api_handle_block(struct api_call *call, struct hm_error *error);
 int api_handle_tx(struct api_call *call, struct hm_error *error);
 int api_handle_tx_submit(struct api_call *call, struct hm_error *error);
 int api_handle_state(struct api_call *call, struct hm_error *error);
+int api_handle_light(struct api_call *call, struct hm_error *error);
 int api_handle_genesis(struct api_call *call, struct hm_error *error);
 int api_handle_verify(struct api_call *call, struct hm_error *error);
 
@@ -80,6 +81,26 @@ int api_handle_network_dissolve(struct api_call *call, struct hm_error *error);
 int api_handle_challenge_open(struct api_call *call, struct hm_error *error);
 int api_handle_challenges(struct api_call *call, struct hm_error *error);
 int api_handle_challenge(struct api_call *call, struct hm_error *error);
+
+int api_handle_validators(struct api_call *call, struct hm_error *error);
+int api_handle_validator(struct api_call *call, struct hm_error *error);
+int api_handle_delegations(struct api_call *call, struct hm_error *error);
+int api_handle_stakes(struct api_call *call, struct hm_error *error);
+int api_handle_validator_declare(struct api_call *call, struct hm_error *error);
+int api_handle_validator_update(struct api_call *call, struct hm_error *error);
+int api_handle_validator_retire(struct api_call *call, struct hm_error *error);
+int api_handle_unjail(struct api_call *call, struct hm_error *error);
+int api_handle_delegate(struct api_call *call, struct hm_error *error);
+int api_handle_undelegate(struct api_call *call, struct hm_error *error);
+int api_handle_redelegate(struct api_call *call, struct hm_error *error);
+int api_handle_rewards_take(struct api_call *call, struct hm_error *error);
+
+int api_handle_witness(struct api_call *call, struct hm_error *error);
+int api_handle_vdf(struct api_call *call, struct hm_error *error);
+
+int api_handle_ticket_create(struct api_call *call, struct hm_error *error);
+int api_handle_tickets(struct api_call *call, struct hm_error *error);
+int api_handle_ticket_revoke(struct api_call *call, struct hm_error *error);
 
 int api_handle_kv_get(struct api_call *call, struct hm_error *error);
 int api_handle_kv_put(struct api_call *call, struct hm_error *error);
@@ -187,7 +208,7 @@ struct api_id_kind {
     size_t at; /* where the message has its ProtobufCBinaryData */
 };
 extern const struct api_id_kind api_id_asset, api_id_lease, api_id_network, api_id_member,
-    api_id_challenge;
+    api_id_challenge, api_id_validator, api_id_delegator;
 
 struct api_id_page {
     struct api_page

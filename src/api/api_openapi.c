@@ -1,9 +1,10 @@
 /* /openapi.json: OpenAPI 3.1, from the tables of routes and fields. */
-#include "api_guard.h"
 #include "api_core.h"
+#include "api_fresh.h"
+#include "api_guard.h"
 #include "api_tables.h"
 
-#define SCHEMAS_MAX 128
+#define SCHEMAS_MAX 256
 
 /* Schemas that something refers to, each once, found by following references. */
 struct schemas {
@@ -140,17 +141,24 @@ static void put_header_parameters(struct json_out *json, const struct api_route 
                       "ETags: 304 when the thing is as one of them says", false);
 }
 
+static void put_query_parameters(struct json_out *json, const struct api_fields *query)
+{
+    for (size_t i = 0; query && i < query->count; i++) {
+        const struct api_field *row = &query->rows[i];
+
+        put_parameter(json, row->name, "query", row->form, row->about,
+                      (row->flags & API_REQUIRED) != 0);
+    }
+}
+
 static void put_parameters(struct json_out *json, const struct api_route *route)
 {
     json_out_key(json, "parameters");
     json_out_open(json, '[');
     put_path_parameter(json, route->pattern);
-    for (size_t i = 0; route->query && i < route->query->count; i++) {
-        const struct api_field *row = &route->query->rows[i];
-
-        put_parameter(json, row->name, "query", row->form, row->about,
-                      (row->flags & API_REQUIRED) != 0);
-    }
+    put_query_parameters(json, route->query);
+    if ((route->flags & API_LEDGER) != 0)
+        put_query_parameters(json, &api_query_fresh);
     put_header_parameters(json, route);
     json_out_close(json, ']');
 }
@@ -180,6 +188,27 @@ static void put_body(struct json_out *json, const struct api_route *route)
     json_out_close(json, '}');
 }
 
+/* What api_visit.c adds to answers that read the ledger. */
+static void put_fresh_headers(struct json_out *json)
+{
+    static const char *const headers[][2] = {
+        {"X-HyperMesh-Height", "The answer shows the ledger after this block, or a later one."},
+        {"X-HyperMesh-Block-Time", "That block's time, in milliseconds since 1970."},
+        {"X-HyperMesh-Block-Age", "Milliseconds since then, by the node's clock."}};
+
+    json_out_key(json, "headers");
+    json_out_open(json, '{');
+    for (size_t i = 0; i < HM_COUNT_OF(headers); i++) {
+        json_out_key(json, headers[i][0]);
+        json_out_open(json, '{');
+        json_out_put_text(json, "description", headers[i][1]);
+        json_out_key(json, "schema");
+        api_schema_value(json, JSON_FORM_UINT, NULL, 0);
+        json_out_close(json, '}');
+    }
+    json_out_close(json, '}');
+}
+
 static void put_responses(struct json_out *json, const struct api_route *route)
 {
     char status[8];
@@ -190,6 +219,8 @@ static void put_responses(struct json_out *json, const struct api_route *route)
     json_out_key(json, status);
     json_out_open(json, '{');
     json_out_put_text(json, "description", route->summary);
+    if ((route->flags & API_LEDGER) != 0)
+        put_fresh_headers(json);
     json_out_key(json, "content");
     json_out_open(json, '{');
     put_media(json, route->media_type ? route->media_type : "application/json",

@@ -13,6 +13,10 @@ const struct api_id_kind api_id_member = {wire_account_parse, wire_account_text,
                                           ID_AT(Member, account)};
 const struct api_id_kind api_id_challenge = {wire_challenge_parse, wire_challenge_text,
                                              ID_AT(Challenge, id)};
+const struct api_id_kind api_id_validator = {wire_account_parse, wire_account_text,
+                                             ID_AT(Validator, operator_)};
+const struct api_id_kind api_id_delegator = {wire_account_parse, wire_account_text,
+                                             ID_AT(Delegation, delegator)};
 
 int api_page_open(struct api_call *call, const struct api_id_kind *kind, struct api_id_page *out,
                   struct hm_error *error)

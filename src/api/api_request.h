@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "api.h"
 #include "api_field.h"
 
 enum api_transport {
@@ -86,6 +87,9 @@ struct api_response {
     bool retry; /* Retry-After, beside 429 and 503, which always have it */
     bool replayed; /* of an earlier request with the same Idempotency-Key */
     char etag[API_ETAG_MAX]; /* with its quotes; "": none */
+    bool fresh; /* of the ledger: as it was after this block, or a later one */
+    struct api_fresh read_at;
+    uint64_t age_ms; /* of that block, by this node's clock */
     struct hm_buf body; /* when stream is NULL */
     struct api_stream *stream; /* owned */
 };

@@ -141,6 +141,7 @@ static int open_tcp(struct api_server *server, const struct api_options *options
                     struct hm_error *error)
 {
     int fd = -1;
+    server->core.open_proofs = options->open_proofs;
     int rc = api_token_open(options->token_path, options->random, server->core.token, error);
 
     if (rc == 0)

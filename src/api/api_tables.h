@@ -13,7 +13,7 @@ extern const struct api_fields api_body_account, api_body_transfer, api_body_amo
 /* Queries. */
 extern const struct api_fields api_query_page, api_query_assets, api_query_leases,
     api_query_account, api_query_release, api_query_privacy, api_query_logs, api_query_wait,
-    api_query_blocks;
+    api_query_blocks, api_query_light;
 
 /* Answers. */
 extern const struct api_fields api_answer_empty, api_answer_status, api_answer_scan,
@@ -30,6 +30,17 @@ extern const struct api_fields api_body_network, api_body_acting, api_body_membe
     api_query_events, api_query_audit, api_answer_network_made, api_answer_network,
     api_answer_networks, api_answer_members, api_answer_peers, api_answer_proxy,
     api_answer_challenge_made, api_answer_challenge, api_answer_challenges, api_answer_backup;
+
+/* api_tables_stake.c */
+extern const struct api_fields api_body_declare, api_body_commission, api_body_delegate,
+    api_body_undelegate, api_body_redelegate, api_answer_validator, api_answer_validators,
+    api_answer_delegations, api_answer_stakes;
+
+/* api_tables_witness.c */
+extern const struct api_fields api_answer_witness, api_answer_vdf;
+
+/* api_tables_ticket.c */
+extern const struct api_fields api_body_ticket, api_answer_ticket, api_answer_tickets;
 
 /* api_tables_kv.c */
 extern const struct api_fields api_query_kv_get, api_query_kv_delete, api_query_kv_list,

@@ -157,4 +157,9 @@ static const struct api_field blocks[] = {
     PAGE_ROWS,
 };
 const struct api_fields api_query_blocks = {.name = "BlocksQuery", ROWS(blocks)};
+
+static const struct api_field light[] = {
+    {.name = "wait_ms", .form = JSON_FORM_UINT, .about = "Waits for that block, at most 60000; one of the next two is made if need be."},
+};
+const struct api_fields api_query_light = {.name = "LightQuery", ROWS(light)};
 /* clang-format on */

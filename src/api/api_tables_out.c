@@ -25,6 +25,19 @@ static const struct api_field receipt[] = {
 const struct api_fields api_answer_receipt = {.name = "Receipt", ROWS(receipt)};
 
 /* --- the node */
+static const struct api_field cluster[] = {
+    {.name = "version", .form = JSON_FORM_TEXT, MUST_NULL, .about = "Of the engine; null: it has not been there yet."},
+    {.name = "validators", .form = JSON_FORM_UINT, MUST, .about = "That may vote now."},
+    {.name = "peers", .form = JSON_FORM_UINT, MUST, .about = "Other nodes that are connected."},
+    {.name = "starts", .form = JSON_FORM_UINT, MUST, .about = "Of the engine since the node's own."},
+    {.name = "pending", .form = JSON_FORM_UINT, MUST, .about = "Transactions handed to the engine that are in no block yet."},
+    {.name = "reachable", .form = JSON_FORM_BOOL, MUST, .about = "The engine answers."},
+    {.name = "catching_up", .form = JSON_FORM_BOOL, MUST},
+    {.name = "validator", .form = JSON_FORM_BOOL, MUST, .about = "This node is one."},
+    {.name = "block_age_ms", .form = JSON_FORM_UINT, MUST, .about = "Since the last block, by this machine's clock."},
+};
+static const struct api_fields cluster_fields = {.name = "Cluster", ROWS(cluster)};
+
 static const struct api_field status[] = {
     {.name = "version", .form = JSON_FORM_TEXT, MUST},
     {.name = "chain_id", .form = JSON_FORM_TEXT, MUST},
@@ -42,6 +55,7 @@ static const struct api_field status[] = {
     {.name = "not_ready", .form = JSON_FORM_TEXT, MUST_NULL, .about = "Why."},
     {.name = "queued", .form = JSON_FORM_UINT, MUST, .about = "Transactions waiting for a block."},
     {.name = "plot_bytes", .form = JSON_FORM_UINT, MUST},
+    {.name = "cluster", .form = JSON_FORM_OBJECT, MUST_NULL, .fields = &cluster_fields, .about = "Of a node that orders its blocks together with others."},
     {.name = "sandbox", .form = JSON_FORM_TEXT, MUST_NULL},
     {.name = "warnings", .form = JSON_FORM_TEXT, MUST_LIST},
 };

@@ -91,6 +91,14 @@ static struct MHD_Response *body_response(struct api_response *answer)
     return response;
 }
 
+static void put_number(struct MHD_Response *response, const char *name, uint64_t value)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    (void)MHD_add_response_header(response, name, text);
+}
+
 static void put_headers(struct MHD_Response *response, const struct api_response *answer, bool last)
 {
     static const char retry_after[] = {'0' + API_RETRY_AFTER_S, '\0'};
@@ -101,6 +109,11 @@ static void put_headers(struct MHD_Response *response, const struct api_response
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer->etag[0])
         (void)MHD_add_response_header(response, "ETag", answer->etag);
+    if (answer->fresh) {
+        put_number(response, "X-HyperMesh-Height", answer->read_at.height);
+        put_number(response, "X-HyperMesh-Block-Time", answer->read_at.time_ms);
+        put_number(response, "X-HyperMesh-Block-Age", answer->age_ms);
+    }
     if (answer->replayed)
         (void)MHD_add_response_header(response, "Idempotency-Replayed", "true");
     if (answer->allow)

@@ -40,9 +40,27 @@ int nexus_no_memory(struct nexus_call *call)
     return hm_fail(&call->error, HM_ENOMEM, "out of memory");
 }
 
+/* Heights of a node never go back: what is asked after this is at least as new. */
+static int wait_height(struct nexus_call *call)
+{
+    uint64_t height = 0;
+    char path[96];
+    int rc = nexus_value_u64(call, "min-height", &height);
+
+    if (rc || height == 0)
+        return rc;
+    snprintf(path, sizeof(path), "/consensus/status?min_height=%llu", (unsigned long long)height);
+    return nexus_client_call(call->client, "GET", path, NULL, NULL, &call->error);
+}
+
 int nexus_connect(struct nexus_call *call)
 {
-    return call->client ? 0 : nexus_client_open(&call->place, &call->client, &call->error);
+    int rc;
+
+    if (call->client)
+        return 0;
+    rc = nexus_client_open(&call->place, &call->client, &call->error);
+    return rc ? rc : wait_height(call);
 }
 
 const char *nexus_part(struct nexus_call *call, const char *text)

@@ -66,7 +66,7 @@ int nexus_client_open(const struct nexus_place *place, struct nexus_client **out
     /* No TLS here, so its start-up is saved. */
     if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
         rc = hm_fail(error, HM_EINTERNAL, "libcurl does not start");
-    if (!rc && place->url)
+    if (!rc && place->url && place->token_path)
         rc = token_read(place, client, error);
     if (rc) {
         nexus_client_close(client);

@@ -13,7 +13,7 @@ struct nexus_place {
     const char *data_dir; /* absolute */
     const char *socket_path; /* data_dir/api.sock */
     const char *url; /* "http://HOST:PORT" without a slash at its end; NULL: the socket */
-    const char *token_path; /* for url */
+    const char *token_path; /* for url; NULL: no token is sent */
 };
 
 /* data: --data, else $HYPERMESH_DATA, else /var/lib/hypermesh for root and ~/.local/share/hypermesh (or

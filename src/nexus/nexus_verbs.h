@@ -25,8 +25,17 @@ extern const struct nexus_verb verb_account_peers, verb_account_relays;
 extern const struct nexus_verb verb_network_ls, verb_network_create, verb_network_show,
     verb_network_members, verb_network_join, verb_network_leave, verb_network_invite,
     verb_network_expel, verb_network_dissolve;
+extern const struct nexus_verb verb_cluster_create, verb_cluster_status, verb_cluster_start,
+    verb_cluster_stop, verb_cluster_destroy, verb_cluster_add, verb_cluster_remove,
+    verb_cluster_join, verb_cluster_trust, verb_cluster_ticket, verb_cluster_ticket_ls,
+    verb_cluster_ticket_revoke;
+extern const struct nexus_verb verb_node_promote, verb_cluster_recover;
 extern const struct nexus_verb verb_challenge_node, verb_challenge_result, verb_challenge_ls,
     verb_challenge_show;
+extern const struct nexus_verb verb_validator_ls, verb_validator_show, verb_validator_declare,
+    verb_validator_commission, verb_validator_retire, verb_validator_unjail;
+extern const struct nexus_verb verb_stake_ls, verb_stake_give, verb_stake_take, verb_stake_move,
+    verb_stake_rewards;
 extern const struct nexus_verb verb_kv_get, verb_kv_put, verb_kv_del, verb_kv_ls, verb_kv_watch,
     verb_kv_txn, verb_kv_compact, verb_kv_state;
 extern const struct nexus_verb verb_kv_lease_grant, verb_kv_lease_keep, verb_kv_lease_revoke,

@@ -110,7 +110,7 @@ static int daemon_do(struct nexus_call *call, const char *action, const char *da
     HM_AUTOCLOSE int in = -1;
     const char *program = NULL;
     const char *file = NULL;
-    const char *argv[6] = {0};
+    const char *argv[7] = {0};
     int ends[2];
     pid_t pid = 0;
     int rc = nexus_daemon_find(call->arena, &program, &call->error);
@@ -130,6 +130,7 @@ static int daemon_do(struct nexus_call *call, const char *action, const char *da
     argv[2] = file;
     argv[3] = data ? "--data" : NULL;
     argv[4] = data;
+    argv[5] = data && nexus_has(call, "validator") ? "--restore-validator" : NULL;
     rc = spawn(call, (char *const *)(uintptr_t)argv, in, &pid);
     if (rc)
         return rc;
@@ -165,6 +166,12 @@ static int run_restore(struct nexus_call *call)
     return daemon_do(call, "--backup-restore", call->place.data_dir);
 }
 
+static const struct nexus_option restore_options[] = {
+    NEXUS_SECRET_OPTION,
+    {.name = "validator",
+     .help = "of a cluster's node: with its validator's key; the node it was must never run again"},
+};
+
 const struct nexus_verb verb_backup_restore = {
     .group = "backup",
     .name = "restore",
@@ -175,7 +182,9 @@ const struct nexus_verb verb_backup_restore = {
     .summary = "Make a node's data folder (--data) from a backup",
     .text =
         "The folder must not hold a node yet. `nexus up` starts it afterwards. Never run the old\n"
-        "node and the restored one at once: they are the same node.",
-    .options = secret_options,
-    .option_count = HM_COUNT_OF(secret_options),
+        "node and the restored one at once: they are the same node. A cluster's node is restored\n"
+        "with new keys, so that it votes on nothing, and begins with a snapshot of its cluster\n"
+        "(docs/cluster.md).",
+    .options = restore_options,
+    .option_count = HM_COUNT_OF(restore_options),
     .run = run_restore};

@@ -14,6 +14,24 @@ static const char *count_assets(struct nexus_call *call, const json_t *status)
     return hm_arena_printf(call->arena, "%zu of this machine", json_array_size(items));
 }
 
+/* "" for a node that orders its blocks alone. */
+static const char *cluster_text(struct nexus_call *call, const json_t *status)
+{
+    const json_t *cluster = json_object_get(status, "cluster");
+    unsigned long long validators = nexus_json_u64(cluster, "validators");
+
+    if (!json_is_object(cluster))
+        return "";
+    if (!nexus_json_bool(cluster, "reachable"))
+        return "the engine does not answer; hypermeshd's log says why";
+    return hm_arena_printf(call->arena, "CometBFT %s, %llu of %llu other validators connected%s%s",
+                           nexus_json_text(cluster, "version"),
+                           (unsigned long long)nexus_json_u64(cluster, "peers"),
+                           validators > 0 ? validators - 1 : 0,
+                           nexus_json_bool(cluster, "validator") ? "" : ", no validator itself",
+                           nexus_json_bool(cluster, "catching_up") ? ", catching up" : "");
+}
+
 int nexus_table_status(struct nexus_call *call, const json_t *status, struct hm_buf *out)
 {
     const json_t *warnings = nexus_json_list(status, "warnings");
@@ -37,6 +55,7 @@ int nexus_table_status(struct nexus_call *call, const json_t *status, struct hm_
                                nexus_json_text(status, "chain_id"),
                                nexus_json_text(status, "engine"),
                                (unsigned long long)nexus_json_u64(status, "height")));
+    nexus_fact(&table, "cluster", cluster_text(call, status));
     nexus_fact(&table, "state root", nexus_json_text(status, "state_root"));
     nexus_fact(&table, "account", nexus_json_text(status, "node_account"));
     nexus_fact(&table, "assets", count_assets(call, status));

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "nexus_cluster.h"
 #include "nexus_daemon.h"
 #include "nexus_interrupt.h"
 #include "nexus_status.h"
@@ -22,7 +23,7 @@
 #define LOG_LINES_SHOWN   12
 #define PROGRESS_EVERY_MS 1000 /* where there is no terminal to write over */
 #define STOP_GRACE_MS     10000
-#define ARGV_MAX          32
+#define ARGV_MAX          96
 
 struct start {
     struct nexus_call *call;
@@ -222,6 +223,20 @@ static int add_file(struct nexus_call *call, const char **argv, size_t *argc,
 static const char *const passed[] = {"plot",    "kv-listen", "kv-account", "rate",
                                      "runtime", "log-level", "otlp",       "otlp-every"};
 
+/* A single node's folder that was made a cluster's first: its daemon is told where the others are. A cluster.json that was left by
+ * a promotion that was cut off does not count: without the engine's genesis it is a single node's still. */
+static int add_cluster(struct nexus_call *call, const char **argv, size_t *argc)
+{
+    const char *genesis = hm_arena_printf(call->arena, "%s/engine/config/genesis.json",
+                                          call->place.data_dir);
+    struct nexus_cluster cluster;
+    int rc = genesis ? nexus_cluster_look(call, &cluster) : nexus_no_memory(call);
+
+    if (rc || nexus_cluster_here(&cluster) == cluster.count || access(genesis, F_OK) != 0)
+        return rc;
+    return nexus_cluster_words(call, &cluster, nexus_cluster_here(&cluster), argv, ARGV_MAX, argc);
+}
+
 static int daemon_argv(struct nexus_call *call, const char *path, const char *listen,
                        const char **argv)
 {
@@ -240,7 +255,7 @@ static int daemon_argv(struct nexus_call *call, const char *path, const char *li
         rc = add_file(call, argv, &argc, "--passphrase-file", "passphrase-file");
     if (!rc)
         rc = add_file(call, argv, &argc, "--genesis", "genesis");
-    return rc;
+    return rc ? rc : add_cluster(call, argv, &argc);
 }
 
 static int start_daemon(struct start *start)

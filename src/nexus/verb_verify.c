@@ -1,8 +1,10 @@
-/* verify: the node replays its chain; nexus shows how far it is. */
+/* verify: the node replays its chain, and nexus shows how far it is; with --remote nexus checks what a node says of a value
+ * (verb_verify_remote.c). */
 #include <unistd.h>
 
 #include "nexus_call.h"
 #include "nexus_verbs.h"
+#include "nexus_verify.h"
 
 #define LINE_MAX_BYTES 65536
 
@@ -88,7 +90,7 @@ static int judge(struct nexus_call *call, const json_t *result)
     return rc;
 }
 
-static int run_verify(struct nexus_call *call)
+static int run_replay(struct nexus_call *call)
 {
     struct replay replay = {.call = call};
     struct nexus_request request = {.method = "POST",
@@ -111,7 +113,55 @@ static int run_verify(struct nexus_call *call)
     return rc;
 }
 
+static const struct nexus_option verify_options[] = {
+    {.name = "remote",
+     .value = "ADDR",
+     .help = "check what this node says, as http://HOST:PORT or the path of its socket"},
+    {.name = "trust",
+     .value = "HEIGHT:HASH",
+     .help = "begin with this block; default: the one that was trusted last"},
+    {.name = "chain", .value = "ID", .help = "the chain must be this one"},
+    {.name = "account", .value = "ID", .help = "an account's state: hm1..."},
+    {.name = "asset", .value = "ID", .help = "an asset's: asset1..."},
+    {.name = "lease", .value = "ID", .help = "a lease's: lease1..."},
+    {.name = "kv", .value = "KEY", .help = "a key of the key-value store"},
+    {.name = "key", .value = "HEX", .help = "any key of the state (docs/formats-ledger.md)"},
+    {.name = "max-age",
+     .value = "TIME",
+     .help = "warn when the newest block is older; default: 1m"},
+    {.name = "trust-for",
+     .value = "TIME",
+     .help = "how long a block is trusted after its time; default: 16h"},
+    {.name = "trust-file",
+     .value = "FILE",
+     .help = "keep the trusted block here instead of in a file for each chain",
+     .words = "@file"},
+};
+
+/* The other options are of --remote. */
+static int run_local(struct nexus_call *call)
+{
+    for (size_t i = 0; i < call->line->given_count; i++) {
+        const struct nexus_option *option = call->line->given[i].option;
+
+        for (size_t k = 0; k < HM_COUNT_OF(verify_options); k++)
+            if (option == &verify_options[k])
+                return hm_fail(&call->error, HM_EINVAL, "--%s goes with --remote", option->name);
+    }
+    return run_replay(call);
+}
+
+static int run_verify(struct nexus_call *call)
+{
+    return nexus_has(call, "remote") ? nexus_verify_remote(call) : run_local(call);
+}
+
 const struct nexus_verb verb_verify = {
     .name = "verify",
-    .summary = "Replay the chain from genesis and compare every state root",
+    .summary = "Replay the chain and compare every state root; or check what a node says",
+    .text =
+        "With --remote nothing is replayed and the node need not be trusted: signatures lead from\n"
+        "a block that you trust to the newest one, and a proof from its state root to the value.",
+    .options = verify_options,
+    .option_count = HM_COUNT_OF(verify_options),
     .run = run_verify};
