@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """nexus without jobs: node up and down, what is listed, what changes, what is refused, and how it ends."""
+import http.server
 import os
 import pathlib
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from nexus_cli import BIN, Node, Skip, run_cases, running, until
@@ -45,7 +47,7 @@ def complete(node, *words):
 
 
 def completion(node):
-    assert complete(node, "sta") == ["status", "state"], complete(node, "sta")
+    assert complete(node, "sta") == ["status", "stake", "state"], complete(node, "sta")
     assert complete(node, "asset", "re") == ["register", "retire", "release"]
     assert complete(node, "asset", "ls", "--kind", "m") == ["memory"]
     assert complete(node, "-o", "y") == ["yaml"]
@@ -233,6 +235,28 @@ def tcp_with_a_token(node):
     node("--url", url, "status", env={"http_proxy": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}).expect(0)
 
 
+def a_stranger_gets_no_token(node):
+    """verify --remote asks a node that is not trusted: this machine's own token is not for it."""
+    seen = []
+
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            self.send_error(401)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        check = ("verify", "--remote", f"http://127.0.0.1:{server.server_port}", "--trust", "5:" + "00" * 32, "--key", "53")
+        node(*check).expect(5, err="--open-proofs")
+        (node.work / "theirs").write_text("ab" * 32)
+        node("--token-file", "theirs", *check).expect(5)
+        server.shutdown()
+    assert seen == [None, "Bearer " + "ab" * 32], seen
+
+
 def doctor(node):
     found = node("doctor", "-o", "json").json()
     assert all(item["level"] in ("ok", "note", "warning", "error") for item in found), found
@@ -293,7 +317,8 @@ def main():
         return run_cases([
             wrong_usage_ends_with_2, help_and_version, completion, without_a_node, daemon_that_cannot_start,
             interrupt_while_it_starts, up_brings_a_node, status_in_every_format, no_colour_into_pipes, assets,
-            lease_and_release, privacy, register_update_and_retire, accounts, chain, tcp_with_a_token, doctor,
+            lease_and_release, privacy, register_update_and_retire, accounts, chain, tcp_with_a_token,
+            a_stranger_gets_no_token, doctor,
             full_disk_is_an_error, other_users_are_refused, down_ends_it, up_again_keeps_the_chain, foreground], node)
     finally:
         node.close()

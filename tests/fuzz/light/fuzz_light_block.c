@@ -30,7 +30,7 @@ static void taken(const Hypermesh__Abci__LightBlock *message, const struct light
     require(light_step(&trust, block, light_time_ms(header->time), &rules, &outcome, NULL) ==
             HM_EAUTH);
     require(light_commit_verify(&block->set, header->chain_id, header->height, block->hash,
-                                message->signed_header->commit, &power, NULL) == 0);
+                                message->signed_header->commit, NULL, &power, NULL) == 0);
     require((__int128)power * 3 > (__int128)block->set.power * 2);
     require(light_trust_pack(&trust, &bytes, NULL) == 0);
     require(light_trust_unpack(&trust, hm_buf_slice(&bytes), NULL) == 0);

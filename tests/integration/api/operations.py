@@ -20,7 +20,6 @@ NOT_PROVOKED = {
     "429": "100,000 requests a second are needed (tests/unit/api/test_limits.c sets a lower rate)",
     "500": "the node's own fault: store, disk or memory must fail (tests/integration/node does that to the whole node)",
     "503": "the node must be starting, full of connections, or on a machine that can't run jobs",
-    "504": "an act must take longer than the node waits",
 }
 STREAMS = {"events", "kv_watch", "etcd_watch"}  # that do not end by themselves
 
@@ -118,6 +117,15 @@ def assets_leases_blocks():
     call("GET", f"/txs/{made['receipt']['tx']}")
     call("GET", "/blocks")
     call("GET", "/blocks/latest")
+    refuse(501, "GET", "/light/latest")  # a node alone signs for nobody
+    refuse(501, "GET", "/light/1?wait_ms=5")
+    refuse(501, "GET", "/light/9999999?wait_ms=60000")
+    refuse(501, "GET", "/cluster/witness")  # it is of no cluster
+    refuse(501, "GET", "/cluster/vdf")
+    call("GET", "/blocks?min_height=1")
+    late = refuse(504, "GET", "/blocks?min_height=9999999&wait_ms=50")
+    assert "9999999" in late["detail"] and "the newest is block" in late["detail"], late
+    refuse(400, "GET", "/blocks?wait_ms=50")
     other = call("POST", "/assets/register", {"kind": "memory", "hardware_id": "for-the-test", "capacity": "1G", "price_per_hour": "1"})
     refuse(409, "POST", "/assets/register", {"kind": "memory", "hardware_id": "for-the-test", "capacity": "1G",
                                              "price_per_hour": "1"})

@@ -2,6 +2,7 @@
 """Document 004's REST over the real daemon: assets, leases, consensus, privacy, accounts, state proofs."""
 import contextlib
 import os
+import re
 import threading
 import time
 
@@ -228,6 +229,8 @@ def hostile_bodies_are_refused():
 def metrics_and_contract_are_there():
     metrics = node.call("GET", "/metrics", raw=True).decode()
     assert "\nhypermesh_ledger_height " in metrics and "# TYPE" in metrics
+    families = re.findall(r"^# TYPE (\S+) ", metrics, re.M)
+    assert len(families) == len(set(families)), "a family is there twice"
     contract = node.call("GET", "/openapi.json")
     assert contract["openapi"].startswith("3.1") and "/assets/register" in contract["paths"]
 

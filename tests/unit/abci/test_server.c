@@ -26,7 +26,7 @@ struct scene {
     sem_t started; /* a block's call began */
     sem_t go; /* ... and may end */
     atomic_bool held; /* blocks wait for go */
-    atomic_uint finalized, committed, checked, gone, failed, logged;
+    atomic_uint finalized, committed, checked, gone, failed, logged, left;
     atomic_bool
         lost_thread; /* consensus came from another thread than its connection's first call */
     pthread_t consensus; /* of the connection that has the turn */
@@ -623,11 +623,17 @@ static void test_not_abci(void **state)
     assert_int_equal(scene->last.code, HM_ELIMIT);
 }
 
-/* Connections come and go; their threads do not pile up. */
+static void note_left(void *ctx, int64_t peer_pid)
+{
+    atomic_fetch_add(&((struct scene *)ctx)->left, peer_pid == getpid());
+}
+
+/* Connections come and go, which is told; their threads do not pile up. */
 static void test_many_in_turn(void **state)
 {
     struct scene *scene = *state;
 
+    scene->options.left = note_left;
     scene_open(scene);
     for (unsigned i = 0; i < 200; i++) {
         int fd = peer_open(scene);
@@ -635,7 +641,8 @@ static void test_many_in_turn(void **state)
         peer_ask(fd, 20);
         peer_expect(fd, 20);
         (void)close(fd);
-        wait_count(&scene->gone, i + 1);
+        wait_count(&scene->left, i + 1);
+        assert_int_equal(scene->gone, i + 1);
     }
     scene_close(scene);
     assert_int_equal(scene->finalized, 200);

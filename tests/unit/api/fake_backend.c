@@ -29,6 +29,7 @@ char *fake_text(struct hm_arena *arena, const char *text)
 static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out,
                        struct hm_error *error)
 {
+    static struct api_cluster cluster = {.validators = 4, .peers = 3, .reachable = true};
     static const char *warnings[] = {"memory limits \"do not\" hold here"};
     struct fake *fake = ctx;
     int fail;
@@ -54,6 +55,7 @@ static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out
                                .not_ready = fake->ready ? NULL : "the plot is being built",
                                .queued = 2,
                                .plot_bytes = 1 << 26,
+                               .cluster = fake->ready ? &cluster : NULL,
                                .sandbox = "runc",
                                .warnings = warnings,
                                .warning_count = 1};
@@ -350,6 +352,9 @@ void fake_init(struct fake *fake)
     };
     fake_ledger_fill(&fake->backend);
     fake_jobs_fill(&fake->backend);
+    fake_light_fill(&fake->backend);
+    fake_witness_fill(&fake->backend);
+    fake_ticket_fill(&fake->backend);
     fake_mesh_fill(&fake->backend);
     if (fake_kv_fill(fake))
         abort();

@@ -42,6 +42,10 @@ struct fake {
     bool cancelled;
     char log_path[128]; /* "": no file yet */
     unsigned more_blocks; /* beyond FAKE_BLOCKS, for events */
+    bool no_light; /* nobody signs its blocks */
+    bool no_links; /* nothing is seen of others yet, nor a link of delays made */
+    bool makes_blocks; /* when it is asked for them */
+    unsigned asked; /* how often it was */
     size_t event_bytes; /* that each block's events take in the arena, beside themselves */
     struct fake_kv *kv;
 };

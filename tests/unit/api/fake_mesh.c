@@ -211,11 +211,87 @@ static int fake_backup(void *ctx, const char *path, struct hm_slice passphrase,
     return 0;
 }
 
+static int fake_validator(void *ctx, const uint8_t operator_id[32], struct hm_arena *arena,
+                          Hypermesh__Validator **out, struct hm_error *error)
+{
+    Hypermesh__Validator *validator = hm_arena_alloc(arena, sizeof(*validator));
+
+    (void)ctx;
+    if (operator_id[0] != 1 && operator_id[0] != 2)
+        return hm_fail(error, HM_ENOTFOUND, "the account operates no validator");
+    hypermesh__validator__init(validator);
+    validator->operator_ = fake_bytes(arena, operator_id[0]);
+    validator->key = fake_bytes(arena, 7);
+    validator->stake = UINT64_C(1500000000);
+    validator->jailed = operator_id[0] == 2;
+    *out = validator;
+    return 0;
+}
+
+static int fake_validators(void *ctx, const struct api_page *page, struct hm_arena *arena,
+                           Hypermesh__Validator ***out, size_t *count, struct hm_error *error)
+{
+    *out = hm_arena_alloc(arena, 2 * sizeof(**out));
+    *count = 0;
+    for (uint8_t i = 1; i <= 2 && *count < page->limit; i++) {
+        uint8_t id[32];
+
+        fake_id(i, id);
+        if (!(page->after && page->after[0] >= id[0]))
+            (void)fake_validator(ctx, id, arena, &(*out)[(*count)++], error);
+    }
+    return 0;
+}
+
+static int fake_delegations(void *ctx, const uint8_t validator[32], const struct api_page *page,
+                            struct hm_arena *arena, Hypermesh__Delegation ***out, size_t *count,
+                            struct hm_error *error)
+{
+    (void)ctx;
+    (void)error;
+    *out = hm_arena_alloc(arena, 2 * sizeof(**out));
+    *count = 0;
+    for (uint8_t i = 1; i <= 2 && *count < page->limit; i++) {
+        Hypermesh__Delegation *one = hm_arena_alloc(arena, sizeof(*one));
+
+        if (page->after && page->after[0] >= i)
+            continue;
+        hypermesh__delegation__init(one);
+        one->validator = fake_bytes(arena, validator[0]);
+        one->delegator = fake_bytes(arena, i);
+        one->shares = 5;
+        (*out)[(*count)++] = one;
+    }
+    return 0;
+}
+
+static int fake_stakes(void *ctx, const uint8_t delegator[32], const struct api_page *page,
+                       struct hm_arena *arena, struct api_stake **out, size_t *count,
+                       struct hm_error *error)
+{
+    (void)ctx;
+    (void)delegator;
+    (void)error;
+    *out = hm_arena_alloc(arena, 2 * sizeof(**out));
+    *count = 0;
+    for (uint8_t i = 1; i <= 2 && *count < page->limit; i++) {
+        if (page->after && page->after[0] >= i)
+            continue;
+        (*out)[*count] = (struct api_stake){.stake = UINT64_C(2000000000), .leaving = 1};
+        fake_id(i, (*out)[(*count)++].validator);
+    }
+    return 0;
+}
+
 void fake_mesh_fill(struct api_backend *backend)
 {
     backend->network = fake_network;
     backend->networks = fake_networks;
     backend->members = fake_members;
+    backend->validator = fake_validator;
+    backend->validators = fake_validators;
+    backend->delegations = fake_delegations;
+    backend->stakes = fake_stakes;
     backend->challenge = fake_challenge;
     backend->challenges = fake_challenges;
     backend->events = fake_events;

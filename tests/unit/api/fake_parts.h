@@ -17,7 +17,10 @@ ProtobufCBinaryData fake_bytes(struct hm_arena *arena, uint8_t first); /* fake_i
 char *fake_text(struct hm_arena *arena, const char *text);
 void fake_ledger_fill(struct api_backend *backend);
 void fake_jobs_fill(struct api_backend *backend);
+void fake_light_fill(struct api_backend *backend);
 void fake_mesh_fill(struct api_backend *backend);
+void fake_witness_fill(struct api_backend *backend);
+void fake_ticket_fill(struct api_backend *backend);
 int fake_kv_fill(struct fake *fake);
 /* Under the lock: does the operation when it is one of the key-value store. */
 int fake_kv_apply(struct fake *fake, const Hypermesh__Operation *op, struct hm_arena *arena,

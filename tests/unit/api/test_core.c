@@ -96,6 +96,33 @@ static void test_tcp_needs_host_and_token(void **state)
     }
 }
 
+/* What a reader checks himself may be open, and nothing else becomes so. */
+static void test_open_proofs(void **state)
+{
+    static const struct {
+        const char *method, *target;
+        unsigned closed, open;
+    } rows[] = {{"GET", "/state/53", 401, 200},      {"GET", "/light/latest", 401, 200},
+                {"GET", "/state/zz", 401, 400},      {"GET", "/node", 401, 401},
+                {"GET", "/accounts", 401, 401},      {"GET", "/state", 401, 401},
+                {"POST", "/state/53", 401, 401},     {"GET", "/kv", 401, 401},
+                {"GET", "/light/latest/x", 401, 401}};
+    struct api_test *test = *state;
+
+    memcpy(test->core.token, TOKEN, sizeof(TOKEN));
+    for (size_t i = 0; i < 2 * HM_COUNT_OF(rows); i++) {
+        const struct api_request request = {.method = rows[i / 2].method,
+                                            .target = rows[i / 2].target,
+                                            .host = "127.0.0.1:7470",
+                                            .transport = API_TRANSPORT_TCP};
+
+        test->core.open_proofs = i % 2 == 1;
+        if (ask(test, &request) != (i % 2 == 1 ? rows[i / 2].open : rows[i / 2].closed))
+            fail_msg("%s, %s: %u", request.target, i % 2 == 1 ? "open" : "closed",
+                     test->response.status);
+    }
+}
+
 /* Without TCP there is no token; nothing a header can hold is equal to it. */
 static void test_no_token_fits_none(void **state)
 {
@@ -544,6 +571,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_tcp_needs_host_and_token),
+        TEST(test_open_proofs),
         TEST(test_no_token_fits_none),
         TEST(test_unix_peers),
         TEST(test_paths_methods_and_types),

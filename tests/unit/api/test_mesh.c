@@ -202,6 +202,65 @@ static void test_challenges(void **state)
     assert_int_equal(api_test_json(test, "POST", "/consensus/challenge", body), 400);
 }
 
+static void test_stake(void **state)
+{
+    static const char key[] = "0707070707070707070707070707070707070707070707070707070707070707";
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct api_test *test = *state;
+    const Hypermesh__ValidatorDeclare *declare;
+    const Hypermesh__Redelegate *move;
+    const Hypermesh__Undelegate *take;
+    char body[512];
+
+    hm_arena_init(&arena, 0);
+    check_pages(test, "/validators", 2);
+    check_pages(test, "/validators/user/delegations", 2);
+    check_pages(test, "/accounts/user/stakes", 2);
+    assert_int_equal(api_test_ask(test, "GET", "/validators/node", NULL, NULL), 200);
+    assert_non_null(strstr(api_test_body(test), "\"jailed\":true"));
+    assert_non_null(strstr(api_test_body(test), "\"stake\":\"1.5\""));
+    (void)snprintf(body, sizeof(body),
+                   "{'key':'%s','proof':'%s%s','bond':'1.5','commission_ppm':7,'account':'node'}",
+                   key, key, key);
+    assert_int_equal(api_test_json(test, "POST", "/validators", body), 200);
+    declare = sent(test, &arena, HYPERMESH__OPERATION__OP_VALIDATOR_DECLARE)->validator_declare;
+    assert_int_equal(declare->key.len, 32);
+    assert_int_equal(declare->key.data[31], 7);
+    assert_int_equal(declare->proof.len, 64);
+    assert_int_equal(declare->bond, 1500000000);
+    assert_int_equal(declare->commission_ppm, 7);
+    (void)snprintf(body, sizeof(body), "{'key':'%s','proof':'%s','bond':'1'}", key, key);
+    assert_int_equal(api_test_json(test, "POST", "/validators", body), 400);
+    assert_int_equal(
+        api_test_json(test, "POST", "/validators/user/commission", "{'commission_ppm':4294967301}"),
+        200);
+    assert_int_equal(sent(test, &arena, HYPERMESH__OPERATION__OP_VALIDATOR_UPDATE)
+                         ->validator_update->commission_ppm,
+                     UINT32_MAX);
+    assert_int_equal(api_test_ask(test, "DELETE", "/validators/user", NULL, NULL), 200);
+    (void)sent(test, &arena, HYPERMESH__OPERATION__OP_VALIDATOR_RETIRE);
+    assert_int_equal(api_test_ask(test, "POST", "/validators/user/unjail", NULL, NULL), 200);
+    (void)sent(test, &arena, HYPERMESH__OPERATION__OP_UNJAIL);
+    assert_int_equal(api_test_json(test, "POST", "/validators/node/delegate", "{'amount':'2'}"),
+                     200);
+    assert_int_equal(sent(test, &arena, HYPERMESH__OPERATION__OP_DELEGATE)->delegate->amount,
+                     2000000000);
+    assert_int_equal(api_test_json(test, "POST", "/validators/node/delegate", "{}"), 400);
+    assert_int_equal(api_test_json(test, "POST", "/validators/node/undelegate", "{'amount':'2'}"),
+                     200);
+    take = sent(test, &arena, HYPERMESH__OPERATION__OP_UNDELEGATE)->undelegate;
+    assert_true(take->amount == 2000000000 && !take->all && take->validator.data[0] == 2);
+    assert_int_equal(api_test_json(test, "POST", "/validators/node/redelegate", "{'to':'user'}"),
+                     200);
+    move = sent(test, &arena, HYPERMESH__OPERATION__OP_REDELEGATE)->redelegate;
+    assert_true(move->amount == 0 && move->all);
+    assert_true(move->validator.data[0] == 2 && move->to.data[0] == 1);
+    assert_int_equal(api_test_json(test, "POST", "/validators/node/rewards", "{}"), 200);
+    assert_int_equal(
+        sent(test, &arena, HYPERMESH__OPERATION__OP_REWARDS_TAKE)->rewards_take->validator.data[0],
+        2);
+}
+
 static void test_backup(void **state)
 {
     struct api_test *test = *state;
@@ -223,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_privacy, api_test_setup, api_test_teardown),
         cmocka_unit_test_setup_teardown(test_peers_and_relays, api_test_setup, api_test_teardown),
         cmocka_unit_test_setup_teardown(test_challenges, api_test_setup, api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_stake, api_test_setup, api_test_teardown),
         cmocka_unit_test_setup_teardown(test_backup, api_test_setup, api_test_teardown),
     };
 

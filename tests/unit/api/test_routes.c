@@ -20,7 +20,8 @@ struct example {
     const char *body;
 };
 
-#define JSON "application/json"
+#define JSON  "application/json"
+#define HEX32 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 /* clang-format off */
 static const struct example examples[] = {
     {"livez", "GET", "/livez", NULL, NULL},
@@ -78,6 +79,8 @@ static const struct example examples[] = {
     {"tx_submit", "POST", "/txs", "application/octet-stream", "bytes"},
     {"state_proof", "GET", "/state/0102ff", NULL, NULL},
     {"state_proof", "GET", "/state/02", NULL, NULL},
+    {"light_block", "GET", "/light/latest", NULL, NULL},
+    {"light_block", "GET", "/light/3?wait_ms=5", NULL, NULL},
     {"chain_verify", "POST", "/chain/verify", NULL, NULL},
     {"genesis", "GET", "/genesis", NULL, NULL},
     {"peers_set", "PUT", "/privacy/peers", JSON, "{'accounts':['node'],'account':'user'}"},
@@ -93,6 +96,23 @@ static const struct example examples[] = {
     {"network_leave", "POST", "/networks/NETWK/leave", JSON, "{'account':'user'}"},
     {"network_invite", "POST", "/networks/NETWK/invite", JSON, "{'who':'user'}"},
     {"network_expel", "POST", "/networks/NETWK/expel", JSON, "{'who':'user'}"},
+    {"validator_list", "GET", "/validators?limit=1", NULL, NULL},
+    {"validator_declare", "POST", "/validators", JSON, "{'key':'" HEX32 "','proof':'" HEX32 HEX32 "','bond':'1000','commission_ppm':5}"},
+    {"validator_show", "GET", "/validators/USER", NULL, NULL},
+    {"validator_retire", "DELETE", "/validators/user", NULL, NULL},
+    {"validator_update", "POST", "/validators/user/commission", JSON, "{'commission_ppm':10000}"},
+    {"unjail", "POST", "/validators/user/unjail", NULL, NULL},
+    {"delegation_list", "GET", "/validators/user/delegations", NULL, NULL},
+    {"delegate", "POST", "/validators/node/delegate", JSON, "{'amount':'1.5'}"},
+    {"undelegate", "POST", "/validators/node/undelegate", JSON, "{}"},
+    {"redelegate", "POST", "/validators/node/redelegate", JSON, "{'to':'user','amount':'1'}"},
+    {"rewards_take", "POST", "/validators/node/rewards", JSON, "{}"},
+    {"stake_list", "GET", "/accounts/user/stakes?limit=1", NULL, NULL},
+    {"cluster_witness", "GET", "/cluster/witness?min_height=1", NULL, NULL},
+    {"cluster_vdf", "GET", "/cluster/vdf", NULL, NULL},
+    {"ticket_create", "POST", "/cluster/tickets", JSON, "{'role':'validator','expires':'1h','fund':true,'bond':'2000','addresses':['192.0.2.1:7471']}"},
+    {"ticket_list", "GET", "/cluster/tickets", NULL, NULL},
+    {"ticket_revoke", "DELETE", "/cluster/tickets/01000000000000000000000000000000", NULL, NULL},
     {"challenge_open", "POST", "/consensus/challenge", JSON, "{'node':'node'}"},
     {"challenge_open", "POST", "/consensus/challenge", JSON, "{'lease':'LEASE'}"},
     {"challenge_list", "GET", "/consensus/challenges?party=node&open=1&limit=1", NULL, NULL},

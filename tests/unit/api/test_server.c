@@ -65,6 +65,41 @@ static void test_head(void **state)
     http_close(&http);
 }
 
+/* What reads the ledger says how new it is; a refusal, too. */
+static void test_fresh_headers(void **state)
+{
+    static const struct {
+        const char *target;
+        unsigned status;
+        bool fresh;
+    } rows[] = {{"/accounts/user", 200, true},
+                {"/accounts/nobody", 404, true},
+                {"/assets?min_height=7", 200, true},
+                {"/accounts/user?min_height=7&wait_ms=5", 200, true},
+                {"/accounts/user?min_height=8&wait_ms=5", 504, true},
+                {"/node", 200, false},
+                {"/livez", 200, false}};
+    struct place *place = *state;
+    struct http http;
+
+    assert_true(http_open_unix(&http, place->socket_path));
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        struct http_answer answer = {0};
+        const char *head;
+
+        assert_true(http_send(&http, GET_UNIX, rows[i].target));
+        assert_true(http_receive(&http, &answer));
+        assert_int_equal(answer.status, rows[i].status);
+        head = hm_buf_cstr(&answer.head);
+        assert_int_equal(strstr(head, "X-HyperMesh-Height: 7\r\n") != NULL, rows[i].fresh);
+        assert_int_equal(strstr(head, "X-HyperMesh-Block-Time: 1700000000000\r\n") != NULL,
+                         rows[i].fresh);
+        assert_int_equal(strstr(head, "X-HyperMesh-Block-Age: ") != NULL, rows[i].fresh);
+        http_answer_release(&answer);
+    }
+    http_close(&http);
+}
+
 /* A byte at a time. */
 static void test_slow_client(void **state)
 {
@@ -433,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_keep_alive),
         TEST(test_head),
+        TEST(test_fresh_headers),
         TEST(test_slow_client),
         TEST(test_many_at_once),
         TEST(test_blocked_acts_do_not_block_others),

@@ -8,7 +8,7 @@
 #include "audit_line.h"
 #include "proof.h"
 
-#define BLOCKS    3
+#define BLOCKS    4
 #define LINES_MAX 64
 
 struct chain {
@@ -114,6 +114,17 @@ static struct hm_slice turned(struct chain *chain, struct hm_slice batch)
     return hm_slice_of(hm_arena_dup(&chain->arena, out.data, out.len), out.len);
 }
 
+/* As the engine of a cluster orders a block. */
+static Hypermesh__EngineFacts *make_facts(struct chain *chain)
+{
+    Hypermesh__EngineFacts *facts = hm_arena_alloc(&chain->arena, sizeof(*facts));
+
+    *facts = (Hypermesh__EngineFacts)HYPERMESH__ENGINE_FACTS__INIT;
+    facts->hash = id_of(chain, 0x70);
+    facts->bft_time_ms = 5000;
+    return facts;
+}
+
 static void make_block(struct chain *chain, size_t at, const struct hm_slice *items, size_t count)
 {
     Hypermesh__BlockHeader header = HYPERMESH__BLOCK_HEADER__INIT;
@@ -133,6 +144,8 @@ static void make_block(struct chain *chain, size_t at, const struct hm_slice *it
     header.previous_hash = wire_bytes(chain->hashes[at], 32);
     header.previous_state_root = at == 0 ? id_of(chain, 0x50) : chain->records[at - 1].state_root;
     header.data_root = wire_bytes(root, 32);
+    if (at == BLOCKS - 1)
+        header.engine = make_facts(chain);
     block.header = data_of(packed(chain, &header.base));
     block.n_items = count;
     block.items = list;
@@ -201,6 +214,12 @@ static int setup(void **state)
     add_result(chain, 2, wrong, HM_EPARSE);
     add_result(chain, 2, txs[0], HM_EINVAL);
     make_block(chain, 2, items, 4);
+
+    /* block 4: of a cluster, with its proposer's note in front */
+    items[0] = hm_slice_str("\xf1\x08\x8b\x27"); /* time_ms 5003 */
+    items[1] = make_batch(chain, txs + 1, 1, true);
+    add_result(chain, 3, txs[1], 0);
+    make_block(chain, 3, items, 2);
     *state = chain;
     return 0;
 }
@@ -309,13 +328,15 @@ static void test_whole_chain(void **state)
     assert_int_equal(read.from, 1);
     assert_int_equal(read.to, BLOCKS);
     assert_int_equal(read.blocks, BLOCKS);
-    assert_int_equal(read.txs, 6);
-    assert_int_equal(read.ops, 10); /* one transaction can't be read */
+    assert_int_equal(read.txs, 7);
+    assert_int_equal(read.ops, 12); /* one transaction can't be read */
     assert_memory_equal(read.head_hash, chain->hashes[BLOCKS], 32);
     assert_non_null(strstr(hm_buf_cstr(&text), "\"code\":\"HM_EFUNDS\",\"text\":\"not enough\""));
     assert_non_null(strstr(hm_buf_cstr(&text), "{\"op\":\"transfer\",\"to\":\"hm1"));
     assert_non_null(strstr(hm_buf_cstr(&text), "\"ended\",\"height\":2,\"lease\":\"lease1"));
     assert_non_null(strstr(hm_buf_cstr(&text), "\"ended\",\"height\":2,\"challenge\":\"chal1"));
+    assert_non_null(strstr(hm_buf_cstr(&text),
+                           "{\"type\":\"batch\",\"height\":4,\"item\":0,\"bytes\":\"8QiLJw==\"}"));
     assert_int_equal(check(chain->hashes[1], &lines, &read, &error), HM_ECORRUPT);
 }
 

@@ -114,6 +114,41 @@ static void test_limits(void **state)
     wrong("hm", longer, "longer than 120");
 }
 
+/* Longer than an address: what went in comes out, and no single mistake is taken. */
+static void test_long(void **state)
+{
+    struct hm_random_seeded seed;
+    struct hm_random random = hm_random_seeded_source(&seed, 11);
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    uint8_t data[1300];
+
+    (void)state;
+    assert_int_equal(random.fill(random.ctx, data, sizeof(data)), 0);
+    for (size_t len = 0; len <= 1270; len += 127) {
+        HM_CLEANUP(hm_buf) struct hm_buf back = {0};
+
+        hm_buf_clear(&text);
+        assert_int_equal(hm_bech32_encode_long("long", hm_slice_of(data, len), &text), 0);
+        assert_int_equal(hm_bech32_decode_long("long", hm_buf_cstr(&text), &back, NULL), 0);
+        assert_int_equal(back.len, len);
+        assert_true(len == 0 || memcmp(back.data, data, len) == 0);
+    }
+    char *at = (char *)text.data;
+    for (size_t i = 5; i < text.len; i += 13) {
+        HM_CLEANUP(hm_buf) struct hm_buf back = {0};
+        char kept = at[i];
+
+        at[i] = kept == 'q' ? 'p' : 'q';
+        assert_int_equal(hm_bech32_decode_long("long", hm_buf_cstr(&text), &back, NULL), HM_EPARSE);
+        assert_int_equal(back.len, 0);
+        at[i] = kept;
+    }
+    hm_buf_clear(&text);
+    assert_int_equal(hm_bech32_encode_long("long", hm_slice_of(data, sizeof(data)), &text),
+                     HM_ELIMIT);
+    assert_int_equal(text.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_bip350_invalid),
         cmocka_unit_test(test_round_trip_and_single_errors),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests_name("base_bech32", tests, NULL, NULL);

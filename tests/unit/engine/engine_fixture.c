@@ -16,8 +16,9 @@ static uint64_t fixture_wall(void *ctx)
 
 static uint64_t fixture_mono(void *ctx)
 {
-    (void)ctx;
-    return hm_mono_ns(hm_clock_system());
+    struct engine_fixture *fixture = ctx;
+
+    return hm_mono_ns(hm_clock_system()) + atomic_load(&fixture->mono_ns);
 }
 
 static int seal_head(struct engine_fixture *fixture, const struct hm_slice *txs, size_t count,
@@ -170,21 +171,15 @@ void engine_fixture_done(void *ctx, const Hypermesh__TxResult *result,
 static void many_transactions(Hypermesh__Params *params)
 {
     params->work_free_txs = 1000000;
+    params->vdf_blocks = 3;
+    params->vdf_steps = 400;
 }
 
-void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path)
+static void init(struct engine_fixture *fixture, const struct fixture_options *options,
+                 const char *log_path)
 {
-    engine_fixture_init_log(fixture, lmdb_path, NULL);
-}
-
-void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_path,
-                             const char *log_path)
-{
-    const struct fixture_options options = {
-        .lmdb_path = lmdb_path, .deferred = log_path != NULL, .params = many_transactions};
-
     memset(fixture, 0, sizeof(*fixture));
-    if (fixture_init(&fixture->chain, &options) != 0)
+    if (fixture_init(&fixture->chain, options) != 0)
         fail_msg("chain: %s", fixture->chain.error.text);
     fixture_resync(&fixture->chain);
     pthread_mutex_init(&fixture->lock, NULL);
@@ -199,6 +194,27 @@ void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_pa
                                                .on_block = fixture_on_block,
                                                .on_failure = fixture_on_failure,
                                                .ctx = fixture};
+}
+
+void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path)
+{
+    engine_fixture_init_log(fixture, lmdb_path, NULL);
+}
+
+void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_path,
+                             const char *log_path)
+{
+    const struct fixture_options options = {
+        .lmdb_path = lmdb_path, .deferred = log_path != NULL, .params = many_transactions};
+
+    init(fixture, &options, log_path);
+}
+
+void engine_fixture_init_bare(struct engine_fixture *fixture)
+{
+    const struct fixture_options options = {.params = many_transactions, .bare = true};
+
+    init(fixture, &options, NULL);
 }
 
 void engine_fixture_start(struct engine_fixture *fixture)
@@ -267,6 +283,12 @@ unsigned engine_fixture_blocks(struct engine_fixture *fixture)
 }
 
 /* --- transactions -------------------------------------------------------------------------------------- */
+
+void engine_fixture_pass(struct engine_fixture *fixture, uint64_t ms)
+{
+    atomic_fetch_add(&fixture->wall_ms, ms);
+    atomic_fetch_add(&fixture->mono_ns, ms * 1000000);
+}
 
 struct hm_slice engine_fixture_transfer(struct engine_fixture *fixture, enum fixture_role from)
 {

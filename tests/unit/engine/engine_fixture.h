@@ -42,6 +42,7 @@ struct engine_fixture {
     struct engine_options options;
     struct hm_clock clock;
     _Atomic uint64_t wall_ms;
+    _Atomic uint64_t mono_ns; /* that the monotonic clock is ahead of the machine's */
     _Atomic uint64_t looks; /* at the wall clock */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -66,6 +67,8 @@ void engine_fixture_init(struct engine_fixture *fixture, const char *lmdb_path);
 /* The same with a block log; then the store is a deferred one. log_path is the caller's to keep. */
 void engine_fixture_init_log(struct engine_fixture *fixture, const char *lmdb_path,
                              const char *log_path);
+/* In memory, and nothing but genesis: nobody has a session, a bond or a plot. */
+void engine_fixture_init_bare(struct engine_fixture *fixture);
 void engine_fixture_start(struct engine_fixture *fixture);
 void engine_fixture_release(struct engine_fixture *fixture); /* closes the engine too */
 
@@ -78,6 +81,8 @@ unsigned engine_fixture_blocks(struct engine_fixture *fixture);
 void engine_fixture_cheat(struct engine_fixture *fixture, enum engine_cheat cheat);
 
 /* A transfer of 1 from one to another; follows the sender's presence. */
+/* Both clocks go on by so much. */
+void engine_fixture_pass(struct engine_fixture *fixture, uint64_t ms);
 struct hm_slice engine_fixture_transfer(struct engine_fixture *fixture, enum fixture_role from);
 struct engine_answer *engine_fixture_answer(struct engine_fixture *fixture);
 void engine_fixture_done(void *answer, const Hypermesh__TxResult *result,

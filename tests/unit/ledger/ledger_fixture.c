@@ -143,7 +143,8 @@ static int people_settle(struct fixture *fixture)
 
     for (unsigned i = 0; i < POOR; i++) {
         Hypermesh__Operation *ops[3] = {
-            op_grant(fixture, fixture->people[i].session.public_key, LEDGER_SCOPE_ALL,
+            op_grant(fixture, fixture->people[i].session.public_key,
+                     ledger_scope_taken(fixture->ledger),
                      fixture->next_ms + fixture->params.session_max_ms),
             op_bond(fixture, 1000 * FIXTURE_HYPER),
             i == NODE ? op_space(fixture) : NULL,
@@ -425,6 +426,7 @@ void fixture_propose(struct fixture *fixture, const struct hm_slice *items, size
                      struct ledger_proposal *out)
 {
     Hypermesh__BlockHeader header = HYPERMESH__BLOCK_HEADER__INIT;
+    Hypermesh__EngineFacts engine = HYPERMESH__ENGINE_FACTS__INIT;
     uint8_t *hashes = fixture_take(fixture, count * 32 + 1);
     uint8_t root[32];
     struct ledger_info info;
@@ -439,6 +441,11 @@ void fixture_propose(struct fixture *fixture, const struct hm_slice *items, size
     header.previous_hash = wire_bytes(info.block_hash, 32);
     header.previous_state_root = wire_bytes(info.state_root, 32);
     header.data_root = wire_bytes(root, 32);
+    engine.hash = header.data_root; /* any will do */
+    engine.next_validators_hash = header.data_root;
+    engine.proposer = wire_bytes(root, 20);
+    engine.bft_time_ms = fixture->next_ms;
+    header.engine = fixture->cluster ? &engine : NULL;
     *out = (struct ledger_proposal){.height = info.height + 1,
                                     .time_ms = fixture->next_ms,
                                     .header = fixture_pack(fixture, &header.base),

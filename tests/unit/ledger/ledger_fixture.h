@@ -33,6 +33,7 @@ struct fixture {
     Hypermesh__Params params;
     struct hm_arena arena; /* until fixture_release, or fixture_forget */
     struct hm_error error;
+    bool cluster; /* fixture_propose makes blocks as an engine outside orders them, without notes */
     int status_on_failure; /* 0: abort; else the process ends so when the fixture itself cannot go on */
     Hypermesh__BlockRecord *record; /* of the last block, in the arena */
 };

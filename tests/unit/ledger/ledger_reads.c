@@ -1,6 +1,7 @@
 #include "ledger_reads.h"
 
 #include "ledger_kv_ops.h"
+#include "stake_ops.h"
 
 #define LEASE_KV UINT64_C(5)
 #define PAGE     3 /* less than there is of most things */
@@ -56,11 +57,19 @@ static void kv_world(void)
     good(ALICE, op_kv_rule(&fix, "mine/", ALICE));
 }
 
+static void stake_world(void)
+{
+    good(DAVE, op_declare(&fix, DAVE, 2000 * FIXTURE_HYPER, 0));
+    good(ERIN, op_delegate(&fix, DAVE, 2 * FIXTURE_HYPER));
+    good(ERIN, op_undelegate(&fix, DAVE, FIXTURE_HYPER));
+}
+
 void reads_world(void)
 {
     assets_world();
     mesh_world();
     kv_world();
+    stake_world();
 }
 
 /* --- the questions; each fails too when it does not find what must be there --- */
@@ -315,6 +324,41 @@ READ(ask_events)
     return rc;
 }
 
+READ(ask_validators)
+{
+    Hypermesh__Validator **out;
+    Hypermesh__Validator *one;
+    struct ledger_validator_update *set;
+    size_t members = 0;
+    size_t count = 0;
+    int rc = ledger_view_validators(view, NULL, PAGE, arena, &out, &count, error);
+
+    if (rc == 0)
+        rc = ledger_view_validator(view, fix.people[DAVE].id, arena, &one, error);
+    if (rc == 0)
+        rc = ledger_view_engine_set(view, arena, &set, &members, error);
+    return found(rc, rc == 0 && count == 1 && members == 1 && one->n_leaving == 1, error);
+}
+
+READ(ask_delegations)
+{
+    Hypermesh__Delegation **out;
+    Hypermesh__Delegation *one;
+    Hypermesh__Validator **to;
+    size_t validators = 0;
+    size_t count = 0;
+    int rc = ledger_view_delegations(view, fix.people[DAVE].id, NULL, PAGE, arena, &out, &count,
+                                     error);
+
+    if (rc == 0)
+        rc = ledger_view_delegation(view, fix.people[DAVE].id, fix.people[ERIN].id, arena, &one,
+                                    error);
+    if (rc == 0)
+        rc = ledger_view_delegated(view, fix.people[ERIN].id, NULL, PAGE, arena, &to, &validators,
+                                   error);
+    return found(rc, rc == 0 && count == 2 && validators == 1 && one->n_leaving == 1, error);
+}
+
 const struct read reads[] = {
     {"account", ask_account},       {"asset", ask_asset},
     {"lease", ask_lease},           {"params", ask_params},
@@ -327,6 +371,7 @@ const struct read reads[] = {
     {"kv range", ask_kv_range},     {"kv past", ask_kv_past},
     {"kv changes", ask_kv_changes}, {"kv leases", ask_kv_leases},
     {"kv rules", ask_kv_rules},     {"events", ask_events},
+    {"validators", ask_validators}, {"delegations", ask_delegations},
 };
 const size_t reads_count = HM_COUNT_OF(reads);
 

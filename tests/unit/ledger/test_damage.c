@@ -1,6 +1,7 @@
 /* A store that was damaged, and memory that is missing: each read says so or answers rightly, a block is refused
  * whole, and the check of the whole chain finds every damage. */
 #include "ledger_kv_ops.h"
+#include "stake_ops.h"
 #include "ledger_private.h"
 #include "ledger_reads.h"
 #include "ledger_supply.h"
@@ -241,9 +242,10 @@ static void test_damaged_rest(void **state)
 static void test_audit(void **state)
 {
     static struct entry entries[ENTRIES_MAX];
-    const char summed[] = {LEDGER_KEY_ACCOUNT,   LEDGER_KEY_ASSET,    LEDGER_KEY_LEASE,
-                           LEDGER_KEY_CHALLENGE, LEDGER_KEY_SUPPLY,   LEDGER_KEY_KV,
-                           LEDGER_KEY_KV_LEASE,  LEDGER_KEY_KV_STATE, 0};
+    const char summed[] = {LEDGER_KEY_ACCOUNT,    LEDGER_KEY_ASSET,    LEDGER_KEY_LEASE,
+                           LEDGER_KEY_CHALLENGE,  LEDGER_KEY_SUPPLY,   LEDGER_KEY_KV,
+                           LEDGER_KEY_KV_LEASE,   LEDGER_KEY_KV_STATE, LEDGER_KEY_VALIDATOR,
+                           LEDGER_KEY_DELEGATION, LEDGER_KEY_ENGINE,   0};
     size_t count = entries_of(LEDGER_TABLE_STATE, entries);
     size_t seen = 0;
 
@@ -303,8 +305,10 @@ static struct hm_slice busy_item(void)
                                       op_kv_txn(&fix, txn),
                                       op_kv_revoke(&fix, 5),
                                       op_network(&fix, "third", true)};
-    Hypermesh__Operation *bob[2] = {op_allocate(&fix, cpu, 1, 1000, MINUTE_MS),
-                                    op_challenge(&fix, NODE, NULL)};
+    Hypermesh__Operation *bob[5] = {
+        op_allocate(&fix, cpu, 1, 1000, MINUTE_MS), op_challenge(&fix, NODE, NULL),
+        op_delegate(&fix, DAVE, FIXTURE_HYPER), op_undelegate(&fix, DAVE, FIXTURE_HYPER / 2),
+        op_declare(&fix, BOB, 1000 * FIXTURE_HYPER, 0)};
     struct hm_slice txs[2];
 
     kv_compare(&fix, txn, HYPERMESH__KV_COMPARE_TARGET__KV_VERSION,
@@ -359,7 +363,7 @@ static void test_blocks(void **state)
 static void test_due(void **state)
 {
     static const uint8_t kinds[] = {LEDGER_KEY_LEASE, LEDGER_KEY_CHALLENGE, LEDGER_KEY_KV_LEASE,
-                                    '?'};
+                                    LEDGER_KEY_DELEGATION, '?'};
     uint8_t key[1 + 8 + 1 + 32] = {LEDGER_KEY_DUE};
 
     (void)state;

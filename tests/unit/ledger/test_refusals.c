@@ -105,7 +105,8 @@ static void test_session(void **state)
 
     (void)state;
     root_refused(op_grant(&fix, key, 0, fix.next_ms + 1000), HM_EINVAL, "scope");
-    root_refused(op_grant(&fix, key, UINT64_C(1) << 40, fix.next_ms + 1000), HM_EINVAL, "scope");
+    root_refused(op_grant(&fix, key, UINT64_C(1) << (LEDGER_OP_COUNT + 1), fix.next_ms + 1000),
+                 HM_EINVAL, "scope");
     root_refused(op_grant(&fix, key, 2, fix.next_ms), HM_ERANGE, "expires_ms");
     root_refused(op_grant(&fix, key, 2, fix.next_ms + fix.params.session_max_ms + 1), HM_ERANGE,
                  "expires_ms");

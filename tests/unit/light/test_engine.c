@@ -76,7 +76,7 @@ static void recorded_blocks_verify(void **state)
         assert_int_equal(message->signed_header->header->height, recorded[i].height);
         assert_int_equal(block.set.power, recorded[i].power);
         assert_int_equal(light_commit_verify(&block.set, message->signed_header->header->chain_id,
-                                             recorded[i].height, hash, commit, &power, NULL),
+                                             recorded[i].height, hash, commit, NULL, &power, NULL),
                          0);
         assert_int_equal(power, recorded[i].signed_power);
         assert_int_equal(commit->round, recorded[i].round);

@@ -6,6 +6,8 @@
 
 #define READY_SECONDS 60
 
+int node_fixture_log_fd = -1;
+
 static uint64_t moved_wall_ms(void *ctx)
 {
     struct node_fixture *fixture = ctx;
@@ -48,7 +50,7 @@ static int setup(void **state, uint64_t ahead_ms)
     memcpy(fixture->folder, "/tmp/hm-node-XXXXXX", sizeof("/tmp/hm-node-XXXXXX"));
     if (mkdtemp(fixture->folder) == NULL)
         return -1;
-    hm_log_setup(-1, HM_LOG_ERROR, false);
+    hm_log_setup(node_fixture_log_fd, node_fixture_log_fd < 0 ? HM_LOG_ERROR : HM_LOG_WARN, false);
     fixture->ahead_ms = ahead_ms;
     fixture->clock = (struct hm_clock){moved_wall_ms, real_mono_ns, fixture};
     fixture->options = (struct node_options){.data_dir = fixture->folder,

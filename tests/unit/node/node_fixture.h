@@ -23,6 +23,8 @@ struct node_fixture {
 };
 
 /* cmocka fixtures: *state is a struct node_fixture whose node is ready. */
+/* Where the next fixture's node logs its warnings; -1, as ever: nowhere. Its threads must not be there yet. */
+extern int node_fixture_log_fd;
 int node_fixture_setup(void **state);
 /* As setup; the node's clock is behind the machine's from the start. */
 #define NODE_FIXTURE_BEHIND_MS UINT64_C(30000)

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""A fifth node that begins with a snapshot of the four others: state sync with CometBFT itself."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from cluster_basic import ENGINE, cluster, on, same_state, states
+from nexus_cli import BIN, SKIPPED, Node, run_cases, until
+
+FOUR = {f"node{i}" for i in range(4)}
+FIVE = FOUR | {"node4"}
+
+
+def kept(node, name):
+    """Heights of a node's snapshots."""
+    folder = node.data / name / "snapshots"
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.exists() else []
+
+
+def what_makes_no_sense_is_refused(node):
+    genesis = node.work / "genesis.json"
+    genesis.write_text("{}")
+    for args, words, code in (
+            (("--state-sync", "unix:///a,unix:///b"), "goes with --cluster-add", 2),
+            (("--snapshot-blocks", "0"), "--snapshot-blocks is 1 or more", 2),
+            (("--cluster-add", str(genesis), "--state-sync", "unix:///nobody/a,unix:///nobody/b"), "/nobody/a", 1),
+            (("--cluster-add", str(genesis), "--state-sync", "http://127.0.0.1:1,http://127.0.0.1:2"), "HEIGHT:HASH", 1),
+            (("--cluster-add", str(genesis), "--state-sync", "unix:///a,unix:///b", "--state-sync-trust", "5:abc"),
+             "HEIGHT:HASH", 1)):
+        done = subprocess.run([str(BIN / "hypermeshd"), "--data", str(node.data), *args], capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == code and words in done.stderr, (args, done.returncode, done.stderr)
+    assert not node.data.exists()
+
+
+def four_make_the_same_snapshots(node):
+    cluster(node, "create", "--nodes", "4", "--net", "loopback", "--plot", "64K", "--snapshot-blocks", "10", "--engine-path",
+            str(ENGINE)).expect(0)
+    to = json.loads(node(*on(node, "node1"), "account", "show", "user", "-o", "json").expect(0).out)["id"]
+    for i in range(12):
+        node(*on(node, f"node{i % 4}"), "account", "transfer", to, "0.5")
+    node(*on(node, "node0"), "kv", "put", "colour", "green").expect(0)
+    until(lambda: same_state(node, FOUR), "one state")
+    until(lambda: all(kept(node, n) and kept(node, n)[-1] > 10 for n in FOUR), "snapshots of four", 60)
+    until(lambda: len({tuple(kept(node, n)) for n in FOUR}) == 1, "the same ones", 60)
+    newest = kept(node, "node0")[-1]
+    assert len(kept(node, "node0")) <= 2
+    for part in ("metadata", "0"):
+        assert len({(node.data / n / f"snapshots/{newest}" / part).read_bytes() for n in FOUR}) == 1, part
+    # Of use is one with two blocks after it: they come, though nobody else has anything to do.
+    until(lambda: min(s["node"]["height"] for s in states(node).values()) >= newest + 2, "two blocks after it", 60)
+
+
+def a_fifth_begins_with_one(node):
+    newest = kept(node, "node0")[-1]
+    cluster(node, "add", "--snapshot").expect(0)
+    until(lambda: same_state(node, FIVE), "node4 has the same state", 60)
+    to = json.loads(node(*on(node, "node1"), "account", "show", "user", "-o", "json").expect(0).out)["id"]
+    money = [json.loads(node(*on(node, n), "account", "show", to, "-o", "json").expect(0).out)["hyper"] for n in ("node0", "node4")]
+    assert money[0] == money[1], money
+    log = (node.data / "node4" / "hypermeshd.log").read_text(errors="replace")
+    assert "the ledger begins with a snapshot of block" in log, log[-3000:]
+    # It has no blocks of before.
+    node(*on(node, "node0"), "block", "show", "1").expect(0)
+    gone = node(*on(node, "node4"), "block", "show", "1")
+    assert gone.code != 0 and "began with a snapshot" in gone.err, gone.err
+    node(*on(node, "node4"), "block", "show", str(newest)).expect(4)
+
+
+def it_acts_and_others_see_it(node):
+    node(*on(node, "node4"), "account", "create", "sync").expect(0)
+    to = json.loads(node(*on(node, "node4"), "account", "show", "sync", "-o", "json").expect(0).out)["id"]
+    node(*on(node, "node4"), "account", "transfer", to, "1.5").expect(0)
+    for name in sorted(FOUR):
+        until(lambda name=name: json.loads(node(*on(node, name), "account", "show", to, "-o", "json").expect(0).out)["hyper"]
+              == "1.5", f"{name} sees it")
+
+
+def it_is_killed_and_goes_on(node):
+    os.kill(states(node)["node4"]["pid"], signal.SIGKILL)
+    node(*on(node, "node0"), "kv", "put", "colour", "blue").expect(0)
+    cluster(node, "start", "node4").expect(0)
+    until(lambda: same_state(node, FIVE), "node4 has caught up", 60)
+    node(*on(node, "node4"), "account", "create", "again").expect(0)
+
+
+def destroy_leaves_nothing(node):
+    cluster(node, "destroy", "--yes").expect(0)
+    assert not node.data.exists()
+
+
+def main():
+    if not ENGINE.exists():
+        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
+        return SKIPPED
+    node = Node()
+    try:
+        return run_cases([what_makes_no_sense_is_refused, four_make_the_same_snapshots, a_fifth_begins_with_one,
+                          it_acts_and_others_see_it, it_is_killed_and_goes_on, destroy_leaves_nothing], node)
+    finally:
+        if (node.data / "cluster.json").exists():
+            cluster(node, "destroy", "--yes")
+        shutil.rmtree(node.base, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

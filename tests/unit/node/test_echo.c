@@ -1,0 +1,465 @@
+/* Packets that measure distances, and the table of whom they go to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node_echo_peers.h"
+
+#define S  UINT64_C(1000000000)
+#define MS UINT64_C(1000000)
+
+static const uint64_t wall_ms = UINT64_C(1700000000000);
+
+struct pair {
+    struct crypto_ed25519_key asker, other;
+    uint8_t chain[NODE_ECHO_CHAIN_BYTES];
+    uint8_t nonce[NODE_ECHO_NONCE_BYTES];
+    uint8_t ask[NODE_ECHO_ASK_BYTES];
+    uint8_t answer[NODE_ECHO_ANSWER_BYTES];
+};
+
+static void key_of(uint8_t seed, struct crypto_ed25519_key *out)
+{
+    uint8_t bytes[CRYPTO_SEED_BYTES];
+
+    memset(bytes, seed, sizeof(bytes));
+    crypto_ed25519_from_seed(out, bytes);
+}
+
+static void pair_make(struct pair *pair)
+{
+    struct node_echo asked;
+
+    assert_int_equal(crypto_setup(NULL), 0);
+    key_of(1, &pair->asker);
+    key_of(2, &pair->other);
+    node_echo_chain("chain", pair->chain);
+    memset(pair->nonce, 7, sizeof(pair->nonce));
+    node_echo_write_ask(&pair->asker, pair->chain, pair->nonce, wall_ms, pair->ask);
+    assert_int_equal(node_echo_read(hm_slice_of(pair->ask, sizeof(pair->ask)), pair->chain,
+                                    NODE_ECHO_ASK, &asked),
+                     0);
+    node_echo_write_answer(&pair->other, pair->chain, &asked, wall_ms + 5, pair->answer);
+}
+
+/* Read and signed. */
+static bool is_good(const struct pair *pair, const uint8_t *bytes, size_t len,
+                    enum node_echo_kind kind)
+{
+    const uint8_t *asker = kind == NODE_ECHO_ANSWER ? pair->asker.public_key : NULL;
+    struct node_echo echo;
+
+    return node_echo_read(hm_slice_of(bytes, len), pair->chain, kind, &echo) == 0 &&
+           node_echo_check(hm_slice_of(bytes, len), kind, asker) == 0;
+}
+
+/* --- packets --------------------------------------------------------------------------------------------- */
+
+static void test_question_and_answer(void **state)
+{
+    struct node_echo echo;
+    struct pair pair;
+
+    (void)state;
+    pair_make(&pair);
+    assert_true(sizeof(pair.answer) < sizeof(pair.ask));
+    assert_true(is_good(&pair, pair.ask, sizeof(pair.ask), NODE_ECHO_ASK));
+    assert_true(is_good(&pair, pair.answer, sizeof(pair.answer), NODE_ECHO_ANSWER));
+    assert_int_equal(node_echo_read(hm_slice_of(pair.answer, sizeof(pair.answer)), pair.chain,
+                                    NODE_ECHO_ANSWER, &echo),
+                     0);
+    assert_memory_equal(echo.nonce, pair.nonce, sizeof(echo.nonce));
+    assert_memory_equal(echo.key, pair.other.public_key, sizeof(echo.key));
+    assert_int_equal(echo.clock_ms, wall_ms + 5);
+}
+
+/* No bit can be changed, no byte cut off or put on, and no kind stands for the other. */
+static void test_changed_packets_are_refused(void **state)
+{
+    struct pair pair;
+    uint8_t bytes[NODE_ECHO_ASK_BYTES + 1] = {0};
+
+    (void)state;
+    pair_make(&pair);
+    for (size_t i = 0; i < 8 * sizeof(pair.ask); i++) {
+        memcpy(bytes, pair.ask, sizeof(pair.ask));
+        bytes[i / 8] ^= (uint8_t)(1U << i % 8);
+        if (is_good(&pair, bytes, sizeof(pair.ask), NODE_ECHO_ASK))
+            fail_msg("a question with bit %zu changed is taken", i);
+    }
+    for (size_t i = 0; i < 8 * sizeof(pair.answer); i++) {
+        memcpy(bytes, pair.answer, sizeof(pair.answer));
+        bytes[i / 8] ^= (uint8_t)(1U << i % 8);
+        if (is_good(&pair, bytes, sizeof(pair.answer), NODE_ECHO_ANSWER))
+            fail_msg("an answer with bit %zu changed is taken", i);
+    }
+    memcpy(bytes, pair.ask, sizeof(pair.ask));
+    bytes[sizeof(pair.ask)] = 0;
+    for (size_t len = 0; len <= sizeof(bytes); len++) {
+        if (len != sizeof(pair.ask))
+            assert_false(is_good(&pair, bytes, len, NODE_ECHO_ASK));
+        assert_false(is_good(&pair, bytes, len, NODE_ECHO_ANSWER));
+    }
+}
+
+static void test_others_packets_are_refused(void **state)
+{
+    struct pair pair, foreign;
+    struct node_echo echo;
+    struct hm_slice answer = hm_slice_of(pair.answer, sizeof(pair.answer));
+
+    (void)state;
+    pair_make(&pair);
+    foreign = pair;
+    node_echo_chain("chain2", foreign.chain);
+    assert_memory_not_equal(foreign.chain, pair.chain, sizeof(pair.chain));
+    assert_int_equal(node_echo_read(answer, foreign.chain, NODE_ECHO_ANSWER, &echo), HM_ENOTFOUND);
+    /* An answer to somebody else with the same nonce is none to us. */
+    assert_int_equal(node_echo_check(answer, NODE_ECHO_ANSWER, pair.other.public_key), HM_EAUTH);
+    /* What the key signs for its connections, or to prove whose node it is, has 32 bytes: never these. */
+    uint8_t digest[CRYPTO_HASH_BYTES] = {0};
+    crypto_ed25519_sign(&pair.other, digest, sizeof(digest), pair.answer + 80);
+    assert_false(is_good(&pair, pair.answer, sizeof(pair.answer), NODE_ECHO_ANSWER));
+}
+
+/* --- the table ------------------------------------------------------------------------------------------- */
+
+struct table {
+    struct node_echo_peers peers;
+    uint64_t now_ns;
+};
+
+static const uint8_t table_own[NODE_ECHO_ID_BYTES] = {9, 9};
+
+static struct table *table_make(void)
+{
+    static const uint8_t secret[CRYPTO_KEY_BYTES] = {3};
+    struct table *table = hm_calloc(1, sizeof(*table));
+
+    assert_non_null(table);
+    assert_int_equal(crypto_setup(NULL), 0);
+    node_echo_peers_init(&table->peers, table_own, secret);
+    table->now_ns = 1000 * S;
+    return table;
+}
+
+static const uint8_t *id_of(unsigned number)
+{
+    static uint8_t id[NODE_ECHO_ID_BYTES];
+
+    memset(id, 0, sizeof(id));
+    id[0] = (uint8_t)(number >> 8);
+    id[1] = (uint8_t)number;
+    return id;
+}
+
+static struct node_echo_place place_at(uint32_t address, uint16_t port)
+{
+    struct node_echo_place place = {.port = port};
+
+    place.ip[10] = place.ip[11] = 0xff;
+    hm_put_be32(place.ip + 12, address);
+    return place;
+}
+
+static void name_peer(struct table *table, unsigned number)
+{
+    const struct node_echo_place place = place_at(0x0a000000 + number, 26656);
+
+    assert_int_equal(node_echo_peers_name(&table->peers, id_of(number), &place, table->now_ns), 0);
+}
+
+/* Asks the one that is due, and it answers after so long with a clock that is off by so much. */
+static void ask(struct table *table, unsigned number, uint64_t rtt_ns, int64_t off_ms)
+{
+    uint8_t nonce[NODE_ECHO_NONCE_BYTES];
+    struct node_echo_peer *peer;
+    uint64_t wait_ns;
+
+    peer = node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns);
+    assert_non_null(peer);
+    assert_memory_equal(peer->id, id_of(number), sizeof(peer->id));
+    hm_put_be64(nonce, table->now_ns);
+    hm_put_be64(nonce + 8, number);
+    node_echo_peer_asked(peer, nonce, table->now_ns);
+    if (rtt_ns == 0)
+        return;
+    uint64_t at_ns = table->now_ns + rtt_ns;
+    uint64_t at_ms = wall_ms + at_ns / MS;
+    assert_ptr_equal(node_echo_peers_waiting(&table->peers, nonce, at_ns), peer);
+    node_echo_peer_answered(peer, (uint64_t)((int64_t)(at_ms - rtt_ns / 2 / MS) + off_ms), at_ms,
+                            at_ns);
+    assert_null(node_echo_peers_waiting(&table->peers, nonce, at_ns)); /* once only */
+}
+
+static size_t see(const struct table *table, struct node_echo_seen out[NODE_ECHO_PEERS_MAX])
+{
+    return node_echo_peers_see(&table->peers, table->now_ns, out);
+}
+
+static void test_least_of_the_last_counts(void **state)
+{
+    static const uint64_t rtts_ms[] = {40, 12, 30, 50, 60, 70, 80, 90, 100};
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    struct table *table = table_make();
+
+    (void)state;
+    name_peer(table, 1);
+    assert_int_equal(see(table, seen), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(rtts_ms); i++) {
+        ask(table, 1, rtts_ms[i] * MS, (int64_t)rtts_ms[i] * 5);
+        table->now_ns += NODE_ECHO_ACTIVE_NS;
+    }
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].rtt_us, 12000);
+    assert_int_equal(seen[0].clock_ms, 60);
+    /* The tenth and the eleventh put the first ones out. */
+    ask(table, 1, 45 * MS, -3);
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].rtt_us, 30000);
+    /* Nothing lasts for ever. */
+    table->now_ns += NODE_ECHO_FRESH_NS - 34 * S;
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].rtt_us, 45000);
+    assert_int_equal(seen[0].clock_ms, -3);
+    table->now_ns += 60 * S;
+    assert_int_equal(see(table, seen), 0);
+    hm_free(table);
+}
+
+/* What was measured before says nothing of it, however short the way was then; a long way is no such sign. */
+static void test_a_clock_that_is_set(void **state)
+{
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    struct table *table = table_make();
+
+    (void)state;
+    name_peer(table, 1);
+    for (unsigned i = 0; i < NODE_ECHO_SAMPLES; i++) {
+        ask(table, 1, 1 * MS, 3);
+        table->now_ns += NODE_ECHO_ACTIVE_NS;
+    }
+    ask(table, 1, 3000 * MS, 2000);
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].clock_ms, 3);
+    table->now_ns += NODE_ECHO_ACTIVE_NS;
+    ask(table, 1, 20 * MS, -30000);
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].clock_ms, -30000);
+    assert_int_equal(seen[0].rtt_us, 20000);
+    table->now_ns += NODE_ECHO_ACTIVE_NS;
+    ask(table, 1, 10 * MS, -30004);
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].clock_ms, -30004);
+    hm_free(table);
+}
+
+static void test_clocks_that_are_far_off(void **state)
+{
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    struct table *table = table_make();
+    uint64_t wait_ns;
+
+    (void)state;
+    name_peer(table, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct node_echo_peer *peer = node_echo_peers_due(&table->peers, table->now_ns, S,
+                                                          &wait_ns);
+
+        node_echo_peer_asked(peer, (const uint8_t[NODE_ECHO_NONCE_BYTES]){1}, table->now_ns);
+        node_echo_peer_answered(peer, i == 0 ? UINT64_MAX : 0, i == 0 ? 0 : UINT64_MAX,
+                                table->now_ns + 2 - i);
+        table->now_ns += S;
+        assert_int_equal(see(table, seen), 1);
+        assert_int_equal(seen[0].rtt_us, 1); /* never 0 */
+        assert_int_equal(seen[0].clock_ms,
+                         i == 0 ? NODE_ECHO_OFFSET_MAX_MS : -NODE_ECHO_OFFSET_MAX_MS);
+    }
+    hm_free(table);
+}
+
+static void test_answers_to_no_question(void **state)
+{
+    uint8_t nonce[NODE_ECHO_NONCE_BYTES] = {0};
+    struct table *table = table_make();
+
+    (void)state;
+    name_peer(table, 1);
+    name_peer(table, 2);
+    assert_null(node_echo_peers_waiting(&table->peers, nonce, table->now_ns)); /* none was asked */
+    ask(table, 1, 0, 0);
+    hm_put_be64(nonce, table->now_ns);
+    hm_put_be64(nonce + 8, 1);
+    assert_non_null(node_echo_peers_waiting(&table->peers, nonce, table->now_ns + S));
+    assert_null(node_echo_peers_waiting(&table->peers, nonce,
+                                        table->now_ns + NODE_ECHO_WAIT_NS + 1)); /* too late */
+    nonce[15] ^= 1;
+    assert_null(node_echo_peers_waiting(&table->peers, nonce, table->now_ns + S));
+    hm_free(table);
+}
+
+static void test_each_is_asked_in_time(void **state)
+{
+    struct table *table = table_make();
+    uint64_t wait_ns;
+
+    (void)state;
+    assert_null(node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns));
+    assert_int_equal(wait_ns, UINT64_MAX);
+    name_peer(table, 2);
+    name_peer(table, 1);
+    assert_int_equal(node_echo_peers_name(&table->peers, table_own, NULL, table->now_ns), 0);
+    assert_int_equal(node_echo_peers_name(&table->peers, id_of(3), NULL, table->now_ns), 0);
+    assert_int_equal(table->peers.count, 3); /* itself is not among them */
+    ask(table, 1, 0, 0);
+    ask(table, 2, 0, 0);
+    table->now_ns += S;
+    assert_null(node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns));
+    assert_int_equal(wait_ns, 4 * S);
+    assert_null(node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_IDLE_NS, &wait_ns));
+    assert_int_equal(wait_ns, 59 * S);
+    hm_free(table);
+}
+
+static void test_who_asks_is_learned(void **state)
+{
+    const struct node_echo_place here = place_at(0x7f000001, 1000), there = place_at(5, 1000);
+    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    struct table *table = table_make();
+    struct node_echo_peer *peer;
+    uint64_t wait_ns;
+
+    (void)state;
+    /* Whoever was never heard is asked once for each question, and not answered: its address may be another's. */
+    peer = node_echo_peers_heard(&table->peers, id_of(5), &here, wall_ms, table->now_ns);
+    assert_non_null(peer);
+    assert_null(node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns));
+    node_echo_peer_asked(peer, (const uint8_t[NODE_ECHO_NONCE_BYTES]){1}, table->now_ns);
+    table->now_ns += 10 * S;
+    assert_null(node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns));
+    /* It answers: it is there. */
+    node_echo_peer_answered(peer, wall_ms, wall_ms, table->now_ns);
+    assert_int_equal(see(table, seen), 1);
+    assert_null(node_echo_peers_heard(&table->peers, id_of(5), &here, wall_ms + 1, table->now_ns));
+    assert_ptr_equal(
+        node_echo_peers_due(&table->peers, table->now_ns, NODE_ECHO_ACTIVE_NS, &wait_ns), peer);
+    /* The question again, or a newer one, from elsewhere does not move it while it answers. */
+    assert_null(node_echo_peers_heard(&table->peers, id_of(5), &there, wall_ms + 9, table->now_ns));
+    assert_memory_equal(&peer->place, &here, sizeof(here));
+    table->now_ns += NODE_ECHO_FRESH_NS + S;
+    assert_null(node_echo_peers_heard(&table->peers, id_of(5), &there, wall_ms + 9, table->now_ns));
+    assert_non_null(
+        node_echo_peers_heard(&table->peers, id_of(5), &there, wall_ms + 10, table->now_ns));
+    assert_memory_equal(&peer->place, &there, sizeof(there));
+    /* A named one stays where it was named. */
+    name_peer(table, 6);
+    assert_null(
+        node_echo_peers_heard(&table->peers, id_of(6), &there, wall_ms + 99, table->now_ns));
+    ask(table, 6, 1 * MS, 0);
+    assert_null(node_echo_peers_heard(&table->peers, table_own, &there, wall_ms, table->now_ns));
+    assert_int_equal(table->peers.count, 2); /* not itself */
+    node_echo_peers_forget(&table->peers, table->now_ns);
+    assert_int_equal(table->peers.count, 1); /* 5 answers no longer, and nobody named it */
+    hm_free(table);
+}
+
+static void test_the_table_is_bounded(void **state)
+{
+    struct table *table = table_make();
+    struct node_echo_place place = place_at(1, 1);
+    unsigned added = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++)
+        added += node_echo_peers_heard(&table->peers, id_of(i), &place, wall_ms, table->now_ns) !=
+                 NULL;
+    assert_int_equal(added, NODE_ECHO_LEARNED_MAX);
+    for (unsigned i = 0; i < NODE_ECHO_PEERS_MAX - NODE_ECHO_LEARNED_MAX; i++)
+        name_peer(table, 5000 + i);
+    assert_int_equal(node_echo_peers_name(&table->peers, id_of(9000), &place, table->now_ns),
+                     HM_ELIMIT);
+    assert_int_equal(table->peers.count, NODE_ECHO_PEERS_MAX);
+    for (size_t i = 1; i < table->peers.count; i++)
+        assert_true(
+            memcmp(table->peers.list[i - 1].id, table->peers.list[i].id, NODE_ECHO_ID_BYTES) < 0);
+    table->now_ns += NODE_ECHO_FRESH_NS + S; /* they never answered */
+    node_echo_peers_forget(&table->peers, table->now_ns);
+    assert_int_equal(table->peers.count, NODE_ECHO_PEERS_MAX - NODE_ECHO_LEARNED_MAX);
+    hm_free(table);
+}
+
+/* Ten seconds of a flood, a packet each millisecond from `addresses` places; how many are looked at. */
+static unsigned flood(struct table *table, uint32_t addresses)
+{
+    unsigned let = 0;
+
+    for (uint32_t i = 0; i < 10000; i++) {
+        struct node_echo_place place = place_at(0xc0000000 + i % addresses, (uint16_t)i);
+
+        let += node_echo_peers_lets(&table->peers, &place, table->now_ns);
+        table->now_ns += MS;
+    }
+    return let;
+}
+
+static void test_a_flood_is_bounded(void **state)
+{
+    struct table *table = table_make();
+    struct node_echo_place known = place_at(0x0a000001, 26656);
+    unsigned let = flood(table, 1);
+
+    (void)state;
+    assert_in_range(let, 10 * NODE_ECHO_RATE_ADDRESS,
+                    10 * NODE_ECHO_RATE_ADDRESS + NODE_ECHO_BURST + 1);
+    table->now_ns += 100 * S;
+    name_peer(table, 1);
+    let = flood(table, 100000);
+    assert_in_range(let, 10 * NODE_ECHO_RATE_ALL / 2,
+                    10 * NODE_ECHO_RATE_ALL + 16 * NODE_ECHO_BURST + 1);
+    /* In the midst of it a peer is let through, and it has a bound of its own. */
+    let = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        let += node_echo_peers_lets(&table->peers, &known, table->now_ns);
+    assert_in_range(let, 1, NODE_ECHO_BURST + 1);
+    hm_free(table);
+}
+
+/* Neighbours of one IPv6 network share a bound. */
+static void test_a_flood_over_ipv6(void **state)
+{
+    struct table *table = table_make();
+    unsigned let = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct node_echo_place place = {.ip = {0x20, 1}, .port = 1};
+
+        hm_put_be32(place.ip + 12, i);
+        let += node_echo_peers_lets(&table->peers, &place, table->now_ns);
+    }
+    assert_in_range(let, 1, NODE_ECHO_BURST + 1);
+    hm_free(table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_question_and_answer),
+        cmocka_unit_test(test_changed_packets_are_refused),
+        cmocka_unit_test(test_others_packets_are_refused),
+        cmocka_unit_test(test_least_of_the_last_counts),
+        cmocka_unit_test(test_a_clock_that_is_set),
+        cmocka_unit_test(test_clocks_that_are_far_off),
+        cmocka_unit_test(test_answers_to_no_question),
+        cmocka_unit_test(test_each_is_asked_in_time),
+        cmocka_unit_test(test_who_asks_is_learned),
+        cmocka_unit_test(test_the_table_is_bounded),
+        cmocka_unit_test(test_a_flood_is_bounded),
+        cmocka_unit_test(test_a_flood_over_ipv6),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,318 @@
+/* Nodes that measure each other over real sockets, and one thread that computes links. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine_config.h"
+#include "ledger.h"
+#include "node_echo_peers.h"
+#include "node_witness.h"
+#include "wire.h"
+
+#define NODES    3
+#define WAIT_MS  20000
+#define SHIFT_MS 30000
+
+struct one {
+    struct crypto_ed25519_key key;
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    char place[64], peer[128];
+    int64_t shift_ms;
+    struct hm_clock clock;
+    struct node_witness *witness;
+};
+
+struct mesh {
+    struct one nodes[NODES];
+};
+
+static uint64_t shifted_ms(void *ctx)
+{
+    const struct one *one = ctx;
+
+    return (uint64_t)((int64_t)hm_wall_ms(hm_clock_system()) + one->shift_ms);
+}
+
+static uint64_t mono_ns(void *ctx)
+{
+    (void)ctx;
+    return hm_mono_ns(hm_clock_system());
+}
+
+/* A UDP port of loopback that is free now; *fd holds it. */
+static unsigned free_port(int *fd)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t len = sizeof(address);
+
+    *fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(*fd >= 0);
+    assert_int_equal(bind(*fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &len), 0);
+    return ntohs(address.sin_port);
+}
+
+static void one_make(struct one *one, uint8_t seed)
+{
+    char id[ENGINE_NODE_ID_DIGITS + 1];
+    uint8_t bytes[CRYPTO_SEED_BYTES];
+    int fd;
+
+    memset(bytes, seed, sizeof(bytes));
+    crypto_ed25519_from_seed(&one->key, bytes);
+    assert_int_equal(engine_config_address(one->key.public_key, one->id, NULL), 0);
+    assert_int_equal(engine_config_node_id(one->key.public_key, id, NULL), 0);
+    snprintf(one->place, sizeof(one->place), "127.0.0.1:%u", free_port(&fd));
+    close(fd);
+    snprintf(one->peer, sizeof(one->peer), "%s@%s", id, one->place);
+    one->clock = (struct hm_clock){.wall_ms = shifted_ms, .mono_ns = mono_ns, .ctx = one};
+}
+
+static void one_open(struct one *one, const char *chain, const char *const *peers, size_t count)
+{
+    struct node_witness_options options = {.key = &one->key,
+                                           .chain_id = chain,
+                                           .listen = one->place,
+                                           .peers = peers,
+                                           .peer_count = count,
+                                           .clock = &one->clock,
+                                           .random = hm_random_system()};
+
+    memset(options.validator, one->id[0], sizeof(options.validator));
+    assert_int_equal(node_witness_open(&options, &one->witness, NULL), 0);
+}
+
+static int setup(void **state)
+{
+    struct mesh *mesh = hm_calloc(1, sizeof(*mesh));
+
+    assert_non_null(mesh);
+    assert_int_equal(crypto_setup(NULL), 0);
+    hm_log_setup(-1, HM_LOG_ERROR, false);
+    for (size_t i = 0; i < NODES; i++)
+        one_make(&mesh->nodes[i], (uint8_t)(10 + i));
+    *state = mesh;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct mesh *mesh = *state;
+
+    for (size_t i = 0; i < NODES; i++)
+        node_witness_close(mesh->nodes[i].witness);
+    hm_free(mesh);
+    return 0;
+}
+
+static Hypermesh__VoteWitness *say(struct one *one, struct hm_arena *arena)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf packed = {0};
+    Hypermesh__VoteWitness *vote = NULL;
+
+    assert_int_equal(node_witness_pack(one->witness, &packed), 0);
+    assert_int_equal(ledger_witness_check(hm_buf_slice(&packed), NULL), 0);
+    assert_int_equal(WIRE_UNPACK(hypermesh__vote_witness, hm_buf_slice(&packed),
+                                 LEDGER_WITNESS_MAX_BYTES, arena, &vote, NULL),
+                     0);
+    assert_memory_equal(vote->node.data, one->id, sizeof(one->id));
+    return vote;
+}
+
+/* Until it tells of so many others. */
+static Hypermesh__VoteWitness *wait_for(struct one *one, size_t count, struct hm_arena *arena)
+{
+    Hypermesh__VoteWitness *vote = say(one, arena);
+
+    for (int i = 0; vote->n_echoes < count && i < WAIT_MS / 10; i++) {
+        usleep(10000);
+        hm_arena_clear(arena);
+        vote = say(one, arena);
+    }
+    assert_int_equal(vote->n_echoes, count);
+    return vote;
+}
+
+static const Hypermesh__WitnessEcho *echo_of(const Hypermesh__VoteWitness *vote,
+                                             const struct one *one)
+{
+    for (size_t i = 0; i < vote->n_echoes; i++)
+        if (memcmp(vote->echoes[i]->node.data, one->id, sizeof(one->id)) == 0)
+            return vote->echoes[i];
+    fail_msg("no echo");
+    return NULL;
+}
+
+/* The third is named to nobody: it asks, and so the others come to know it. */
+static void test_each_sees_the_others(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct mesh *mesh = *state;
+    struct one *nodes = mesh->nodes;
+    const char *others[] = {nodes[0].peer, nodes[1].peer, nodes[2].peer}; /* also itself */
+    struct node_witness_stats stats;
+
+    hm_arena_init(&arena, 0);
+    nodes[1].shift_ms = SHIFT_MS;
+    one_open(&nodes[0], "chain", others, 2);
+    one_open(&nodes[1], "chain", others, 2);
+    one_open(&nodes[2], "chain", others, 3);
+    const Hypermesh__VoteWitness *vote = wait_for(&nodes[0], 2, &arena);
+    assert_in_range(echo_of(vote, &nodes[1])->clock_ms, SHIFT_MS - 5000, SHIFT_MS + 5000);
+    assert_in_range(echo_of(vote, &nodes[2])->clock_ms + 5000, 0, 10000);
+    assert_in_range(echo_of(vote, &nodes[1])->rtt_us, 1, 5000000);
+    vote = wait_for(&nodes[2], 2, &arena);
+    assert_in_range(echo_of(vote, &nodes[1])->clock_ms, SHIFT_MS - 5000, SHIFT_MS + 5000);
+    vote = wait_for(&nodes[1], 2, &arena);
+    assert_in_range(-echo_of(vote, &nodes[0])->clock_ms, SHIFT_MS - 5000, SHIFT_MS + 5000);
+    assert_in_range(vote->clock_ms, hm_wall_ms(hm_clock_system()) + SHIFT_MS - 60000,
+                    hm_wall_ms(hm_clock_system()) + SHIFT_MS + 60000);
+    node_witness_get_stats(nodes[0].witness, &stats);
+    assert_true(stats.listening);
+    assert_int_equal(stats.peers, 2);
+    assert_int_equal(stats.answering, 2);
+    assert_true(stats.asked >= 2 && stats.answers >= 2 && stats.answered >= 1);
+}
+
+/* By its node's key it says which validator it is, once it knows the ledger's chain. */
+static void test_it_proves_who_votes(void **state)
+{
+    static const uint8_t chain_hash[CRYPTO_HASH_BYTES] = {1, 2, 3};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    uint8_t digest[CRYPTO_HASH_BYTES], address[LEDGER_WITNESS_NODE_BYTES];
+    struct mesh *mesh = *state;
+    struct one *one = &mesh->nodes[0];
+    Hypermesh__VoteWitness *vote;
+
+    hm_arena_init(&arena, 0);
+    one_open(one, "chain", NULL, 0);
+    vote = say(one, &arena);
+    assert_int_equal(vote->key.len, 0);
+    assert_false(node_witness_is_proven(one->witness));
+    node_witness_prove(one->witness, chain_hash);
+    assert_true(node_witness_is_proven(one->witness));
+    vote = say(one, &arena);
+    memset(address, one->id[0], sizeof(address));
+    ledger_witness_digest(chain_hash, address, digest);
+    assert_int_equal(vote->proof.len, CRYPTO_ED25519_SIGNATURE_BYTES);
+    assert_memory_equal(vote->key.data, one->key.public_key, sizeof(one->key.public_key));
+    assert_int_equal(
+        crypto_ed25519_verify(vote->key.data, digest, sizeof(digest), vote->proof.data), 0);
+}
+
+/* Sends bytes to a node from a port of its own, and waits until it has counted so many as refused. */
+static void send_bad(struct one *to, const void *bytes, size_t len, uint64_t refused)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    struct node_witness_stats stats;
+    unsigned port;
+    int fd;
+
+    (void)free_port(&fd);
+    assert_int_equal(sscanf(to->place, "127.0.0.1:%u", &port), 1);
+    address.sin_port = htons((uint16_t)port);
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&address, sizeof(address)),
+                     (ssize_t)len);
+    for (int i = 0; i < WAIT_MS / 10; i++) {
+        node_witness_get_stats(to->witness, &stats);
+        if (stats.refused >= refused)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(stats.refused, refused);
+    assert_true(recv(fd, (uint8_t[1]){0}, 1, MSG_DONTWAIT) < 0); /* and not answered */
+    close(fd);
+}
+
+static void test_bad_packets_are_dropped(void **state)
+{
+    uint8_t chain[NODE_ECHO_CHAIN_BYTES], nonce[NODE_ECHO_NONCE_BYTES] = {1};
+    uint8_t asked[NODE_ECHO_ASK_BYTES], answer[NODE_ECHO_ANSWER_BYTES];
+    struct mesh *mesh = *state;
+    struct one *nodes = mesh->nodes;
+    struct node_echo echo;
+    struct node_witness_stats stats;
+
+    one_open(&nodes[0], "chain", NULL, 0);
+    node_echo_chain("chain", chain);
+    send_bad(&nodes[0], "x", 1, 1);
+    send_bad(&nodes[0], "", 0, 2);
+    /* An answer that nobody asked for. */
+    node_echo_write_ask(&nodes[0].key, chain, nonce, 5, asked);
+    assert_int_equal(node_echo_read(hm_slice_of(asked, sizeof(asked)), chain, NODE_ECHO_ASK, &echo),
+                     0);
+    node_echo_write_answer(&nodes[1].key, chain, &echo, 5, answer);
+    send_bad(&nodes[0], answer, sizeof(answer), 3);
+    /* Its own question, a forged one, one of another chain. */
+    send_bad(&nodes[0], asked, sizeof(asked), 4);
+    node_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
+    asked[100] ^= 1;
+    send_bad(&nodes[0], asked, sizeof(asked), 5);
+    node_echo_chain("other", chain);
+    node_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
+    send_bad(&nodes[0], asked, sizeof(asked), 6);
+    node_witness_get_stats(nodes[0].witness, &stats);
+    assert_int_equal(stats.peers, 0);
+    assert_int_equal(stats.answered, 0);
+}
+
+static void test_a_taken_port(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct mesh *mesh = *state;
+    struct node_witness_stats stats;
+    int fd;
+
+    hm_arena_init(&arena, 0);
+    snprintf(mesh->nodes[0].place, sizeof(mesh->nodes[0].place), "127.0.0.1:%u", free_port(&fd));
+    one_open(&mesh->nodes[0], "chain", (const char *const[]){mesh->nodes[1].peer}, 1);
+    assert_int_equal(say(&mesh->nodes[0], &arena)->n_echoes,
+                     0); /* its clock it says all the same */
+    node_witness_get_stats(mesh->nodes[0].witness, &stats);
+    assert_false(stats.listening);
+    node_witness_saw_block(mesh->nodes[0].witness);
+    close(fd);
+}
+
+static void test_peers_that_make_no_sense(void **state)
+{
+    static const char *const wrong[] = {"127.0.0.1:1", "@127.0.0.1:1", "zz@127.0.0.1:1",
+                                        "0123456789012345678901234567890123456@127.0.0.1:1"};
+    struct mesh *mesh = *state;
+    struct one *one = &mesh->nodes[0];
+
+    for (size_t i = 0; i < HM_COUNT_OF(wrong); i++) {
+        const struct node_witness_options options = {.key = &one->key,
+                                                     .chain_id = "chain",
+                                                     .listen = one->place,
+                                                     .peers = &wrong[i],
+                                                     .peer_count = 1,
+                                                     .clock = &one->clock,
+                                                     .random = hm_random_system()};
+
+        assert_int_equal(node_witness_open(&options, &one->witness, NULL), HM_EINVAL);
+    }
+    node_witness_close(NULL);
+    node_witness_saw_block(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_each_sees_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_it_proves_who_votes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_packets_are_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_taken_port, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_peers_that_make_no_sense, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
