@@ -1,7 +1,7 @@
 # The front door; Meson and Ninja do the work. `make` alone says what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench soak coverage mutate check-format check-rooms format clean
+.PHONY: help setup build run run-cluster test bench soak resilience coverage mutate check-format check-rooms format clean
 
 export HYPERMESH_DATA ?= $(CURDIR)/build/data
 ifneq ($(wildcard .deps/busybox/busybox),)
@@ -23,6 +23,10 @@ build: setup ## build hypermeshd, nexus, packetfs, stoqcat and stoqperf into bui
 run: build ## start a node, lease a slice of this machine, run a job in it, show what happened
 	@PATH="$(CURDIR)/build/bin:$$PATH" scripts/run-demo
 
+run-cluster: build ## four nodes that order their blocks together, one killed while a job runs; gets CometBFT once
+	@scripts/setup --cluster
+	@PATH="$(CURDIR)/build/bin:$$PATH" scripts/run-cluster
+
 test: setup ## every test there is; the last line is the count
 	@scripts/test
 
@@ -33,6 +37,10 @@ bench: build ## measure, side by side with peers
 soak: build ## run a mesh for a long time and watch it
 	@[ -x scripts/soak ] || { echo "make soak: no soak test is here yet"; exit 1; }
 	@PATH="$(CURDIR)/build/bin:$$PATH" scripts/soak
+
+resilience: build ## clusters of four and seven under every fault; writes docs/resilience.md (root, half an hour)
+	@scripts/setup --cluster
+	@scripts/resilience
 
 coverage: setup ## which statements the tests run; fails below 90 % in ledger, proof, store, engine
 	@scripts/coverage
