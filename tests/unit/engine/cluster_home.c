@@ -1,5 +1,6 @@
 #include "cluster_home.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,22 @@
 #include <unistd.h>
 
 #define HOME_POWER 10
+
+const char *home_find_engine(void)
+{
+    static char path[PATH_MAX];
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct hm_error error = {0};
+    const char *program;
+
+    hm_arena_init(&arena, 0);
+    if (engine_process_find(getenv("HYPERMESH_ENGINE"), &arena, &program, &error) != 0) {
+        print_message("left out: %s\n", error.text);
+        return NULL;
+    }
+    snprintf(path, sizeof(path), "%s", program);
+    return path;
+}
 
 void home_must(int rc, const struct hm_error *error, const char *what)
 {

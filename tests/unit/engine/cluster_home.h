@@ -16,6 +16,9 @@ struct home {
     uint8_t address[ENGINE_ADDRESS_BYTES];
 };
 
+/* The engine's program on this machine, or NULL, and the reason told: a test then calls skip(), which jumps past clean-up, so
+ * that nothing may be held by then. */
+const char *home_find_engine(void);
 void home_must(int rc, const struct hm_error *error, const char *what);
 uint64_t home_now_ms(void);
 /* Names and keys of node `number` in the folder, which must be there; a free port. */

@@ -1,6 +1,7 @@
 /* What follows an end of the engine: which one counts against it, which one ends it for good, and what waits for room. */
 #include "fake_engine.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,12 +244,11 @@ static void one_that_panics_is_to_blame(void **state)
 static void room_is_waited_for(void **state)
 {
     struct fake *fake = *state;
-    HM_AUTOFREE char *home = hm_asprintf("%s/home", fake->folder);
-    HM_AUTOFREE char *filler = hm_asprintf("%s/home/filler", fake->folder);
-    HM_AUTOFREE char *mode = hm_asprintf("%s/home/mode", fake->folder);
-    HM_AUTOFREE char *starts = hm_asprintf("%s/home/starts", fake->folder);
     struct engine_process_status status;
+    char home[PATH_MAX], filler[PATH_MAX];
 
+    snprintf(home, sizeof(home), "%s/home", fake->folder);
+    snprintf(filler, sizeof(filler), "%s/home/filler", fake->folder);
     assert_true(engine_process_has_room(fake->folder));
     assert_int_equal(hm_mkdir_all(home, 0700, NULL), 0);
     if (mount("tmpfs", home, "tmpfs", 0, "size=1m") != 0) {
@@ -257,8 +257,8 @@ static void room_is_waited_for(void **state)
     }
     hm_free(fake->mode_path);
     hm_free(fake->starts_path);
-    fake->mode_path = HM_TAKE(mode);
-    fake->starts_path = HM_TAKE(starts);
+    fake->mode_path = hm_asprintf("%s/mode", home);
+    fake->starts_path = hm_asprintf("%s/starts", home);
     fake->options.home = home;
     fake_put(fake->starts_path, "", 0644);
     fake->options.look = fake_look;
