@@ -362,23 +362,6 @@ static int config_plan_keys(struct config_plan *plan, const char *keys_dir,
     return 0;
 }
 
-static int config_put_key(const char *path, const struct crypto_ed25519_key *key,
-                          int (*pack)(const struct crypto_ed25519_key *, struct hm_buf *,
-                                      struct hm_error *),
-                          struct hm_error *error)
-{
-    struct hm_buf text = {0};
-    int rc = hm_buf_reserve(&text, ENGINE_KEY_MAX_BYTES); /* once: growing would leave copies */
-
-    rc = rc != 0 ? hm_fail(error, rc, "no memory for a key") : pack(key, &text, error);
-    if (rc == 0)
-        rc = hm_file_replace(path, text.data, text.len, CONFIG_FILE_MODE, error);
-    if (text.data != NULL)
-        hm_wipe(text.data, text.cap);
-    hm_buf_release(&text);
-    return rc;
-}
-
 /* The record goes before the key: a key without its record is refused ever after. */
 static int config_put(const struct config_plan *plan, struct hm_slice genesis,
                       const struct engine_config_keys *keys, struct hm_error *error)
@@ -391,10 +374,10 @@ static int config_put(const struct config_plan *plan, struct hm_slice genesis,
     if (plan->put_record)
         rc = hm_file_replace(plan->record_path, record.data, record.len, CONFIG_FILE_MODE, error);
     if (rc == 0 && plan->put_validator)
-        rc = config_put_key(plan->validator_path, keys->validator, engine_validator_key_pack,
-                            error);
+        rc = engine_key_write(plan->validator_path, keys->validator, engine_validator_key_pack,
+                              error);
     if (rc == 0 && plan->put_node)
-        rc = config_put_key(plan->node_path, keys->node, engine_node_key_pack, error);
+        rc = engine_key_write(plan->node_path, keys->node, engine_node_key_pack, error);
     if (rc == 0 && plan->put_genesis)
         rc = hm_file_replace(plan->genesis_path, genesis.data, genesis.len, CONFIG_FILE_MODE,
                              error);

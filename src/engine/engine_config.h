@@ -118,6 +118,9 @@ int engine_genesis_pack(const struct engine_genesis *genesis, struct hm_buf *out
  * engine would not take, or with which no chain can go on (no validators, a key twice, a power of 0); HM_ELIMIT. Pure. */
 int engine_genesis_read(struct hm_slice json, struct hm_arena *arena, struct engine_genesis *out,
                         struct hm_error *error);
+/* As read, of a file; errors name it. HM_ENOTFOUND. */
+int engine_genesis_load(const char *path, struct hm_arena *arena, struct engine_genesis *out,
+                        struct hm_error *error);
 /* Is it the one for this ledger? HM_ECONFLICT says what differs; HM_EINVAL: its time has not come yet. */
 struct engine_genesis_wanted {
     const char *chain_id;
@@ -135,10 +138,15 @@ int engine_genesis_check(const struct engine_genesis *genesis,
 #define ENGINE_KEY_MAX_BYTES        4096
 
 /* Append secrets: the caller wipes. HM_ENOMEM. */
+typedef int engine_key_pack(const struct crypto_ed25519_key *key, struct hm_buf *out,
+                            struct hm_error *error);
 int engine_node_key_pack(const struct crypto_ed25519_key *key, struct hm_buf *out,
                          struct hm_error *error);
 int engine_validator_key_pack(const struct crypto_ed25519_key *key, struct hm_buf *out,
                               struct hm_error *error);
+/* Writes a key file (0600) in the place of what was there; no copy of the secret stays in memory. */
+int engine_key_write(const char *path, const struct crypto_ed25519_key *key, engine_key_pack *pack,
+                     struct hm_error *error);
 /* Of a validator that has signed nothing yet. */
 int engine_validator_state_pack(struct hm_buf *out);
 /* Either key file. HM_EPARSE; HM_ECORRUPT: its public half is not its secret's. Pure. */

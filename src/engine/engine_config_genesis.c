@@ -459,3 +459,15 @@ int engine_genesis_check(const struct engine_genesis *genesis,
                  : hm_fail(error, HM_ECONFLICT,
                            "this node's key is not among the genesis's validators");
 }
+
+int engine_genesis_load(const char *path, struct hm_arena *arena, struct engine_genesis *out,
+                        struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    int rc = hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &text, error);
+
+    if (rc != 0)
+        return rc;
+    rc = engine_genesis_read(hm_buf_slice(&text), arena, out, error);
+    return rc != 0 ? hm_error_prefix(error, rc, "%.200s", path) : 0;
+}

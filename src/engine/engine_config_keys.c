@@ -83,6 +83,21 @@ int engine_validator_key_pack(const struct crypto_ed25519_key *key, struct hm_bu
     return rc != 0 ? hm_fail(error, rc, "no memory for a validator's key") : 0;
 }
 
+int engine_key_write(const char *path, const struct crypto_ed25519_key *key, engine_key_pack *pack,
+                     struct hm_error *error)
+{
+    struct hm_buf text = {0};
+    int rc = hm_buf_reserve(&text, ENGINE_KEY_MAX_BYTES); /* once: growing would leave copies */
+
+    rc = rc != 0 ? hm_fail(error, rc, "no memory for a key") : pack(key, &text, error);
+    if (rc == 0)
+        rc = hm_file_replace(path, text.data, text.len, 0600, error);
+    if (text.data != NULL)
+        hm_wipe(text.data, text.cap);
+    hm_buf_release(&text);
+    return rc;
+}
+
 int engine_validator_state_pack(struct hm_buf *out)
 {
     return hm_buf_append_str(out, "{\"height\":\"0\",\"round\":0,\"step\":0}\n");

@@ -46,15 +46,12 @@ static int anew_check_beginning(const char *data_dir, struct hm_error *error)
     HM_AUTOFREE char *genesis_path = hm_asprintf("%s/engine/config/genesis.json", data_dir);
     HM_AUTOFREE char *sync_path = hm_asprintf("%s/engine/sync.json", data_dir);
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     struct engine_genesis genesis;
 
     hm_arena_init(&arena, 0);
     if (genesis_path == NULL || sync_path == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to begin anew");
-    int rc = hm_file_read(genesis_path, ENGINE_GENESIS_MAX_BYTES, &text, error);
-    if (rc == 0)
-        rc = engine_genesis_read(hm_buf_slice(&text), &arena, &genesis, error);
+    int rc = engine_genesis_load(genesis_path, &arena, &genesis, error);
     if (rc == 0 && genesis.initial_height > 1 && !anew_has(sync_path))
         rc = hm_fail(error, HM_EUNSUPPORTED,
                      "its chain goes on from an older ledger; make a node of it again with "
@@ -171,14 +168,12 @@ static int anew_forget_sync(const char *data_dir, const char *kept, struct hm_er
     HM_AUTOFREE char *path = hm_asprintf("%s/engine/config/genesis.json", data_dir);
     HM_AUTOFREE char *sync_path = hm_asprintf("%s/engine/sync.json", data_dir);
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     struct engine_genesis genesis;
 
     hm_arena_init(&arena, 0);
     if (path == NULL || sync_path == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to begin anew");
-    if (!anew_has(sync_path) || hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &text, &why) != 0 ||
-        engine_genesis_read(hm_buf_slice(&text), &arena, &genesis, &why) != 0 ||
+    if (!anew_has(sync_path) || engine_genesis_load(path, &arena, &genesis, &why) != 0 ||
         anew_is_fresh(sync_path, &genesis))
         return 0;
     hm_log(

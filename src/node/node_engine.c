@@ -78,19 +78,16 @@ static int node_engine_era(struct node *node, const struct engine_genesis *genes
 static int node_engine_read_genesis(struct node *node, struct hm_arena *arena,
                                     struct engine_genesis *out, struct hm_error *error)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     char path[NODE_PATH_MAX_BYTES];
     int rc = node_path(node, NODE_ENGINE_GENESIS, path, error);
 
     if (rc == 0)
-        rc = hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &text, error);
+        rc = engine_genesis_load(path, arena, out, error);
     if (rc == HM_ENOTFOUND)
         return hm_fail(
             error, rc,
             "%s is missing: this node is of no cluster yet. nexus cluster create makes one", path);
-    if (rc == 0)
-        rc = engine_genesis_read(hm_buf_slice(&text), arena, out, error);
-    return rc != 0 ? hm_error_prefix(error, rc, "%s", path) : 0;
+    return rc;
 }
 
 /* HM_ENOTFOUND: this node begins with the genesis. */

@@ -154,18 +154,15 @@ static int node_era_place(const char *data_dir, const struct node_era *era, stru
 static int node_era_chain(const struct node_era *era, struct hm_arena *arena, const char **out,
                           struct hm_error *error)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
     struct engine_genesis genesis;
-    int rc = hm_file_read(era->genesis, ENGINE_GENESIS_MAX_BYTES, &text, error);
+    int rc = engine_genesis_load(era->genesis, arena, &genesis, error);
 
-    if (rc == 0)
-        rc = engine_genesis_read(hm_buf_slice(&text), arena, &genesis, error);
     if (rc == 0)
         *out = hm_arena_strdup(arena, genesis.chain_id);
     else if (rc == HM_ENOTFOUND)
         *out = "";
     if (rc != 0 && rc != HM_ENOTFOUND)
-        return hm_error_prefix(error, rc, "%s", era->genesis);
+        return rc;
     return *out != NULL ? 0 : hm_fail(error, HM_ENOMEM, "no memory for a chain's name");
 }
 

@@ -110,31 +110,21 @@ int node_join_check(const struct node *node, struct hm_error *error)
 
 /* --- the folder --------------------------------------------------------------------------------------------- */
 
-static int join_new_key(const struct join *join, const char *name,
-                        int (*pack)(const struct crypto_ed25519_key *, struct hm_buf *,
-                                    struct hm_error *),
+static int join_new_key(const struct join *join, const char *name, engine_key_pack *pack,
                         struct hm_error *error)
 {
     const struct hm_random *random = join->options->random;
     HM_AUTOFREE char *path = hm_asprintf("%s/%s", join->keys_dir, name);
     struct crypto_ed25519_key key;
     uint8_t seed[CRYPTO_SEED_BYTES];
-    struct hm_buf text = {0};
-    int rc = path == NULL || hm_buf_reserve(&text, ENGINE_KEY_MAX_BYTES) != 0
-                 ? join_no_memory(error)
-                 : random->fill(random->ctx, seed, sizeof(seed));
+    int rc = path == NULL ? join_no_memory(error) : random->fill(random->ctx, seed, sizeof(seed));
 
     if (rc == 0) {
         crypto_ed25519_from_seed(&key, seed);
-        rc = pack(&key, &text, error);
+        rc = engine_key_write(path, &key, pack, error);
         crypto_ed25519_wipe(&key);
     }
-    if (rc == 0)
-        rc = hm_file_replace(path, text.data, text.len, 0600, error);
     hm_wipe(seed, sizeof(seed));
-    if (text.data != NULL)
-        hm_wipe(text.data, text.cap);
-    hm_buf_release(&text);
     return rc;
 }
 

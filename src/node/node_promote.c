@@ -8,28 +8,9 @@
 
 /* --- the key -------------------------------------------------------------------------------------------- */
 
-static int node_promote_write_key(const char *path, const struct crypto_ed25519_key *key,
-                                  int (*pack)(const struct crypto_ed25519_key *, struct hm_buf *,
-                                              struct hm_error *),
-                                  struct hm_error *error)
-{
-    struct hm_buf text = {0};
-    int rc = hm_buf_reserve(&text, ENGINE_KEY_MAX_BYTES); /* once: growing would leave copies */
-
-    rc = rc != 0 ? hm_fail(error, rc, "no memory for a key") : pack(key, &text, error);
-    if (rc == 0)
-        rc = hm_file_replace(path, text.data, text.len, 0600, error);
-    if (text.data != NULL)
-        hm_wipe(text.data, text.cap);
-    hm_buf_release(&text);
-    return rc;
-}
-
 /* The key in the folder, or a new one. */
 static int node_promote_load_key(const char *folder, const char *name,
-                                 const struct hm_random *random,
-                                 int (*pack)(const struct crypto_ed25519_key *, struct hm_buf *,
-                                             struct hm_error *),
+                                 const struct hm_random *random, engine_key_pack *pack,
                                  struct crypto_ed25519_key *out, struct hm_error *error)
 {
     HM_AUTOFREE char *path = hm_asprintf("%s/%s", folder, name);
@@ -43,7 +24,7 @@ static int node_promote_load_key(const char *folder, const char *name,
         return hm_fail(error, HM_EIO, "no random bytes for a key");
     crypto_ed25519_from_seed(out, seed);
     hm_wipe(seed, sizeof(seed));
-    return node_promote_write_key(path, out, pack, error);
+    return engine_key_write(path, out, pack, error);
 }
 
 /* Before there is a key there is a record of what it signed: nothing. A key that has lost its record is not taken. */
