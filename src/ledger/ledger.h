@@ -167,7 +167,8 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
 /* CheckTx for an item of others. A Batch is read, weighed, judged against the last commit as its node's (Time, Stake,
  * Space), and every signature in it is verified and remembered; one in which no transaction would pay now is refused
  * with the first one's reason. It may be anchored LEDGER_CHECK_AHEAD_BLOCKS past this node's last block. A note must be a
- * request for a block that is still to come. HM_EINVAL, HM_EPARSE, HM_ELIMIT, HM_EPROOF_*, HM_EFUNDS. Thread-safe. */
+ * request for a block that is still to come, byte for byte as ledger_note_request writes it. HM_EINVAL, HM_EPARSE, HM_ELIMIT,
+ * HM_EPROOF_*, HM_EFUNDS. Thread-safe. */
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                       struct hm_error *error);
 #define LEDGER_CHECK_AHEAD_BLOCKS 2

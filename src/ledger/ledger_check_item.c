@@ -4,6 +4,18 @@
 
 /* --- requests --- */
 
+/* As of batches, below: one request in many forms would be many items, and fill the pool for nothing. */
+static int request_canonical(const Hypermesh__BlockNote *note, struct hm_slice item,
+                             struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf packed = {0};
+    int rc = ledger_note_pack(note, &packed, error);
+
+    if (rc || hm_slice_equal(hm_buf_slice(&packed), item))
+        return rc;
+    return hm_fail(error, HM_EINVAL, "the request is not written in the one way that is taken");
+}
+
 static int request_check(const struct ledger_info *info, struct hm_slice item,
                          struct hm_error *error)
 {
@@ -31,6 +43,8 @@ static int request_check(const struct ledger_info *info, struct hm_slice item,
     if (rc == 0 && (height <= info->height || height - info->height > LEDGER_CHECK_AHEAD_BLOCKS))
         rc = hm_fail(error, HM_EINVAL, "block %llu is asked for, the last is %llu",
                      (unsigned long long)height, (unsigned long long)info->height);
+    if (rc == 0)
+        rc = request_canonical(note, item, error);
     hm_arena_release(&arena);
     return rc;
 }

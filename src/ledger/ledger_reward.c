@@ -19,11 +19,15 @@ static int too_much(struct hm_error *error)
 int ledger_reward_add(struct ledger_scope *scope, Hypermesh__Validator *validator, uint64_t caes,
                       struct hm_error *error)
 {
+    uint64_t left = UINT64_MAX - scope->supply.caes_minted;
     uint64_t commission;
     wide each;
     wide now;
     int rc;
 
+    /* What is minted in all must fit, as with leases: who mints the most there can be by these must not stop the chain. */
+    if (caes > left)
+        caes = left;
     if (caes == 0 || validator->shares == 0)
         return 0;
     if (!hm_muldiv_u64(caes, validator->commission_ppm, LEDGER_PPM, &commission) ||

@@ -183,18 +183,26 @@ static int found_bond(struct founding_stake *founding, const Hypermesh__GenesisV
     return found_put(founding, key, &account->base, error);
 }
 
+/* Listed as every other one is that a transaction makes, and as a restore lists it. */
 static int found_delegation(struct founding_stake *founding,
                             const Hypermesh__GenesisValidator *from, struct hm_error *error)
 {
     Hypermesh__Delegation delegation = HYPERMESH__DELEGATION__INIT;
     uint8_t key[LEDGER_KEY_DELEGATION_BYTES];
+    uint8_t line[LEDGER_INDEX_KEY_BYTES] = {LEDGER_INDEX_DELEGATION};
+    int rc;
 
     delegation.validator = from->operator_;
     delegation.delegator = from->operator_;
     delegation.shares = from->bond;
-    return found_put(founding,
-                     ledger_key_delegation(from->operator_.data, from->operator_.data, key),
-                     &delegation.base, error);
+    rc = found_put(founding, ledger_key_delegation(from->operator_.data, from->operator_.data, key),
+                   &delegation.base, error);
+    if (rc)
+        return rc;
+    memcpy(line + 1, from->operator_.data, LEDGER_ID_BYTES);
+    memcpy(line + 1 + LEDGER_ID_BYTES, from->operator_.data, LEDGER_ID_BYTES);
+    return store_put(founding->overlay->txn, LEDGER_TABLE_INDEX, hm_slice_of(line, sizeof line),
+                     (struct hm_slice){0}, error);
 }
 
 static int found_validator(struct founding_stake *founding, const Hypermesh__GenesisValidator *from,

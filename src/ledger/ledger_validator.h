@@ -106,7 +106,7 @@ int ledger_money_stake_pay(Hypermesh__Validator *validator, Hypermesh__Account *
                            struct hm_error *error);
 
 /* --- rewards (ledger_reward.c) --- */
-/* Mints caes for the validator: its commission, and the rest for its shares. */
+/* Mints caes for the validator, or as many as can still be counted: its commission, and the rest for its shares. */
 int ledger_reward_add(struct ledger_scope *scope, Hypermesh__Validator *validator, uint64_t caes,
                       struct hm_error *error);
 /* What shares have earned since the mark, rounded down. false: it does not fit, which minted CAES always does. */

@@ -6,6 +6,7 @@
 
 #include "cluster_fixture.h"
 #include "ledger_check.h"
+#include "ledger_facts.h"
 #include "ledger_private.h"
 
 static int check_item(struct hm_slice item)
@@ -269,6 +270,34 @@ static void test_requests(void **state)
     refused_as(cluster_request(&fix, next, 0), HM_EINVAL, "asked for");
 }
 
+/* Of one request, the same in every other way: there are only so many that may wait. */
+static void test_one_request(void **state)
+{
+    struct hm_slice item = cluster_request(&fix, check_info().height + 1, 3);
+    const struct hm_slice nonce = hm_slice_of(item.data + 3, item.len - 3);
+    static const char *const heads[] = {"\xf1\x12\x10", "\xf1\x92\x80\x00\x10",
+                                        "\xf1\x12\x90\x80\x00", "\xf1\x08\x00\x12\x10",
+                                        "\xf1\x08\x80\x00\x12\x10"};
+    static const size_t sizes[] = {3, 5, 5, 5, 6};
+
+    (void)state;
+    assert_int_equal(nonce.len, LEDGER_NOTE_NONCE_BYTES);
+    for (size_t i = 0; i < HM_COUNT_OF(heads); i++) {
+        HM_CLEANUP(hm_buf) struct hm_buf form = {0};
+        Hypermesh__BlockNote *note;
+
+        assert_int_equal(hm_buf_append(&form, heads[i], sizes[i]), 0);
+        assert_int_equal(hm_buf_append(&form, nonce.data, nonce.len), 0);
+        assert_int_equal(ledger_note_read(hm_buf_slice(&form), &fix.arena, &note, NULL), 0);
+        assert_true(hm_slice_equal(wire_slice(note->nonce), nonce));
+        assert_int_equal(hm_slice_equal(hm_buf_slice(&form), item), i == 0);
+        if (i == 0)
+            assert_int_equal(check_item(hm_buf_slice(&form)), 0);
+        else
+            refused_as(hm_buf_slice(&form), HM_EINVAL, "one way");
+    }
+}
+
 static void test_memory_fails(void **state)
 {
     struct hm_slice item = batch_of(transfer_tx(ALICE, 1));
@@ -348,10 +377,10 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, check_setup, check_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_good),     CASE(test_one_form),     CASE(test_bad_signatures),
-        CASE(test_head),     CASE(test_ahead),        CASE(test_nothing_pays),
-        CASE(test_requests), CASE(test_memory_fails), CASE(test_no_chain),
-        CASE(test_threads),
+        CASE(test_good),     CASE(test_one_form),    CASE(test_bad_signatures),
+        CASE(test_head),     CASE(test_ahead),       CASE(test_nothing_pays),
+        CASE(test_requests), CASE(test_one_request), CASE(test_memory_fails),
+        CASE(test_no_chain), CASE(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -448,6 +448,7 @@ static void test_genesis(void **state)
 {
     Hypermesh__GenesisValidator *validators[2];
     struct ledger_validator_update *set;
+    Hypermesh__Validator **delegated;
     Hypermesh__Supply *supply;
     struct ledger_view *view;
     Hypermesh__Genesis *genesis = genesis_new(validators);
@@ -468,6 +469,11 @@ static void test_genesis(void **state)
     assert_int_equal(ledger_view_supply(view, &fix.arena, &supply, NULL), 0);
     assert_int_equal(supply->hyper_bonded, 500 * H);
     assert_int_equal(supply->hyper_accounts, FIXTURE_SUPPLY - 500 * H);
+    assert_int_equal(ledger_view_delegated(view, fix.people[BOB].id, NULL, 10, &fix.arena,
+                                           &delegated, &count, NULL),
+                     0);
+    assert_int_equal(count, 1);
+    assert_int_equal(delegated[0]->stake, 200 * H);
     ledger_view_close(view);
     ledger_close(ledger);
     store_close(store);

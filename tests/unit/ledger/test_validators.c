@@ -295,6 +295,42 @@ static void test_rewards_meanwhile(void **state)
     assert_int_equal(power_of(DAVE), 900);
 }
 
+static void params_generous(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->caes_reward_ppm = 1000 * LEDGER_PPM;
+}
+
+static int generous_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_generous};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+/* Two accounts of one person mint by leases what can be counted at all: then there is none for anybody, and blocks go on. */
+static void test_rewards_run_out(void **state)
+{
+    const uint64_t price = 700000 * H;
+    uint8_t asset[1][32];
+
+    (void)state;
+    begin();
+    DONE(NODE, op_register(&fix, "cpu", price * 3600, HYPERMESH__PRIVACY_LEVEL__FULL_PUBLIC));
+    fixture_asset_id(&fix, NODE, "cpu", asset[0]);
+    while (fixture_supply(&fix)->caes_minted < UINT64_MAX) {
+        DONE(DAVE, op_allocate(&fix, asset, 1, 1000000, 1000));
+        fix.next_ms += 1000;
+        DONE(NODE, op_transfer(&fix, DAVE, price));
+        fixture_forget(&fix);
+    }
+    (void)busy(NULL);
+    assert_true(fixture_supply(&fix)->caes_minted == UINT64_MAX);
+    DONE(ALICE, op_rewards(&fix, ALICE));
+    DONE(ALICE, op_transfer_caes(&fix, DAVE, 1));
+}
+
 /* --- the step by itself --- */
 
 static struct ledger_members members_draw(struct hm_random *random, struct ledger_member list[12])
@@ -399,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rewards, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_rewards_meanwhile, validators_setup,
                                         validators_teardown),
+        cmocka_unit_test_setup_teardown(test_rewards_run_out, generous_setup, validators_teardown),
         cmocka_unit_test(test_steps),
     };
 
