@@ -240,8 +240,8 @@ struct engine_status {
     uint64_t block_time_ms;
     uint64_t block_age_ms; /* by this machine's wall clock; 0 also when that is behind */
     size_t pending; /* transactions handed to the engine that are in no block yet; solo: 0 */
-    /* Of a cluster's engine; in solo zero, "" and true for validator and reachable. What it says of itself is at most a
-     * few seconds old, and the call may wait a few hundred milliseconds for it. */
+    /* Of a cluster's engine; in solo zero, "" and true for validator and reachable. What it says of itself is less
+     * than a second old, and the call may wait a few hundred milliseconds for it. */
     char engine_version[32]; /* "0.38.25"; "": has not been here yet */
     unsigned starts; /* how often an engine has begun to talk to us since open; 1: no restart */
     unsigned peers;

@@ -12,13 +12,16 @@ int engine_remote_new(const char *rpc_path, struct engine_remote **out, struct h
 
     if (remote == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine's client");
+    pthread_mutex_init(&remote->asking, NULL);
+    pthread_mutex_init(&remote->lighting, NULL);
+    pthread_mutex_init(&remote->lock, NULL);
     int rc = engine_rpc_new(rpc_path, &remote->rpc, error);
+    if (rc == 0)
+        rc = engine_rpc_new(rpc_path, &remote->light_rpc, error);
     if (rc != 0) {
-        hm_free(remote);
+        engine_remote_free(remote);
         return rc;
     }
-    pthread_mutex_init(&remote->asking, NULL);
-    pthread_mutex_init(&remote->lock, NULL);
     *out = remote;
     return 0;
 }
@@ -28,7 +31,9 @@ void engine_remote_free(struct engine_remote *remote)
     if (remote == NULL)
         return;
     engine_rpc_free(remote->rpc);
+    engine_rpc_free(remote->light_rpc);
     pthread_mutex_destroy(&remote->lock);
+    pthread_mutex_destroy(&remote->lighting);
     pthread_mutex_destroy(&remote->asking);
     hm_free(remote);
 }
@@ -78,8 +83,9 @@ static bool remote_is_fresh(struct engine_remote *remote, struct engine_remote_f
 
 void engine_remote_look(struct engine_remote *remote, struct engine_remote_facts *out)
 {
-    if (remote_is_fresh(remote, out) || pthread_mutex_trylock(&remote->asking) != 0)
+    if (remote_is_fresh(remote, out))
         return;
+    pthread_mutex_lock(&remote->asking);
     if (!remote_is_fresh(remote, out)) {
         remote_ask(remote, out);
         pthread_mutex_lock(&remote->lock);
@@ -104,8 +110,8 @@ static int remote_refused(int rc, uint64_t height, struct hm_error *error)
 static int remote_get(struct engine_remote *remote, const char *method, const char *params,
                       uint64_t height, json_t **out, struct hm_error *error)
 {
-    int rc = engine_rpc_call(remote->rpc, method, hm_slice_str(params), ENGINE_REMOTE_LIGHT_MS, out,
-                             error);
+    int rc = engine_rpc_call(remote->light_rpc, method, hm_slice_str(params),
+                             ENGINE_REMOTE_LIGHT_MS, out, error);
 
     return rc == 0 ? 0 : remote_refused(rc, height, error);
 }
@@ -167,12 +173,12 @@ int engine_remote_light_block(struct engine_remote *remote, uint64_t height, str
     if (block == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a light block");
     hypermesh__abci__light_block__init(block);
-    pthread_mutex_lock(&remote->asking);
+    pthread_mutex_lock(&remote->lighting);
     int rc = remote_header(remote, height, arena, &block->signed_header, error);
     if (rc == 0)
         rc = remote_validators(remote, (uint64_t)block->signed_header->header->height, arena, block,
                                error);
-    pthread_mutex_unlock(&remote->asking);
+    pthread_mutex_unlock(&remote->lighting);
     if (rc == 0)
         *out = block;
     return rc;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "engine_remote.h"
 #include "engine_rpc.h"
@@ -198,6 +199,90 @@ static void a_path_has_limits(void **state)
     assert_int_equal(engine_rpc_new("", &rpc, &error), HM_EINVAL);
 }
 
+/* --- how it does ---------------------------------------------------------------------------------------------- */
+
+#define SOON_MS \
+    500 /* a change is known: ENGINE_REMOTE_FRESH_MS, and some time for a busy machine */
+
+static void pass_ms(long ms)
+{
+    const struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+
+    (void)nanosleep(&time, NULL);
+}
+
+static bool votes(void)
+{
+    struct engine_status status;
+
+    engine_get_status(script.fix.engine, &status);
+    assert_true(status.reachable);
+    return status.validator;
+}
+
+/* Within half a second, so that nobody who looks once a second sees what was before the last second. */
+static void a_change_is_known_soon(void **state)
+{
+    (void)state;
+    script_rpc_open(&script);
+    assert_true(votes());
+    script.rpc.retired = true;
+    pass_ms(SOON_MS);
+    assert_false(votes());
+}
+
+static void *ask_for_light(void *arg)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Abci__LightBlock *block;
+
+    (void)arg;
+    hm_arena_init(&arena, 0);
+    assert_int_equal(engine_light_block(script.fix.engine, 5, &arena, &block, NULL), HM_ETIMEOUT);
+    return NULL;
+}
+
+/* Others may ask for light blocks all the time, and the engine may take seconds for one. */
+static void light_blocks_hold_nothing_up(void **state)
+{
+    pthread_t asker;
+
+    (void)state;
+    script_rpc_open(&script);
+    script.rpc.no_commits = true;
+    assert_true(votes());
+    assert_int_equal(pthread_create(&asker, NULL, ask_for_light, NULL), 0);
+    while (script.rpc.commits == 0)
+        pass_ms(1);
+    script.rpc.retired = true;
+    pass_ms(SOON_MS);
+    assert_false(votes());
+    pthread_join(asker, NULL);
+}
+
+static void *look(void *arg)
+{
+    struct engine_status status;
+
+    (void)arg;
+    engine_get_status(script.fix.engine, &status);
+    assert_true(status.reachable);
+    return NULL;
+}
+
+/* Nobody is told of long ago because another one is just asking. */
+static void who_looks_at_once_sees_the_same(void **state)
+{
+    pthread_t lookers[8];
+
+    (void)state;
+    script_rpc_open(&script);
+    for (size_t i = 0; i < HM_COUNT_OF(lookers); i++)
+        assert_int_equal(pthread_create(&lookers[i], NULL, look, NULL), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(lookers); i++)
+        pthread_join(lookers[i], NULL);
+}
+
 /* --- light blocks --------------------------------------------------------------------------------------------- */
 
 static void read_result(const char *name, char *out, size_t size)
@@ -349,6 +434,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_have_the_engines_words, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_that_is_late, setup, teardown),
         cmocka_unit_test_setup_teardown(a_path_has_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_known_soon, setup, teardown),
+        cmocka_unit_test_setup_teardown(light_blocks_hold_nothing_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_looks_at_once_sees_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(light_blocks_come_from_the_engine, setup, teardown),
         cmocka_unit_test_setup_teardown(light_blocks_that_are_none, setup, teardown),
         cmocka_unit_test(times_are_read),
