@@ -142,6 +142,10 @@ int engine_cometbft_open(const struct engine_options *options,
                          struct hm_error *error);
 /* Only this process may be the engine from now on (0: any of our own user). Nothing in solo. Thread-safe. */
 void engine_expect(struct engine *engine, int64_t pid);
+/* The process is not started any more (engine_process_options.on_failure): what waits for its block is answered now, with this
+ * sentence, as at engine_close; what comes is refused, and nobody waits for a height. on_failure is not called. The first
+ * failure counts. Nothing in solo. Thread-safe, does not block. */
+void engine_give_up(struct engine *engine, const struct hm_error *error);
 /* The application itself, for who drives it without a server (abci_path NULL): tests, the simulator, other transports.
  * Borrowed until close; NULL in solo. */
 const struct abci_handlers *engine_cometbft_handlers(struct engine *engine);

@@ -49,12 +49,18 @@ static void cometbft_on_wish(void *ctx)
     (void)!engine_pool_nudge(engine->pool, NULL);
 }
 
+/* No more blocks: nobody waits for one any longer. */
+static void cometbft_give_up(struct engine *head, const struct hm_error *error)
+{
+    engine_pool_fail(cometbft_of(head)->pool, error);
+    engine_heights_stop(&head->heights);
+}
+
 static void cometbft_on_failure(void *ctx, const struct hm_error *error)
 {
     struct engine_cometbft *engine = ctx;
 
-    engine_pool_fail(engine->pool, error);
-    engine_heights_stop(&engine->head.heights);
+    cometbft_give_up(&engine->head, error);
     if (engine->options.on_failure != NULL)
         engine->options.on_failure(engine->options.ctx, error);
 }
@@ -254,5 +260,6 @@ static const struct engine_kind cometbft_kind = {.submit = cometbft_submit,
                                                  .light_block = cometbft_light_block,
                                                  .offer_vdf = cometbft_offer_vdf,
                                                  .expect = cometbft_expect,
+                                                 .give_up = cometbft_give_up,
                                                  .handlers = cometbft_handlers,
                                                  .close = cometbft_close};
