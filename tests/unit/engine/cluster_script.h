@@ -34,7 +34,8 @@ struct script_rpc {
     _Atomic bool chunked; /* answers in chunks */
     _Atomic bool retired; /* this node does not vote for the next block */
     _Atomic bool no_commits; /* never answers /commit */
-    _Atomic unsigned commits; /* so often not */
+    _Atomic bool no_status; /* nor /status */
+    _Atomic unsigned unanswered; /* so often not */
     _Atomic bool impatient; /* closes after each answer, without saying so */
     unsigned broadcasts, taken, notes; /* counted; notes: requests for a block among them */
     struct hm_buf items[SCRIPT_ITEMS_MAX]; /* its mempool */

@@ -179,6 +179,9 @@ static void answer_method(struct script_rpc *rpc, struct conn *conn, const json_
 
         assert_int_equal(hm_base64_decode(tx, strlen(tx), &item, NULL), 0);
         answer_broadcast(rpc, conn, id, hm_buf_slice(&item));
+    } else if ((strcmp(method, "commit") == 0 && rpc->no_commits) ||
+               (strcmp(method, "status") == 0 && rpc->no_status)) {
+        atomic_fetch_add(&rpc->unanswered, 1);
     } else if (strcmp(method, "status") == 0) {
         send_result(
             rpc, conn->fd, id,
@@ -189,8 +192,6 @@ static void answer_method(struct script_rpc *rpc, struct conn *conn, const json_
                   "\"77\",\"catching_up\":true},\"validator_info\":{\"voting_power\":\"10\"}}");
     } else if (strcmp(method, "net_info") == 0) {
         send_result(rpc, conn->fd, id, "{\"listening\":true,\"n_peers\":\"3\",\"peers\":[]}");
-    } else if (strcmp(method, "commit") == 0 && rpc->no_commits) {
-        atomic_fetch_add(&rpc->commits, 1);
     } else if (strcmp(method, "commit") == 0 && rpc->answer_commit[0] != '\0') {
         send_result(rpc, conn->fd, id, rpc->answer_commit);
     } else if (strcmp(method, "validators") == 0 && rpc->answer_validators[0] != '\0') {
