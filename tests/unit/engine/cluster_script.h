@@ -26,7 +26,8 @@ struct script_rpc {
     pthread_t thread;
     bool open;
     int listener, stop[2];
-    const struct abci_handlers *handlers; /* for CheckTx */
+    pthread_mutex_t calls; /* guards the next, and is held while it is called */
+    const struct abci_handlers *handlers; /* for CheckTx; NULL: it died, and nothing is checked */
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;
     enum script_mood mood;

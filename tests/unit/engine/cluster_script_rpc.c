@@ -109,8 +109,11 @@ static uint32_t check_tx(struct script_rpc *rpc, struct hm_slice item, char *log
 
     hm_arena_init(&arena, 0);
     request.tx = wire_bytes(item.data, item.len);
-    if (rpc->handlers->check_tx(rpc->handlers->ctx, &request, &arena, &answer, &error) != 0)
+    pthread_mutex_lock(&rpc->calls);
+    if (rpc->handlers != NULL &&
+        rpc->handlers->check_tx(rpc->handlers->ctx, &request, &arena, &answer, &error) != 0)
         answer.code = 99;
+    pthread_mutex_unlock(&rpc->calls);
     snprintf(log, log_size, "%s", answer.log);
     hm_arena_release(&arena);
     return answer.code;
