@@ -136,6 +136,12 @@ void engine_expect(struct engine *engine, int64_t pid)
         engine->kind->expect(engine, pid);
 }
 
+void engine_give_up(struct engine *engine, const struct hm_error *error)
+{
+    if (engine->kind->give_up != NULL)
+        engine->kind->give_up(engine, error);
+}
+
 const struct abci_handlers *engine_cometbft_handlers(struct engine *engine)
 {
     return engine->kind->handlers == NULL ? NULL : engine->kind->handlers(engine);

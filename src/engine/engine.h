@@ -142,6 +142,10 @@ int engine_cometbft_open(const struct engine_options *options,
                          struct hm_error *error);
 /* Only this process may be the engine from now on (0: any of our own user). Nothing in solo. Thread-safe. */
 void engine_expect(struct engine *engine, int64_t pid);
+/* The process is not started any more (engine_process_options.on_failure): what waits for its block is answered now, with this
+ * sentence, as at engine_close; what comes is refused, and nobody waits for a height. on_failure is not called. The first
+ * failure counts. Nothing in solo. Thread-safe, does not block. */
+void engine_give_up(struct engine *engine, const struct hm_error *error);
 /* The application itself, for who drives it without a server (abci_path NULL): tests, the simulator, other transports.
  * Borrowed until close; NULL in solo. */
 const struct abci_handlers *engine_cometbft_handlers(struct engine *engine);
@@ -182,8 +186,8 @@ int engine_nudge(struct engine *engine, struct hm_error *error);
 int engine_offer_vdf(struct engine *engine, uint64_t index, struct hm_slice output,
                      struct hm_slice proof, struct hm_error *error);
 /* The engine's signed header at a height and the validators who signed it, from the engine, in the arena; block height
- * (0: the newest). HM_EUNSUPPORTED: solo; HM_ENOTFOUND: the engine has not got it (any more); HM_EUNAVAILABLE. Blocks for
- * a few seconds at most. Thread-safe. */
+ * (0: the newest). HM_EUNSUPPORTED: solo; HM_ENOTFOUND: the engine has not got it (any more); HM_EUNAVAILABLE; HM_ETIMEOUT; HM_EBUSY: it hangs over
+ * another one. Blocks for a few seconds at most. Thread-safe. */
 int engine_light_block(struct engine *engine, uint64_t height, struct hm_arena *arena,
                        Hypermesh__Abci__LightBlock **out, struct hm_error *error);
 
@@ -240,8 +244,8 @@ struct engine_status {
     uint64_t block_time_ms;
     uint64_t block_age_ms; /* by this machine's wall clock; 0 also when that is behind */
     size_t pending; /* transactions handed to the engine that are in no block yet; solo: 0 */
-    /* Of a cluster's engine; in solo zero, "" and true for validator and reachable. What it says of itself is at most a
-     * few seconds old, and the call may wait a few hundred milliseconds for it. */
+    /* Of a cluster's engine; in solo zero, "" and true for validator and reachable. What it says of itself is 0.3 s
+     * old where it answers promptly, two seconds at most, and the call may wait a few hundred milliseconds for it. */
     char engine_version[32]; /* "0.38.25"; "": has not been here yet */
     unsigned starts; /* how often an engine has begun to talk to us since open; 1: no restart */
     unsigned peers;

@@ -8,6 +8,7 @@
 
 #include "engine_app_share.h"
 #include "engine_restore.h"
+#include "engine_watch.h"
 #include "trace.h"
 
 #define APP_RESULTS_CONTEXT "hypermesh 1 engine results"
@@ -56,6 +57,18 @@ static void app_rank(struct engine_app *app, const Hypermesh__Abci__CommitInfo *
         app->validator = validator != NULL && hm_slice_equal(wire_slice(validator->address), own);
         app->rank = (unsigned)i;
     }
+}
+
+/* What the others did with the block before is known for good now, whatever becomes of this one here. */
+static void app_watch(struct engine_app *app, const Hypermesh__Abci__RequestFinalizeBlock *request)
+{
+    const struct hm_clock *clock = app->options.engine->clock;
+    uint64_t wall_ms = hm_wall_ms(clock);
+
+    engine_watch_commit(app->watch, app->proposal.height - 1, request->decided_last_commit,
+                        wall_ms > app->proposal.time_ms &&
+                            wall_ms - app->proposal.time_ms > ENGINE_WATCH_OLD_MS,
+                        hm_mono_ns(clock) / 1000000);
 }
 
 static int app_draft(struct engine_app *app, const Hypermesh__Abci__RequestFinalizeBlock *request,
@@ -179,7 +192,9 @@ static int app_finalize(void *ctx, const Hypermesh__Abci__RequestFinalizeBlock *
         rc = app_apply(app, error);
     if (rc == 0)
         rc = app_answer(app, arena, answer, error);
-    if (rc != 0)
+    if (rc == 0)
+        app_watch(app, request);
+    else
         app_drop(app);
     app->busy_ns = hm_mono_ns(app->options.engine->clock) - began_ns;
     return rc;
@@ -187,7 +202,15 @@ static int app_finalize(void *ctx, const Hypermesh__Abci__RequestFinalizeBlock *
 
 /* --- Commit ------------------------------------------------------------------------------------------------ */
 
-/* In the log and on the disk, then where readers see it. */
+/* In the log and on the disk, then where readers see it. One write and one sync a block, here; FinalizeBlock writes nothing.
+ *
+ * An act costs two of them, because it makes two blocks: the engine's next header carries the root that the act left, in a block
+ * that mostly holds nothing. That one is synced, too, though nobody waits for it and the engine, which has it on its disk by
+ * now, would give it again:
+ *   - A record behind one that was not synced may be on the disk first. After a power cut that looks as if a block that counted
+ *     were damaged (file_check_rest in engine_log.c), and the node would rightly refuse to start.
+ *   - What was told of a height is here without the engine's help: its folder may be lost, or begin behind it (retain_blocks).
+ *   - There is little to win: beside one sync of ours stand eleven of the engine for each block (its WAL, states, blocks). */
 static int app_make_durable(struct engine_app *app, struct hm_error *error)
 {
     struct engine_log_block block = {.proposal = app->proposal};
@@ -366,6 +389,8 @@ int engine_app_open(const struct engine_app_options *options, struct engine_app 
     pthread_mutex_init(&app->lock, NULL);
     int rc = engine_share_new(options->engine->clock, &app->share, error);
     if (rc == 0)
+        rc = engine_watch_new(options->cometbft->validator_address, &app->watch, error);
+    if (rc == 0)
         rc = app_begin(app, error);
     if (rc == 0)
         rc = app_begin_snapshots(app, error);
@@ -385,6 +410,7 @@ void engine_app_close(struct engine_app *app)
     engine_snapshots_close(app->snapshots);
     engine_restore_free(app->restore);
     engine_share_free(app->share);
+    engine_watch_free(app->watch);
     engine_keeper_close(app->keeper);
     pthread_mutex_destroy(&app->lock);
     hm_arena_release(&app->arena);

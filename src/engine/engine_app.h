@@ -39,6 +39,7 @@ struct engine_app_vdf {
 struct engine_snapshots;
 struct engine_restore;
 struct engine_share;
+struct engine_watch;
 
 struct engine_app_options {
     const struct engine_options *engine; /* borrowed */
@@ -63,6 +64,7 @@ struct engine_app {
     struct engine_share *share;
 
     /* The consensus thread's. */
+    struct engine_watch *watch;
     struct engine_keeper *keeper; /* NULL: no block log, or no chain yet */
     bool under_way; /* finalize_block began a block, and neither commit nor gone came yet */
     struct hm_arena arena; /* of the block under way */

@@ -49,20 +49,44 @@ static void cometbft_on_wish(void *ctx)
     (void)!engine_pool_nudge(engine->pool, NULL);
 }
 
+/* No more blocks: nobody waits for one any longer. */
+static void cometbft_give_up(struct engine *head, const struct hm_error *error)
+{
+    engine_pool_fail(cometbft_of(head)->pool, error);
+    engine_heights_stop(&head->heights);
+}
+
 static void cometbft_on_failure(void *ctx, const struct hm_error *error)
 {
     struct engine_cometbft *engine = ctx;
 
-    engine_pool_fail(engine->pool, error);
-    engine_heights_stop(&engine->head.heights);
+    cometbft_give_up(&engine->head, error);
     if (engine->options.on_failure != NULL)
         engine->options.on_failure(engine->options.ctx, error);
 }
 
+/* From the connections' threads. */
 static void cometbft_log(void *ctx, const struct hm_error *error)
 {
-    (void)ctx;
-    hm_log(HM_LOG_WARN, "engine", "%s", error->text);
+    struct engine_cometbft *engine = ctx;
+    struct engine_cometbft_lines *lines = &engine->lines;
+    uint64_t second = hm_mono_ns(hm_clock_system()) / 1000000000;
+    unsigned left_out = 0;
+
+    pthread_mutex_lock(&lines->lock);
+    if (second != lines->second) {
+        left_out = lines->left_out;
+        lines->second = second;
+        lines->told = lines->left_out = 0;
+    }
+    bool room = lines->told < ENGINE_COMETBFT_LINES_PER_S;
+    lines->told += room;
+    lines->left_out += !room;
+    pthread_mutex_unlock(&lines->lock);
+    if (left_out > 0)
+        hm_log(HM_LOG_WARN, "engine", "%u lines on what was refused are left out", left_out);
+    if (room)
+        hm_log(HM_LOG_WARN, "engine", "%s", error->text);
 }
 
 static void cometbft_left(void *ctx, int64_t pid)
@@ -87,6 +111,7 @@ static void cometbft_close(struct engine *head)
     engine_pool_free(engine->pool);
     if (engine->has_heights)
         engine_heights_release(&engine->head.heights);
+    pthread_mutex_destroy(&engine->lines.lock);
     hm_free(engine->rpc_path);
     hm_free(engine->abci_path);
     hm_free(engine);
@@ -100,6 +125,7 @@ static struct engine_cometbft *cometbft_new(const struct engine_options *options
     if (engine == NULL)
         return NULL;
     engine->head.kind = &cometbft_kind;
+    pthread_mutex_init(&engine->lines.lock, NULL);
     engine->options = *options;
     engine->cometbft = *cometbft;
     engine->rpc_path = hm_strdup(cometbft->rpc_path);
@@ -254,5 +280,6 @@ static const struct engine_kind cometbft_kind = {.submit = cometbft_submit,
                                                  .light_block = cometbft_light_block,
                                                  .offer_vdf = cometbft_offer_vdf,
                                                  .expect = cometbft_expect,
+                                                 .give_up = cometbft_give_up,
                                                  .handlers = cometbft_handlers,
                                                  .close = cometbft_close};

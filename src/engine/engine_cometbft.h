@@ -7,6 +7,14 @@
 #include "engine_pool.h"
 #include "engine_remote.h"
 
+/* Refusals told in the log: what others send can bring them about as fast as they send. */
+#define ENGINE_COMETBFT_LINES_PER_S 20
+struct engine_cometbft_lines {
+    pthread_mutex_t lock; /* guards the rest */
+    uint64_t second;
+    unsigned told, left_out; /* in it */
+};
+
 struct engine_cometbft {
     struct engine head; /* first */
     struct engine_options options;
@@ -17,6 +25,7 @@ struct engine_cometbft {
     struct engine_remote *remote;
     struct abci_server *server; /* NULL: driven by hand */
     bool has_heights;
+    struct engine_cometbft_lines lines;
 };
 
 #endif

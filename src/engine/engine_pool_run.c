@@ -442,14 +442,19 @@ static void run_turn(struct engine_pool *pool)
 static void run_end(struct engine_pool *pool)
 {
     struct pool_list all = {0}, unknown = {0}, refused = {0};
-    struct hm_error error = {0};
+    struct hm_error error = {0}, maybe = {0};
 
     pthread_mutex_lock(&pool->lock);
     run_late(pool, RUN_NEVER - 1, &all);
-    if (pool->failure.code != 0)
+    bool failed = pool->failure.code != 0;
+    if (failed)
         (void)hm_fail(&error, HM_EUNAVAILABLE, "the engine has stopped: %s", pool->failure.text);
     else
         (void)hm_fail(&error, HM_EUNAVAILABLE, "the node is stopping");
+    (void)hm_fail(&maybe, HM_ETIMEOUT,
+                  "it is in no block here and may still be ordered, so look for it before it is "
+                  "sent again; the engine has stopped: %s",
+                  pool->failure.text);
     pthread_mutex_unlock(&pool->lock);
     for (struct pool_item *item = all.first; item != NULL;) {
         struct pool_item *next = item->next;
@@ -457,7 +462,7 @@ static void run_end(struct engine_pool *pool)
         engine_pool_list_add(item->code == HM_ETIMEOUT ? &unknown : &refused, item);
         item = next;
     }
-    engine_pool_refuse(pool, &unknown, NULL);
+    engine_pool_refuse(pool, &unknown, failed ? &maybe : NULL);
     run_refuse(pool, &refused, &error);
 }
 

@@ -18,6 +18,7 @@ struct engine_kind {
     int (*offer_vdf)(struct engine *engine, uint64_t index, struct hm_slice output,
                      struct hm_slice proof, struct hm_error *error);
     void (*expect)(struct engine *engine, int64_t pid);
+    void (*give_up)(struct engine *engine, const struct hm_error *error);
     const struct abci_handlers *(*handlers)(struct engine *engine);
     void (*close)(struct engine *engine);
 };

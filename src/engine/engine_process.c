@@ -20,6 +20,7 @@
 #define PROCESS_KILL_EVERY_MS   100 /* for one that the kernel holds on to */
 #define PROCESS_DRAIN_MAX_BYTES ((size_t)1 << 20) /* read of one that has ended */
 #define PROCESS_ENVIRONMENT_MAX 4096
+#define PROCESS_STUCK_SHIFT_MAX 5 /* stuck_ms doubles so often */
 
 uint64_t engine_process_now_ms(void)
 {
@@ -182,7 +183,24 @@ static int process_wait_ms(const struct engine_process *process, uint64_t now_ms
     return process->options.look != NULL ? (int)PROCESS_LOOK_EVERY_MS : -1;
 }
 
-/* A process that waits with everything it needs and makes no block. */
+static void process_see_height(struct engine_process *process, uint64_t height, uint64_t now_ms)
+{
+    if (height != process->seen_height)
+        process->stuck_times = 0;
+    process->seen_height = height;
+    process->seen_ms = now_ms;
+}
+
+static uint64_t process_stuck_ms(const struct engine_process *process)
+{
+    unsigned shift = process->stuck_times < PROCESS_STUCK_SHIFT_MAX ? process->stuck_times
+                                                                    : PROCESS_STUCK_SHIFT_MAX;
+
+    return process->options.stuck_ms << shift;
+}
+
+/* A process that waits with everything it needs and makes no block. It may be the others' doing, who are there and do not vote: so
+ * that is no failure of its own, and it is left more time each time. */
 static void process_watch_height(struct engine_process *process, uint64_t now_ms)
 {
     struct engine_process_look look;
@@ -191,14 +209,14 @@ static void process_watch_height(struct engine_process *process, uint64_t now_ms
         return;
     look = engine_process_look_now(process);
     if (!look.waiting || look.height != process->seen_height) {
-        process->seen_height = look.height;
-        process->seen_ms = now_ms;
-    } else if (now_ms - process->seen_ms >= process->options.stuck_ms) {
+        process_see_height(process, look.height, now_ms);
+    } else if (now_ms - process->seen_ms >= process_stuck_ms(process)) {
         snprintf(process->said, sizeof(process->said),
                  "no block after height %" PRIu64 " for %" PRIu64
                  " s, though something waits for one",
                  look.height, (now_ms - process->seen_ms) / 1000);
-        process->failed = true;
+        process->failed = process->stuck = true;
+        process->stuck_times++;
         process_end_soon(process);
     }
 }
@@ -286,7 +304,8 @@ static void process_end_status(struct engine_process *process, int status)
     bool from_outside = signalled && !process->shot && process->term_ms == 0;
     char how[64];
 
-    process->blameless = process->full || (!process->failed && (lost || from_outside));
+    process->blameless = process->full || process->stuck ||
+                         (!process->failed && (lost || from_outside));
     if (lost)
         snprintf(how, sizeof(how), "lost its connection to the application");
     else if (signalled)
@@ -310,11 +329,10 @@ static int process_live(struct engine_process *process, struct hm_error *error)
     process->lines.len = 0;
     process->lines.dumping = false;
     process->failed = process->differs = process->full = process->shot = false;
-    process->blameless = false;
+    process->blameless = process->stuck = false;
     process->said[0] = '\0';
     process->term_ms = process->gone_ms = 0;
-    process->seen_height = engine_process_look_now(process).height;
-    process->seen_ms = engine_process_now_ms();
+    process_see_height(process, engine_process_look_now(process).height, engine_process_now_ms());
     process_remove_stale(process);
     int rc = engine_child_spawn(process->program, argv,
                                 (const char *const *)(uintptr_t)process->environment,

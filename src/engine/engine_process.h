@@ -87,9 +87,11 @@ struct engine_process_options {
     uint64_t grace_ms; /* between SIGTERM and SIGKILL */
     uint64_t lost_ms; /* between engine_process_lost and SIGKILL */
     uint64_t settled_ms; /* who ran so long starts without a history */
-    uint64_t stuck_ms; /* waiting, with no new height for so long: started again */
+    /* Waiting, with no new height for so long: started again. Twice as long each time that this happens at one height, up to
+     * 32 times. */
+    uint64_t stuck_ms;
     unsigned
-        failures_max; /* at one height; who is killed from outside, is lost, or has a full disk, has not failed */
+        failures_max; /* at one height; who is killed from outside, is lost, is stuck, or has a full disk, has not failed */
 };
 #define ENGINE_PROCESS_PAUSE_MIN_MS UINT64_C(200)
 #define ENGINE_PROCESS_PAUSE_MAX_MS UINT64_C(5000)

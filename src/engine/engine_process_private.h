@@ -51,12 +51,14 @@ struct engine_process {
     bool failed; /* the child's consensus is dead */
     bool differs; /* ENGINE_PROCESS_STATE_DIFFERS */
     bool full; /* it said that a disk is */
+    bool stuck; /* it made no blocks, though it could */
     bool shot; /* SIGKILL was sent */
     bool blameless; /* it ended for a reason that lies outside of it */
     uint64_t term_ms; /* SIGTERM was sent; 0: not */
     uint64_t gone_ms; /* engine_process_lost was heard; 0: not */
     uint64_t last_height; /* at which it ended last */
     uint64_t seen_height, seen_ms; /* the last new height, and when */
+    unsigned stuck_times; /* in a row at seen_height */
     unsigned failures; /* in a row at last_height */
     uint64_t pause_ms;
     char said[HM_ERROR_TEXT_BYTES]; /* its last error, for people */

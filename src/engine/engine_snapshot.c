@@ -23,6 +23,7 @@ struct engine_snapshots {
     bool stopping;
     struct ledger_view *view; /* of the block to be made next; NULL: none */
     bool making;
+    bool begun; /* one, in this run */
     struct engine_snapshot_file kept[ENGINE_SNAPSHOT_KEPT]; /* newest first */
     size_t kept_count;
     uint64_t height; /* last block */
@@ -201,6 +202,7 @@ static void snap_begin(struct engine_snapshots *snapshots, uint64_t height)
     }
     pthread_mutex_lock(&snapshots->lock);
     snapshots->view = view;
+    snapshots->begun = true;
     pthread_cond_broadcast(&snapshots->wake);
     pthread_mutex_unlock(&snapshots->lock);
 }
@@ -213,12 +215,12 @@ void engine_snapshots_committed(struct engine_snapshots *snapshots, uint64_t hei
 
     pthread_mutex_lock(&snapshots->lock);
     uint64_t before = snapshots->changed_height;
-    bool none = snapshots->kept_count == 0; /* a kill may have cut the first one */
+    bool cut = snapshots->kept_count == 0 && !snapshots->begun; /* a kill may have, the first one */
     snapshots->height = height;
     if (changed)
         snapshots->changed_height = height;
     pthread_mutex_unlock(&snapshots->lock);
-    if (changed && (before == 0 || none || height / blocks > before / blocks))
+    if (changed && (before == 0 || cut || height / blocks > before / blocks))
         snap_begin(snapshots, height);
     engine_snapshots_remind(snapshots);
 }

@@ -240,6 +240,7 @@ static void node_engine_given_up(void *ctx, const struct hm_error *error)
     if (error->code == HM_ECONFLICT)
         node_anew_mark(node->data_dir, atomic_load(&node->beside.height), error->text, sentence);
     node_fail(node, error->code == HM_ECONFLICT ? sentence : error->text);
+    engine_give_up(node->engine, error); /* who waits for a block keeps the node from stopping */
 }
 
 /* On the connection's thread. */

@@ -64,5 +64,6 @@ int main(void)
         cmocka_unit_test(test_seeds),
     };
 
+    hm_log_setup(2, HM_LOG_ERROR, 0); /* who does not sign, of thousands of blocks */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

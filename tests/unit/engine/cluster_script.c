@@ -17,6 +17,7 @@ void script_init(struct script *script, const char *lmdb_path, const char *log_p
     assert_non_null(mkdtemp(script->dir));
     snprintf(script->rpc.path, sizeof(script->rpc.path), "%s/rpc.sock", script->dir);
     pthread_mutex_init(&script->rpc.lock, NULL);
+    pthread_mutex_init(&script->rpc.calls, NULL);
     pthread_cond_init(&script->rpc.changed, NULL);
     script->cometbft.rpc_path = script->rpc.path;
     memset(script->cometbft.validator_address, 0xAD, ENGINE_ADDRESS_BYTES);
@@ -38,6 +39,14 @@ static void encode_app_state(struct script *script)
     assert_int_equal(hm_buf_append_str(&script->app_state, "\""), 0);
 }
 
+/* After it with NULL the application is in no call, and may be closed. */
+static void rpc_attach(struct script_rpc *rpc, const struct abci_handlers *handlers)
+{
+    pthread_mutex_lock(&rpc->calls);
+    rpc->handlers = handlers;
+    pthread_mutex_unlock(&rpc->calls);
+}
+
 void script_start(struct script *script)
 {
     struct hm_error error = {0};
@@ -48,7 +57,7 @@ void script_start(struct script *script)
         fail_msg("engine: %s", error.text);
     script->handlers = engine_cometbft_handlers(script->fix.engine);
     assert_non_null(script->handlers);
-    script->rpc.handlers = script->handlers;
+    rpc_attach(&script->rpc, script->handlers);
     if (script->block_count > 0 || ledger_info(script->fix.options.ledger, &info, NULL) != 0)
         return;
     script->initial_height = info.height + 1;
@@ -69,6 +78,7 @@ void script_die(struct script *script)
 {
     abci_core_free(HM_TAKE(script->consensus));
     abci_core_free(HM_TAKE(script->query));
+    rpc_attach(&script->rpc, NULL);
     pthread_mutex_lock(&script->rpc.lock);
     rpc_forget(&script->rpc);
     pthread_mutex_unlock(&script->rpc.lock);
@@ -85,6 +95,7 @@ void script_release(struct script *script)
     hm_arena_release(&script->arena);
     pthread_cond_destroy(&script->rpc.changed);
     pthread_mutex_destroy(&script->rpc.lock);
+    pthread_mutex_destroy(&script->rpc.calls);
     assert_int_equal(hm_remove_tree(script->dir, NULL), 0);
 }
 
@@ -348,6 +359,7 @@ int script_handshake(struct script *script, struct hm_error *error)
 
     *error = (struct hm_error){0};
     assert_null(script->consensus);
+    rpc_attach(&script->rpc, script->handlers);
     assert_int_equal(abci_core_new(script->handlers, &hooks, &script->query, NULL), 0);
     assert_int_equal(abci_core_new(script->handlers, &hooks, &script->consensus, NULL), 0);
     int rc = call_info(script, &height, &root, error);

@@ -26,13 +26,17 @@ struct script_rpc {
     pthread_t thread;
     bool open;
     int listener, stop[2];
-    const struct abci_handlers *handlers; /* for CheckTx */
+    pthread_mutex_t calls; /* guards the next, and is held while it is called */
+    const struct abci_handlers *handlers; /* for CheckTx; NULL: it died, and nothing is checked */
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;
     enum script_mood mood;
     unsigned mood_left; /* for so many broadcasts; then SCRIPT_GOOD */
     _Atomic bool chunked; /* answers in chunks */
     _Atomic bool retired; /* this node does not vote for the next block */
+    _Atomic bool no_commits; /* never answers /commit */
+    _Atomic bool no_status; /* nor /status */
+    _Atomic unsigned unanswered; /* so often not */
     _Atomic bool impatient; /* closes after each answer, without saying so */
     unsigned broadcasts, taken, notes; /* counted; notes: requests for a block among them */
     struct hm_buf items[SCRIPT_ITEMS_MAX]; /* its mempool */

@@ -109,8 +109,11 @@ static uint32_t check_tx(struct script_rpc *rpc, struct hm_slice item, char *log
 
     hm_arena_init(&arena, 0);
     request.tx = wire_bytes(item.data, item.len);
-    if (rpc->handlers->check_tx(rpc->handlers->ctx, &request, &arena, &answer, &error) != 0)
+    pthread_mutex_lock(&rpc->calls);
+    if (rpc->handlers != NULL &&
+        rpc->handlers->check_tx(rpc->handlers->ctx, &request, &arena, &answer, &error) != 0)
         answer.code = 99;
+    pthread_mutex_unlock(&rpc->calls);
     snprintf(log, log_size, "%s", answer.log);
     hm_arena_release(&arena);
     return answer.code;
@@ -179,6 +182,9 @@ static void answer_method(struct script_rpc *rpc, struct conn *conn, const json_
 
         assert_int_equal(hm_base64_decode(tx, strlen(tx), &item, NULL), 0);
         answer_broadcast(rpc, conn, id, hm_buf_slice(&item));
+    } else if ((strcmp(method, "commit") == 0 && rpc->no_commits) ||
+               (strcmp(method, "status") == 0 && rpc->no_status)) {
+        atomic_fetch_add(&rpc->unanswered, 1);
     } else if (strcmp(method, "status") == 0) {
         send_result(
             rpc, conn->fd, id,

@@ -366,6 +366,39 @@ static void two_are_kept(void **state)
     assert_true(is_there(made[2]) && is_there(made[3]));
 }
 
+/* On a disk that takes none a line at each block, and a try at each, would be the whole log, and the disk's work. */
+static void one_that_fails_is_not_tried_at_each_block(void **state)
+{
+    HM_AUTOFREE char *path = hm_asprintf("%s/log", folder);
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    unsigned lines = 0;
+
+    (void)state;
+    FILE *log = fopen(path, "w");
+    assert_non_null(log);
+    script_die(&giver);
+    engine_close(HM_TAKE(giver.fix.engine));
+    hm_log_setup(fileno(log), HM_LOG_WARN, 0); /* while nobody writes */
+    giver_start();
+    assert_int_equal(hm_remove_tree(snapshots, NULL), 0);
+    assert_int_equal(hm_file_replace(snapshots, "no folder", 9, 0600, NULL), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        giver_pays();
+        pause_a_little();
+        pause_a_little();
+    }
+    script_die(&giver);
+    engine_close(HM_TAKE(giver.fix.engine));
+    hm_log_setup(2, HM_LOG_INFO, 0);
+    fclose(log);
+    assert_int_equal(hm_file_read(path, 1 << 20, &text, NULL), 0);
+    for (const char *at = hm_buf_cstr(&text); (at = strstr(at, "no snapshot of")) != NULL; at++)
+        lines++;
+    if (lines < 1 || lines > 2 + 8 / BLOCKS_BETWEEN)
+        fail_msg("%u lines:\n%s", lines, hm_buf_cstr(&text));
+    assert_int_equal(unlink(snapshots), 0);
+}
+
 static void put(const char *name, const char *file)
 {
     HM_AUTOFREE char *dir = hm_asprintf("%s/%s", snapshots, name);
@@ -626,6 +659,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_is_made_of_the_first_change, setup, teardown),
         cmocka_unit_test_setup_teardown(two_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_fails_is_not_tried_at_each_block, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_half_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_begins_with_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lying_sender_is_left_out, setup, teardown),

@@ -288,6 +288,25 @@ static void one_that_stands_still_is_started_again(void **state)
     fake_wait_said(fake, "no block after height 7");
 }
 
+/* The others may be there and not vote: it is not given up for that, and is left more time. */
+static void who_is_stuck_is_not_given_up(void **state)
+{
+    struct fake *fake = *state;
+
+    fake->options.look = fake_look;
+    fake->options.stuck_ms = 1000;
+    fake->options.failures_max = 1;
+    atomic_store(&fake->height, 7);
+    atomic_store(&fake->waiting, true);
+    fake_start(fake, "echo up; exec sleep 1000");
+    fake_wait_starts(fake, 2);
+    uint64_t second_ms = hm_mono_ns(hm_clock_system()) / 1000000;
+    fake_wait_starts(fake, 3);
+    assert_true(hm_mono_ns(hm_clock_system()) / 1000000 - second_ms >= 1900);
+    assert_false(fake_said(fake, "left alone"));
+    assert_int_equal(fake->failures, 0);
+}
+
 static void asked_for_a_start_is_no_failure(void **state)
 {
     struct fake *fake = *state;
@@ -448,6 +467,7 @@ int main(void)
                                         fake_teardown),
         cmocka_unit_test_setup_teardown(one_that_stands_still_is_started_again, fake_setup,
                                         fake_teardown),
+        cmocka_unit_test_setup_teardown(who_is_stuck_is_not_given_up, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(asked_for_a_start_is_no_failure, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(old_sockets_are_removed_and_nothing_else, fake_setup,
                                         fake_teardown),

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "engine_remote.h"
 #include "engine_rpc.h"
@@ -198,6 +199,162 @@ static void a_path_has_limits(void **state)
     assert_int_equal(engine_rpc_new("", &rpc, &error), HM_EINVAL);
 }
 
+/* --- how it does ---------------------------------------------------------------------------------------------- */
+
+#define SOON_MS \
+    500 /* a change is known: ENGINE_REMOTE_FRESH_MS, and some time for a busy machine */
+
+static void pass_ms(long ms)
+{
+    const struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+
+    (void)nanosleep(&time, NULL);
+}
+
+static bool votes(void)
+{
+    struct engine_status status;
+
+    engine_get_status(script.fix.engine, &status);
+    assert_true(status.reachable);
+    return status.validator;
+}
+
+/* Within half a second, so that nobody who looks once a second sees what was before the last second. */
+static void a_change_is_known_soon(void **state)
+{
+    (void)state;
+    script_rpc_open(&script);
+    assert_true(votes());
+    script.rpc.retired = true;
+    pass_ms(SOON_MS);
+    assert_false(votes());
+}
+
+static void *ask_for_any_light(void *arg)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Abci__LightBlock *block;
+    int *rc = arg;
+
+    hm_arena_init(&arena, 0);
+    *rc = engine_light_block(script.fix.engine, 5, &arena, &block, NULL);
+    return NULL;
+}
+
+static void *ask_for_light(void *arg)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Abci__LightBlock *block;
+
+    (void)arg;
+    hm_arena_init(&arena, 0);
+    assert_int_equal(engine_light_block(script.fix.engine, 5, &arena, &block, NULL), HM_ETIMEOUT);
+    return NULL;
+}
+
+/* Others may ask for light blocks all the time, and the engine may take seconds for one. */
+static void light_blocks_hold_nothing_up(void **state)
+{
+    pthread_t asker;
+
+    (void)state;
+    script_rpc_open(&script);
+    script.rpc.no_commits = true;
+    assert_true(votes());
+    assert_int_equal(pthread_create(&asker, NULL, ask_for_light, NULL), 0);
+    while (script.rpc.unanswered == 0)
+        pass_ms(1);
+    script.rpc.retired = true;
+    pass_ms(SOON_MS);
+    assert_false(votes());
+    pthread_join(asker, NULL);
+}
+
+/* Each has its turn, or is told that it will not: nobody waits for all that are before. */
+static void light_blocks_do_not_line_up(void **state)
+{
+    struct {
+        pthread_t thread;
+        int rc;
+    } askers[6];
+    uint64_t began_ns = hm_mono_ns(hm_clock_system());
+    unsigned busy = 0;
+
+    (void)state;
+    script_rpc_open(&script);
+    script.rpc.no_commits = true;
+    for (size_t i = 0; i < HM_COUNT_OF(askers); i++)
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_for_any_light, &askers[i].rc),
+                         0);
+    for (size_t i = 0; i < HM_COUNT_OF(askers); i++) {
+        pthread_join(askers[i].thread, NULL);
+        assert_true(askers[i].rc == HM_ETIMEOUT || askers[i].rc == HM_EBUSY);
+        busy += askers[i].rc == HM_EBUSY;
+    }
+    assert_true(busy > 0 && busy < HM_COUNT_OF(askers));
+    assert_true(hm_mono_ns(hm_clock_system()) - began_ns < UINT64_C(12000000000));
+}
+
+static void *look(void *arg)
+{
+    struct engine_status status;
+
+    (void)arg;
+    engine_get_status(script.fix.engine, &status);
+    assert_true(status.reachable);
+    return NULL;
+}
+
+static void *look_and_say(void *arg)
+{
+    struct engine_status status;
+    atomic_bool *done = arg;
+
+    engine_get_status(script.fix.engine, &status);
+    assert_false(status.reachable);
+    atomic_store(done, true);
+    return NULL;
+}
+
+/* One waits for an engine that hangs; the others are told what was known a moment ago. */
+static void one_waits_for_an_engine_that_hangs(void **state)
+{
+    atomic_bool done = false;
+    pthread_t looker;
+
+    (void)state;
+    script_rpc_open(&script);
+    assert_true(votes());
+    script.rpc.no_status = true;
+    pass_ms(ENGINE_REMOTE_FRESH_MS + 50);
+    assert_int_equal(pthread_create(&looker, NULL, look_and_say, &done), 0);
+    while (script.rpc.unanswered == 0)
+        pass_ms(1);
+    assert_true(votes());
+    assert_false(atomic_load(&done));
+    pthread_join(looker, NULL);
+    /* And for twice as long as it took nobody asks it. */
+    struct engine_status status;
+    pass_ms(ENGINE_REMOTE_FRESH_MS + 10);
+    engine_get_status(script.fix.engine, &status);
+    assert_int_equal(script.rpc.unanswered, 1);
+    assert_false(status.reachable);
+}
+
+/* Nobody is told of long ago because another one is just asking. */
+static void who_looks_at_once_sees_the_same(void **state)
+{
+    pthread_t lookers[8];
+
+    (void)state;
+    script_rpc_open(&script);
+    for (size_t i = 0; i < HM_COUNT_OF(lookers); i++)
+        assert_int_equal(pthread_create(&lookers[i], NULL, look, NULL), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(lookers); i++)
+        pthread_join(lookers[i], NULL);
+}
+
 /* --- light blocks --------------------------------------------------------------------------------------------- */
 
 static void read_result(const char *name, char *out, size_t size)
@@ -349,6 +506,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_have_the_engines_words, setup, teardown),
         cmocka_unit_test_setup_teardown(a_server_that_is_late, setup, teardown),
         cmocka_unit_test_setup_teardown(a_path_has_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_known_soon, setup, teardown),
+        cmocka_unit_test_setup_teardown(light_blocks_hold_nothing_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(light_blocks_do_not_line_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_looks_at_once_sees_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_waits_for_an_engine_that_hangs, setup, teardown),
         cmocka_unit_test_setup_teardown(light_blocks_come_from_the_engine, setup, teardown),
         cmocka_unit_test_setup_teardown(light_blocks_that_are_none, setup, teardown),
         cmocka_unit_test(times_are_read),
