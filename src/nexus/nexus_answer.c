@@ -6,6 +6,7 @@
 
 #include "nexus_call.h"
 #include "nexus_text.h"
+#include "nexus_wipe.h"
 #include "nexus_yaml.h"
 
 const struct nexus_column nexus_fact_columns[2] = {{0}, {0}};
@@ -43,7 +44,7 @@ static int put_json(struct nexus_call *call, const json_t *value, struct hm_buf 
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
     int rc = text ? hm_buf_append_str(out, text) : HM_ENOMEM;
 
-    free(text);
+    nexus_wipe_free(text);
     if (!rc)
         rc = hm_buf_append_str(out, "\n");
     return rc ? nexus_no_memory(call) : 0;
@@ -51,9 +52,11 @@ static int put_json(struct nexus_call *call, const json_t *value, struct hm_buf 
 
 int nexus_show(struct nexus_call *call, const json_t *value, nexus_table_form table)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+    HM_CLEANUP(nexus_wipe) struct hm_buf out = {0};
     int rc;
 
+    if (hm_buf_reserve(&out, NEXUS_WIPE_ROOM_BYTES) != 0)
+        return nexus_no_memory(call);
     switch (value ? call->format : NEXUS_FORMAT_TABLE) {
     case NEXUS_FORMAT_JSON:
         rc = put_json(call, value, &out);
