@@ -20,13 +20,15 @@ void nexus_light_release(struct nexus_light *light)
 struct taken {
     struct hm_buf bytes;
     size_t most;
+    bool over; /* more came */
 };
 
 static int take_bytes(void *ctx, const uint8_t *data, size_t len, struct hm_error *error)
 {
     struct taken *taken = ctx;
 
-    if (len > taken->most - taken->bytes.len)
+    taken->over = len > taken->most - taken->bytes.len;
+    if (taken->over)
         return hm_fail(error, HM_ELIMIT, "the node's answer is longer than %zu bytes", taken->most);
     return hm_buf_append(&taken->bytes, data, len) == 0
                ? 0
@@ -75,7 +77,10 @@ static int get(struct nexus_light *light, const char *path, struct taken *taken,
         .method = "GET", .path = path, .take = take_bytes, .wake_fd = -1, .ctx = taken};
     int rc = time_left(light, &request.timeout_ms, error);
 
-    return rc ? rc : nexus_client_send(light->client, &request, NULL, error);
+    if (!rc)
+        rc = nexus_client_send(light->client, &request, NULL, error);
+    /* "Too many requests" is no answer that could be wrong. */
+    return rc == HM_ELIMIT && !taken->over ? HM_EBUSY : rc;
 }
 
 int nexus_light_block(struct nexus_light *light, int64_t height, bool ask, struct hm_arena *arena,

@@ -306,6 +306,9 @@ static void answer(struct light_node *node, int fd, const char *target)
     if (lie == LIGHT_AWAY) {
         status = 503;
         (void)hm_buf_append_str(&body, "{\"code\":\"HM_EBUSY\",\"detail\":\"it is starting\"}");
+    } else if (lie == LIGHT_TOO_MANY) {
+        status = 429;
+        (void)hm_buf_append_str(&body, "{\"code\":\"HM_ELIMIT\",\"detail\":\"too many\"}");
     } else if (lie == LIGHT_LIE_NOISE) {
         (void)hm_buf_append_str(&body, "\x0a\xff noise");
     } else if (lie == LIGHT_LIE_LONG) {

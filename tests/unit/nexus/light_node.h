@@ -26,6 +26,7 @@ enum light_lie {
     LIGHT_LIE_NOISE, /* no block, no JSON */
     LIGHT_LIE_LONG, /* an answer without end */
     LIGHT_AWAY, /* 503 */
+    LIGHT_TOO_MANY, /* 429 */
     LIGHT_SLOW, /* the truth, LIGHT_NODE_SLOW_MS late each time */
 };
 

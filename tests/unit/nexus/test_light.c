@@ -111,7 +111,8 @@ static void test_lies(void **state)
                 {LIGHT_LIE_HEIGHT, HM_EAUTH, true, "instead"},
                 {LIGHT_LIE_NOISE, HM_EAUTH, false, "JSON"},
                 {LIGHT_LIE_LONG, HM_EAUTH, false, "longer"},
-                {LIGHT_AWAY, NEXUS_EUNREACHABLE, false, "it is starting"}};
+                {LIGHT_AWAY, NEXUS_EUNREACHABLE, false, "it is starting"},
+                {LIGHT_TOO_MANY, NEXUS_EUNREACHABLE, false, "too many"}};
 
     struct world *world = *state;
 
