@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "nexus_cluster.h"
+#include "nexus_start_options.h"
 #include "nexus_verbs.h"
 #include "nexus_wipe.h"
 #include "wire.h"
@@ -415,19 +416,10 @@ static const struct nexus_option options[] = {
     {.name = "door-listen",
      .value = "ADDR:PORT",
      .help = "where it answers newcomers itself (UDP); default: nowhere"},
-    {.name = "plot", .value = "SIZE", .help = "space that it commits; default: 64M"},
-    {.name = "engine-path",
-     .value = "FILE",
-     .help = "CometBFT's binary; default: where scripts/setup --cluster puts it, then PATH",
-     .words = "@file"},
-    {.name = "runtime",
-     .value = "NAME",
-     .help = "container runtime; default: whichever works",
-     .words = "crun runc"},
-    {.name = "log-level",
-     .value = "LEVEL",
-     .help = "how much its log says; default: info",
-     .words = "error warn info debug"},
+    NEXUS_PLOT_OPTION,
+    NEXUS_ENGINE_PATH_OPTION,
+    NEXUS_RUNTIME_OPTION,
+    NEXUS_LOG_LEVEL_OPTION,
     {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 10m"},
     {.name = "no-start", .help = "make the folder only"},
 };
