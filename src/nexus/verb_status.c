@@ -23,10 +23,15 @@ static const char *votes_text(struct nexus_call *call, const json_t *cluster)
 
     if (round + absent + nil == 0)
         return "";
-    return hm_arena_printf(call->arena,
-                           "; of the last block's validators %llu did not vote and %llu voted for "
-                           "none, it took %llu round%s",
-                           absent, nil, round + 1, round ? "s" : "");
+    if (round == 0)
+        return hm_arena_printf(call->arena,
+                               "; for the last block %llu did not vote and %llu voted for none",
+                               absent, nil);
+    return hm_arena_printf(
+        call->arena,
+        "; the last block took %llu rounds, %llu did not vote and %llu voted for "
+        "none",
+        round + 1, absent, nil);
 }
 
 /* "" for a node that orders its blocks alone. */
