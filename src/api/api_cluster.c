@@ -1,8 +1,8 @@
 /* How the engine of a cluster does, in few figures: what a fault shows in first. */
-#include "api_cluster.h"
+#include "api_core.h"
 
-/* More than a ledger has validators that vote, and some that no longer do. */
-#define VALIDATORS_SHOWN_MAX 256
+#define VALIDATORS_PAGE      256
+#define VALIDATORS_PAGES_MAX 16
 
 static unsigned bits_of(ProtobufCBinaryData map)
 {
@@ -13,45 +13,88 @@ static unsigned bits_of(ProtobufCBinaryData map)
     return count;
 }
 
+void api_votes_init(struct api_votes_kept *kept)
+{
+    (void)pthread_mutex_init(&kept->lock, NULL);
+}
+
+void api_votes_release(struct api_votes_kept *kept)
+{
+    (void)pthread_mutex_destroy(&kept->lock);
+}
+
+static bool votes_find(struct api_call *call, uint64_t height, struct api_votes *out)
+{
+    const Hypermesh__EngineFacts *facts;
+    struct api_block *block = NULL;
+    size_t count = 0;
+
+    if (height == 0 || call->backend->blocks(call->backend->ctx, height, 1, &call->arena, &block,
+                                             &count, NULL) != 0)
+        return false;
+    facts = count > 0 && block->header ? block->header->engine : NULL;
+    if (!facts || block->header->height != height)
+        return false;
+    *out = (struct api_votes){.height = height,
+                              .round = facts->round,
+                              .absent = bits_of(facts->absent),
+                              .nil = bits_of(facts->nil)};
+    return true;
+}
+
 void api_votes_read(struct api_call *call, uint64_t height, struct api_votes *out)
 {
-    const Hypermesh__EngineFacts *facts = NULL;
-    struct api_block block = {0};
-    uint8_t(*digests)[32] = NULL;
+    struct api_votes_kept *kept = &call->core->votes;
 
+    (void)pthread_mutex_lock(&kept->lock);
+    *out = kept->votes;
+    (void)pthread_mutex_unlock(&kept->lock);
+    if (out->height == height)
+        return;
     *out = (struct api_votes){0};
-    if (height > 0 &&
-        call->backend->block(call->backend->ctx, height, &call->arena, &block, &digests, NULL) == 0)
-        facts = block.header ? block.header->engine : NULL;
-    if (facts)
-        *out = (struct api_votes){
-            .round = facts->round, .absent = bits_of(facts->absent), .nil = bits_of(facts->nil)};
+    if (!votes_find(call, height, out))
+        return;
+    (void)pthread_mutex_lock(&kept->lock);
+    kept->votes = *out;
+    (void)pthread_mutex_unlock(&kept->lock);
 }
 
 /* --- for Prometheus ----------------------------------------------------------------------------- */
 
+static int missed_line(const Hypermesh__Validator *validator, const char *name, struct hm_buf *out)
+{
+    char text[WIRE_ID_TEXT_MAX];
+
+    if (validator->retired || validator->tombstoned || validator->operator_.len != WIRE_ID_BYTES)
+        return 0;
+    wire_account_text(validator->operator_.data, text);
+    return hm_buf_printf(out, "%s{validator=\"%s\"} %llu\n", name, text,
+                         (unsigned long long)validator->missed);
+}
+
+/* Those that have left stay in the ledger, and anybody with a bond can be one of them: they are passed over. */
 static int missed_write(struct api_call *call, struct hm_buf *out)
 {
     static const char name[] = "hypermesh_validator_missed_blocks_total";
-    const struct api_page page = {.limit = VALIDATORS_SHOWN_MAX};
-    Hypermesh__Validator **items = NULL;
-    char text[WIRE_ID_TEXT_MAX];
-    size_t count = 0;
-    int rc;
+    struct api_page page = {.limit = VALIDATORS_PAGE};
+    int rc = hm_buf_printf(
+        out,
+        "# HELP %s Blocks with transactions that have no vote of the validator.\n"
+        "# TYPE %s counter\n",
+        name, name);
 
-    if (call->backend->validators(call->backend->ctx, &page, &call->arena, &items, &count, NULL) !=
-        0)
-        return 0;
-    rc = hm_buf_printf(out,
-                       "# HELP %s Blocks with transactions that have no vote of the validator.\n"
-                       "# TYPE %s counter\n",
-                       name, name);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (items[i]->operator_.len != WIRE_ID_BYTES)
-            continue;
-        wire_account_text(items[i]->operator_.data, text);
-        rc = hm_buf_printf(out, "%s{validator=\"%s\"} %llu\n", name, text,
-                           (unsigned long long)items[i]->missed);
+    for (size_t pages = 0; rc == 0 && pages < VALIDATORS_PAGES_MAX; pages++) {
+        Hypermesh__Validator **items = NULL;
+        size_t count = 0;
+
+        if (call->backend->validators(call->backend->ctx, &page, &call->arena, &items, &count,
+                                      NULL) != 0)
+            return 0;
+        for (size_t i = 0; rc == 0 && i < count; i++)
+            rc = missed_line(items[i], name, out);
+        if (count < page.limit || items[count - 1]->operator_.len != WIRE_ID_BYTES)
+            return rc;
+        page.after = items[count - 1]->operator_.data;
     }
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "api_auth.h"
+#include "api_cluster.h"
 #include "api_etag.h"
 #include "api_follow.h"
 #include "api_idempotency.h"
@@ -34,6 +35,7 @@ struct api_core {
     struct api_things things;
     struct api_idempotency idempotency;
     struct api_strangers strangers;
+    struct api_votes_kept votes;
     _Atomic uint64_t etcd_cluster, etcd_member; /* 0: not looked up yet */
     atomic_bool closing; /* streams and waits end */
 };
