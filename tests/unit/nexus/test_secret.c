@@ -23,7 +23,7 @@
 #define ANSWER                                                                                    \
     "{\"id\":\"0102\",\"role\":\"full\",\"expires_ms\":1700000000000,\"addresses\":[\"192.0.2.1:" \
     "1\"],"                                                                                       \
-    "\"ticket\":\"" TICKET "\"}"
+    "\"ticket\":\"%s\"}"
 
 static atomic_uint copies; /* found since the test began to look */
 static atomic_bool looking;
@@ -62,6 +62,7 @@ void *realloc(void *ptr, size_t size)
 struct place {
     char folder[64];
     char file[96], printed[96]; /* a ticket; what nexus prints */
+    const char *ticket; /* what it issues, as JSON has it */
     int fd;
     atomic_bool stop;
     pthread_t thread;
@@ -79,7 +80,7 @@ static void *node_main(void *ctx)
         int len = snprintf(answer, sizeof(answer),
                            "HTTP/1.1 201 X\r\nContent-Type: application/json\r\nContent-Length: "
                            "%zu\r\nConnection: close\r\n\r\n" ANSWER,
-                           strlen(ANSWER));
+                           strlen(ANSWER) - strlen("%s") + strlen(place->ticket), place->ticket);
 
         if (fd < 0)
             continue;
@@ -100,6 +101,7 @@ static int setup(void **state)
 
     assert_non_null(place);
     *state = place;
+    place->ticket = TICKET;
     memcpy(place->folder, "/tmp/hm-nexus-XXXXXX", sizeof("/tmp/hm-nexus-XXXXXX"));
     assert_non_null(mkdtemp(place->folder));
     (void)snprintf(place->file, sizeof(place->file), "%s/ticket", place->folder);
@@ -171,6 +173,20 @@ static void test_one_that_is_issued(void **state)
     assert_int_equal(atomic_load(&copies), 0);
 }
 
+/* A terminal would do what it says. */
+static void test_what_is_no_ticket(void **state)
+{
+    struct place *place = *state;
+    const char *argv[] = {"nexus", "--data", place->folder, "cluster", "ticket", NULL};
+
+    place->ticket = "hmjoin1\\u001b]0;x\\u0007";
+    assert_int_equal(say(place, 5, argv), NEXUS_EXIT_FAILED);
+    assert_true(printed(place, "holds no join ticket"));
+    assert_false(printed(place, "\x1b"));
+    place->ticket = "";
+    assert_int_equal(say(place, 5, argv), NEXUS_EXIT_FAILED);
+}
+
 static void test_one_that_is_used(void **state)
 {
     struct place *place = *state;
@@ -224,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_that_is_issued, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_ticket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_that_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(test_none_on_the_command_line, setup, teardown),
         cmocka_unit_test(test_the_test_looks),
