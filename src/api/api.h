@@ -185,7 +185,8 @@ struct api_ticket_new {
 };
 struct api_ticket {
     uint8_t id[API_TICKET_ID_BYTES];
-    const char *text; /* of one just issued; NULL: never shown again */
+    char *
+        text; /* of one just issued, in the call's arena: the API wipes it; NULL: never shown again */
     const char *const *addresses; /* of one just issued */
     size_t address_count;
     bool validator, funded, revoked;

@@ -29,10 +29,14 @@ int api_core_init(struct api_core *core, const struct api_backend *backend,
     core->clock = clock;
     core->owner = geteuid();
     core->kv_account = API_ACCOUNT_DEFAULT;
+    api_strangers_init(&core->strangers);
+    api_votes_init(&core->votes);
     rc = api_openapi_write(&core->document);
     if (rc == 0)
         rc = init_tables(core);
     if (rc) {
+        api_strangers_release(&core->strangers);
+        api_votes_release(&core->votes);
         hm_buf_release(&core->document);
         core->backend = NULL; /* nothing to release */
         return hm_fail(error, rc, "out of memory");
@@ -46,6 +50,8 @@ void api_core_release(struct api_core *core)
         api_follows_release(&core->follows);
         api_things_release(&core->things);
         api_idempotency_release(&core->idempotency);
+        api_strangers_release(&core->strangers);
+        api_votes_release(&core->votes);
     }
     hm_buf_release(&core->document);
     hm_wipe(core->token, sizeof(core->token));

@@ -7,11 +7,13 @@
 
 #include "api.h"
 #include "api_auth.h"
+#include "api_cluster.h"
 #include "api_etag.h"
 #include "api_follow.h"
 #include "api_idempotency.h"
 #include "api_metrics.h"
 #include "api_request.h"
+#include "api_strangers.h"
 
 #define API_WAITS_MAX           256 /* requests that wait for a job or replay the chain */
 #define API_STREAMS_MAX         4096 /* streams open at once */
@@ -32,6 +34,8 @@ struct api_core {
     struct api_follows follows;
     struct api_things things;
     struct api_idempotency idempotency;
+    struct api_strangers strangers;
+    struct api_votes_kept votes;
     _Atomic uint64_t etcd_cluster, etcd_member; /* 0: not looked up yet */
     atomic_bool closing; /* streams and waits end */
 };
@@ -124,6 +128,7 @@ struct api_call {
     const struct api_request *request;
     const struct api_route *route;
     const char *account; /* whose acts these are when the request names nobody */
+    bool stranger; /* who asks has no token, and needs none for this */
     struct api_value param; /* the pattern's parameter */
     struct api_record query; /* fields NULL when the route has none */
     struct api_record body; /* of API_BODY_JSON */

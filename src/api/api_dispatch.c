@@ -127,6 +127,7 @@ struct visit {
     struct match found;
     unsigned refused; /* status, when it is not the code's own */
     struct api_guard guard;
+    bool counted; /* among the strangers */
     struct hm_error error;
     uint64_t started_ns;
 };
@@ -169,6 +170,8 @@ static void visit_release(struct visit *visit, int rc)
     if (rc)
         api_core_refuse(response, visit->refused ? visit->refused : (unsigned)hm_error_http(rc), rc,
                         visit->error.text, instance_of(visit));
+    if (visit->counted)
+        api_strangers_leave(&core->strangers);
     api_guard_leave(&visit->call, &visit->guard, rc);
     api_metrics_count(&core->metrics, route ? (size_t)(route - api_routes) : API_METRIC_NO_ROUTE,
                       response->status, hm_mono_ns(core->clock) - visit->started_ns);
@@ -247,18 +250,30 @@ static bool is_etcd_path(const struct api_target *target)
            strcmp(first, "version") == 0 || strcmp(first, "health") == 0;
 }
 
-static bool is_open(const struct api_core *core, const struct api_route *route)
+/* Whether the caller may ask at all, and as whom. */
+static int check_caller(struct visit *visit)
 {
-    unsigned open = API_OPEN | (core->open_proofs ? API_PROVES : 0);
+    const struct api_route *route = visit->found.route;
+    struct api_core *core = visit->call.core;
+    struct hm_error why = {0};
+    int rc;
 
-    return route && (route->flags & open) != 0;
+    if (route && (route->flags & API_OPEN) != 0)
+        return 0;
+    rc = api_auth_check_caller(visit->call.request, core->owner, core->token, &why);
+    if (rc && route && core->open_proofs && (route->flags & API_PROVES) != 0) {
+        visit->call.stranger = true;
+        return 0;
+    }
+    if (rc)
+        visit->error = why;
+    return rc;
 }
 
 /* Everything that can be said before the body is here. */
 static int visit_admit(struct visit *visit, uint64_t length)
 {
     const struct api_request *request = visit->call.request;
-    struct api_core *core = visit->call.core;
     int rc = api_target_parse(request->target, &visit->call.arena, &visit->target, &visit->error);
 
     if (rc) {
@@ -270,8 +285,8 @@ static int visit_admit(struct visit *visit, uint64_t length)
                       "this address serves only /v3/, /version and /health");
     find_route(&visit->target, request->method, &visit->found);
     rc = api_auth_check_origin(request, &visit->error);
-    if (rc == 0 && !is_open(core, visit->found.route))
-        rc = api_auth_check_caller(request, core->owner, core->token, &visit->error);
+    if (rc == 0)
+        rc = check_caller(visit);
     if (rc == 0)
         rc = check_route(visit);
     return rc ? rc : check_body(visit, length);
@@ -326,15 +341,29 @@ static int count_stream(struct visit *visit)
     return 0;
 }
 
+static int enter_stranger(struct visit *visit)
+{
+    struct api_core *core = visit->call.core;
+    int rc;
+
+    if (!visit->call.stranger)
+        return 0;
+    rc = api_strangers_enter(&core->strangers, hm_mono_ns(core->clock), &visit->error);
+    visit->counted = rc == 0;
+    return rc;
+}
+
 static int visit_run(struct visit *visit)
 {
     const struct api_route *route = visit->found.route;
     struct api_call *call = &visit->call;
     struct api_fresh_wanted wanted = {0};
     bool done = false;
-    int rc = parse_param(visit);
+    int rc = enter_stranger(visit);
 
     call->route = route;
+    if (rc == 0)
+        rc = parse_param(visit);
     if (rc == 0 && (route->flags & API_LEDGER) != 0)
         rc = api_fresh_take(call, &visit->target, &wanted, &visit->error);
     if (rc == 0)

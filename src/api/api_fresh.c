@@ -73,11 +73,19 @@ static int too_late(struct api_call *call, uint64_t height, uint64_t wait_ms,
                         (unsigned long long)now.height);
 }
 
+/* A block that nobody needs costs every node of the cluster. */
+static bool may_ask(struct api_call *call)
+{
+    struct api_core *core = call->core;
+
+    return !call->stranger || api_strangers_may_ask(&core->strangers, hm_mono_ns(core->clock));
+}
+
 /* In slices, so that a closing server and a client that has gone are seen soon. */
 static int wait_slices(struct api_call *call, uint64_t height, uint64_t wait_ms, bool ask,
                        struct hm_error *error)
 {
-    const struct api_core *core = call->core;
+    struct api_core *core = call->core;
     uint64_t until_ns = hm_mono_ns(core->clock) + wait_ms * 1000000;
     int rc = HM_ETIMEOUT;
 
@@ -92,7 +100,7 @@ static int wait_slices(struct api_call *call, uint64_t height, uint64_t wait_ms,
         if (left_ms == 0)
             return too_late(call, height, wait_ms, error);
         rc = call->backend->wait_height(
-            call->backend->ctx, height, ask,
+            call->backend->ctx, height, ask && may_ask(call),
             (unsigned)(left_ms < API_WAIT_SLICE_MS ? left_ms : API_WAIT_SLICE_MS), error);
         if (rc == HM_ETIMEOUT)
             api_wait_nap(core, now_ns);

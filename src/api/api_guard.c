@@ -129,7 +129,8 @@ static int replay(struct api_call *call, const struct api_remembered *answer,
 
     if (answer->cut)
         return hm_fail(error, HM_ECONFLICT,
-                       "this request was done (status %u), but its answer was too long to be kept",
+                       "this request was done (status %u), but its answer was too long to be kept, "
+                       "or holds a secret",
                        answer->status);
     response->status = answer->status;
     response->replayed = true;
@@ -192,8 +193,12 @@ static bool worth_keeping(const struct api_response *response, int rc)
 static void key_leave(struct api_call *call, const struct api_guard *guard, int rc)
 {
     const struct api_response *response = call->response;
-    struct api_remembered answer = {
-        .status = response->status, .problem = rc != 0, .body = hm_buf_slice(&response->body)};
+    struct api_remembered answer = {.status = response->status, .problem = rc != 0};
+
+    if (response->secret && rc == 0)
+        answer.cut = true;
+    else
+        answer.body = hm_buf_slice(&response->body);
 
     request_digest(call->request, answer.digest);
     api_idempotency_end(&call->core->idempotency, guard->name,

@@ -194,6 +194,9 @@ int api_handle_block(struct api_call *call, struct hm_error *error)
         return rc;
     json_out_open(&call->json, '{');
     block_put(&call->json, &block);
+    json_out_key(&call->json, "engine");
+    json_message(&call->json,
+                 block.header && block.header->engine ? &block.header->engine->base : NULL);
     json_out_key(&call->json, "txs");
     json_out_open(&call->json, '[');
     for (size_t i = 0; i < block.txs && digests; i++)

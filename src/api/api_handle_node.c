@@ -1,4 +1,5 @@
 /* The process, the machine under it, and this API itself. */
+#include "api_cluster.h"
 #include "api_handlers.h"
 
 static int node_status(struct api_call *call, struct api_status *status, struct hm_error *error)
@@ -46,6 +47,8 @@ int api_handle_metrics(struct api_call *call, struct hm_error *error)
         return rc;
     if (out->len > 0 && out->data[out->len - 1] != '\n')
         call->json.error = hm_buf_append_str(out, "\n");
+    if (call->json.error == 0)
+        call->json.error = api_cluster_metrics(call, out);
     for (size_t i = 0; i < api_route_count; i++)
         names[i] = (struct api_metric_route){api_routes[i].method, api_routes[i].pattern};
     if (call->json.error == 0)
@@ -63,13 +66,18 @@ static void text_list(struct json_out *json, const char *name, const char *const
     json_out_close(json, ']');
 }
 
-static void put_cluster(struct json_out *json, const struct api_cluster *cluster)
+static void put_cluster(struct api_call *call, const struct api_status *status)
 {
+    const struct api_cluster *cluster = status->cluster;
+    struct json_out *json = &call->json;
+    struct api_votes votes;
+
     json_out_key(json, "cluster");
     if (cluster == NULL) {
         json_out_null(json);
         return;
     }
+    api_votes_read(call, status->height, &votes);
     json_out_open(json, '{');
     json_out_put_text(json, "version", cluster->version);
     json_out_put_u64(json, "validators", cluster->validators);
@@ -80,6 +88,9 @@ static void put_cluster(struct json_out *json, const struct api_cluster *cluster
     json_out_put_bool(json, "catching_up", cluster->catching_up);
     json_out_put_bool(json, "validator", cluster->validator);
     json_out_put_u64(json, "block_age_ms", cluster->block_age_ms);
+    json_out_put_u64(json, "round", votes.round);
+    json_out_put_u64(json, "absent", votes.absent);
+    json_out_put_u64(json, "nil", votes.nil);
     json_out_close(json, '}');
 }
 
@@ -108,7 +119,7 @@ int api_handle_node(struct api_call *call, struct hm_error *error)
     json_out_put_text(json, "not_ready", status.ready ? NULL : status.not_ready);
     json_out_put_u64(json, "queued", status.queued);
     json_out_put_u64(json, "plot_bytes", status.plot_bytes);
-    put_cluster(json, status.cluster);
+    put_cluster(call, &status);
     json_out_put_text(json, "sandbox", status.sandbox);
     text_list(json, "warnings", status.warnings, status.warning_count);
     json_out_close(json, '}');

@@ -1,9 +1,19 @@
 /* Join tickets of a cluster's member: issue, list, revoke (docs/cluster.md). */
 #include "api_handlers.h"
 
+#define SECRET_ROOM_BYTES 64 /* what stands around a ticket's text in the answer */
+
 static int no_tickets(struct hm_error *error)
 {
     return hm_fail(error, HM_EUNSUPPORTED, "this node is of no cluster: nobody can join it");
+}
+
+/* The last of all, in room that is there: a buffer that grew after it would leave a copy behind. */
+static void put_secret(struct json_out *json, const char *text)
+{
+    if (json->error == 0)
+        json->error = hm_buf_reserve(json->out, strlen(text) + SECRET_ROOM_BYTES);
+    json_out_put_text(json, "ticket", text);
 }
 
 static void ticket_json(struct json_out *json, const struct api_ticket *ticket)
@@ -19,12 +29,12 @@ static void ticket_json(struct json_out *json, const struct api_ticket *ticket)
     json_out_put_text(json, "used_by", ticket->used_by);
     json_out_put_u64(json, "used_ms", ticket->used_ms);
     if (ticket->text) {
-        json_out_put_text(json, "ticket", ticket->text);
         json_out_key(json, "addresses");
         json_out_open(json, '[');
         for (size_t i = 0; i < ticket->address_count; i++)
             json_out_text(json, ticket->addresses[i]);
         json_out_close(json, ']');
+        put_secret(json, ticket->text);
     }
     json_out_close(json, '}');
 }
@@ -53,9 +63,12 @@ int api_handle_ticket_create(struct api_call *call, struct hm_error *error)
                  ? call->backend->ticket_create(call->backend->ctx, &wanted, &call->arena, &made,
                                                 error)
                  : no_tickets(error);
-    if (rc == 0)
-        ticket_json(&call->json, &made);
-    return rc;
+    if (rc)
+        return rc;
+    call->response->secret = true;
+    ticket_json(&call->json, &made);
+    hm_wipe(made.text, strlen(made.text));
+    return 0;
 }
 
 int api_handle_tickets(struct api_call *call, struct hm_error *error)

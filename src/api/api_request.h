@@ -86,6 +86,7 @@ struct api_response {
     bool ask_token; /* 401: WWW-Authenticate */
     bool retry; /* Retry-After, beside 429 and 503, which always have it */
     bool replayed; /* of an earlier request with the same Idempotency-Key */
+    bool secret; /* the body holds one: it is kept nowhere, and wiped with its buffer */
     char etag[API_ETAG_MAX]; /* with its quotes; "": none */
     bool fresh; /* of the ledger: as it was after this block, or a later one */
     struct api_fresh read_at;

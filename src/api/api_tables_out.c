@@ -35,6 +35,9 @@ static const struct api_field cluster[] = {
     {.name = "catching_up", .form = JSON_FORM_BOOL, MUST},
     {.name = "validator", .form = JSON_FORM_BOOL, MUST, .about = "This node is one."},
     {.name = "block_age_ms", .form = JSON_FORM_UINT, MUST, .about = "Since the last block, by this machine's clock."},
+    {.name = "round", .form = JSON_FORM_UINT, MUST, .about = "In which the block before the last was decided; 0: the first."},
+    {.name = "absent", .form = JSON_FORM_UINT, MUST, .about = "Validators without a vote for it."},
+    {.name = "nil", .form = JSON_FORM_UINT, MUST, .about = "Validators that voted for no block instead."},
 };
 static const struct api_fields cluster_fields = {.name = "Cluster", ROWS(cluster)};
 
@@ -178,6 +181,7 @@ static const struct api_fields block_summary_fields = {.name = "BlockSummary", R
 LIST_OF_FIELDS(blocks, "BlockList", block_summary_fields);
 static const struct api_field block[] = {
     BLOCK_ROWS,
+    {.name = "engine", .form = JSON_FORM_OBJECT, MUST_NULL, MESSAGE(engine_facts), .about = "What a cluster's engine said of it. absent, nil: a bit a validator of the block before, in the engine's order (power, then address), bit 0 first. null: one node's chain."},
     {.name = "txs", .form = JSON_FORM_DIGEST, MUST_LIST},
 };
 const struct api_fields api_answer_block = {.name = "BlockDetail", ROWS(block)};

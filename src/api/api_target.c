@@ -165,6 +165,8 @@ void api_response_release(struct api_response *response)
 {
     if (!response)
         return;
+    if (response->secret && response->body.data)
+        hm_wipe(response->body.data, response->body.cap);
     hm_buf_release(&response->body);
     api_stream_release(response->stream);
     response->stream = NULL;

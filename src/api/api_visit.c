@@ -78,12 +78,40 @@ static void free_body(void *data)
     hm_free(data);
 }
 
+static void free_secret(void *ctx)
+{
+    struct hm_buf *body = ctx;
+
+    hm_wipe(body->data, body->cap);
+    hm_buf_release(body);
+    hm_free(body);
+}
+
+static struct MHD_Response *secret_response(struct api_response *answer)
+{
+    struct hm_buf *body = hm_malloc(sizeof(*body));
+    struct MHD_Response *response;
+
+    if (!body)
+        return NULL;
+    *body = answer->body;
+    response = MHD_create_response_from_buffer_with_free_callback_cls(body->len, body->data,
+                                                                      free_secret, body);
+    if (response)
+        answer->body = (struct hm_buf){0}; /* the response's now */
+    else
+        hm_free(body);
+    return response;
+}
+
 static struct MHD_Response *body_response(struct api_response *answer)
 {
     struct MHD_Response *response;
 
     if (answer->body.len == 0)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (answer->secret)
+        return secret_response(answer);
     response = MHD_create_response_from_buffer_with_free_callback(answer->body.len,
                                                                   answer->body.data, free_body);
     if (response)

@@ -117,8 +117,8 @@ int light_state_root(const struct light_trust *trust, int64_t height,
 
 /* --- from block to block ------------------------------------------------------------------------------------------- */
 struct light_rules {
-    /* How long a block is trusted after its own time. Must be shorter than the ledger's unbond_delay_ms: whoever signed it
-     * can lose his bond only so long. */
+    /* How long a block is trusted after its own time. Must be shorter than the engine remembers faults, which is at most
+     * the ledger's unbond_delay_ms: whoever signed it can lose his bond only so long. */
     uint64_t trusting_period_ms;
     uint64_t clock_drift_ms; /* how far a block's time may lie ahead of now */
 };

@@ -17,6 +17,7 @@ enum nexus_exit {
     NEXUS_EXIT_NOT_FOUND = 4,
     NEXUS_EXIT_REFUSED = 5, /* permission, funds, a proof, or the present state */
     NEXUS_EXIT_TRUST_OLD = 6, /* verify --remote: the trusted block is too old to go on from */
+    NEXUS_EXIT_STATE_OLD = 7, /* verify --remote: the value is right, but was so too long ago */
     NEXUS_EXIT_JOB_TIMED_OUT = 124,
     NEXUS_EXIT_JOB_NOT_RUN = 125, /* the mesh or nexus failed, not the command */
     NEXUS_EXIT_INTERRUPTED = 130, /* cancelled */

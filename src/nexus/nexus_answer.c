@@ -6,6 +6,7 @@
 
 #include "nexus_call.h"
 #include "nexus_text.h"
+#include "nexus_wipe.h"
 #include "nexus_yaml.h"
 
 const struct nexus_column nexus_fact_columns[2] = {{0}, {0}};
@@ -43,17 +44,32 @@ static int put_json(struct nexus_call *call, const json_t *value, struct hm_buf 
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
     int rc = text ? hm_buf_append_str(out, text) : HM_ENOMEM;
 
-    free(text);
+    nexus_wipe_free(text);
     if (!rc)
         rc = hm_buf_append_str(out, "\n");
     return rc ? nexus_no_memory(call) : 0;
 }
 
+/* A terminal does what it is told; a file or a program gets every byte as it is. */
+static int write_table(struct nexus_call *call, struct hm_buf *out)
+{
+    HM_CLEANUP(nexus_wipe) struct hm_buf safe = {0};
+
+    if (!isatty(1))
+        return nexus_write(call, out);
+    if (hm_buf_reserve(&safe, 2 * out->len + NEXUS_WIPE_ROOM_BYTES) != 0 ||
+        nexus_text_append_answer(&safe, hm_buf_slice(out)) != 0)
+        return nexus_no_memory(call);
+    return nexus_write(call, &safe);
+}
+
 int nexus_show(struct nexus_call *call, const json_t *value, nexus_table_form table)
 {
-    HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+    HM_CLEANUP(nexus_wipe) struct hm_buf out = {0};
     int rc;
 
+    if (hm_buf_reserve(&out, NEXUS_WIPE_ROOM_BYTES) != 0)
+        return nexus_no_memory(call);
     switch (value ? call->format : NEXUS_FORMAT_TABLE) {
     case NEXUS_FORMAT_JSON:
         rc = put_json(call, value, &out);
@@ -63,7 +79,7 @@ int nexus_show(struct nexus_call *call, const json_t *value, nexus_table_form ta
         break;
     default:
         rc = table(call, value, &out);
-        break;
+        return rc ? rc : write_table(call, &out);
     }
     return rc ? rc : nexus_write(call, &out);
 }

@@ -185,13 +185,13 @@ int nexus_body_option(struct nexus_call *call, json_t *body, const char *key, co
     return nexus_body_text(call, body, key, nexus_value(call, option));
 }
 
-int nexus_read_input(struct nexus_call *call, size_t most, struct hm_buf *out)
+static int read_steps(struct nexus_call *call, size_t most, uint8_t *step, size_t room,
+                      struct hm_buf *out)
 {
-    uint8_t step[16384];
     size_t total = 0;
 
     for (;;) {
-        ssize_t got = read(0, step, sizeof(step));
+        ssize_t got = read(0, step, room);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -206,4 +206,13 @@ int nexus_read_input(struct nexus_call *call, size_t most, struct hm_buf *out)
         if (hm_buf_append(out, step, (size_t)got))
             return nexus_no_memory(call);
     }
+}
+
+int nexus_read_input(struct nexus_call *call, size_t most, struct hm_buf *out)
+{
+    uint8_t step[16384];
+    int rc = read_steps(call, most, step, sizeof(step), out);
+
+    hm_wipe(step, sizeof(step)); /* it may have been a secret */
+    return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "nexus.h"
 #include "nexus_json.h"
+#include "nexus_wipe.h"
 
 #define WAIT_STEP_MS 1000
 
@@ -64,7 +65,8 @@ int nexus_client_open(const struct nexus_place *place, struct nexus_client **out
         return hm_fail(error, HM_ENOMEM, "no memory for the connection");
     client->place = place;
     /* No TLS here, so its start-up is saved. */
-    if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
+    if (curl_global_init_mem(CURL_GLOBAL_NOTHING, hm_malloc, nexus_wipe_free, hm_realloc, hm_strdup,
+                             hm_calloc) != CURLE_OK)
         rc = hm_fail(error, HM_EINTERNAL, "libcurl does not start");
     if (!rc && place->url && place->token_path)
         rc = token_read(place, client, error);
@@ -99,7 +101,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     else if (len > NEXUS_REPLY_MAX_BYTES - x->body.len)
         x->rc = hm_fail(x->error, HM_ELIMIT, "the node's answer is longer than %zu MiB",
                         NEXUS_REPLY_MAX_BYTES >> 20);
-    else if (hm_buf_append(&x->body, data, len) != 0)
+    else if ((!x->body.data && hm_buf_reserve(&x->body, NEXUS_WIPE_ROOM_BYTES) != 0) ||
+             hm_buf_append(&x->body, data, len) != 0)
         x->rc = hm_fail(x->error, HM_ENOMEM, "no memory for the node's answer");
     return x->rc ? 0 : len;
 }
@@ -125,7 +128,7 @@ static int set_body(struct exchange *x)
 
         if (!text || hm_buf_append_str(&x->sent, text) != 0)
             rc = hm_fail(x->error, HM_ENOMEM, "no memory for a request");
-        free(text);
+        nexus_wipe_free(text);
     } else if (request->bytes.len > 0) {
         if (hm_buf_append(&x->sent, request->bytes.data, request->bytes.len) != 0)
             rc = hm_fail(x->error, HM_ENOMEM, "no memory for a request");
@@ -288,8 +291,8 @@ int nexus_client_send(struct nexus_client *client, const struct nexus_request *r
     for (struct curl_slist *line = x.headers; line; line = line->next)
         hm_wipe(line->data, strlen(line->data)); /* the token is among them */
     curl_slist_free_all(x.headers);
-    hm_buf_release(&x.sent);
-    hm_buf_release(&x.body);
+    nexus_wipe_release(&x.sent);
+    nexus_wipe_release(&x.body);
     return rc;
 }
 

@@ -6,6 +6,9 @@
 #include "nexus_json.h"
 
 #define PATH_BYTES (2 * STORE_KEY_MAX_BYTES + 64)
+#define PARAMS_KEY "P" /* of the ledger's state */
+/* Which part of unbond_delay_ms is left when an engine forgets a fault (docs/ledger.md). */
+#define EVIDENCE_SPARE 6
 
 void nexus_light_release(struct nexus_light *light)
 {
@@ -17,13 +20,15 @@ void nexus_light_release(struct nexus_light *light)
 struct taken {
     struct hm_buf bytes;
     size_t most;
+    bool over; /* more came */
 };
 
 static int take_bytes(void *ctx, const uint8_t *data, size_t len, struct hm_error *error)
 {
     struct taken *taken = ctx;
 
-    if (len > taken->most - taken->bytes.len)
+    taken->over = len > taken->most - taken->bytes.len;
+    if (taken->over)
         return hm_fail(error, HM_ELIMIT, "the node's answer is longer than %zu bytes", taken->most);
     return hm_buf_append(&taken->bytes, data, len) == 0
                ? 0
@@ -51,17 +56,31 @@ static int source_failed(int rc, struct hm_error *error)
     }
 }
 
+/* However many blocks a node makes necessary, and however slowly it gives each. */
+static int time_left(const struct nexus_light *light, unsigned *out, struct hm_error *error)
+{
+    uint64_t now_ns = light->deadline_ns ? hm_mono_ns(light->clock) : 0;
+    uint64_t left_ms;
+
+    if (light->deadline_ns && now_ns >= light->deadline_ns)
+        return hm_fail(error, HM_ETIMEOUT,
+                       "the time for all of its answers is over (--timeout allows more)");
+    left_ms = light->deadline_ns ? (light->deadline_ns - now_ns) / 1000000 + 1 : UINT64_MAX;
+    *out = left_ms < NEXUS_LIGHT_TIMEOUT_MS ? (unsigned)left_ms : NEXUS_LIGHT_TIMEOUT_MS;
+    return 0;
+}
+
 static int get(struct nexus_light *light, const char *path, struct taken *taken,
                struct hm_error *error)
 {
-    struct nexus_request request = {.method = "GET",
-                                    .path = path,
-                                    .timeout_ms = NEXUS_LIGHT_TIMEOUT_MS,
-                                    .take = take_bytes,
-                                    .wake_fd = -1,
-                                    .ctx = taken};
+    struct nexus_request request = {
+        .method = "GET", .path = path, .take = take_bytes, .wake_fd = -1, .ctx = taken};
+    int rc = time_left(light, &request.timeout_ms, error);
 
-    return nexus_client_send(light->client, &request, NULL, error);
+    if (!rc)
+        rc = nexus_client_send(light->client, &request, NULL, error);
+    /* "Too many requests" is no answer that could be wrong. */
+    return rc == HM_ELIMIT && !taken->over ? HM_EBUSY : rc;
 }
 
 int nexus_light_block(struct nexus_light *light, int64_t height, bool ask, struct hm_arena *arena,
@@ -314,3 +333,72 @@ int nexus_light_read(struct nexus_light *light, struct hm_slice key, struct hm_a
     return rc;
 }
 _Static_assert(LIGHT_HASH_BYTES == CRYPTO_HASH_BYTES, "a state root is a hash");
+
+/* --- what a person says, and the chain ------------------------------------------------------------------ */
+
+static void swap(struct light_trust *a, struct light_trust *b)
+{
+    struct light_trust kept = *a;
+
+    *a = *b;
+    *b = kept;
+}
+
+static int same_block(const struct light_trust *a, const struct light_trust *b,
+                      struct hm_error *error)
+{
+    if (memcmp(a->block.hash, b->block.hash, LIGHT_HASH_BYTES) == 0)
+        return 0;
+    return hm_fail(error, HM_EAUTH, "there are two blocks %" PRId64 " of chain %.60s",
+                   nexus_light_height(a), a->block.message->signed_header->header->chain_id);
+}
+
+int nexus_light_agree(struct nexus_light *light, struct light_trust *other, struct hm_error *error)
+{
+    int64_t ours = nexus_light_height(&light->trust), theirs = nexus_light_height(other);
+    struct hm_error why = {0};
+    int rc = 0;
+
+    if (theirs < ours)
+        swap(&light->trust, other);
+    if (theirs != ours)
+        rc = go_to(light, nexus_light_height(other), &why);
+    /* The older one is too old to lead anywhere: nothing shows that they disagree. */
+    if (rc == HM_ETIMEOUT || rc == HM_ELIMIT)
+        rc = 0;
+    else if (!rc)
+        rc = same_block(&light->trust, other, &why);
+    if (!rc)
+        swap(&light->trust, other);
+    else if (error)
+        *error = why;
+    return rc;
+}
+
+int nexus_light_check_period(struct nexus_light *light, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Params *params = NULL;
+    struct nexus_state state = {0};
+    uint64_t most_ms;
+    char most[32], good[32];
+    int rc;
+
+    hm_arena_init(&arena, 4 * NEXUS_STATE_MAX_BYTES);
+    rc = nexus_light_read(light, hm_slice_str(PARAMS_KEY), &arena, &state, error);
+    if (rc)
+        return rc;
+    rc = WIRE_UNPACK(hypermesh__params, state.value, state.value.len, &arena, &params, error);
+    if (rc)
+        return hm_error_prefix(error, rc == HM_ENOMEM ? rc : HM_EAUTH,
+                               "the chain is no ledger of ours: it has no parameters");
+    most_ms = params->unbond_delay_ms - params->unbond_delay_ms / EVIDENCE_SPARE;
+    if (light->rules.trusting_period_ms < most_ms)
+        return 0;
+    hm_duration_format_ms(most_ms / 1000 * 1000, most);
+    hm_duration_format_ms(params->unbond_delay_ms / 3000 * 2000, good);
+    return hm_fail(error, HM_EINVAL,
+                   "this chain forgets faults after %s, so that a block may be trusted for less: "
+                   "say --trust-for %s",
+                   most, good);
+}

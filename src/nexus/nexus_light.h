@@ -11,6 +11,7 @@
 
 #define NEXUS_LIGHT_WAIT_MS    5000 /* for a block that the node may have to make first */
 #define NEXUS_LIGHT_TIMEOUT_MS 30000 /* of any answer */
+#define NEXUS_LIGHT_ALL_MS     120000 /* of all of them, unless somebody says otherwise */
 #define NEXUS_STATE_MAX_BYTES  ((size_t)8 << 20) /* of an answer of GET /state */
 #define NEXUS_KV_KEY_MAX_BYTES 440 /* as the ledger */
 
@@ -19,6 +20,7 @@ struct nexus_light {
     const struct hm_clock *clock; /* borrowed */
     struct light_rules rules;
     struct light_trust trust;
+    uint64_t deadline_ns; /* by the clock's hm_mono_ns: nothing is asked for after it; 0: none */
     int64_t goal; /* the block of this height is waited for, and made if need be */
     bool lied; /* what the node said does not hold together with what is trusted */
 };
@@ -52,6 +54,12 @@ int nexus_light_begin(struct nexus_light *light, const struct light_anchor *anch
  * is too old; HM_EAUTH: refused; NEXUS_EUNREACHABLE: the node does not answer, or is behind. trust is good after each. */
 int nexus_light_read(struct nexus_light *light, struct hm_slice key, struct hm_arena *arena,
                      struct nexus_state *out, struct hm_error *error);
+/* Whether trust and the other block are of one history: leads the older of them to the newer, where that can be. trust then stands
+ * at the newer one. HM_EAUTH: there is another block at that height; also as nexus_light_read. On failure neither is to be used. */
+int nexus_light_agree(struct nexus_light *light, struct light_trust *other, struct hm_error *error);
+/* Whether the trusting period fits this chain: it is shorter than an engine remembers faults, which follows from the ledger's
+ * parameters, read and proven like any value. HM_EINVAL: it is too long; else as nexus_light_read. */
+int nexus_light_check_period(struct nexus_light *light, struct hm_error *error);
 /* Of the trusted block's header; milliseconds since 1970. */
 uint64_t nexus_light_time_ms(const struct light_trust *trust);
 int64_t nexus_light_height(const struct light_trust *trust); /* 0: nothing is trusted */

@@ -6,6 +6,7 @@
 #include "nexus_call.h"
 #include "nexus_help.h"
 #include "nexus_text.h"
+#include "nexus_wipe.h"
 
 enum nexus_exit nexus_exit_of(int error_code)
 {
@@ -115,6 +116,7 @@ int nexus_main(int argc, char **argv)
     int rc;
 
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error like others */
+    json_set_alloc_funcs(hm_malloc, nexus_wipe_free);
     hm_arena_init(&arena, 0);
     rc = nexus_line_parse(call.grammar, argc, argv, &arena, &line, &call.error);
     if (rc)

@@ -60,12 +60,29 @@ static bool steers(uint32_t code)
            (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-int nexus_text_append_safe(struct hm_buf *out, const char *text)
+/* Bytes at text that belong to an answer and steer: a line's end, a tab, bold on and off as our tables have it. */
+static size_t answer_step(const char *text, size_t len)
 {
-    size_t len = strlen(text);
+    static const char *const kept[] = {"\n", "\t", "\033[1m", "\033[0m"};
+
+    for (size_t i = 0; i < HM_COUNT_OF(kept); i++)
+        if (strlen(kept[i]) <= len && memcmp(text, kept[i], strlen(kept[i])) == 0)
+            return strlen(kept[i]);
+    return 0;
+}
+
+static int append_safe(struct hm_buf *out, const char *text, size_t len, bool answer)
+{
     int rc = 0;
 
     for (size_t i = 0; i < len && !rc;) {
+        size_t kept = answer ? answer_step(text + i, len - i) : 0;
+
+        if (kept > 0) {
+            rc = hm_buf_append(out, text + i, kept);
+            i += kept;
+            continue;
+        }
         uint32_t code = 0;
         size_t step = hm_utf8_step(text + i, len - i, &code);
 
@@ -78,4 +95,14 @@ int nexus_text_append_safe(struct hm_buf *out, const char *text)
         i += step == 0 ? 1 : step;
     }
     return rc;
+}
+
+int nexus_text_append_safe(struct hm_buf *out, const char *text)
+{
+    return append_safe(out, text, strlen(text), false);
+}
+
+int nexus_text_append_answer(struct hm_buf *out, struct hm_slice text)
+{
+    return append_safe(out, (const char *)text.data, text.len, true);
 }

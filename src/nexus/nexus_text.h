@@ -11,5 +11,7 @@ size_t nexus_text_width(const char *text);
 /* Appends the text with control characters (C0, DEL, C1), bidirectional overrides and bytes that are not
  * UTF-8 shown as \xNN or \u{NNNN}: what comes from other people's machines must not steer the terminal. */
 int nexus_text_append_safe(struct hm_buf *out, const char *text);
+/* The same for a whole answer, which may have lines, tabs, and bold text. */
+int nexus_text_append_answer(struct hm_buf *out, struct hm_slice text);
 
 #endif

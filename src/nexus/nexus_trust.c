@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -80,17 +81,51 @@ int nexus_trust_path(const char *chain_id, struct hm_arena *arena, const char **
     return 0;
 }
 
+static int read_whole(int fd, const char *path, struct hm_buf *out, struct hm_error *error)
+{
+    ssize_t got = 1;
+
+    if (hm_buf_reserve(out, LIGHT_TRUST_MAX_BYTES + 1) != 0)
+        return hm_fail(error, HM_ENOMEM, "no memory to read %s", path);
+    while (got > 0 && out->len <= LIGHT_TRUST_MAX_BYTES) {
+        got = read(fd, out->data + out->len, LIGHT_TRUST_MAX_BYTES + 1 - out->len);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got < 0)
+            return hm_fail_errno(error, HM_EIO, "cannot read %s", path);
+        else
+            out->len += (size_t)got;
+    }
+    return out->len <= LIGHT_TRUST_MAX_BYTES
+               ? 0
+               : hm_fail(error, HM_ELIMIT, "%s is larger than %zu bytes", path,
+                         LIGHT_TRUST_MAX_BYTES);
+}
+
+/* What is looked at is what is read: another may put another file there meanwhile. */
+static int read_own(const char *path, struct hm_buf *out, struct hm_error *error)
+{
+    HM_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat about;
+
+    if (fd < 0)
+        return hm_fail_errno(error, errno == ENOENT || errno == ENOTDIR ? HM_ENOTFOUND : HM_EPERM,
+                             "cannot open %s", path);
+    if (fstat(fd, &about) != 0)
+        return hm_fail_errno(error, HM_EIO, "cannot look at %s", path);
+    if (!S_ISREG(about.st_mode))
+        return hm_fail(error, HM_EPERM, "%s is not a file", path);
+    if (about.st_uid != geteuid() || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return hm_fail(error, HM_EPERM,
+                       "%s could have been written by others: what it holds is not trusted", path);
+    return read_whole(fd, path, out, error);
+}
+
 int nexus_trust_load(const char *path, struct light_trust *trust, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
-    struct stat about;
-    int rc;
+    int rc = read_own(path, &bytes, error);
 
-    if (stat(path, &about) == 0 &&
-        (about.st_uid != geteuid() || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0))
-        return hm_fail(error, HM_EPERM,
-                       "%s could have been written by others: what it holds is not trusted", path);
-    rc = hm_file_read(path, LIGHT_TRUST_MAX_BYTES, &bytes, error);
     if (!rc)
         rc = light_trust_unpack(trust, hm_buf_slice(&bytes), error);
     return rc && rc != HM_ENOTFOUND ? hm_error_prefix(error, rc, "%s", path) : rc;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "nexus_cluster.h"
+#include "nexus_start_options.h"
 #include "nexus_verbs.h"
 #include "wire.h"
 
@@ -242,19 +243,10 @@ static const struct nexus_option create_options[] = {
      .value = "KIND",
      .help = "where they meet; default: namespaces as root, else loopback",
      .words = "loopback namespaces"},
-    {.name = "plot", .value = "SIZE", .help = "space that each commits; default: 64M"},
-    {.name = "engine-path",
-     .value = "FILE",
-     .help = "CometBFT's binary; default: where scripts/setup --cluster puts it, then PATH",
-     .words = "@file"},
-    {.name = "runtime",
-     .value = "NAME",
-     .help = "container runtime; default: whichever works",
-     .words = "crun runc"},
-    {.name = "log-level",
-     .value = "LEVEL",
-     .help = "how much the nodes' logs say; default: info",
-     .words = "error warn info debug"},
+    NEXUS_PLOT_OPTION,
+    NEXUS_ENGINE_PATH_OPTION,
+    NEXUS_RUNTIME_OPTION,
+    NEXUS_LOG_LEVEL_OPTION,
     {.name = "snapshot-blocks",
      .value = "N",
      .help = "blocks between two snapshots for nodes that join; default: 1000"},

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "nexus_cluster.h"
+#include "nexus_start_options.h"
 #include "nexus_verbs.h"
+#include "nexus_wipe.h"
 #include "wire.h"
 
 #define TICKET_PREFIX    "hmjoin1"
@@ -28,9 +30,7 @@ struct joining {
 
 static void joining_release(struct joining *joining)
 {
-    if (joining->ticket.data)
-        hm_wipe(joining->ticket.data, joining->ticket.cap);
-    hm_buf_release(&joining->ticket);
+    nexus_wipe_release(&joining->ticket);
     json_decref(joining->joined);
 }
 
@@ -44,7 +44,7 @@ static bool is_address(const char *text)
            !strchr(text, '/');
 }
 
-/* The ticket itself, a file, or "-". Better not the ticket itself: others on this machine see it until this command has ended. */
+/* A file, or "-". Never the ticket itself: others on this machine see what stands on a command line, and shells keep it. */
 static int read_ticket(struct joining *joining, const char *from)
 {
     struct nexus_call *call = joining->call;
@@ -54,12 +54,15 @@ static int read_ticket(struct joining *joining, const char *from)
         0) /* once: growing leaves copies */
         return nexus_no_memory(call);
     if (strncasecmp(from, TICKET_PREFIX, strlen(TICKET_PREFIX)) == 0)
-        return hm_buf_append_str(&joining->ticket, from) == 0 ? 0 : nexus_no_memory(call);
+        return hm_fail(&call->error, HM_EINVAL,
+                       "a join ticket is a secret, and others can see a command line: give it on "
+                       "standard input (-), or name a file that holds it. If others were about, "
+                       "revoke this one where it was issued (nexus cluster ticket-revoke)");
     if (strcmp(from, "-") != 0) {
         rc = hm_file_read(from, TICKET_MAX_BYTES, &joining->ticket, &call->error);
         return rc == HM_ENOTFOUND ? hm_fail(&call->error, HM_EINVAL,
-                                            "'%.100s' is neither a join ticket (" TICKET_PREFIX
-                                            "...), nor a file with one, nor - for standard input",
+                                            "'%.100s' is no file with a join ticket, nor - for "
+                                            "standard input",
                                             from)
                                   : rc;
     }
@@ -413,19 +416,10 @@ static const struct nexus_option options[] = {
     {.name = "door-listen",
      .value = "ADDR:PORT",
      .help = "where it answers newcomers itself (UDP); default: nowhere"},
-    {.name = "plot", .value = "SIZE", .help = "space that it commits; default: 64M"},
-    {.name = "engine-path",
-     .value = "FILE",
-     .help = "CometBFT's binary; default: where scripts/setup --cluster puts it, then PATH",
-     .words = "@file"},
-    {.name = "runtime",
-     .value = "NAME",
-     .help = "container runtime; default: whichever works",
-     .words = "crun runc"},
-    {.name = "log-level",
-     .value = "LEVEL",
-     .help = "how much its log says; default: info",
-     .words = "error warn info debug"},
+    NEXUS_PLOT_OPTION,
+    NEXUS_ENGINE_PATH_OPTION,
+    NEXUS_RUNTIME_OPTION,
+    NEXUS_LOG_LEVEL_OPTION,
     {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 10m"},
     {.name = "no-start", .help = "make the folder only"},
 };
@@ -433,16 +427,16 @@ static const struct nexus_option options[] = {
 const struct nexus_verb verb_cluster_join = {
     .group = "cluster",
     .name = "join",
-    .operands = "[ADDRESS:PORT] [TICKET|FILE|-]",
+    .operands = "[ADDRESS:PORT] [FILE|-]",
     .operands_min = 1,
     .operands_max = 2,
     .words = "@file",
     .summary = "Make this machine a node of a cluster on other machines, with a join ticket",
     .text = "A member issues the ticket (nexus cluster ticket) and answers at the address in it, "
             "or at the\n"
-            "one given. Best from standard input (-) or a file: what stands on a command line "
-            "others on\n"
-            "this machine can see. Cut off, the same command goes on. The folder is --data.",
+            "one given. It is read from a file or from standard input (-): what stands on a "
+            "command line\n"
+            "others can see. Cut off, the same command goes on. The folder is --data.",
     .options = options,
     .option_count = HM_COUNT_OF(options),
     .run = run_join};

@@ -65,9 +65,19 @@ static int ticket_body(struct nexus_call *call, json_t *body)
     return rc ? rc : add_addresses(call, body);
 }
 
+/* What a terminal would obey is none. */
+static bool is_ticket(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+    return text[0] && strspn(text, letters) == strlen(text);
+}
+
 /* The ticket alone on standard output, so that it can be piped to where it goes. */
 static int table_ticket(struct nexus_call *call, const json_t *reply, struct hm_buf *out)
 {
+    if (!is_ticket(nexus_json_text(reply, "ticket")))
+        return hm_fail(&call->error, HM_EIO, "the node's answer holds no join ticket");
     if (hm_buf_printf(out, "%s\n", nexus_json_text(reply, "ticket")) != 0)
         return nexus_no_memory(call);
     nexus_say(

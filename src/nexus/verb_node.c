@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "nexus_cluster.h"
+#include "nexus_start_options.h"
 #include "nexus_verbs.h"
 #include "wire.h"
 
@@ -543,10 +544,7 @@ static const struct nexus_option promote_options[] = {
     {.name = "bond",
      .value = "HYPER",
      .help = "that its operator bonds, and so its power; default: " BOND_DEFAULT},
-    {.name = "engine-path",
-     .value = "FILE",
-     .help = "CometBFT's binary; default: where scripts/setup --cluster puts it, then PATH",
-     .words = "@file"},
+    NEXUS_ENGINE_PATH_OPTION,
     {.name = "passphrase-file",
      .value = "FILE",
      .help = "opens sealed keys, where the node does not run",

@@ -14,6 +14,26 @@ static const char *count_assets(struct nexus_call *call, const json_t *status)
     return hm_arena_printf(call->arena, "%zu of this machine", json_array_size(items));
 }
 
+/* Of the votes for the block before the newest; "" when all was as it should be. */
+static const char *votes_text(struct nexus_call *call, const json_t *cluster)
+{
+    unsigned long long round = nexus_json_u64(cluster, "round");
+    unsigned long long absent = nexus_json_u64(cluster, "absent");
+    unsigned long long nil = nexus_json_u64(cluster, "nil");
+
+    if (round + absent + nil == 0)
+        return "";
+    if (round == 0)
+        return hm_arena_printf(call->arena,
+                               "; for the last block %llu did not vote and %llu voted for none",
+                               absent, nil);
+    return hm_arena_printf(
+        call->arena,
+        "; the last block took %llu rounds, %llu did not vote and %llu voted for "
+        "none",
+        round + 1, absent, nil);
+}
+
 /* "" for a node that orders its blocks alone. */
 static const char *cluster_text(struct nexus_call *call, const json_t *status)
 {
@@ -24,12 +44,12 @@ static const char *cluster_text(struct nexus_call *call, const json_t *status)
         return "";
     if (!nexus_json_bool(cluster, "reachable"))
         return "the engine does not answer; hypermeshd's log says why";
-    return hm_arena_printf(call->arena, "CometBFT %s, %llu of %llu other validators connected%s%s",
-                           nexus_json_text(cluster, "version"),
-                           (unsigned long long)nexus_json_u64(cluster, "peers"),
-                           validators > 0 ? validators - 1 : 0,
-                           nexus_json_bool(cluster, "validator") ? "" : ", no validator itself",
-                           nexus_json_bool(cluster, "catching_up") ? ", catching up" : "");
+    return hm_arena_printf(
+        call->arena, "CometBFT %s, %llu of %llu other validators connected%s%s%s",
+        nexus_json_text(cluster, "version"), (unsigned long long)nexus_json_u64(cluster, "peers"),
+        validators > 0 ? validators - 1 : 0,
+        nexus_json_bool(cluster, "validator") ? "" : ", no validator itself",
+        nexus_json_bool(cluster, "catching_up") ? ", catching up" : "", votes_text(call, cluster));
 }
 
 int nexus_table_status(struct nexus_call *call, const json_t *status, struct hm_buf *out)

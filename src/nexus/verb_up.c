@@ -13,6 +13,7 @@
 #include "nexus_cluster.h"
 #include "nexus_daemon.h"
 #include "nexus_interrupt.h"
+#include "nexus_start_options.h"
 #include "nexus_status.h"
 #include "nexus_text.h"
 #include "nexus_verbs.h"
@@ -344,7 +345,7 @@ static const struct nexus_option options[] = {
      .value = "ADDR:PORT",
      .help = "HTTP address, on loopback; port 0: any free one; none: unix socket only; default: "
              "127.0.0.1:7470"},
-    {.name = "plot", .value = "SIZE", .help = "space a new node commits; default: 64M"},
+    NEXUS_PLOT_OPTION,
     {.name = "kv-listen",
      .value = "ADDR:PORT",
      .help = "a door for programs written for etcd, on loopback, without a token; default: none"},
@@ -364,14 +365,8 @@ static const struct nexus_option options[] = {
      .value = "FILE",
      .help = "packed Genesis of a new chain; default: a chain of its own",
      .words = "@file"},
-    {.name = "runtime",
-     .value = "NAME",
-     .help = "container runtime; default: whichever works",
-     .words = "crun runc"},
-    {.name = "log-level",
-     .value = "LEVEL",
-     .help = "how much the log says; default: info",
-     .words = "error warn info debug"},
+    NEXUS_RUNTIME_OPTION,
+    NEXUS_LOG_LEVEL_OPTION,
     {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 5m"},
     {.name = "foreground", .help = "become the daemon instead of starting one beside"},
 };

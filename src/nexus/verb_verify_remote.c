@@ -7,6 +7,7 @@
 #include "nexus_verify.h"
 
 #define MAX_AGE_DEFAULT_MS 60000
+#define TIMEOUT_MAX_MS     (UINT64_C(24) * 3600 * 1000)
 /* A block's time is that of the votes for the one before it, which an idle chain took long ago: the second reading asks for
  * a block over one that was made just now. */
 #define READINGS_MAX 2
@@ -83,6 +84,17 @@ static int read_what(struct remote *remote)
     return rc ? hm_error_prefix(&call->error, rc, "--%s", remote->what) : 0;
 }
 
+static int read_deadline(struct remote *remote)
+{
+    uint64_t timeout_ms = NEXUS_LIGHT_ALL_MS;
+    int rc = nexus_value_ms(remote->call, "timeout", &timeout_ms);
+
+    if (!rc && (timeout_ms == 0 || timeout_ms > TIMEOUT_MAX_MS))
+        rc = hm_fail(&remote->call->error, HM_ERANGE, "--timeout is 1ms to 1d");
+    remote->light.deadline_ns = hm_mono_ns(remote->light.clock) + timeout_ms * 1000000;
+    return rc;
+}
+
 static int read_line(struct remote *remote)
 {
     struct nexus_call *call = remote->call;
@@ -92,6 +104,8 @@ static int read_line(struct remote *remote)
     remote->trust_file = nexus_value(call, "trust-file");
     if (!rc)
         rc = nexus_value_ms(call, "trust-for", &remote->light.rules.trusting_period_ms);
+    if (!rc)
+        rc = read_deadline(remote);
     if (!rc)
         rc = read_what(remote);
     return rc ? rc : nexus_verify_place(call, nexus_value(call, "remote"), &remote->place);
@@ -130,6 +144,48 @@ static int load_trust(struct remote *remote)
     return rc;
 }
 
+/* Where the trusted block of this chain is kept. */
+static int kept_path(struct remote *remote, const char **out)
+{
+    struct nexus_call *call = remote->call;
+
+    *out = remote->trust_file;
+    return *out ? 0
+                : nexus_trust_path(chain_of(&remote->light.trust), call->arena, out, &call->error);
+}
+
+/* False: none of this chain that can be read. */
+static bool load_kept(const struct remote *remote, const char *path, struct light_trust *kept)
+{
+    return nexus_trust_load(path, kept, NULL) == 0 &&
+           strcmp(chain_of(kept), chain_of(&remote->light.trust)) == 0;
+}
+
+/* What a person says beside what is kept: the newer of them is gone on from, and they must not contradict each other. */
+static int compare_kept(struct remote *remote, int64_t said)
+{
+    HM_CLEANUP(light_trust) struct light_trust kept = {0};
+    struct nexus_call *call = remote->call;
+    const char *path = NULL;
+    int64_t height;
+    int rc = kept_path(remote, &path);
+
+    if (rc || !load_kept(remote, path, &kept))
+        return rc;
+    height = nexus_light_height(&kept);
+    rc = nexus_light_agree(&remote->light, &kept, &call->error);
+    if (rc == HM_EAUTH)
+        call->hint = hm_arena_printf(
+            call->arena,
+            "the node lies, or --trust and the block kept in %s are of two histories: ask others "
+            "whom you believe, and remove the file if theirs is that of --trust",
+            path);
+    if (!rc && height > said)
+        nexus_say("block %lld is trusted already, newer than that of --trust: it is used",
+                  (long long)height);
+    return rc;
+}
+
 static int begin(struct remote *remote)
 {
     struct nexus_call *call = remote->call;
@@ -140,29 +196,22 @@ static int begin(struct remote *remote)
     if (!text)
         return load_trust(remote);
     rc = light_anchor_parse(text, &anchor, &call->error);
-    return rc ? hm_error_prefix(&call->error, rc, "--trust")
-              : nexus_light_begin(&remote->light, &anchor, remote->chain, &call->error);
+    if (rc)
+        return hm_error_prefix(&call->error, rc, "--trust");
+    rc = nexus_light_begin(&remote->light, &anchor, remote->chain, &call->error);
+    return rc ? rc : compare_kept(remote, anchor.height);
 }
 
 /* What is kept already never goes back: an older block would let a node show the past again. */
-static bool keeps_newer(const struct remote *remote, const char *path)
-{
-    HM_CLEANUP(light_trust) struct light_trust kept = {0};
-
-    return nexus_trust_load(path, &kept, NULL) == 0 &&
-           strcmp(chain_of(&kept), chain_of(&remote->light.trust)) == 0 &&
-           nexus_light_height(&kept) > nexus_light_height(&remote->light.trust);
-}
-
 static int save_trust(struct remote *remote)
 {
+    HM_CLEANUP(light_trust) struct light_trust kept = {0};
     struct nexus_call *call = remote->call;
-    const char *path = remote->trust_file;
-    int rc = path ? 0
-                  : nexus_trust_path(chain_of(&remote->light.trust), call->arena, &path,
-                                     &call->error);
+    const char *path = NULL;
+    int rc = kept_path(remote, &path);
 
-    if (rc || keeps_newer(remote, path))
+    if (rc || (load_kept(remote, path, &kept) &&
+               nexus_light_height(&kept) > nexus_light_height(&remote->light.trust)))
         return rc;
     rc = nexus_trust_save(path, &remote->light.trust, &call->error);
     return rc ? hm_error_prefix(&call->error, rc,
@@ -298,7 +347,7 @@ static int end_with(struct remote *remote, int rc)
 {
     struct nexus_call *call = remote->call;
 
-    if (remote->light.lied)
+    if (remote->light.lied && !call->hint)
         call->hint = "do not use what this node says; ask another, and tell whoever runs it";
     if (rc == HM_EAUTH && !call->hint && remote->place.url)
         call->hint =
@@ -315,16 +364,20 @@ static int end_with(struct remote *remote, int rc)
     return NEXUS_EXIT_TRUST_OLD;
 }
 
-static void warn_if_old(const struct remote *remote)
+/* What was shown is right, but perhaps no more so. */
+static int judge_age(const struct remote *remote)
 {
-    char age[32];
+    uint64_t age = age_ms(remote);
+    char was[32], most[32];
 
-    if (age_ms(remote) <= remote->max_age_ms)
-        return;
-    hm_duration_format_ms(age_ms(remote) / 1000 * 1000, age);
-    nexus_say(
-        "warning: this is how it was %s ago: the node has no newer block, or does not show it",
-        age);
+    if (age <= remote->max_age_ms)
+        return 0;
+    hm_duration_format_ms(age < 1000 ? age : age / 1000 * 1000, was);
+    hm_duration_format_ms(remote->max_age_ms, most);
+    nexus_say("old: this is how it was %s ago, longer than --max-age allows (%s): the node has no "
+              "newer block, or does not show it",
+              was, most);
+    return NEXUS_EXIT_STATE_OLD;
 }
 
 int nexus_verify_remote(struct nexus_call *call)
@@ -344,11 +397,13 @@ int nexus_verify_remote(struct nexus_call *call)
     if (!rc)
         rc = begin(&remote);
     if (!rc)
+        rc = nexus_light_check_period(&remote.light, &call->error);
+    if (!rc)
         rc = read_value(&remote);
     if (!rc)
         rc = show(&remote);
     if (rc)
         return end_with(&remote, rc);
-    warn_if_old(&remote);
-    return save_trust(&remote);
+    rc = save_trust(&remote);
+    return rc ? rc : judge_age(&remote);
 }

@@ -55,10 +55,11 @@ def used(node):
 def what_is_no_ticket_is_refused(node):
     for text, words in ((b"hmjoin1qqqq", "mistyped or cut"), (b"hello", "begins with hmjoin1"), (b"", "begins with hmjoin1")):
         join(node, "x", text).expect(1, err=words)
+    join(node, "x", b"HMJOIN1" + b"Q" * 200).expect(1, err="mistyped or cut")
     shout = cluster(node, "join", "HMJOIN1" + "Q" * 200, *newcomer(node, "x"))
-    shout.expect(1, err="mistyped or cut")
+    shout.expect(2, err="others can see a command line")
     assert "QQQQ" not in shout.out + shout.err  # a secret, however it is written
-    cluster(node, "join", "no-such-file", *newcomer(node, "x")).expect(2, err="neither a join ticket")
+    cluster(node, "join", "no-such-file", *newcomer(node, "x")).expect(2, err="no file with a join ticket")
     cluster(node, "ticket").expect(3, err="no node answers")
     assert not (node.base / "x").exists()
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from nexus_cli import SKIPPED, SOURCE, Node, run_cases, until
 
 ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
-REFUSED, TRUST_OLD, AWAY, USAGE = 5, 6, 3, 2
+REFUSED, TRUST_OLD, STATE_OLD, AWAY, USAGE = 5, 6, 7, 3, 2
 
 
 class Connection(http.client.HTTPConnection):
@@ -151,9 +151,10 @@ def a_value_is_shown(node):
 def an_idle_chain_shows_the_present(node):
     time.sleep(12)
     shown = verify(node, sock(node, "node0"), "--kv", "colour", "--max-age", "5s", "-o", "json").expect(0)
-    assert shown.json()["block"]["age_ms"] < 8000 and "warning" not in shown.err, (shown.out, shown.err)
+    assert shown.json()["block"]["age_ms"] < 8000 and "old:" not in shown.err, (shown.out, shown.err)
     time.sleep(3)
-    verify(node, sock(node, "node0"), "--kv", "colour", "--max-age", "1ms").expect(0, err="warning: this is how it was")
+    verify(node, sock(node, "node0"), "--kv", "colour", "--max-age", "1ms").expect(STATE_OLD, err="old: this is how it was")
+    verify(node, sock(node, "node0"), "--kv", "colour", "--trust-for", "30h").expect(USAGE, err="say --trust-for 16h")
 
 
 def changed(body, **fields):

@@ -11,6 +11,7 @@
 #define FAKE_BLOCKS      7 /* heights 1 to 7 */
 #define FAKE_NETWORKS    3 /* ids: all bytes 0x90, ... ; owner: the node */
 #define FAKE_JOB         "j0123456789ab"
+#define FAKE_TICKET      "hmjoin1text"
 #define FAKE_SUBSCRIBERS 128
 #define FAKE_LATER       8192 /* acts that go on without a thread, at most */
 

@@ -166,6 +166,13 @@ static void make_block(struct hm_arena *arena, uint64_t height, struct api_block
     hypermesh__block_record__init(out->record);
     out->header->height = height;
     out->header->chain_id = fake_text(arena, "fake-1");
+    if (height == FAKE_BLOCKS) { /* of four validators the second said nothing, the third nil */
+        out->header->engine = hm_arena_alloc(arena, sizeof(*out->header->engine));
+        hypermesh__engine_facts__init(out->header->engine);
+        out->header->engine->round = 3;
+        out->header->engine->absent = wire_bytes(hm_arena_dup(arena, "\x02", 1), 1);
+        out->header->engine->nil = wire_bytes(hm_arena_dup(arena, "\x04", 1), 1);
+    }
     out->record->hash = fake_bytes(arena, (uint8_t)(0xe0 + height));
     out->record->state_root = fake_bytes(arena, 0xef);
     out->record->n_expired = 1;

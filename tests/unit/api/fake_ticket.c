@@ -9,11 +9,12 @@ static int fake_ticket_create(void *ctx, const struct api_ticket_new *wanted,
     static const char *const own[] = {"192.0.2.1:7471"};
     struct fake *fake = ctx;
 
-    (void)arena;
-    if (fake->no_light)
+    char *text = hm_arena_strdup(arena, FAKE_TICKET);
+
+    if (fake->no_light || !text)
         return hm_fail(error, HM_EUNSUPPORTED, "this node is of no cluster");
     *out = (struct api_ticket){.id = {1},
-                               .text = "hmjoin1text",
+                               .text = text,
                                .addresses = wanted->address_count ? wanted->addresses : own,
                                .address_count = wanted->address_count ? wanted->address_count : 1,
                                .validator = wanted->validator,

@@ -123,6 +123,59 @@ static void test_open_proofs(void **state)
     }
 }
 
+static unsigned ask_open(struct api_test *test, const char *target, bool token)
+{
+    const struct api_request request = {.method = "GET",
+                                        .target = target,
+                                        .host = "127.0.0.1:7470",
+                                        .authorization = token ? "Bearer " TOKEN : NULL,
+                                        .transport = API_TRANSPORT_TCP};
+
+    return ask(test, &request);
+}
+
+/* Who has no token gets a small part, and takes nothing from who has one. */
+static void test_strangers_have_limits(void **state)
+{
+    struct api_test *test = *state;
+    unsigned answered = 0;
+
+    memcpy(test->core.token, TOKEN, sizeof(TOKEN));
+    test->core.open_proofs = true;
+    while (ask_open(test, "/state/53", false) == 200 && answered < 10 * API_STRANGERS_PER_S)
+        answered++;
+    assert_in_range(answered, API_STRANGERS_PER_S, 5 * API_STRANGERS_PER_S);
+    assert_int_equal(test->response.status, 503);
+    assert_int_equal(ask_open(test, "/light/latest", false), 503);
+    assert_int_equal(ask_open(test, "/state/53", true), 200);
+    assert_int_equal(ask_open(test, "/livez", false), 200);
+    assert_int_equal(atomic_load(&test->core.strangers.now), 0);
+    /* However slowly they ask, not too many at once. */
+    api_strangers_init(&test->core.strangers);
+    atomic_store(&test->core.strangers.now, API_STRANGERS_MAX);
+    assert_int_equal(ask_open(test, "/state/53", false), 503);
+    assert_int_equal(ask_open(test, "/light/latest", true), 200);
+    atomic_store(&test->core.strangers.now, 0);
+    assert_int_equal(ask_open(test, "/state/53", false), 200);
+}
+
+/* Blocks that nobody else needs are made for them seldom. */
+static void test_strangers_ask_for_few_blocks(void **state)
+{
+    struct api_test *test = *state;
+    unsigned asked;
+
+    memcpy(test->core.token, TOKEN, sizeof(TOKEN));
+    test->core.open_proofs = true;
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(ask_open(test, "/light/9?wait_ms=20", false), 504);
+    asked = test->fake.asked;
+    assert_in_range(asked, 1, 3);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(ask_open(test, "/light/9?wait_ms=20", true), 504);
+    assert_true(test->fake.asked >= asked + 5);
+}
+
 /* Without TCP there is no token; nothing a header can hold is equal to it. */
 static void test_no_token_fits_none(void **state)
 {
@@ -572,6 +625,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_tcp_needs_host_and_token),
         TEST(test_open_proofs),
+        TEST(test_strangers_have_limits),
+        TEST(test_strangers_ask_for_few_blocks),
         TEST(test_no_token_fits_none),
         TEST(test_unix_peers),
         TEST(test_paths_methods_and_types),

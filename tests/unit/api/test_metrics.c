@@ -89,8 +89,50 @@ static void test_endpoint(void **state)
     assert_int_equal(api_test_ask(test, "GET", "/metrics", NULL, NULL), 200);
     assert_string_equal(test->response.content_type, "text/plain; version=0.0.4; charset=utf-8");
     check_lines(api_test_body(test));
-    assert_non_null(strstr(api_test_body(test), "fake_height 7\n# HELP hypermesh_http"));
+    assert_non_null(strstr(api_test_body(test), "fake_height 7\n# HELP hypermesh_cluster"));
     assert_true(value_of(api_test_body(test), "route=\"/node\",status=\"200\"} ") == 1);
+}
+
+/* What a fault shows in first. */
+static void test_a_cluster(void **state)
+{
+    struct api_test *test = *state;
+    json_t *answer, *cluster, *engine;
+
+    assert_int_equal(api_test_ask(test, "GET", "/metrics", NULL, NULL), 200);
+    assert_true(value_of(api_test_body(test), "\nhypermesh_cluster_votes_round ") == 3);
+    assert_true(value_of(api_test_body(test), "\nhypermesh_cluster_votes_absent ") == 1);
+    assert_true(value_of(api_test_body(test), "\nhypermesh_cluster_votes_nil ") == 1);
+    assert_true(value_of(api_test_body(test), "\nhypermesh_cluster_peers ") == 3);
+    assert_true(value_of(api_test_body(test), "\nhypermesh_cluster_reachable ") == 1);
+    assert_non_null(
+        strstr(api_test_body(test), "\nhypermesh_validator_missed_blocks_total{validator=\"hm1"));
+    assert_int_equal(api_test_ask(test, "GET", "/node", NULL, NULL), 200);
+    answer = api_test_parse(test);
+    cluster = json_object_get(answer, "cluster");
+    assert_int_equal(json_integer_value(json_object_get(cluster, "round")), 3);
+    assert_int_equal(json_integer_value(json_object_get(cluster, "absent")), 1);
+    assert_int_equal(json_integer_value(json_object_get(cluster, "nil")), 1);
+    json_decref(answer);
+    assert_int_equal(api_test_ask(test, "GET", "/blocks/7", NULL, NULL), 200);
+    answer = api_test_parse(test);
+    engine = json_object_get(answer, "engine");
+    assert_string_equal(json_string_value(json_object_get(engine, "absent")), "02");
+    assert_string_equal(json_string_value(json_object_get(engine, "nil")), "04");
+    json_decref(answer);
+    assert_int_equal(api_test_ask(test, "GET", "/blocks/6", NULL, NULL), 200);
+    answer = api_test_parse(test);
+    assert_true(json_is_null(json_object_get(answer, "engine")));
+    json_decref(answer);
+}
+
+static void test_one_node_alone(void **state)
+{
+    struct api_test *test = *state;
+
+    test->fake.ready = false; /* no cluster then */
+    assert_int_equal(api_test_ask(test, "GET", "/metrics", NULL, NULL), 200);
+    assert_null(strstr(api_test_body(test), "hypermesh_cluster"));
 }
 
 int main(void)
@@ -98,6 +140,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram),
         cmocka_unit_test_setup_teardown(test_endpoint, api_test_setup, api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_a_cluster, api_test_setup, api_test_teardown),
+        cmocka_unit_test_setup_teardown(test_one_node_alone, api_test_setup, api_test_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

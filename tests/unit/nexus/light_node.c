@@ -41,13 +41,14 @@ static struct store_tree_change leaf(const char *key, struct hm_slice value)
 }
 
 /* A tree of four leaves with this value at the key. */
-static void make_state(struct hm_slice value, uint8_t root[CRYPTO_HASH_BYTES], struct hm_buf *proof,
-                       struct hm_buf *absence)
+static void make_state(struct hm_slice value, struct hm_slice params,
+                       uint8_t root[CRYPTO_HASH_BYTES], struct hm_buf *proof,
+                       struct hm_buf *absence, struct hm_buf *params_proof)
 {
     const struct store_options options = {.tables = tables, .table_count = HM_COUNT_OF(tables)};
-    struct store_tree_change changes[] = {
-        leaf("k" LIGHT_NODE_KEY, value), leaf("kother", hm_slice_str("1")),
-        leaf("P", hm_slice_str("params")), leaf("S", hm_slice_str("supply"))};
+    struct store_tree_change changes[] = {leaf("k" LIGHT_NODE_KEY, value),
+                                          leaf("kother", hm_slice_str("1")), leaf("P", params),
+                                          leaf("S", hm_slice_str("supply"))};
     struct store_txn *txn;
     struct store *store;
 
@@ -57,6 +58,8 @@ static void make_state(struct hm_slice value, uint8_t root[CRYPTO_HASH_BYTES], s
     prove(txn, hm_slice_str("k" LIGHT_NODE_KEY), proof);
     if (absence)
         prove(txn, hm_slice_str("knothing"), absence);
+    if (params_proof)
+        prove(txn, hm_slice_str("P"), params_proof);
     store_abort(txn);
     store_close(store);
 }
@@ -241,7 +244,7 @@ static void append_base64(struct hm_buf *out, const char *name, const struct hm_
 static void answer_state(struct light_node *node, const char *key, struct hm_buf *out)
 {
     static const char known[] = "6b636f6c6f7572"; /* "kcolour" */
-    bool there = strncmp(key, known, strlen(known)) == 0;
+    bool there = strncmp(key, known, strlen(known)) == 0, params = strcmp(key, "50") == 0;
     enum light_lie lie = (enum light_lie)atomic_load(&node->lie);
     char root[2 * CRYPTO_HASH_BYTES + 1];
     struct hm_buf changed = {0};
@@ -250,7 +253,9 @@ static void answer_state(struct light_node *node, const char *key, struct hm_buf
     assert_int_equal(hm_buf_append(&changed, node->proof.data, node->proof.len), 0);
     changed.data[changed.len - 1] ^= 1;
     assert_int_equal(hm_buf_append_str(out, "{"), 0);
-    if (!there || lie == LIGHT_LIE_ABSENT) {
+    if (params) {
+        append_base64(out, "value", &node->params);
+    } else if (!there || lie == LIGHT_LIE_ABSENT) {
         assert_int_equal(hm_buf_append_str(out, "\"value\":null,"), 0);
     } else {
         struct hm_buf other = {.data = (uint8_t *)(uintptr_t) "red", .len = 3};
@@ -259,7 +264,8 @@ static void answer_state(struct light_node *node, const char *key, struct hm_buf
                       lie == LIGHT_LIE_VALUE || lie == LIGHT_LIE_ROOT ? &other : &node->value);
     }
     append_base64(out, "proof",
-                  !there                   ? &node->absence
+                  params                   ? &node->params_proof
+                  : !there                 ? &node->absence
                   : lie == LIGHT_LIE_ROOT  ? &node->false_proof
                   : lie == LIGHT_LIE_PROOF ? &changed
                                            : &node->proof);
@@ -295,9 +301,14 @@ static void answer(struct light_node *node, int fd, const char *target)
     HM_CLEANUP(hm_buf) struct hm_buf out = {0};
     unsigned status = 200;
 
+    if (lie == LIGHT_SLOW)
+        (void)usleep(LIGHT_NODE_SLOW_MS * 1000);
     if (lie == LIGHT_AWAY) {
         status = 503;
         (void)hm_buf_append_str(&body, "{\"code\":\"HM_EBUSY\",\"detail\":\"it is starting\"}");
+    } else if (lie == LIGHT_TOO_MANY) {
+        status = 429;
+        (void)hm_buf_append_str(&body, "{\"code\":\"HM_ELIMIT\",\"detail\":\"too many\"}");
     } else if (lie == LIGHT_LIE_NOISE) {
         (void)hm_buf_append_str(&body, "\x0a\xff noise");
     } else if (lie == LIGHT_LIE_LONG) {
@@ -362,6 +373,7 @@ void light_node_open(struct light_node *node)
     uint8_t seed[CRYPTO_SEED_BYTES] = "validator of a test";
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     Hypermesh__KvEntry entry = HYPERMESH__KV_ENTRY__INIT;
+    Hypermesh__Params params = HYPERMESH__PARAMS__INIT;
 
     memset(node, 0, sizeof(*node));
     node->time_ms = hm_wall_ms(hm_clock_system()) - (uint64_t)LIGHT_NODE_TOP * 1000;
@@ -371,8 +383,12 @@ void light_node_open(struct light_node *node)
     entry.value = wire_bytes("green", 5);
     entry.version = 1;
     assert_int_equal(wire_pack(&entry.base, &node->value), 0);
-    make_state(hm_buf_slice(&node->value), node->root, &node->proof, &node->absence);
-    make_state(hm_slice_str("red"), node->false_root, &node->false_proof, NULL);
+    params.unbond_delay_ms = LIGHT_NODE_UNBOND_MS;
+    assert_int_equal(wire_pack(&params.base, &node->params), 0);
+    make_state(hm_buf_slice(&node->value), hm_buf_slice(&node->params), node->root, &node->proof,
+               &node->absence, &node->params_proof);
+    make_state(hm_slice_str("red"), hm_buf_slice(&node->params), node->false_root,
+               &node->false_proof, NULL, NULL);
     (void)snprintf(node->folder, sizeof(node->folder), "/tmp/hm-light-XXXXXX");
     assert_non_null(mkdtemp(node->folder));
     (void)snprintf(node->path, sizeof(node->path), "%s/sock", node->folder);
@@ -394,4 +410,6 @@ void light_node_close(struct light_node *node)
     hm_buf_release(&node->proof);
     hm_buf_release(&node->false_proof);
     hm_buf_release(&node->absence);
+    hm_buf_release(&node->params);
+    hm_buf_release(&node->params_proof);
 }

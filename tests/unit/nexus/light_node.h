@@ -9,9 +9,11 @@
 #include "light.h"
 #include "store.h"
 
-#define LIGHT_NODE_CHAIN "light-node-1"
-#define LIGHT_NODE_TOP   9 /* blocks 1 to 9; the state has been the same since block 3 */
-#define LIGHT_NODE_KEY   "colour" /* of the key-value store; its value is "green" */
+#define LIGHT_NODE_CHAIN     "light-node-1"
+#define LIGHT_NODE_TOP       9 /* blocks 1 to 9; the state has been the same since block 3 */
+#define LIGHT_NODE_KEY       "colour" /* of the key-value store; its value is "green" */
+#define LIGHT_NODE_SLOW_MS   100
+#define LIGHT_NODE_UNBOND_MS 86400000 /* of the ledger's parameters */
 
 enum light_lie {
     LIGHT_TRUTH,
@@ -24,6 +26,8 @@ enum light_lie {
     LIGHT_LIE_NOISE, /* no block, no JSON */
     LIGHT_LIE_LONG, /* an answer without end */
     LIGHT_AWAY, /* 503 */
+    LIGHT_TOO_MANY, /* 429 */
+    LIGHT_SLOW, /* the truth, LIGHT_NODE_SLOW_MS late each time */
 };
 
 struct light_node {
@@ -36,6 +40,7 @@ struct light_node {
     uint64_t time_ms; /* of block 0; a second a block */
     uint8_t root[CRYPTO_HASH_BYTES], false_root[CRYPTO_HASH_BYTES];
     struct hm_buf value, proof, false_proof, absence; /* of the key; of one that is not there */
+    struct hm_buf params, params_proof;
     struct crypto_ed25519_key key, false_key;
 };
 

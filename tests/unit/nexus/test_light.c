@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "light_node.h"
 #include "nexus.h"
@@ -110,7 +111,8 @@ static void test_lies(void **state)
                 {LIGHT_LIE_HEIGHT, HM_EAUTH, true, "instead"},
                 {LIGHT_LIE_NOISE, HM_EAUTH, false, "JSON"},
                 {LIGHT_LIE_LONG, HM_EAUTH, false, "longer"},
-                {LIGHT_AWAY, NEXUS_EUNREACHABLE, false, "it is starting"}};
+                {LIGHT_AWAY, NEXUS_EUNREACHABLE, false, "it is starting"},
+                {LIGHT_TOO_MANY, NEXUS_EUNREACHABLE, false, "too many"}};
 
     struct world *world = *state;
 
@@ -150,6 +152,108 @@ static void test_old_trust(void **state)
     assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), 0);
     world->light.rules.trusting_period_ms = 10;
     assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), HM_ETIMEOUT);
+}
+
+/* A node that answers each question in time, but has too many. */
+static void test_a_deadline_for_all_of_it(void **state)
+{
+    struct world *world = *state;
+    uint64_t begun_ns;
+
+    begin(world, 2);
+    atomic_store(&world->node.lie, LIGHT_SLOW);
+    begun_ns = hm_mono_ns(world->light.clock);
+    world->light.deadline_ns = begun_ns + LIGHT_NODE_SLOW_MS * UINT64_C(1500000);
+    assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), NEXUS_EUNREACHABLE);
+    assert_false(world->light.lied);
+    assert_true(hm_mono_ns(world->light.clock) - begun_ns <
+                LIGHT_NODE_SLOW_MS * UINT64_C(20000000));
+    /* Past it nothing is asked for. */
+    atomic_store(&world->node.lie, LIGHT_TRUTH);
+    (void)usleep(LIGHT_NODE_SLOW_MS * 1000);
+    assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), NEXUS_EUNREACHABLE);
+    assert_non_null(strstr(world->error.text, "--timeout"));
+    world->light.deadline_ns = 0;
+    assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), 0);
+}
+
+static void test_a_period_that_the_chain_does_not_allow(void **state)
+{
+    struct world *world = *state;
+
+    begin(world, 2);
+    world->light.rules.trusting_period_ms = LIGHT_NODE_UNBOND_MS / 6 * 5 - 1;
+    assert_int_equal(nexus_light_check_period(&world->light, &world->error), 0);
+    world->light.rules.trusting_period_ms = LIGHT_NODE_UNBOND_MS / 6 * 5;
+    assert_int_equal(nexus_light_check_period(&world->light, &world->error), HM_EINVAL);
+    assert_non_null(strstr(world->error.text, "forgets faults after 20h"));
+    assert_non_null(strstr(world->error.text, "--trust-for 16h"));
+    atomic_store(&world->node.lie, LIGHT_LIE_ROOT);
+    assert_int_equal(nexus_light_check_period(&world->light, NULL), HM_EAUTH);
+}
+
+/* --- what is said beside what is kept ------------------------------------------------------------------ */
+
+static void trust_block(struct world *world, int64_t height, bool forged, struct light_trust *out)
+{
+    const struct light_node *node = &world->node;
+    Hypermesh__Abci__LightBlock *block = light_node_block(node, height, forged, &world->arena);
+    struct light_anchor anchor = {.height = height};
+
+    assert_int_equal(light_header_hash(block->signed_header->header, anchor.hash, NULL), 0);
+    assert_int_equal(light_trust_begin(out, &anchor, NULL, block, NULL), 0);
+}
+
+static void test_two_that_agree(void **state)
+{
+    static const struct {
+        int64_t said, kept, then;
+    } rows[] = {{2, 6, 6}, {6, 2, 6}, {4, 4, 4}};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        HM_CLEANUP(light_trust) struct light_trust kept = {0};
+
+        begin(world, rows[i].said);
+        trust_block(world, rows[i].kept, false, &kept);
+        if (nexus_light_agree(&world->light, &kept, &world->error) != 0)
+            fail_msg("%s", world->error.text);
+        assert_int_equal(nexus_light_height(&world->light.trust), rows[i].then);
+        assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), 0);
+    }
+}
+
+static void test_two_that_contradict_each_other(void **state)
+{
+    static const int64_t rows[][2] = {{2, 6}, {6, 2}, {4, 4}};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        HM_CLEANUP(light_trust) struct light_trust kept = {0};
+
+        begin(world, rows[i][0]);
+        trust_block(world, rows[i][1], true, &kept);
+        assert_int_equal(nexus_light_agree(&world->light, &kept, &world->error), HM_EAUTH);
+    }
+    assert_non_null(strstr(world->error.text, "two blocks 4"));
+}
+
+/* The older one leads nowhere any more: the newer one is used. */
+static void test_one_that_is_too_old_to_compare(void **state)
+{
+    static const int64_t rows[][2] = {{2, 6}, {6, 2}};
+    struct world *world = *state;
+
+    world->light.rules.trusting_period_ms = 4500;
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        HM_CLEANUP(light_trust) struct light_trust kept = {0};
+
+        begin(world, rows[i][0]);
+        trust_block(world, rows[i][1], false, &kept);
+        if (nexus_light_agree(&world->light, &kept, &world->error) != 0)
+            fail_msg("%s", world->error.text);
+        assert_int_equal(nexus_light_height(&world->light.trust), 6);
+    }
 }
 
 static void test_another_anchor(void **state)
@@ -270,6 +374,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_node_that_is_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_trust, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_deadline_for_all_of_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_period_that_the_chain_does_not_allow, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_two_that_agree, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_that_contradict_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_that_is_too_old_to_compare, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_anchor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_there, setup, teardown),
         cmocka_unit_test(test_keys),

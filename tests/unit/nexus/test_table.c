@@ -190,9 +190,33 @@ static void test_figures(void **state)
     assert_string_equal(nexus_show_short("cpu", &a), "cpu");
 }
 
+/* What a whole answer may do to a terminal: lines, tabs and bold, and nothing else. */
+static void test_answers(void **state)
+{
+    static const struct {
+        const char *text, *safe;
+    } rows[] = {{"", ""},
+                {"\033[1mNAME\033[0m\none\ttwo\n", "\033[1mNAME\033[0m\none\ttwo\n"},
+                {"hm1\033]0;x\007\n", "hm1\\x1b]0;x\\x07\n"},
+                {"\033[2J\033[1", "\\x1b[2J\\x1b[1"},
+                {"a\rb\033", "a\\x0db\\x1b"}};
+    HM_CLEANUP(hm_buf) struct hm_buf nul = {0};
+
+    (void)state;
+    for (size_t i = 0; i < HM_COUNT_OF(rows); i++) {
+        HM_CLEANUP(hm_buf) struct hm_buf out = {0};
+
+        assert_int_equal(nexus_text_append_answer(&out, hm_slice_str(rows[i].text)), 0);
+        assert_string_equal(hm_buf_cstr(&out), rows[i].safe);
+    }
+    assert_int_equal(nexus_text_append_answer(&nul, hm_slice_of("a\0b", 3)), 0);
+    assert_string_equal(hm_buf_cstr(&nul), "a\\x00b");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),
         cmocka_unit_test(test_width),
         cmocka_unit_test(test_nothing_steers_the_terminal),
         cmocka_unit_test(test_alignment),

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "light_node.h"
 #include "nexus_light.h"
@@ -112,12 +113,38 @@ static void test_files_of_others(void **state)
     assert_int_equal(nexus_light_height(&again), 0);
 }
 
+/* Another's way to make us wait, or to show us something else than we looked at. */
+static void test_what_is_no_file(void **state)
+{
+    HM_CLEANUP(light_trust) struct light_trust again = {0};
+    HM_CLEANUP(hm_buf) struct hm_buf long_one = {0};
+    struct world *world = *state;
+    const char *path = path_of(world, "one");
+
+    assert_int_equal(nexus_trust_save(path, &world->trust, NULL), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    (void)alarm(20); /* it must not wait for a writer */
+    assert_int_equal(nexus_trust_load(path, &again, NULL), HM_EPERM);
+    (void)alarm(0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(nexus_trust_load(path, &again, NULL), HM_EPERM);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(hm_buf_reserve(&long_one, LIGHT_TRUST_MAX_BYTES + 1), 0);
+    memset(long_one.data, 0, LIGHT_TRUST_MAX_BYTES + 1);
+    assert_int_equal(hm_file_replace(path, long_one.data, LIGHT_TRUST_MAX_BYTES + 1, 0600, NULL),
+                     0);
+    assert_int_equal(nexus_trust_load(path, &again, NULL), HM_ELIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kept_and_found_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_which_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_file, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("nexus_trust", tests, NULL, NULL);
