@@ -105,6 +105,7 @@ struct node_engine {
          1]; /* chain of a peer that is of another one; "": none seen; state_lock guards it */
     uint8_t address[ENGINE_ADDRESS_BYTES]; /* of the key it votes with */
     struct node_witness *witness; /* NULL: solo, or not started */
+    uint64_t known_ns; /* when it was told whom the validators see; of the thread that packs */
     struct node_vdf *_Atomic vdf; /* blocks come before it is there */
 };
 

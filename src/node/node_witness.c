@@ -39,7 +39,7 @@ struct node_witness {
     _Atomic uint64_t block_ns; /* of the last block */
     struct node_witness_names *names; /* whose addresses are sought */
     pthread_mutex_t
-        lock; /* guards the peers against whoever reads; the thread alone changes them */
+        lock; /* guards the peers against whoever reads; the thread alone changes them, but for who is known */
     struct node_echo_peers peers;
     _Atomic uint64_t asked, answers, answered, refused;
 };
@@ -439,6 +439,19 @@ void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[C
 bool node_witness_is_proven(const struct node_witness *witness)
 {
     return witness->proven;
+}
+
+void node_witness_know(struct node_witness *witness, const Hypermesh__WitnessView *view)
+{
+    uint8_t ids[NODE_ECHO_KNOWN_MAX][NODE_ECHO_ID_BYTES];
+    size_t count = 0;
+
+    for (size_t i = 0; i < view->n_nodes && count < NODE_ECHO_KNOWN_MAX; i++)
+        if (view->nodes[i]->node.len == NODE_ECHO_ID_BYTES)
+            memcpy(ids[count++], view->nodes[i]->node.data, NODE_ECHO_ID_BYTES);
+    pthread_mutex_lock(&witness->lock);
+    node_echo_peers_know(&witness->peers, ids, count);
+    pthread_mutex_unlock(&witness->lock);
 }
 
 _Static_assert(NODE_ECHO_PEERS_MAX <= LEDGER_WITNESS_ECHOES_MAX, "a vote takes them all");
