@@ -27,16 +27,14 @@
 #define DOOR_NS_PER_MS         UINT64_C(1000000)
 #define DOOR_GENESIS           "engine/config/genesis.json"
 
+enum door_guest_state { GUEST_NONE, GUEST_HERE, GUEST_GONE }; /* gone: its thread is to be joined */
+
 /* A newcomer who is here. */
 struct door_guest {
     struct node_door *door;
     struct stoq_link *link;
-    pthread_t thread;
-    enum {
-        GUEST_NONE,
-        GUEST_HERE,
-        GUEST_GONE
-    } state; /* under the door's lock; gone: the thread is to be joined */
+    pthread_t thread; /* of who lets in and closes */
+    enum door_guest_state state; /* under the door's lock */
     struct node_door_peer peer;
     uint64_t came_ns;
     bool served; /* under the door's lock: something, so far */
@@ -219,10 +217,16 @@ static bool guest_next(const struct door_guest *guest, struct stoq_pipe **out)
     return rc == 0;
 }
 
+static void guest_becomes(struct door_guest *guest, enum door_guest_state state)
+{
+    pthread_mutex_lock(&guest->door->lock);
+    guest->state = state;
+    pthread_mutex_unlock(&guest->door->lock);
+}
+
 static void *guest_main(void *arg)
 {
     struct door_guest *guest = arg;
-    struct node_door *door = guest->door;
     struct stoq_pipe *pipe;
     bool came = true;
 
@@ -231,9 +235,7 @@ static void *guest_main(void *arg)
         stoq_pipe_release(pipe);
     }
     stoq_link_release(guest->link);
-    pthread_mutex_lock(&door->lock);
-    guest->state = GUEST_GONE;
-    pthread_mutex_unlock(&door->lock);
+    guest_becomes(guest, GUEST_GONE);
     return NULL;
 }
 
@@ -247,6 +249,14 @@ bool node_door_same_place(const struct sockaddr_in6 *one, const struct sockaddr_
            memcmp(&one->sin6_addr, &other->sin6_addr, v4 ? 16 : 8) == 0;
 }
 
+static enum door_guest_state door_state(struct node_door *door, size_t slot)
+{
+    pthread_mutex_lock(&door->lock);
+    enum door_guest_state state = door->guests[slot].state;
+    pthread_mutex_unlock(&door->lock);
+    return state;
+}
+
 /* A free slot; threads that have ended are joined on the way. NULL: all are taken. */
 static struct door_guest *door_slot(struct node_door *door)
 {
@@ -254,15 +264,13 @@ static struct door_guest *door_slot(struct node_door *door)
 
     for (size_t i = 0; i < DOOR_SLOTS; i++) {
         struct door_guest *guest = &door->guests[i];
+        enum door_guest_state state = door_state(door, i);
 
-        pthread_mutex_lock(&door->lock);
-        bool gone = guest->state == GUEST_GONE;
-        pthread_mutex_unlock(&door->lock);
-        if (gone) {
+        if (state == GUEST_GONE) {
             pthread_join(guest->thread, NULL);
-            guest->state = GUEST_NONE;
+            guest_becomes(guest, GUEST_NONE);
         }
-        if (guest->state == GUEST_NONE && found == NULL)
+        if (state != GUEST_HERE && found == NULL)
             found = guest;
     }
     return found;
@@ -315,7 +323,7 @@ static void door_let_in(struct node_door *door, struct stoq_link *link)
                                  .peer = {.local = info.path.local, .remote = info.path.remote}};
     pthread_mutex_unlock(&door->lock);
     if (pthread_create(&guest->thread, NULL, guest_main, guest) != 0) {
-        guest->state = GUEST_NONE;
+        guest_becomes(guest, GUEST_NONE);
         stoq_link_release(link);
     }
 }
@@ -463,7 +471,7 @@ int node_door_open(struct node *node, struct hm_error *error)
     door->node = node;
     pthread_mutex_init(&door->lock, NULL);
     pthread_mutex_init(&door->log_lock, NULL);
-    node->door = door;
+    atomic_store(&node->door, door);
     rc = door_identity(door, error);
     if (rc == 0)
         rc = door_listen(door, error);
@@ -480,7 +488,7 @@ int node_door_open(struct node *node, struct hm_error *error)
 
 void node_door_close(struct node *node)
 {
-    struct node_door *door = HM_TAKE(node->door);
+    struct node_door *door = atomic_load(&node->door);
 
     if (door == NULL)
         return;
@@ -491,8 +499,9 @@ void node_door_close(struct node *node)
         pthread_join(door->porter, NULL);
     stoq_caller_close(door->caller); /* guests who wait for a stream are woken */
     for (size_t i = 0; i < DOOR_SLOTS; i++)
-        if (door->guests[i].state != GUEST_NONE)
+        if (door_state(door, i) != GUEST_NONE)
             pthread_join(door->guests[i].thread, NULL);
+    atomic_store(&node->door, NULL); /* not before: who was being answered needs it */
     stoq_identity_unref(door->identity);
     pthread_mutex_destroy(&door->log_lock);
     pthread_mutex_destroy(&door->lock);

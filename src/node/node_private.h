@@ -147,7 +147,7 @@ struct node {
     struct node_plot plot;
     struct node_challenges challenges;
 
-    struct node_door *door; /* NULL: closed */
+    struct node_door *_Atomic door; /* NULL: closed; stays while any guest of it is answered */
     struct node_tunnel *tunnel; /* NULL: none is needed */
     struct node_tickets tickets;
     char tickets_path[NODE_PATH_MAX_BYTES];

@@ -121,12 +121,12 @@ static void test_a_door_that_is_taken(void **state)
 {
     struct door_place *place = *state;
     struct node *node = place->fixture->node;
-    struct node_door *first = HM_TAKE(node->door);
+    struct node_door *first = atomic_exchange(&node->door, NULL);
 
     assert_int_equal(node_door_open(node, &place->error), HM_EBUSY);
     assert_non_null(strstr(place->error.text, "in use"));
-    assert_null(node->door);
-    node->door = first;
+    assert_null(atomic_load(&node->door));
+    atomic_store(&node->door, first);
 }
 
 /* --- what is read ---------------------------------------------------------------------------------------------------- */

@@ -142,6 +142,43 @@ static void test_a_bond_beyond_all_money(void **state)
     assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
 }
 
+static void *fund_in_vain(void *arg)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Cluster__JoinAnswer *answer;
+
+    hm_arena_init(&arena, 0);
+    assert_int_not_equal(ask_fund(arg, "new", &arena, &answer), 0);
+    return NULL;
+}
+
+/* The node stops while the door looks for a payment that does not come: what it answers then needs the door still. */
+static void test_it_closes_while_it_answers(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    struct node *node = place->fixture->node;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    uint64_t one = 1, from_ns;
+    pthread_t asker;
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    memset(node->tickets.issued->tickets[0]->operator_.data, 0x51, WIRE_ID_BYTES);
+    payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_SENT,
+                 HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE);
+    assert_int_equal(pthread_create(&asker, NULL, fund_in_vain, place), 0);
+    usleep(1000000); /* it is asked by now, and looks for ten seconds */
+    from_ns = hm_mono_ns(hm_clock_system());
+    assert_int_equal(hm_write_all(node->quit_fd, &one, sizeof(one), NULL), 0);
+    node_door_close(node);
+    assert_null(atomic_load(&node->door));
+    assert_in_range((hm_mono_ns(hm_clock_system()) - from_ns) / 1000000, 0, 5000);
+    assert_int_equal(read(node->quit_fd, &one, sizeof(one)), sizeof(one));
+    pthread_join(asker, NULL);
+}
+
 /* --- who takes places ----------------------------------------------------------------------------------------------- */
 
 /* A newcomer of the test's own, who does as it likes. */
@@ -331,9 +368,10 @@ static void test_three_times_no(void **state)
     slow_close(&slow);
     /* And the log has a line a second of it. */
     for (unsigned i = 0; i < 1000; i++)
-        node_door_log_refusal(place->fixture->node->door, slow.key.public_key, "no");
+        node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key, "no");
     usleep(1100000);
-    node_door_log_refusal(place->fixture->node->door, slow.key.public_key, "the last");
+    node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key,
+                          "the last");
     rewind(log_file);
     while (fgets(line, sizeof(line), log_file) != NULL)
         lines += strstr(line, "is refused") != NULL;
@@ -396,6 +434,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_was_paid_is_kept, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_a_bond_beyond_all_money, door_place_setup,
+                                        door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_it_closes_while_it_answers, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_a_slow_request_ends, door_place_setup,
                                         door_place_teardown),
