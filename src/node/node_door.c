@@ -35,12 +35,12 @@ struct door_guest {
     struct stoq_link *link;
     pthread_t thread; /* of who lets in and closes */
     enum door_guest_state state; /* under the door's lock */
-    struct node_door_peer peer;
+    struct node_door_peer peer; /* its key under the door's lock */
     uint64_t came_ns;
     bool served; /* under the door's lock: something, so far */
     bool busy; /* under the door's lock: a request is on its way */
     bool leave; /* under the door's lock: its place goes to another */
-    unsigned refusals;
+    unsigned refusals; /* since something was served */
     uint64_t second_ns; /* since when requests are counted */
     unsigned requests;
 };
@@ -107,14 +107,13 @@ static int door_left_ms(uint64_t until_ns)
     return now_ns >= until_ns ? 0 : (int)((until_ns - now_ns) / DOOR_NS_PER_MS) + 1;
 }
 
-/* Must it go? A place is another's, or the time of one that has redeemed nothing is over. */
+/* Must it go? A place is another's, or it has been refused too often, or the time of one that has redeemed nothing is over. */
 static bool guest_must_go(const struct door_guest *guest)
 {
     pthread_mutex_lock(&guest->door->lock);
-    bool go = guest->leave || guest->door->closing ||
+    bool go = guest->leave || guest->door->closing || guest->refusals >= NODE_DOOR_REFUSALS_MAX ||
               (!guest->served &&
-               (guest->refusals >= NODE_DOOR_REFUSALS_MAX ||
-                door_left_ms(guest->came_ns + NODE_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0));
+               door_left_ms(guest->came_ns + NODE_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0);
     pthread_mutex_unlock(&guest->door->lock);
     return go;
 }
@@ -177,6 +176,38 @@ static void guest_is_busy(struct door_guest *guest, bool busy)
     pthread_mutex_unlock(&guest->door->lock);
 }
 
+static void guest_is(struct door_guest *guest, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
+{
+    pthread_mutex_lock(&guest->door->lock);
+    memcpy(guest->peer.key, key, sizeof(guest->peer.key));
+    pthread_mutex_unlock(&guest->door->lock);
+}
+
+/* Who has redeemed something keeps its place. So one that has more of them than it needs gives up its oldest: with addresses
+ * enough it would have them all. */
+static void guest_was_served(struct door_guest *guest)
+{
+    struct node_door *door = guest->door;
+    struct door_guest *oldest = guest;
+    size_t here = 0;
+
+    pthread_mutex_lock(&door->lock);
+    guest->served = true;
+    for (size_t i = 0; i < DOOR_SLOTS; i++) {
+        struct door_guest *other = &door->guests[i];
+
+        if (other->state != GUEST_HERE || other->leave || !other->served ||
+            memcmp(other->peer.key, guest->peer.key, sizeof(guest->peer.key)) != 0)
+            continue;
+        here++;
+        if (other->came_ns < oldest->came_ns)
+            oldest = other;
+    }
+    if (here > NODE_DOOR_LINKS_A_KEY)
+        oldest->leave = true;
+    pthread_mutex_unlock(&door->lock);
+}
+
 /* false: no whole request came. */
 static bool guest_serve(struct door_guest *guest, struct stoq_pipe *pipe)
 {
@@ -188,13 +219,12 @@ static bool guest_serve(struct door_guest *guest, struct stoq_pipe *pipe)
     guest_hold_back(guest);
     bool came = tag.len == sizeof(guest->peer.key) && guest_read(guest, pipe, &request) == 0;
     if (came) {
-        memcpy(guest->peer.key, tag.data, sizeof(guest->peer.key));
+        guest_is(guest, tag.data);
         int rc = node_door_answer(guest->door->node, &guest->peer, hm_buf_slice(&request), &answer,
                                   &served);
-        pthread_mutex_lock(&guest->door->lock);
-        guest->served = guest->served || served;
-        pthread_mutex_unlock(&guest->door->lock);
-        guest->refusals += !served;
+        if (served)
+            guest_was_served(guest);
+        guest->refusals = served ? 0 : guest->refusals + 1;
         if (rc == 0)
             guest_write(guest, pipe, hm_buf_slice(&answer));
     }

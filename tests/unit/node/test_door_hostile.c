@@ -199,22 +199,30 @@ static int slow_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert,
     return 0;
 }
 
-static void slow_open(struct door_place *place, uint8_t number, struct slow *slow)
+/* With its key, from this address of the machine. */
+static void slow_open_from(struct door_place *place, const char *from, struct slow *slow)
 {
-    const uint8_t seed[CRYPTO_SEED_BYTES] = {number, 7};
     struct stoq_host_config config;
     struct sockaddr_in6 at;
 
-    crypto_ed25519_from_seed(&slow->key, seed);
     assert_int_equal(node_certificate_identity(&slow->key, &slow->identity, NULL), 0);
     stoq_host_config_default(&config);
     config.endpoint.identity = slow->identity;
     config.endpoint.verify = slow_verify;
     config.endpoint.alpn = NODE_DOOR_ALPN;
     config.endpoint.keep_alive_ns = UINT64_C(1000000000);
+    assert_int_equal(stoq_address_parse(from, 0, &config.bind, NULL), 0);
     assert_int_equal(stoq_caller_open(&slow->caller, &config, NULL), 0);
     assert_int_equal(stoq_address_parse(place->door, 0, &at, NULL), 0);
     assert_int_equal(stoq_link_connect(slow->caller, &at, "::1", ASK_MS, &slow->link, NULL), 0);
+}
+
+static void slow_open(struct door_place *place, uint8_t number, struct slow *slow)
+{
+    const uint8_t seed[CRYPTO_SEED_BYTES] = {number, 7};
+
+    crypto_ed25519_from_seed(&slow->key, seed);
+    slow_open_from(place, "127.0.0.1:0", slow);
 }
 
 static void slow_close(struct slow *slow)
@@ -333,6 +341,56 @@ static void test_the_quiet_make_room(void **state)
         node_knock_close(quiet[i]);
 }
 
+/* Who has a ticket and many addresses keeps no more places than anybody. */
+static void test_a_key_has_four(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct slow slow[NODE_DOOR_LINKS_A_KEY + 1];
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    char from[32];
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    usleep(500000); /* its own connection has ended */
+    for (size_t i = 0; i < HM_COUNT_OF(slow); i++) {
+        snprintf(from, sizeof(from), "127.0.0.%zu:0", 2 + i);
+        node_key_of(place, "new", &slow[i].key);
+        slow_open_from(place, from, &slow[i]);
+        assert_true(slow_asks(&slow[i]));
+    }
+    usleep(1000000);
+    assert_false(slow_asks(&slow[0]));
+    for (size_t i = 1; i < HM_COUNT_OF(slow); i++)
+        assert_true(slow_asks(&slow[i]));
+    for (size_t i = 0; i < HM_COUNT_OF(slow); i++)
+        slow_close(&slow[i]);
+}
+
+/* A connection that was served and then is refused only, since its ticket was revoked, ends as a stranger's does. */
+static void test_revoked_it_goes(void **state)
+{
+    uint8_t id[NODE_TICKET_ID_BYTES] = {1};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    struct slow slow;
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    node_key_of(place, "new", &slow.key);
+    slow_open_from(place, "127.0.0.1:0", &slow);
+    assert_true(slow_asks(&slow));
+    assert_int_equal(
+        node_tickets_revoke(&place->fixture->node->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
+    for (unsigned i = 0; i < NODE_DOOR_REFUSALS_MAX; i++)
+        assert_true(slow_asks(&slow));
+    assert_false(slow_asks(&slow));
+    slow_close(&slow);
+}
+
 static FILE *log_file;
 
 /* Its node logs into a file from the start. */
@@ -442,6 +500,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_place_has_four, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_the_quiet_make_room, door_place_setup,
+                                        door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_a_key_has_four, door_place_setup, door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_revoked_it_goes, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_three_times_no, logging_setup, logging_teardown),
         cmocka_unit_test_setup_teardown(test_the_secret_comes_first, door_place_setup,
