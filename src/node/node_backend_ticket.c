@@ -19,7 +19,7 @@ static int ticket_need_door(struct node *node, struct hm_error *error)
 
     if (rc == 0 && !node->options.cluster)
         rc = hm_fail(error, HM_EUNSUPPORTED, "this node is of no cluster: nobody can join it");
-    if (rc == 0 && node->door == NULL)
+    if (rc == 0 && atomic_load(&node->door) == NULL)
         rc = hm_fail(
             error, HM_ECONFLICT,
             "this node answers no newcomers: start it with --door-listen ADDRESS:PORT (UDP)");

@@ -27,22 +27,20 @@
 #define DOOR_NS_PER_MS         UINT64_C(1000000)
 #define DOOR_GENESIS           "engine/config/genesis.json"
 
+enum door_guest_state { GUEST_NONE, GUEST_HERE, GUEST_GONE }; /* gone: its thread is to be joined */
+
 /* A newcomer who is here. */
 struct door_guest {
     struct node_door *door;
     struct stoq_link *link;
-    pthread_t thread;
-    enum {
-        GUEST_NONE,
-        GUEST_HERE,
-        GUEST_GONE
-    } state; /* under the door's lock; gone: the thread is to be joined */
-    struct node_door_peer peer;
+    pthread_t thread; /* of who lets in and closes */
+    enum door_guest_state state; /* under the door's lock */
+    struct node_door_peer peer; /* its key under the door's lock */
     uint64_t came_ns;
     bool served; /* under the door's lock: something, so far */
     bool busy; /* under the door's lock: a request is on its way */
     bool leave; /* under the door's lock: its place goes to another */
-    unsigned refusals;
+    unsigned refusals; /* since something was served */
     uint64_t second_ns; /* since when requests are counted */
     unsigned requests;
 };
@@ -109,14 +107,13 @@ static int door_left_ms(uint64_t until_ns)
     return now_ns >= until_ns ? 0 : (int)((until_ns - now_ns) / DOOR_NS_PER_MS) + 1;
 }
 
-/* Must it go? A place is another's, or the time of one that has redeemed nothing is over. */
+/* Must it go? A place is another's, or it has been refused too often, or the time of one that has redeemed nothing is over. */
 static bool guest_must_go(const struct door_guest *guest)
 {
     pthread_mutex_lock(&guest->door->lock);
-    bool go = guest->leave || guest->door->closing ||
+    bool go = guest->leave || guest->door->closing || guest->refusals >= NODE_DOOR_REFUSALS_MAX ||
               (!guest->served &&
-               (guest->refusals >= NODE_DOOR_REFUSALS_MAX ||
-                door_left_ms(guest->came_ns + NODE_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0));
+               door_left_ms(guest->came_ns + NODE_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0);
     pthread_mutex_unlock(&guest->door->lock);
     return go;
 }
@@ -179,6 +176,38 @@ static void guest_is_busy(struct door_guest *guest, bool busy)
     pthread_mutex_unlock(&guest->door->lock);
 }
 
+static void guest_is(struct door_guest *guest, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
+{
+    pthread_mutex_lock(&guest->door->lock);
+    memcpy(guest->peer.key, key, sizeof(guest->peer.key));
+    pthread_mutex_unlock(&guest->door->lock);
+}
+
+/* Who has redeemed something keeps its place. So one that has more of them than it needs gives up its oldest: with addresses
+ * enough it would have them all. */
+static void guest_was_served(struct door_guest *guest)
+{
+    struct node_door *door = guest->door;
+    struct door_guest *oldest = guest;
+    size_t here = 0;
+
+    pthread_mutex_lock(&door->lock);
+    guest->served = true;
+    for (size_t i = 0; i < DOOR_SLOTS; i++) {
+        struct door_guest *other = &door->guests[i];
+
+        if (other->state != GUEST_HERE || other->leave || !other->served ||
+            memcmp(other->peer.key, guest->peer.key, sizeof(guest->peer.key)) != 0)
+            continue;
+        here++;
+        if (other->came_ns < oldest->came_ns)
+            oldest = other;
+    }
+    if (here > NODE_DOOR_LINKS_A_KEY)
+        oldest->leave = true;
+    pthread_mutex_unlock(&door->lock);
+}
+
 /* false: no whole request came. */
 static bool guest_serve(struct door_guest *guest, struct stoq_pipe *pipe)
 {
@@ -190,13 +219,12 @@ static bool guest_serve(struct door_guest *guest, struct stoq_pipe *pipe)
     guest_hold_back(guest);
     bool came = tag.len == sizeof(guest->peer.key) && guest_read(guest, pipe, &request) == 0;
     if (came) {
-        memcpy(guest->peer.key, tag.data, sizeof(guest->peer.key));
+        guest_is(guest, tag.data);
         int rc = node_door_answer(guest->door->node, &guest->peer, hm_buf_slice(&request), &answer,
                                   &served);
-        pthread_mutex_lock(&guest->door->lock);
-        guest->served = guest->served || served;
-        pthread_mutex_unlock(&guest->door->lock);
-        guest->refusals += !served;
+        if (served)
+            guest_was_served(guest);
+        guest->refusals = served ? 0 : guest->refusals + 1;
         if (rc == 0)
             guest_write(guest, pipe, hm_buf_slice(&answer));
     }
@@ -219,10 +247,16 @@ static bool guest_next(const struct door_guest *guest, struct stoq_pipe **out)
     return rc == 0;
 }
 
+static void guest_becomes(struct door_guest *guest, enum door_guest_state state)
+{
+    pthread_mutex_lock(&guest->door->lock);
+    guest->state = state;
+    pthread_mutex_unlock(&guest->door->lock);
+}
+
 static void *guest_main(void *arg)
 {
     struct door_guest *guest = arg;
-    struct node_door *door = guest->door;
     struct stoq_pipe *pipe;
     bool came = true;
 
@@ -231,9 +265,7 @@ static void *guest_main(void *arg)
         stoq_pipe_release(pipe);
     }
     stoq_link_release(guest->link);
-    pthread_mutex_lock(&door->lock);
-    guest->state = GUEST_GONE;
-    pthread_mutex_unlock(&door->lock);
+    guest_becomes(guest, GUEST_GONE);
     return NULL;
 }
 
@@ -247,6 +279,14 @@ bool node_door_same_place(const struct sockaddr_in6 *one, const struct sockaddr_
            memcmp(&one->sin6_addr, &other->sin6_addr, v4 ? 16 : 8) == 0;
 }
 
+static enum door_guest_state door_state(struct node_door *door, size_t slot)
+{
+    pthread_mutex_lock(&door->lock);
+    enum door_guest_state state = door->guests[slot].state;
+    pthread_mutex_unlock(&door->lock);
+    return state;
+}
+
 /* A free slot; threads that have ended are joined on the way. NULL: all are taken. */
 static struct door_guest *door_slot(struct node_door *door)
 {
@@ -254,15 +294,13 @@ static struct door_guest *door_slot(struct node_door *door)
 
     for (size_t i = 0; i < DOOR_SLOTS; i++) {
         struct door_guest *guest = &door->guests[i];
+        enum door_guest_state state = door_state(door, i);
 
-        pthread_mutex_lock(&door->lock);
-        bool gone = guest->state == GUEST_GONE;
-        pthread_mutex_unlock(&door->lock);
-        if (gone) {
+        if (state == GUEST_GONE) {
             pthread_join(guest->thread, NULL);
-            guest->state = GUEST_NONE;
+            guest_becomes(guest, GUEST_NONE);
         }
-        if (guest->state == GUEST_NONE && found == NULL)
+        if (state != GUEST_HERE && found == NULL)
             found = guest;
     }
     return found;
@@ -315,7 +353,7 @@ static void door_let_in(struct node_door *door, struct stoq_link *link)
                                  .peer = {.local = info.path.local, .remote = info.path.remote}};
     pthread_mutex_unlock(&door->lock);
     if (pthread_create(&guest->thread, NULL, guest_main, guest) != 0) {
-        guest->state = GUEST_NONE;
+        guest_becomes(guest, GUEST_NONE);
         stoq_link_release(link);
     }
 }
@@ -463,7 +501,7 @@ int node_door_open(struct node *node, struct hm_error *error)
     door->node = node;
     pthread_mutex_init(&door->lock, NULL);
     pthread_mutex_init(&door->log_lock, NULL);
-    node->door = door;
+    atomic_store(&node->door, door);
     rc = door_identity(door, error);
     if (rc == 0)
         rc = door_listen(door, error);
@@ -480,7 +518,7 @@ int node_door_open(struct node *node, struct hm_error *error)
 
 void node_door_close(struct node *node)
 {
-    struct node_door *door = HM_TAKE(node->door);
+    struct node_door *door = atomic_load(&node->door);
 
     if (door == NULL)
         return;
@@ -491,8 +529,9 @@ void node_door_close(struct node *node)
         pthread_join(door->porter, NULL);
     stoq_caller_close(door->caller); /* guests who wait for a stream are woken */
     for (size_t i = 0; i < DOOR_SLOTS; i++)
-        if (door->guests[i].state != GUEST_NONE)
+        if (door_state(door, i) != GUEST_NONE)
             pthread_join(door->guests[i].thread, NULL);
+    atomic_store(&node->door, NULL); /* not before: who was being answered needs it */
     stoq_identity_unref(door->identity);
     pthread_mutex_destroy(&door->log_lock);
     pthread_mutex_destroy(&door->lock);

@@ -18,7 +18,8 @@ struct node;
     ((size_t)17 << 20) /* a genesis, or an answer of the engine's RPC */
 #define NODE_DOOR_LINKS_MAX         16 /* newcomers at once */
 #define NODE_DOOR_LINKS_A_PLACE     4 /* of those, from one IPv4 address or one /64 */
-#define NODE_DOOR_REFUSALS_MAX      3 /* then who has redeemed nothing is hung up on */
+#define NODE_DOOR_LINKS_A_KEY       4 /* of those that are served, of one newcomer, from wherever */
+#define NODE_DOOR_REFUSALS_MAX      3 /* one after the other: then it is hung up */
 #define NODE_DOOR_REQUEST_MS        10000 /* for the whole of a request */
 #define NODE_DOOR_STRANGER_MS       15000 /* for all of a connection that has redeemed nothing */
 #define NODE_DOOR_REQUESTS_A_SECOND 100 /* of one newcomer; more are held back */

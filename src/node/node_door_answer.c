@@ -105,8 +105,8 @@ static int own_peer(struct door_call *call, char **out, struct hm_error *error)
     if (address == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for an answer");
     *out = node_door_can_dial(address, &call->peer->remote)
-               ? hm_arena_printf(call->arena, "%s@%s", node_door_self(call->node->door)->node_id,
-                                 address)
+               ? hm_arena_printf(call->arena, "%s@%s",
+                                 node_door_self(atomic_load(&call->node->door))->node_id, address)
                : NULL;
     return 0;
 }
@@ -173,7 +173,7 @@ static int call_genesis_bytes(struct door_call *call, struct hm_error *error)
 static int call_same_chain(struct door_call *call, const Hypermesh__Cluster__Redeem *redeem,
                            struct hm_error *error)
 {
-    const uint8_t *hash = node_door_self(call->node->door)->genesis_hash;
+    const uint8_t *hash = node_door_self(atomic_load(&call->node->door))->genesis_hash;
 
     return hm_slice_equal(wire_slice(redeem->genesis_hash), hm_slice_of(hash, CRYPTO_HASH_BYTES))
                ? 0
@@ -266,7 +266,8 @@ static int fund_look(struct door_call *call, const struct fund *fund, struct hm_
     char text[WIRE_ID_TEXT_MAX];
     bool come = false;
 
-    for (unsigned waited_ms = 0; waited_ms < FUND_LOOK_MS; waited_ms += FUND_LOOK_EVERY_MS) {
+    for (unsigned waited_ms = 0; waited_ms < FUND_LOOK_MS && !node_quitting(call->node);
+         waited_ms += FUND_LOOK_EVERY_MS) {
         int rc = fund_has_come(call->node, fund->account, &come, error);
 
         if (rc != 0)
@@ -475,7 +476,7 @@ int node_door_answer(struct node *node, const struct node_door_peer *peer, struc
         answer.answer_case = HYPERMESH__CLUSTER__JOIN_ANSWER__ANSWER__NOT_SET;
         answer.code = rc;
         answer.text = error.text;
-        node_door_log_refusal(node->door, peer->key, error.text);
+        node_door_log_refusal(atomic_load(&node->door), peer->key, error.text);
     }
     rc = wire_pack(&answer.base, out);
     hm_buf_release(&call.bytes);

@@ -87,6 +87,85 @@ int node_echo_peers_name(struct node_echo_peers *peers, const uint8_t id[NODE_EC
     return 0;
 }
 
+/* --- who is learned --------------------------------------------------------------------------------------- */
+
+static bool place_is_v4(const struct node_echo_place *place)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    return memcmp(place->ip, mapped, sizeof(mapped)) == 0;
+}
+
+/* The same /24 of IPv4, or /64 of IPv6: as many addresses as one host may well have. */
+static bool place_is_near(const struct node_echo_place *a, const struct node_echo_place *b)
+{
+    bool v4 = place_is_v4(a);
+
+    return v4 == place_is_v4(b) && memcmp(a->ip, b->ip, v4 ? 15 : 8) == 0;
+}
+
+static bool peers_knows(const struct node_echo_peers *peers, const uint8_t *id)
+{
+    for (size_t i = 0; i < peers->known_count; i++)
+        if (memcmp(peers->known[i], id, NODE_ECHO_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+void node_echo_peers_know(struct node_echo_peers *peers, const uint8_t (*ids)[NODE_ECHO_ID_BYTES],
+                          size_t count)
+{
+    peers->known_count = count < NODE_ECHO_KNOWN_MAX ? count : NODE_ECHO_KNOWN_MAX;
+    for (size_t i = 0; i < peers->known_count; i++)
+        memcpy(peers->known[i], ids[i], NODE_ECHO_ID_BYTES);
+    for (size_t i = 0; i < peers->count; i++)
+        peers->list[i].known = peers_knows(peers, peers->list[i].id);
+}
+
+static bool peer_is_stranger(const struct node_echo_peer *peer)
+{
+    return !peer->named && !peer->known;
+}
+
+/* Has the network of that place as many strangers as it may? mover: not counted, as it is to go there; NULL: nobody. */
+static bool block_is_full(const struct node_echo_peers *peers, const struct node_echo_place *place,
+                          const struct node_echo_peer *mover)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct node_echo_peer *peer = &peers->list[i];
+
+        count += peer != mover && peer_is_stranger(peer) && place_is_near(&peer->place, place);
+    }
+    return count >= NODE_ECHO_BLOCK_MAX;
+}
+
+static void peers_remove(struct node_echo_peers *peers, struct node_echo_peer *peer)
+{
+    size_t after = peers->count - (size_t)(peer - peers->list) - 1;
+
+    memmove(peer, peer + 1, after * sizeof(*peer));
+    peers->count--;
+}
+
+/* One stranger less, one that never answered if there is such a one. False: there is none. */
+static bool peers_displace(struct node_echo_peers *peers)
+{
+    struct node_echo_peer *worst = NULL;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        struct node_echo_peer *peer = &peers->list[i];
+
+        if (peer_is_stranger(peer) &&
+            (worst == NULL || (worst->sample_count > 0 && peer->sample_count == 0)))
+            worst = peer;
+    }
+    if (worst != NULL)
+        peers_remove(peers, worst);
+    return worst != NULL;
+}
+
 static size_t peers_learned(const struct node_echo_peers *peers)
 {
     size_t count = 0;
@@ -94,6 +173,38 @@ static size_t peers_learned(const struct node_echo_peers *peers)
     for (size_t i = 0; i < peers->count; i++)
         count += !peers->list[i].named;
     return count;
+}
+
+/* Is there room for one more from there, or is it made? */
+static bool peers_make_room(struct node_echo_peers *peers, const struct node_echo_place *from,
+                            bool known)
+{
+    if (!known && block_is_full(peers, from, NULL))
+        return false;
+    return (peers->count < NODE_ECHO_PEERS_MAX && peers_learned(peers) < NODE_ECHO_LEARNED_MAX) ||
+           (known && peers_displace(peers));
+}
+
+static struct node_echo_peer *peers_learn(struct node_echo_peers *peers, const uint8_t *id,
+                                          const struct node_echo_place *from, uint64_t now_ns)
+{
+    bool found, known = peers_knows(peers, id);
+    struct node_echo_peer *peer;
+
+    if (!peers_make_room(peers, from, known))
+        return NULL;
+    peer = peers_add(peers, peers_at(peers, id, &found), id, false, now_ns);
+    peer->known = known;
+    return peer;
+}
+
+/* Does a question from there, not an old one sent again, show that a learned one that answers no longer has moved? */
+static bool peer_has_moved(const struct node_echo_peers *peers, const struct node_echo_peer *peer,
+                           const struct node_echo_place *from, uint64_t clock_ms, uint64_t now_ns)
+{
+    return !peer->named && !peer_is_at(peer, from) && clock_ms > peer->newest_ms &&
+           peer_best(peer, now_ns) == NULL &&
+           !(peer_is_stranger(peer) && block_is_full(peers, from, peer));
 }
 
 /* Was it there? Whoever was named is trusted to be. */
@@ -113,12 +224,10 @@ struct node_echo_peer *node_echo_peers_heard(struct node_echo_peers *peers,
 
     if (memcmp(id, peers->own, NODE_ECHO_ID_BYTES) == 0)
         return NULL;
-    if (!found &&
-        (peers->count == NODE_ECHO_PEERS_MAX || peers_learned(peers) >= NODE_ECHO_LEARNED_MAX))
+    peer = found ? &peers->list[at] : peers_learn(peers, id, from, now_ns);
+    if (peer == NULL)
         return NULL;
-    peer = found ? &peers->list[at] : peers_add(peers, at, id, false, now_ns);
-    if (!peer->placed || (!peer->named && !peer_is_at(peer, from) && clock_ms > peer->newest_ms &&
-                          peer_best(peer, now_ns) == NULL)) {
+    if (!peer->placed || peer_has_moved(peers, peer, from, clock_ms, now_ns)) {
         peer->place = *from;
         peer->placed = true;
         peer->sample_count = 0;
@@ -259,10 +368,8 @@ static bool gate_lets(uint64_t *gate_ns, uint64_t now_ns, unsigned rate, unsigne
 /* The /64 of an IPv6 address, or all of an IPv4 one. */
 static void bucket_name(const struct node_echo_place *place, uint8_t out[16])
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
     memcpy(out, place->ip, 16);
-    if (memcmp(place->ip, mapped, sizeof(mapped)) != 0)
+    if (!place_is_v4(place))
         memset(out + 8, 0, 8);
 }
 

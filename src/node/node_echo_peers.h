@@ -7,9 +7,12 @@
 
 #define NODE_ECHO_PEERS_MAX   128
 #define NODE_ECHO_LEARNED_MAX 64 /* of them, those that nobody named to this node: who asked it */
-#define NODE_ECHO_SAMPLES     8
-#define NODE_ECHO_FRESH_NS    (UINT64_C(120) * 1000000000) /* older samples do not count */
-#define NODE_ECHO_WAIT_NS     (UINT64_C(5) * 1000000000) /* later answers do not count */
+#define NODE_ECHO_BLOCK_MAX \
+    16 /* of those, of one IPv4 /24 or IPv6 /64; the ledger's nodes are not counted */
+#define NODE_ECHO_KNOWN_MAX 384 /* nodes of the ledger */
+#define NODE_ECHO_SAMPLES   8
+#define NODE_ECHO_FRESH_NS  (UINT64_C(120) * 1000000000) /* older samples do not count */
+#define NODE_ECHO_WAIT_NS   (UINT64_C(5) * 1000000000) /* later answers do not count */
 #define NODE_ECHO_ACTIVE_NS \
     (UINT64_C(5) * 1000000000) /* between two questions while there are blocks */
 #define NODE_ECHO_IDLE_NS (UINT64_C(60) * 1000000000) /* and while there are none */
@@ -41,6 +44,7 @@ struct node_echo_sample {
 struct node_echo_peer {
     uint8_t id[NODE_ECHO_ID_BYTES];
     bool named; /* stays, whether it answers or not */
+    bool known; /* the ledger holds it */
     bool placed;
     struct node_echo_place place;
     uint64_t since_ns;
@@ -57,6 +61,8 @@ struct node_echo_peers {
     uint8_t own[NODE_ECHO_ID_BYTES];
     struct node_echo_peer list[NODE_ECHO_PEERS_MAX]; /* by id */
     size_t count;
+    uint8_t known[NODE_ECHO_KNOWN_MAX][NODE_ECHO_ID_BYTES];
+    size_t known_count;
     uint8_t secret[CRYPTO_KEY_BYTES]; /* picks the buckets, so that nobody can aim at another's */
     uint64_t buckets_ns
         [NODE_ECHO_BUCKETS]; /* of addresses that are not in the table; chance puts two into one */
@@ -75,6 +81,10 @@ void node_echo_peers_init(struct node_echo_peers *peers, const uint8_t own[NODE_
 /* One that this node was told of; place NULL: not known yet. HM_ELIMIT. Its own id is passed over. */
 int node_echo_peers_name(struct node_echo_peers *peers, const uint8_t id[NODE_ECHO_ID_BYTES],
                          const struct node_echo_place *place, uint64_t now_ns);
+/* Nodes that the ledger shows, instead of those told before; those past NODE_ECHO_KNOWN_MAX are left out. One of them that is heard is
+ * learned whatever its network, and where there is no room a learned one that the ledger does not show makes it. */
+void node_echo_peers_know(struct node_echo_peers *peers, const uint8_t (*ids)[NODE_ECHO_ID_BYTES],
+                          size_t count);
 /* May a question from there be looked at? Counts it. */
 bool node_echo_peers_lets(struct node_echo_peers *peers, const struct node_echo_place *from,
                           uint64_t now_ns);

@@ -85,11 +85,9 @@ static int mark_read(struct join *join, bool *same, struct hm_error *error)
 int node_join_check(const struct node *node, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    char path[NODE_PATH_MAX_BYTES], genesis[NODE_PATH_MAX_BYTES];
+    char path[NODE_PATH_MAX_BYTES];
     int rc = node_path(node, JOIN_MARK, path, error);
 
-    if (rc == 0)
-        rc = node_path(node, "engine/config/genesis.json", genesis, error);
     if (rc != 0 || access(path, F_OK) != 0)
         return rc;
     rc = hm_file_read(path, JOIN_MARK_MAX, &text, error);

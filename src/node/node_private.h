@@ -105,6 +105,7 @@ struct node_engine {
          1]; /* chain of a peer that is of another one; "": none seen; state_lock guards it */
     uint8_t address[ENGINE_ADDRESS_BYTES]; /* of the key it votes with */
     struct node_witness *witness; /* NULL: solo, or not started */
+    uint64_t known_ns; /* when it was told whom the validators see; of the thread that packs */
     struct node_vdf *_Atomic vdf; /* blocks come before it is there */
 };
 
@@ -146,7 +147,7 @@ struct node {
     struct node_plot plot;
     struct node_challenges challenges;
 
-    struct node_door *door; /* NULL: closed */
+    struct node_door *_Atomic door; /* NULL: closed; stays while any guest of it is answered */
     struct node_tunnel *tunnel; /* NULL: none is needed */
     struct node_tickets tickets;
     char tickets_path[NODE_PATH_MAX_BYTES];

@@ -15,6 +15,7 @@
 #define TUNNEL_CLIENTS_MAX 8 /* connections of the engine's client */
 #define TUNNEL_ASK_MS      15000
 #define TUNNEL_WRITE_S     10
+#define TUNNEL_PAUSE_MS    100 /* when the process has no descriptor left */
 
 struct tunnel_client {
     int fd; /* -1: free */
@@ -120,42 +121,44 @@ static bool client_turn(struct node_tunnel *tunnel, struct tunnel_client *client
 
 /* --- connections -------------------------------------------------------------------------------------------- */
 
-static void tunnel_accept(struct node_tunnel *tunnel)
+/* False: the process has no room for another descriptor, and the connection waits. */
+static bool tunnel_accept(struct node_tunnel *tunnel)
 {
     const struct timeval patience = {.tv_sec = TUNNEL_WRITE_S};
     int fd = accept4(tunnel->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0)
-        return;
+        return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     for (size_t i = 0; i < TUNNEL_CLIENTS_MAX; i++)
         if (tunnel->clients[i].fd < 0) {
             tunnel->clients[i].fd = fd;
-            return;
+            return true;
         }
     close(fd);
+    return true;
 }
 
 static void *tunnel_main(void *arg)
 {
     struct node_tunnel *tunnel = arg;
     struct pollfd fds[2 + TUNNEL_CLIENTS_MAX];
+    bool pause = false;
 
     for (;;) {
         fds[0] = (struct pollfd){.fd = tunnel->quit_fd, .events = POLLIN};
-        fds[1] = (struct pollfd){.fd = tunnel->listen_fd, .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = pause ? -1 : tunnel->listen_fd, .events = POLLIN};
         for (size_t i = 0; i < TUNNEL_CLIENTS_MAX; i++)
             fds[2 + i] = (struct pollfd){.fd = tunnel->clients[i].fd, .events = POLLIN};
-        if (poll(fds, HM_COUNT_OF(fds), -1) < 0)
+        if (poll(fds, HM_COUNT_OF(fds), pause ? TUNNEL_PAUSE_MS : -1) < 0)
             continue;
         if (fds[0].revents != 0)
             return NULL;
         for (size_t i = 0; i < TUNNEL_CLIENTS_MAX; i++)
             if (fds[2 + i].revents != 0 && !client_turn(tunnel, &tunnel->clients[i]))
                 client_drop(&tunnel->clients[i]);
-        if (fds[1].revents != 0)
-            tunnel_accept(tunnel);
+        pause = fds[1].revents != 0 && !tunnel_accept(tunnel);
     }
 }
 

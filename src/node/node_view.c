@@ -4,6 +4,8 @@
 #include "node_vdf.h"
 #include "node_witness.h"
 
+#define VIEW_KNOW_NS (UINT64_C(60) * 1000000000) /* between two looks at whom the validators see */
+
 /* --- the others ------------------------------------------------------------------------------------------ */
 
 int node_view_open(struct node *node, const char *keys_dir, const char *chain_id,
@@ -27,6 +29,25 @@ int node_view_open(struct node *node, const char *keys_dir, const char *chain_id
     return rc;
 }
 
+/* Now and then: an answer of a block ago is as good. */
+static void node_view_know(struct node *node)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    uint64_t now_ns = hm_mono_ns(node->options.clock);
+    Hypermesh__WitnessView *seen;
+    struct ledger_view *view;
+
+    hm_arena_init(&arena, 0);
+    if (node->beside.known_ns != 0 && now_ns - node->beside.known_ns < VIEW_KNOW_NS)
+        return;
+    node->beside.known_ns = now_ns;
+    if (ledger_view_open(node->ledger, &view, NULL) != 0)
+        return;
+    if (ledger_view_witness(view, &arena, &seen, NULL) == 0)
+        node_witness_know(node->beside.witness, seen);
+    ledger_view_close(view);
+}
+
 /* A ledger that a snapshot brings has its name only then. */
 int node_view_witness(void *ctx, struct hm_buf *out)
 {
@@ -36,6 +57,7 @@ int node_view_witness(void *ctx, struct hm_buf *out)
 
     if (!node_witness_is_proven(witness) && ledger_info(node->ledger, &info, NULL) == 0)
         node_witness_prove(witness, info.chain_hash);
+    node_view_know(node);
     return node_witness_pack(witness, out);
 }
 
@@ -142,7 +164,7 @@ int node_view_metrics(struct node *node, struct hm_buf *out)
     struct node_vdf_stats made;
     int rc = 0;
 
-    if (node->beside.witness == NULL || vdf == NULL)
+    if (vdf == NULL) /* it comes last: what it does not follow may be put there right now */
         return 0;
     node_witness_get_stats(node->beside.witness, &seen);
     node_vdf_get_stats(vdf, &made);

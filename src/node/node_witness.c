@@ -1,13 +1,10 @@
 #include "node_witness.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,21 +12,13 @@
 #include "engine_config.h"
 #include "ledger.h"
 #include "node_echo_peers.h"
+#include "node_witness_name.h"
 #include "wire.h"
 
 #define WITNESS_ACTIVE_NS (UINT64_C(15) * 1000000000) /* after a block the chain is called busy */
-#define WITNESS_LOOKUP_NS \
-    (UINT64_C(60) * 1000000000) /* between two tries to find a name's address */
-#define WITNESS_DRAIN_MAX  64 /* packets read before anything else is looked at */
-#define WITNESS_TEXT_BYTES 320 /* of an address */
-#define WITNESS_HOST_BYTES 256
-
-/* A peer that was named by a text whose address is not known yet. */
-struct witness_name {
-    uint8_t id[NODE_ECHO_ID_BYTES];
-    char text[WITNESS_TEXT_BYTES];
-    bool found;
-};
+#define WITNESS_DRAIN_MAX 64 /* packets read before anything else is looked at */
+#define WITNESS_ASK_MAX   NODE_ECHO_PEERS_MAX /* questions before anything else is looked at */
+#define WITNESS_RETRY_MS  1000 /* after the random source failed */
 
 struct node_witness {
     struct crypto_ed25519_key key;
@@ -48,55 +37,14 @@ struct node_witness {
     atomic_bool quit;
     atomic_bool resting; /* the thread sleeps as on an idle chain */
     _Atomic uint64_t block_ns; /* of the last block */
-    struct witness_name *names;
-    size_t name_count;
-    uint64_t looked_ns;
+    struct node_witness_names *names; /* whose addresses are sought */
     pthread_mutex_t
-        lock; /* guards the peers against whoever reads; the thread alone changes them */
+        lock; /* guards the peers against whoever reads; the thread alone changes them, but for who is known */
     struct node_echo_peers peers;
     _Atomic uint64_t asked, answers, answered, refused;
 };
 
 /* --- addresses ------------------------------------------------------------------------------------------- */
-
-/* "HOST:PORT" or "[HOST]:PORT". */
-static int witness_split(const char *text, char host[WITNESS_HOST_BYTES], const char **port)
-{
-    const char *colon = strrchr(text, ':');
-    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
-
-    if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-    if (len == 0 || len >= WITNESS_HOST_BYTES)
-        return HM_EPARSE;
-    memcpy(host, text, len);
-    host[len] = '\0';
-    *port = colon + 1;
-    return 0;
-}
-
-/* by_name: may ask a name server, and take its time. */
-static int witness_find(const char *text, int family, bool by_name, struct sockaddr_storage *out,
-                        socklen_t *out_len)
-{
-    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_DGRAM};
-    struct addrinfo *found = NULL;
-    char host[WITNESS_HOST_BYTES];
-    const char *port;
-
-    if (witness_split(text, host, &port) != 0)
-        return HM_EPARSE;
-    hints.ai_flags = AI_NUMERICSERV | (by_name ? 0 : AI_NUMERICHOST) |
-                     (family == AF_INET6 ? AI_V4MAPPED : 0);
-    if (getaddrinfo(host, port, &hints, &found) != 0)
-        return HM_ENOTFOUND;
-    memcpy(out, found->ai_addr, found->ai_addrlen);
-    *out_len = found->ai_addrlen;
-    freeaddrinfo(found);
-    return 0;
-}
 
 static void place_of(const struct sockaddr_storage *address, struct node_echo_place *out)
 {
@@ -135,54 +83,57 @@ static socklen_t address_of(const struct node_echo_place *place, int family,
 
 /* --- peers that were named -------------------------------------------------------------------------------- */
 
-static int witness_name(struct node_witness *witness, struct witness_name *name, bool by_name)
+static int witness_name(struct node_witness *witness, const uint8_t id[NODE_ECHO_ID_BYTES],
+                        const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
     struct node_echo_place place;
-    socklen_t len;
-    bool found = witness_find(name->text, witness->family, by_name, &address, &len) == 0;
     int rc;
 
-    if (found)
-        place_of(&address, &place);
+    if (address != NULL)
+        place_of(address, &place);
     pthread_mutex_lock(&witness->lock);
-    rc = node_echo_peers_name(&witness->peers, name->id, found ? &place : NULL,
+    rc = node_echo_peers_name(&witness->peers, id, address != NULL ? &place : NULL,
                               hm_mono_ns(witness->clock));
     pthread_mutex_unlock(&witness->lock);
-    name->found = found;
     return rc;
+}
+
+static int witness_take_name(struct node_witness *witness, const char *text, struct hm_error *error)
+{
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    struct sockaddr_storage address;
+    const char *at = strchr(text, '@');
+    socklen_t len;
+    bool found;
+
+    if (at == NULL || hm_hex_decode(text, (size_t)(at - text), id, sizeof(id), NULL) != 0)
+        return hm_fail(error, HM_EINVAL, "a peer is NODE-ID@ADDRESS:PORT, not '%.100s'", text);
+    found = node_witness_address(at + 1, witness->family, false, &address, &len) == 0;
+    if (!found)
+        node_witness_names_add(witness->names, id, at + 1);
+    if (witness_name(witness, id, found ? &address : NULL) != 0)
+        return hm_fail(error, HM_ELIMIT, "more than %d peers", NODE_ECHO_PEERS_MAX);
+    return 0;
 }
 
 static int witness_take_names(struct node_witness *witness,
                               const struct node_witness_options *options, struct hm_error *error)
 {
-    int rc = 0;
+    int rc = node_witness_names_new(options->peer_count, witness->family, &witness->names, error);
 
-    witness->names = hm_calloc(options->peer_count + 1, sizeof(*witness->names));
-    if (witness->names == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for the cluster's peers");
-    for (size_t i = 0; rc == 0 && i < options->peer_count; i++) {
-        const char *text = options->peers[i], *at = strchr(text, '@');
-        struct witness_name *name = &witness->names[witness->name_count++];
-
-        if (at == NULL ||
-            hm_hex_decode(text, (size_t)(at - text), name->id, sizeof(name->id), NULL) != 0)
-            return hm_fail(error, HM_EINVAL, "a peer is NODE-ID@ADDRESS:PORT, not '%.100s'", text);
-        snprintf(name->text, sizeof(name->text), "%s", at + 1);
-        rc = witness_name(witness, name, false);
-    }
-    return rc != 0 ? hm_fail(error, rc, "more than %d peers", NODE_ECHO_PEERS_MAX) : 0;
+    for (size_t i = 0; rc == 0 && i < options->peer_count; i++)
+        rc = witness_take_name(witness, options->peers[i], error);
+    return rc;
 }
 
 /* Names of machines, which may be known later than the node starts. */
-static void witness_look_up(struct node_witness *witness, uint64_t now_ns)
+static void witness_take_found(struct node_witness *witness)
 {
-    if (witness->looked_ns != 0 && now_ns - witness->looked_ns < WITNESS_LOOKUP_NS)
-        return;
-    witness->looked_ns = now_ns;
-    for (size_t i = 0; i < witness->name_count && !atomic_load(&witness->quit); i++)
-        if (!witness->names[i].found)
-            (void)witness_name(witness, &witness->names[i], true);
+    uint8_t id[NODE_ECHO_ID_BYTES];
+    struct sockaddr_storage address;
+
+    while (node_witness_names_take(witness->names, id, &address)) /* each one once */
+        (void)witness_name(witness, id, &address);
 }
 
 /* --- packets --------------------------------------------------------------------------------------------- */
@@ -198,19 +149,20 @@ static void witness_send(struct node_witness *witness, const uint8_t *packet, si
                  (struct sockaddr *)&address, address_len);
 }
 
-/* The time is taken as late as can be: making the signature is not part of the way. */
-static void witness_ask(struct node_witness *witness, struct node_echo_peer *peer)
+/* The time is taken as late as can be: making the signature is not part of the way. False: no random bytes could be had. */
+static bool witness_ask(struct node_witness *witness, struct node_echo_peer *peer)
 {
     uint8_t nonce[NODE_ECHO_NONCE_BYTES], packet[NODE_ECHO_ASK_BYTES];
 
     if (witness->random->fill(witness->random->ctx, nonce, sizeof(nonce)) != 0)
-        return;
+        return false;
     node_echo_write_ask(&witness->key, witness->chain, nonce, hm_wall_ms(witness->clock), packet);
     pthread_mutex_lock(&witness->lock);
     node_echo_peer_asked(peer, nonce, hm_mono_ns(witness->clock));
     pthread_mutex_unlock(&witness->lock);
     witness_send(witness, packet, sizeof(packet), &peer->place);
     atomic_fetch_add(&witness->asked, 1);
+    return true;
 }
 
 static bool witness_on_ask(struct node_witness *witness, struct hm_slice packet,
@@ -233,7 +185,7 @@ static bool witness_on_ask(struct node_witness *witness, struct hm_slice packet,
     unproven = node_echo_peers_heard(&witness->peers, id, from, asked.clock_ms, now_ns);
     pthread_mutex_unlock(&witness->lock);
     if (unproven != NULL) {
-        witness_ask(witness, unproven);
+        (void)witness_ask(witness, unproven);
         return true;
     }
     node_echo_write_answer(&witness->key, witness->chain, &asked, hm_wall_ms(witness->clock),
@@ -298,23 +250,27 @@ static bool witness_is_busy(struct node_witness *witness, uint64_t now_ns)
 /* Asks who is due; milliseconds until the next is. */
 static int witness_ask_all(struct node_witness *witness)
 {
-    struct node_echo_peer *peer;
-    uint64_t wait_ns, now_ns = hm_mono_ns(witness->clock);
+    uint64_t wait_ns = 0, now_ns = hm_mono_ns(witness->clock);
     bool busy;
 
     atomic_store(&witness->resting, true); /* a block from now on wakes this thread */
     busy = witness_is_busy(witness, now_ns);
     atomic_store(&witness->resting, !busy);
-    witness_look_up(witness, now_ns);
+    witness_take_found(witness);
     pthread_mutex_lock(&witness->lock);
     node_echo_peers_forget(&witness->peers, now_ns);
     pthread_mutex_unlock(&witness->lock);
-    do {
-        peer = node_echo_peers_due(&witness->peers, hm_mono_ns(witness->clock),
-                                   busy ? NODE_ECHO_ACTIVE_NS : NODE_ECHO_IDLE_NS, &wait_ns);
-        if (peer != NULL)
-            witness_ask(witness, peer);
-    } while (peer != NULL);
+    for (size_t i = 0; i < WITNESS_ASK_MAX; i++) {
+        struct node_echo_peer *peer = node_echo_peers_due(
+            &witness->peers, hm_mono_ns(witness->clock),
+            busy ? NODE_ECHO_ACTIVE_NS : NODE_ECHO_IDLE_NS, &wait_ns);
+
+        if (peer == NULL)
+            break;
+        wait_ns = 0;
+        if (!witness_ask(witness, peer))
+            return WITNESS_RETRY_MS;
+    }
     if (wait_ns > NODE_ECHO_IDLE_NS)
         wait_ns = NODE_ECHO_IDLE_NS;
     return (int)(wait_ns / 1000000) + 1;
@@ -358,7 +314,7 @@ static void witness_listen(struct node_witness *witness, const char *listen)
     socklen_t len;
     int fd, off = 0;
 
-    if (witness_find(listen, AF_UNSPEC, true, &address, &len) != 0) {
+    if (node_witness_address(listen, AF_UNSPEC, true, &address, &len) != 0) {
         hm_log(HM_LOG_WARN, "node", "'%s' is no address: the other nodes' distance is not measured",
                listen);
         return;
@@ -388,12 +344,18 @@ static int witness_start(struct node_witness *witness, const struct node_witness
         return rc;
     witness->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (witness->wake_fd < 0 ||
-        witness->random->fill(witness->random->ctx, secret, sizeof(secret)) != 0)
+        witness->random->fill(witness->random->ctx, secret, sizeof(secret)) != 0) {
+        hm_wipe(secret, sizeof(secret));
         return hm_fail(error, HM_EIO, "no descriptor or random bytes to measure distances");
+    }
     node_echo_peers_init(&witness->peers, witness->id, secret);
+    hm_wipe(secret, sizeof(secret));
     witness_listen(witness, options->listen);
     rc = witness_take_names(witness, options, error);
     if (rc != 0 || witness->socket < 0)
+        return rc;
+    rc = node_witness_names_start(witness->names, witness->wake_fd, error);
+    if (rc != 0)
         return rc;
     if (pthread_create(&witness->thread, NULL, witness_main, witness) != 0)
         return hm_fail(error, HM_ENOMEM, "no thread to measure distances on");
@@ -440,7 +402,8 @@ void node_witness_close(struct node_witness *witness)
     hm_fd_release(&witness->wake_fd);
     pthread_mutex_destroy(&witness->lock);
     crypto_ed25519_wipe(&witness->key);
-    hm_free(witness->names);
+    hm_wipe(witness->peers.secret, sizeof(witness->peers.secret));
+    node_witness_names_free(witness->names);
     hm_free(witness);
 }
 
@@ -476,6 +439,19 @@ void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[C
 bool node_witness_is_proven(const struct node_witness *witness)
 {
     return witness->proven;
+}
+
+void node_witness_know(struct node_witness *witness, const Hypermesh__WitnessView *view)
+{
+    uint8_t ids[NODE_ECHO_KNOWN_MAX][NODE_ECHO_ID_BYTES];
+    size_t count = 0;
+
+    for (size_t i = 0; i < view->n_nodes && count < NODE_ECHO_KNOWN_MAX; i++)
+        if (view->nodes[i]->node.len == NODE_ECHO_ID_BYTES)
+            memcpy(ids[count++], view->nodes[i]->node.data, NODE_ECHO_ID_BYTES);
+    pthread_mutex_lock(&witness->lock);
+    node_echo_peers_know(&witness->peers, ids, count);
+    pthread_mutex_unlock(&witness->lock);
 }
 
 _Static_assert(NODE_ECHO_PEERS_MAX <= LEDGER_WITNESS_ECHOES_MAX, "a vote takes them all");

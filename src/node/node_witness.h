@@ -7,6 +7,7 @@
 
 #include "base.h"
 #include "crypto.h"
+#include "ledger.pb-c.h"
 
 struct node_witness;
 
@@ -33,6 +34,8 @@ void node_witness_saw_block(struct node_witness *witness);
 /* With the hash of the ledger's chain id it says of itself, from then on, which validator it is. On the thread that packs. */
 void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[CRYPTO_HASH_BYTES]);
 bool node_witness_is_proven(const struct node_witness *witness);
+/* Whom the validators saw, by the ledger's last view: they come in before strangers who ask this node (node_echo_peers_know). */
+void node_witness_know(struct node_witness *witness, const Hypermesh__WitnessView *view);
 /* Appends a packed VoteWitness; as engine_cometbft_options.witness wants it. HM_ENOMEM. */
 int node_witness_pack(void *witness, struct hm_buf *out);
 

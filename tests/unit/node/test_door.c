@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -121,12 +122,12 @@ static void test_a_door_that_is_taken(void **state)
 {
     struct door_place *place = *state;
     struct node *node = place->fixture->node;
-    struct node_door *first = HM_TAKE(node->door);
+    struct node_door *first = atomic_exchange(&node->door, NULL);
 
     assert_int_equal(node_door_open(node, &place->error), HM_EBUSY);
     assert_non_null(strstr(place->error.text, "in use"));
-    assert_null(node->door);
-    node->door = first;
+    assert_null(atomic_load(&node->door));
+    atomic_store(&node->door, first);
 }
 
 /* --- what is read ---------------------------------------------------------------------------------------------------- */
@@ -207,26 +208,38 @@ static void redeem_own(struct door_place *place)
     assert_int_equal(hm_file_replace(path, bytes.data, bytes.len, 0600, NULL), 0);
 }
 
-/* One request to the tunnel; what comes back, until it has `until` in it or the connection ends. */
-static void tunnel_call(struct door_place *place, const char *json, const char *until, char *out,
-                        size_t room)
+static int tunnel_connect(struct door_place *place, int fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    HM_AUTOFREE char *request = hm_asprintf(
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(json), json);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    size_t len = 0;
-    ssize_t got;
 
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/" NODE_TUNNEL_SOCKET,
              place->fixture->folder);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+/* One request to the tunnel; what comes back, until it has `until` in it or the connection ends. */
+static void tunnel_talk(int fd, const char *json, const char *until, char *out, size_t room)
+{
+    HM_AUTOFREE char *request = hm_asprintf(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(json), json);
+    size_t len = 0;
+    ssize_t got;
+
     assert_int_equal(hm_write_all(fd, request, strlen(request), NULL), 0);
     out[0] = '\0';
     while (strstr(out, until) == NULL && (got = read(fd, out + len, room - 1 - len)) > 0) {
         len += (size_t)got;
         out[len] = '\0';
     }
+}
+
+static void tunnel_call(struct door_place *place, const char *json, const char *until, char *out,
+                        size_t room)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    assert_int_equal(tunnel_connect(place, fd), 0);
+    tunnel_talk(fd, json, until, out, room);
     close(fd);
 }
 
@@ -254,6 +267,51 @@ static void test_the_tunnel(void **state)
     assert_non_null(strstr(answer, "502"));
     assert_string_equal(place->asked, "");
     node_tunnel_close(node);
+}
+
+#define FEW_DESCRIPTORS 256
+
+static uint64_t used_ms(void)
+{
+    struct rusage used;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
+    return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1000;
+}
+
+/* Who cannot be accepted waits, and the processor does not. */
+static void test_a_tunnel_without_descriptors(void **state)
+{
+    struct door_place *place = *state;
+    struct rlimit limit, low;
+    int fd, taken[FEW_DESCRIPTORS];
+    size_t count = 0;
+    char answer[2048];
+    uint64_t from_ms;
+
+    redeem_own(place);
+    assert_int_equal(node_tunnel_open(place->fixture->node, &place->error), 0);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = FEW_DESCRIPTORS, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    while (count < FEW_DESCRIPTORS && (taken[count] = dup(fd)) >= 0)
+        count++;
+    int rc = tunnel_connect(place, fd);
+    from_ms = used_ms();
+    usleep(1000000);
+    from_ms = used_ms() - from_ms;
+    while (count > 0)
+        close(taken[--count]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(rc, 0);
+    assert_in_range(from_ms, 0, 300);
+    tunnel_talk(fd, "{\"id\":1,\"method\":\"commit\",\"params\":{\"height\":\"20\"}}", ENGINE_ID,
+                answer, sizeof(answer));
+    assert_non_null(strstr(answer, ENGINE_ID));
+    close(fd);
+    node_tunnel_close(place->fixture->node);
 }
 
 static void test_what_is_not_read(void **state)
@@ -373,6 +431,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_strangers_read_nothing, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_the_tunnel, door_place_setup, door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_a_tunnel_without_descriptors, door_place_setup,
+                                        door_place_teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_read, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test(test_requests_in_pieces),

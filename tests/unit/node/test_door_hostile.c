@@ -142,6 +142,43 @@ static void test_a_bond_beyond_all_money(void **state)
     assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
 }
 
+static void *fund_in_vain(void *arg)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Cluster__JoinAnswer *answer;
+
+    hm_arena_init(&arena, 0);
+    assert_int_not_equal(ask_fund(arg, "new", &arena, &answer), 0);
+    return NULL;
+}
+
+/* The node stops while the door looks for a payment that does not come: what it answers then needs the door still. */
+static void test_it_closes_while_it_answers(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    struct node *node = place->fixture->node;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    uint64_t one = 1, from_ns;
+    pthread_t asker;
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    memset(node->tickets.issued->tickets[0]->operator_.data, 0x51, WIRE_ID_BYTES);
+    payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_SENT,
+                 HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE);
+    assert_int_equal(pthread_create(&asker, NULL, fund_in_vain, place), 0);
+    usleep(1000000); /* it is asked by now, and looks for ten seconds */
+    from_ns = hm_mono_ns(hm_clock_system());
+    assert_int_equal(hm_write_all(node->quit_fd, &one, sizeof(one), NULL), 0);
+    node_door_close(node);
+    assert_null(atomic_load(&node->door));
+    assert_in_range((hm_mono_ns(hm_clock_system()) - from_ns) / 1000000, 0, 5000);
+    assert_int_equal(read(node->quit_fd, &one, sizeof(one)), sizeof(one));
+    pthread_join(asker, NULL);
+}
+
 /* --- who takes places ----------------------------------------------------------------------------------------------- */
 
 /* A newcomer of the test's own, who does as it likes. */
@@ -162,22 +199,30 @@ static int slow_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert,
     return 0;
 }
 
-static void slow_open(struct door_place *place, uint8_t number, struct slow *slow)
+/* With its key, from this address of the machine. */
+static void slow_open_from(struct door_place *place, const char *from, struct slow *slow)
 {
-    const uint8_t seed[CRYPTO_SEED_BYTES] = {number, 7};
     struct stoq_host_config config;
     struct sockaddr_in6 at;
 
-    crypto_ed25519_from_seed(&slow->key, seed);
     assert_int_equal(node_certificate_identity(&slow->key, &slow->identity, NULL), 0);
     stoq_host_config_default(&config);
     config.endpoint.identity = slow->identity;
     config.endpoint.verify = slow_verify;
     config.endpoint.alpn = NODE_DOOR_ALPN;
     config.endpoint.keep_alive_ns = UINT64_C(1000000000);
+    assert_int_equal(stoq_address_parse(from, 0, &config.bind, NULL), 0);
     assert_int_equal(stoq_caller_open(&slow->caller, &config, NULL), 0);
     assert_int_equal(stoq_address_parse(place->door, 0, &at, NULL), 0);
     assert_int_equal(stoq_link_connect(slow->caller, &at, "::1", ASK_MS, &slow->link, NULL), 0);
+}
+
+static void slow_open(struct door_place *place, uint8_t number, struct slow *slow)
+{
+    const uint8_t seed[CRYPTO_SEED_BYTES] = {number, 7};
+
+    crypto_ed25519_from_seed(&slow->key, seed);
+    slow_open_from(place, "127.0.0.1:0", slow);
 }
 
 static void slow_close(struct slow *slow)
@@ -296,6 +341,56 @@ static void test_the_quiet_make_room(void **state)
         node_knock_close(quiet[i]);
 }
 
+/* Who has a ticket and many addresses keeps no more places than anybody. */
+static void test_a_key_has_four(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct slow slow[NODE_DOOR_LINKS_A_KEY + 1];
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    char from[32];
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    usleep(500000); /* its own connection has ended */
+    for (size_t i = 0; i < HM_COUNT_OF(slow); i++) {
+        snprintf(from, sizeof(from), "127.0.0.%zu:0", 2 + i);
+        node_key_of(place, "new", &slow[i].key);
+        slow_open_from(place, from, &slow[i]);
+        assert_true(slow_asks(&slow[i]));
+    }
+    usleep(1000000);
+    assert_false(slow_asks(&slow[0]));
+    for (size_t i = 1; i < HM_COUNT_OF(slow); i++)
+        assert_true(slow_asks(&slow[i]));
+    for (size_t i = 0; i < HM_COUNT_OF(slow); i++)
+        slow_close(&slow[i]);
+}
+
+/* A connection that was served and then is refused only, since its ticket was revoked, ends as a stranger's does. */
+static void test_revoked_it_goes(void **state)
+{
+    uint8_t id[NODE_TICKET_ID_BYTES] = {1};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct node_join_result joined;
+    struct door_place *place = *state;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    struct slow slow;
+
+    hm_arena_init(&arena, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    node_key_of(place, "new", &slow.key);
+    slow_open_from(place, "127.0.0.1:0", &slow);
+    assert_true(slow_asks(&slow));
+    assert_int_equal(
+        node_tickets_revoke(&place->fixture->node->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
+    for (unsigned i = 0; i < NODE_DOOR_REFUSALS_MAX; i++)
+        assert_true(slow_asks(&slow));
+    assert_false(slow_asks(&slow));
+    slow_close(&slow);
+}
+
 static FILE *log_file;
 
 /* Its node logs into a file from the start. */
@@ -331,9 +426,10 @@ static void test_three_times_no(void **state)
     slow_close(&slow);
     /* And the log has a line a second of it. */
     for (unsigned i = 0; i < 1000; i++)
-        node_door_log_refusal(place->fixture->node->door, slow.key.public_key, "no");
+        node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key, "no");
     usleep(1100000);
-    node_door_log_refusal(place->fixture->node->door, slow.key.public_key, "the last");
+    node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key,
+                          "the last");
     rewind(log_file);
     while (fgets(line, sizeof(line), log_file) != NULL)
         lines += strstr(line, "is refused") != NULL;
@@ -397,11 +493,16 @@ int main(void)
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_a_bond_beyond_all_money, door_place_setup,
                                         door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_it_closes_while_it_answers, door_place_setup,
+                                        door_place_teardown),
         cmocka_unit_test_setup_teardown(test_a_slow_request_ends, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_a_place_has_four, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_the_quiet_make_room, door_place_setup,
+                                        door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_a_key_has_four, door_place_setup, door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_revoked_it_goes, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_three_times_no, logging_setup, logging_teardown),
         cmocka_unit_test_setup_teardown(test_the_secret_comes_first, door_place_setup,

@@ -366,17 +366,111 @@ static void test_who_asks_is_learned(void **state)
     hm_free(table);
 }
 
+/* How many of `count` strangers, `a_block` of each /24, are taken up. */
+static unsigned hear(struct table *table, unsigned first, unsigned count, unsigned a_block)
+{
+    unsigned added = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct node_echo_place place = place_at(((first + i) / a_block) << 8 | (i % a_block), 1);
+
+        added += node_echo_peers_heard(&table->peers, id_of(first + i), &place, wall_ms,
+                                       table->now_ns) != NULL;
+    }
+    return added;
+}
+
+static bool has(const struct table *table, unsigned number)
+{
+    for (size_t i = 0; i < table->peers.count; i++)
+        if (memcmp(table->peers.list[i].id, id_of(number), NODE_ECHO_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void test_one_network_cannot_fill_it(void **state)
+{
+    const struct node_echo_place near = place_at(0xff, 9), far = place_at(0x99ff, 9);
+    struct table *table = table_make();
+    unsigned added = 0;
+
+    (void)state;
+    assert_int_equal(hear(table, 0, 256, 256), NODE_ECHO_BLOCK_MAX);
+    for (unsigned i = 0; i < 256; i++) {
+        struct node_echo_place place = {.ip = {0x20, 1}, .port = (uint16_t)i};
+
+        hm_put_be32(place.ip + 8, i); /* of one /64 */
+        added += node_echo_peers_heard(&table->peers, id_of(1000 + i), &place, wall_ms,
+                                       table->now_ns) != NULL;
+    }
+    assert_int_equal(added, NODE_ECHO_BLOCK_MAX);
+    assert_int_equal(table->peers.count, 2 * NODE_ECHO_BLOCK_MAX);
+    /* Nobody comes in from elsewhere and moves there; where he is he may stay. */
+    assert_non_null(
+        node_echo_peers_heard(&table->peers, id_of(3000), &far, wall_ms, table->now_ns));
+    assert_null(
+        node_echo_peers_heard(&table->peers, id_of(3000), &near, wall_ms + 1, table->now_ns));
+    assert_non_null(
+        node_echo_peers_heard(&table->peers, id_of(3000), &far, wall_ms + 2, table->now_ns));
+    /* Within it one may move. */
+    assert_non_null(
+        node_echo_peers_heard(&table->peers, id_of(3), &near, wall_ms + 1, table->now_ns));
+    hm_free(table);
+}
+
+/* Who asked first, and from wherever, does not keep out the cluster's own. */
+static void test_the_ledgers_nodes_come_first(void **state)
+{
+    uint8_t ids[NODE_ECHO_LEARNED_MAX + 1][NODE_ECHO_ID_BYTES];
+    struct table *table = table_make();
+    struct node_echo_peer *peer;
+
+    (void)state;
+    for (unsigned i = 0; i < HM_COUNT_OF(ids); i++)
+        memcpy(ids[i], id_of(2000 + i), NODE_ECHO_ID_BYTES);
+    assert_int_equal(hear(table, 0, NODE_ECHO_LEARNED_MAX, 1), NODE_ECHO_LEARNED_MAX);
+    for (unsigned i = 0; i < NODE_ECHO_LEARNED_MAX; i++)
+        if (i != 7) { /* all of them but one answer */
+            peer = &table->peers.list[i];
+            node_echo_peer_asked(peer, (const uint8_t[NODE_ECHO_NONCE_BYTES]){1}, table->now_ns);
+            node_echo_peer_answered(peer, wall_ms, wall_ms, table->now_ns);
+        }
+    assert_int_equal(hear(table, 2000, 1, 256), 0);
+    node_echo_peers_know(&table->peers, ids, HM_COUNT_OF(ids));
+    assert_int_equal(hear(table, 2000, 1, 256), 1);
+    assert_false(has(table, 7));
+    assert_int_equal(table->peers.count, NODE_ECHO_LEARNED_MAX);
+    /* All of one network, and no more of them than there is room for. */
+    assert_int_equal(hear(table, 2001, HM_COUNT_OF(ids) - 1, 256), HM_COUNT_OF(ids) - 2);
+    assert_int_equal(table->peers.count, NODE_ECHO_LEARNED_MAX);
+    assert_false(has(table, 2000 + HM_COUNT_OF(ids) - 1));
+    assert_int_equal(hear(table, 0, 1, 1), 0);
+    for (size_t i = 1; i < table->peers.count; i++)
+        assert_true(
+            memcmp(table->peers.list[i - 1].id, table->peers.list[i].id, NODE_ECHO_ID_BYTES) < 0);
+    /* Whom the ledger shows no longer is a stranger again, and gives way. */
+    node_echo_peers_know(&table->peers, ids + HM_COUNT_OF(ids) - 1, 1);
+    assert_int_equal(hear(table, 2000 + HM_COUNT_OF(ids) - 1, 1, 256), 1);
+    assert_int_equal(table->peers.count, NODE_ECHO_LEARNED_MAX);
+    /* Named ones never do. */
+    for (unsigned i = 0; i < NODE_ECHO_PEERS_MAX - NODE_ECHO_LEARNED_MAX; i++)
+        name_peer(table, 5000 + i);
+    for (size_t i = 0; i < table->peers.count; i++)
+        table->peers.list[i].named = true;
+    node_echo_peers_know(&table->peers, ids, 1);
+    assert_false(has(table, 2000));
+    assert_int_equal(hear(table, 2000, 1, 256), 0);
+    assert_int_equal(table->peers.count, NODE_ECHO_PEERS_MAX);
+    hm_free(table);
+}
+
 static void test_the_table_is_bounded(void **state)
 {
     struct table *table = table_make();
     struct node_echo_place place = place_at(1, 1);
-    unsigned added = 0;
 
     (void)state;
-    for (unsigned i = 0; i < 1000; i++)
-        added += node_echo_peers_heard(&table->peers, id_of(i), &place, wall_ms, table->now_ns) !=
-                 NULL;
-    assert_int_equal(added, NODE_ECHO_LEARNED_MAX);
+    assert_int_equal(hear(table, 0, 1000, 1), NODE_ECHO_LEARNED_MAX);
     for (unsigned i = 0; i < NODE_ECHO_PEERS_MAX - NODE_ECHO_LEARNED_MAX; i++)
         name_peer(table, 5000 + i);
     assert_int_equal(node_echo_peers_name(&table->peers, id_of(9000), &place, table->now_ns),
@@ -456,6 +550,8 @@ int main(void)
         cmocka_unit_test(test_answers_to_no_question),
         cmocka_unit_test(test_each_is_asked_in_time),
         cmocka_unit_test(test_who_asks_is_learned),
+        cmocka_unit_test(test_one_network_cannot_fill_it),
+        cmocka_unit_test(test_the_ledgers_nodes_come_first),
         cmocka_unit_test(test_the_table_is_bounded),
         cmocka_unit_test(test_a_flood_is_bounded),
         cmocka_unit_test(test_a_flood_over_ipv6),

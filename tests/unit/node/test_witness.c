@@ -6,7 +6,11 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,6 +79,69 @@ static void one_make(struct one *one, uint8_t seed)
     snprintf(one->peer, sizeof(one->peer), "%s@%s", id, one->place);
     one->clock = (struct hm_clock){.wall_ms = shifted_ms, .mono_ns = mono_ns, .ctx = one};
 }
+
+/* --- a name server that takes its time ------------------------------------------------------------------- */
+
+#define SLOW_HOST "slow.test"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool holds; /* who asks for the name waits */
+    unsigned asking;
+} slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void slow_hold(bool holds)
+{
+    pthread_mutex_lock(&slow.lock);
+    slow.holds = holds;
+    pthread_cond_broadcast(&slow.changed);
+    pthread_mutex_unlock(&slow.lock);
+}
+
+static void slow_wait(unsigned asking)
+{
+    pthread_mutex_lock(&slow.lock);
+    while (slow.asking != asking)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+}
+
+static void slow_ask(void)
+{
+    pthread_mutex_lock(&slow.lock);
+    slow.asking++;
+    pthread_cond_broadcast(&slow.changed);
+    while (slow.holds)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    slow.asking--;
+    pthread_cond_broadcast(&slow.changed);
+    pthread_mutex_unlock(&slow.lock);
+}
+
+/* In the C library's place. */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    bool is_slow = name != NULL && strcmp(name, SLOW_HOST) == 0;
+
+    if (is_slow && (hints->ai_flags & AI_NUMERICHOST) != 0)
+        return EAI_NONAME;
+    if (is_slow)
+        slow_ask();
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(is_slow ? "127.0.0.1" : name, service, hints, out);
+}
+
+/* The peer by a name instead of an address. */
+static void one_by_name(const struct one *one, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s@%s:%s", ENGINE_NODE_ID_DIGITS, one->peer, SLOW_HOST,
+             strrchr(one->place, ':') + 1);
+}
+
+/* --- nodes -------------------------------------------------------------------------------------------------- */
 
 static void one_open(struct one *one, const char *chain, const char *const *peers, size_t count)
 {
@@ -304,6 +371,78 @@ static void test_peers_that_make_no_sense(void **state)
     node_witness_saw_block(NULL);
 }
 
+/* The others are measured meanwhile, and it is measured as soon as its name is known. */
+static void test_a_name_that_takes_long(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct mesh *mesh = *state;
+    struct one *nodes = mesh->nodes;
+    char named[160];
+    const char *others[] = {named, nodes[1].peer}, *asker[] = {nodes[0].peer};
+
+    hm_arena_init(&arena, 0);
+    one_by_name(&nodes[2], named, sizeof(named));
+    slow_hold(true);
+    one_open(&nodes[1], "chain", asker, 1);
+    one_open(&nodes[2], "chain", NULL, 0);
+    one_open(&nodes[0], "chain", others, 2);
+    slow_wait(1);
+    const Hypermesh__VoteWitness *vote = wait_for(&nodes[0], 1, &arena);
+    (void)echo_of(vote, &nodes[1]);
+    slow_hold(false);
+    vote = wait_for(&nodes[0], 2, &arena);
+    (void)echo_of(vote, &nodes[2]);
+    slow_wait(0);
+}
+
+/* The node ends all the same. */
+static void test_a_name_that_nobody_waits_for(void **state)
+{
+    struct mesh *mesh = *state;
+    char named[160];
+    const char *others[] = {named};
+
+    one_by_name(&mesh->nodes[1], named, sizeof(named));
+    slow_hold(true);
+    one_open(&mesh->nodes[0], "chain", others, 1);
+    slow_wait(1);
+    node_witness_close(HM_TAKE(mesh->nodes[0].witness));
+    slow_hold(false);
+    slow_wait(0);
+}
+
+static int fill_once(void *ctx, void *out, size_t len)
+{
+    atomic_uint *asked = ctx;
+
+    memset(out, 1, len);
+    return atomic_fetch_add(asked, 1) == 0 ? 0 : -1;
+}
+
+/* It is asked again now and then, and the thread does its other work. */
+static void test_no_random_bytes(void **state)
+{
+    struct mesh *mesh = *state;
+    struct one *one = &mesh->nodes[0];
+    atomic_uint asked = 0;
+    const struct hm_random random = {.fill = fill_once, .ctx = &asked};
+    const char *others[] = {mesh->nodes[1].peer};
+    const struct node_witness_options options = {.key = &one->key,
+                                                 .chain_id = "chain",
+                                                 .listen = one->place,
+                                                 .peers = others,
+                                                 .peer_count = 1,
+                                                 .clock = &one->clock,
+                                                 .random = &random};
+
+    assert_int_equal(node_witness_open(&options, &one->witness, NULL), 0);
+    for (int i = 0; i < WAIT_MS / 10 && atomic_load(&asked) < 3; i++)
+        usleep(10000);
+    assert_in_range(atomic_load(&asked), 3, 10);
+    send_bad(one, "x", 1, 1); /* packets are read */
+    node_witness_close(HM_TAKE(one->witness)); /* before what it borrows is gone */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +451,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_packets_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_taken_port, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peers_that_make_no_sense, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_name_that_takes_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_name_that_nobody_waits_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_random_bytes, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
