@@ -120,6 +120,13 @@ int ledger_reward_pay(struct ledger_scope *scope, Hypermesh__Validator *validato
 int ledger_reward_block(struct ledger_scope *scope, const Hypermesh__EngineSet *set,
                         const Hypermesh__EngineFacts *facts, struct hm_error *error);
 
+/* --- missed votes (ledger_validator_votes.c) --- */
+/* Makes those that do not count votes for no block in facts, which is the caller's copy: its bits become others, of the scope.
+ * voting: those whose votes it names; proposing: the set that its proposer is of. */
+int ledger_votes_weigh(struct ledger_scope *scope, const Hypermesh__EngineSet *voting,
+                       const Hypermesh__EngineSet *proposing, Hypermesh__EngineFacts *facts,
+                       struct hm_error *error);
+
 /* --- faults (ledger_slash.c) --- */
 /* Names the operator in the block's record. */
 int ledger_named_add(struct ledger_block *block, struct ledger_named *named, ProtobufCBinaryData id,

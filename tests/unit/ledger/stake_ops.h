@@ -65,6 +65,7 @@ bool engine_model_take(struct engine_model *engine, uint64_t height,
 /* --- blocks --- */
 struct stake_votes {
     uint32_t absent; /* a bit a person: his validator does not vote */
+    unsigned proposer; /* whose validator proposes, and 1 more; 0: they take turns */
     uint32_t nil; /* a bit a person: his validator votes for no block */
     bool nobody; /* there is no block before that could be voted for */
     uint32_t double_sign; /* a bit a person: his validator is at fault ... */
