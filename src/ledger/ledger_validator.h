@@ -134,7 +134,7 @@ int ledger_named_add(struct ledger_block *block, struct ledger_named *named, Pro
 /* Burns ppm of the stake and of what leaves since since_ms. */
 int ledger_slash(struct ledger_scope *scope, Hypermesh__Validator *validator, uint64_t ppm,
                  uint64_t since_ms, struct hm_error *error);
-/* The engine's. Unknown addresses change nothing; of a validator that was tombstoned already only what an earlier fault
+/* The engine's. Unknown addresses change nothing, nor faults from before unbond_delay_ms; of a validator that was tombstoned already only what an earlier fault
  * reaches and none before did. */
 int ledger_slash_fault(struct ledger_scope *scope, const Hypermesh__EngineFault *fault,
                        struct hm_error *error);

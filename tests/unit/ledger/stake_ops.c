@@ -399,6 +399,7 @@ static void faults_write(struct fixture *f, const struct stake_votes *votes,
         fault->kind = 1;
         fault->address = fixture_keep(f, address, sizeof address);
         fault->time_ms = votes->fault_ms ? votes->fault_ms : f->next_ms - FIXTURE_BLOCK_MS;
+        fault->height = votes->fault_height;
         facts->faults[facts->n_faults++] = fault;
     }
 }

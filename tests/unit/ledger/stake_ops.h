@@ -70,6 +70,7 @@ struct stake_votes {
     bool nobody; /* there is no block before that could be voted for */
     uint32_t double_sign; /* a bit a person: his validator is at fault ... */
     uint64_t fault_ms; /* ... at this time; 0: a second before the block */
+    uint64_t fault_height; /* ... at this height; 0: none that is known */
     bool other_set; /* the engine has another set than it was told */
     const Hypermesh__BlockNote *note; /* with the block's time; NULL: one that says nothing else */
     uint32_t round; /* in which the block before was decided */

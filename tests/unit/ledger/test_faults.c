@@ -108,6 +108,77 @@ static void test_fault_at_once(void **state)
     hidden_fault(false);
 }
 
+static void params_few_anchors(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->anchor_max_blocks = 6;
+}
+
+static int few_anchors_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_few_anchors};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+static void fault_changes(const struct stake_votes *votes, bool changes)
+{
+    (void)idle(votes);
+    assert_int_equal(stake_validator(&fix, ALICE)->tombstoned, changes);
+}
+
+/* A fault from before everything that was bound then may have left is none any more. Its time is that of the ledger's own block:
+ * the engine's may lie days behind after a pause. */
+static void test_old_fault(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+    uint64_t delay = fix.params.unbond_delay_ms;
+    uint64_t height;
+
+    (void)state;
+    begin();
+    (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - delay - 1;
+    fault_changes(&votes, false);
+    height = check_info().height;
+    fix.next_ms += delay;
+    votes.fault_ms = fix.next_ms; /* the header says otherwise */
+    votes.fault_height = height;
+    fault_changes(&votes, false);
+    votes.fault_ms = fix.next_ms - 2 * delay;
+    votes.fault_height = check_info().height;
+    fault_changes(&votes, true);
+}
+
+/* Its last moment. */
+static void test_fault_in_time(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+
+    (void)state;
+    begin();
+    (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - fix.params.unbond_delay_ms;
+    fault_changes(&votes, true);
+}
+
+/* A header that a node may lack which began with a snapshot does not count: what the engine says does. */
+static void test_fault_without_header(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+
+    (void)state;
+    begin();
+    for (int i = 0; i < 8; i++)
+        (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - 2 * fix.params.unbond_delay_ms;
+    votes.fault_height = check_info().height + 1 - 6;
+    fault_changes(&votes, false);
+    votes.fault_height = check_info().height + 1 - 5;
+    fault_changes(&votes, true);
+}
+
 /* Who has retired is at fault as well, as long as his stake has not left; and is then remembered. */
 static void test_retired_fault(void **state)
 {
@@ -262,6 +333,7 @@ static void test_strange_faults(void **state)
     stake_address(key.public_key, address);
     fault->kind = 3;
     fault->address = fixture_keep(&fix, address, 20);
+    fault->time_ms = fix.next_ms;
     facts->faults[0] = fault;
     facts->n_faults = 1;
     engine_model_hash(&engine, hash);
@@ -285,6 +357,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_double_sign, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_hidden_fault, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_fault_at_once, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_old_fault, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_fault_in_time, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_fault_without_header, few_anchors_setup,
+                                        validators_teardown),
         cmocka_unit_test_setup_teardown(test_votes_for_none, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_declared_again, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_last_caes, validators_setup, validators_teardown),
