@@ -233,6 +233,7 @@ static void test_declared_again(void **state)
     struct stake_votes votes = {.double_sign = 1u << ALICE};
     struct crypto_ed25519_key key;
     Hypermesh__Operation *op;
+    uint32_t step = fix.params.commission_step_ppm;
     uint64_t left;
 
     (void)state;
@@ -246,14 +247,18 @@ static void test_declared_again(void **state)
     (void)busy(NULL);
     assert_null(stake_delegation(&fix, ALICE, ALICE)); /* all of its own is free */
     assert_non_null(stake_validator(&fix, ALICE));
-    assert_string_equal(did(ALICE, op_declare(&fix, ALICE, 100 * H, 0)), "validator.key_taken");
-    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 50000);
+    assert_string_equal(did(ALICE, op_declare(&fix, ALICE, 100 * H, 100000)),
+                        "validator.key_taken");
+    /* Who stayed was promised steps. */
+    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000 + step + 1);
+    assert_string_equal(did(ALICE, op), "validator.commission_step");
+    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000 + step);
     DONE(ALICE, op);
     stake_key(FRANK, &key);
     assert_memory_equal(stake_validator(&fix, ALICE)->key.data, key.public_key, 32);
     assert_int_equal(stake_validator(&fix, ALICE)->stake, 201 * H);
     assert_false(stake_validator(&fix, ALICE)->retired);
-    assert_int_equal(stake_validator(&fix, ALICE)->commission_ppm, 50000);
+    assert_int_equal(stake_validator(&fix, ALICE)->commission_ppm, 100000 + step);
     for (int i = 0; i < 6; i++)
         (void)busy(NULL);
     assert_int_equal(power_of(FRANK), 201); /* the engine's by key */
@@ -263,6 +268,42 @@ static void test_declared_again(void **state)
     (void)idle(&votes); /* of the key of before: too late */
     assert_int_equal(stake_validator(&fix, ALICE)->stake, left);
     DONE(DAVE, op_undelegate(&fix, ALICE, 0));
+}
+
+static void params_slow_commission(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->commission_step_ms = 2 * params->unbond_delay_ms;
+}
+
+static int slow_commission_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_slow_commission};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+/* Retiring is no way round the commission's steps as long as somebody's stake is there; nor is it punished when nobody's is. */
+static void test_commission_again(void **state)
+{
+    (void)state;
+    begin();
+    DONE(DAVE, op_delegate(&fix, ALICE, H));
+    DONE(ALICE, op_retire_validator(&fix));
+    DONE(ALICE, op_undelegate(&fix, ALICE, 0));
+    fix.next_ms += fix.params.unbond_delay_ms;
+    (void)busy(NULL);
+    assert_string_equal(did(ALICE, op_declare_key(&fix, ALICE, FRANK, 200 * H, 99999)),
+                        "validator.commission_time");
+    DONE(ALICE, op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000));
+    DONE(DAVE, op_delegate(&fix, BOB, H));
+    DONE(BOB, op_retire_validator(&fix));
+    DONE(BOB, op_undelegate(&fix, BOB, 0));
+    fix.next_ms += fix.params.unbond_delay_ms;
+    DONE(DAVE, op_undelegate(&fix, BOB, 0));
+    assert_int_equal(stake_validator(&fix, BOB)->shares, 0); /* what leaves is not there any more */
+    DONE(BOB, op_declare_key(&fix, BOB, ERIN, 200 * H, fix.params.commission_max_ppm));
 }
 
 /* Of what rounding left an operator has the last, also one that was tombstoned. */
@@ -363,6 +404,8 @@ int main(void)
                                         validators_teardown),
         cmocka_unit_test_setup_teardown(test_votes_for_none, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_declared_again, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_commission_again, slow_commission_setup,
+                                        validators_teardown),
         cmocka_unit_test_setup_teardown(test_last_caes, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_one_silence, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_retired_fault, validators_setup, validators_teardown),
