@@ -96,8 +96,10 @@ static int place_make(struct ledger_act *act, uint64_t bond, uint64_t most, stru
     uint8_t weakest[LEDGER_ID_BYTES];
     Hypermesh__Validator *validator;
     uint64_t stake;
-    int rc = ledger_validator_weakest(act->scope, weakest, &stake, error);
+    int rc = ledger_scope_work(act->scope, most * LEDGER_VALIDATOR_WORK, error);
 
+    if (rc == 0)
+        rc = ledger_validator_weakest(act->scope, weakest, &stake, error);
     if (rc)
         return rc;
     if (bond <= stake || act->signer->hyper < bond)

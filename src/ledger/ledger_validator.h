@@ -14,8 +14,10 @@
 #define LEDGER_PLACES_MAX 128
 /* Declared and neither retired nor tombstoned, for each place among those with power. */
 #define LEDGER_VALIDATORS_A_PLACE UINT64_C(4)
-#define LEDGER_LEAVING_MAX        16 /* entries of one delegation */
-#define LEDGER_LEAVING_SPANS      UINT64_C(8) /* that unbond_delay_ms is cut into */
+#define LEDGER_VALIDATOR_WORK \
+    UINT64_C(20) /* one looked at when room is made: as a key of a range */
+#define LEDGER_LEAVING_MAX   16 /* entries of one delegation */
+#define LEDGER_LEAVING_SPANS UINT64_C(8) /* that unbond_delay_ms is cut into */
 /* What the engine takes: (2^63 - 1) / 8. */
 #define LEDGER_POWER_TOTAL_MAX ((uint64_t)INT64_MAX / 8)
 
