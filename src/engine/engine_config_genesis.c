@@ -9,9 +9,9 @@
 
 #define GENESIS_JSON_DEPTH_MAX 16
 #define GENESIS_KEY_TYPE       "tendermint/PubKeyEd25519"
-/* Evidence is dropped when it is older than both. The time is less than bonds stay bound (unbond_delay_ms, a day): what a
+/* Evidence is dropped when it is older than both: many blocks would outlive the time on a slow chain. The time is less than bonds stay bound (unbond_delay_ms, a day): what a
  * fault is to take has not left yet when the engine tells of it. */
-#define GENESIS_EVIDENCE_BLOCKS     UINT64_C(100000)
+#define GENESIS_EVIDENCE_BLOCKS     UINT64_C(10000)
 #define GENESIS_EVIDENCE_AGE_MS     (UINT64_C(20) * 3600 * 1000)
 #define GENESIS_EVIDENCE_AGE_MAX_MS (UINT64_C(3650) * 24 * 3600 * 1000)
 #define GENESIS_EVIDENCE_MAX_BYTES  (UINT64_C(64) << 10)

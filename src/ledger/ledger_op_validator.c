@@ -11,6 +11,29 @@ static int commission_check(const Hypermesh__Params *params, uint32_t ppm, struc
                                params->commission_max_ppm);
 }
 
+/* Of a commission that others rely on. */
+static int commission_step_check(const struct ledger_act *act,
+                                 const Hypermesh__Validator *validator, uint32_t ppm,
+                                 struct hm_error *error)
+{
+    const Hypermesh__Params *params = act->params;
+    uint64_t since = act->scope->block->time_ms - validator->commission_ms;
+    uint32_t change = ppm > validator->commission_ppm ? ppm - validator->commission_ppm
+                                                      : validator->commission_ppm - ppm;
+
+    if (change > params->commission_step_ppm)
+        return ledger_refuse(error, LEDGER_RULE_VALIDATOR_COMMISSION_STEP,
+                             "the commission would change by %u parts per million, at most %u are "
+                             "allowed at a time",
+                             change, params->commission_step_ppm);
+    if (since < params->commission_step_ms)
+        return ledger_refuse(error, LEDGER_RULE_VALIDATOR_COMMISSION_TIME,
+                             "the commission changed %llu ms ago; it may once in %llu",
+                             (unsigned long long)since,
+                             (unsigned long long)params->commission_step_ms);
+    return 0;
+}
+
 static int declare_check(struct ledger_act *act, const Hypermesh__ValidatorDeclare *what,
                          struct hm_error *error)
 {
@@ -73,8 +96,10 @@ static int place_make(struct ledger_act *act, uint64_t bond, uint64_t most, stru
     uint8_t weakest[LEDGER_ID_BYTES];
     Hypermesh__Validator *validator;
     uint64_t stake;
-    int rc = ledger_validator_weakest(act->scope, weakest, &stake, error);
+    int rc = ledger_scope_work(act->scope, most * LEDGER_VALIDATOR_WORK, error);
 
+    if (rc == 0)
+        rc = ledger_validator_weakest(act->scope, weakest, &stake, error);
     if (rc)
         return rc;
     if (bond <= stake || act->signer->hyper < bond)
@@ -102,9 +127,10 @@ static int place_check(struct ledger_act *act, uint64_t bond, struct hm_error *e
 }
 
 /* A validator that has retired is still there as long as somebody's stake is with it, which its operator cannot help.
- * The key that it had is answered for until nobody can show a fault of it any more. */
+ * The key that it had is answered for until nobody can show a fault of it any more; whose stake is still there was promised
+ * that the commission changes by steps. */
 static int again_check(const struct ledger_act *act, const Hypermesh__Validator *validator,
-                       struct hm_error *error)
+                       uint32_t ppm, struct hm_error *error)
 {
     uint64_t now = act->scope->block->time_ms;
     uint64_t free_ms = validator->retired_ms + act->params->unbond_delay_ms;
@@ -121,7 +147,9 @@ static int again_check(const struct ledger_act *act, const Hypermesh__Validator 
                              "the account's validator has retired, but can be held to account for "
                              "%llu ms more: declare another one then",
                              (unsigned long long)(free_ms - now));
-    return 0;
+    return validator->shares == 0 || ppm == validator->commission_ppm
+               ? 0
+               : commission_step_check(act, validator, ppm, error);
 }
 
 /* What was delegated to it, and is still there, goes with it. */
@@ -171,7 +199,8 @@ int ledger_op_validator_declare(struct ledger_act *act, const Hypermesh__Operati
     if (rc)
         return rc;
     if (object->message)
-        rc = again_check(act, (const Hypermesh__Validator *)object->message, error);
+        rc = again_check(act, (const Hypermesh__Validator *)object->message, what->commission_ppm,
+                         error);
     if (rc == 0)
         rc = place_check(act, what->bond, error);
     if (rc == 0)
@@ -190,31 +219,18 @@ static int own_open(struct ledger_act *act, Hypermesh__Validator **out, struct h
 int ledger_op_validator_update(struct ledger_act *act, const Hypermesh__Operation *op,
                                struct hm_error *error)
 {
-    const Hypermesh__Params *params = act->params;
-    uint64_t now = act->scope->block->time_ms;
     uint32_t ppm = op->validator_update->commission_ppm;
     Hypermesh__Validator *validator;
-    uint32_t change;
     int rc = own_open(act, &validator, error);
 
     if (rc == 0)
-        rc = commission_check(params, ppm, error);
+        rc = commission_check(act->params, ppm, error);
+    if (rc == 0)
+        rc = commission_step_check(act, validator, ppm, error);
     if (rc)
         return rc;
-    change = ppm > validator->commission_ppm ? ppm - validator->commission_ppm
-                                             : validator->commission_ppm - ppm;
-    if (change > params->commission_step_ppm)
-        return ledger_refuse(error, LEDGER_RULE_VALIDATOR_COMMISSION_STEP,
-                             "the commission would change by %u parts per million, at most %u are "
-                             "allowed at a time",
-                             change, params->commission_step_ppm);
-    if (now - validator->commission_ms < params->commission_step_ms)
-        return ledger_refuse(error, LEDGER_RULE_VALIDATOR_COMMISSION_TIME,
-                             "the commission changed %llu ms ago; it may once in %llu",
-                             (unsigned long long)(now - validator->commission_ms),
-                             (unsigned long long)params->commission_step_ms);
     validator->commission_ppm = ppm;
-    validator->commission_ms = now;
+    validator->commission_ms = act->scope->block->time_ms;
     return 0;
 }
 

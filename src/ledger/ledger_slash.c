@@ -1,4 +1,5 @@
 /* What faults cost: a part of the stake, and of what has begun to leave since. */
+#include "ledger_restore.h"
 #include "ledger_validator.h"
 
 /* The engine's kinds of fault. */
@@ -91,16 +92,69 @@ static int earlier_burn(struct ledger_scope *scope, Hypermesh__Validator *valida
     return rc;
 }
 
+static int header_time(struct ledger_block *block, uint64_t height, struct hm_arena *arena,
+                       uint64_t *time_ms, struct hm_error *error)
+{
+    Hypermesh__BlockHeader *header;
+    Hypermesh__Block *stored;
+    struct hm_slice bytes;
+    uint8_t key[8];
+    int rc = store_get(block->txn, LEDGER_TABLE_BLOCK, ledger_key_height(height, key), &bytes);
+
+    if (rc == HM_ENOTFOUND) {
+        rc = ledger_restore_header(block->txn, height, &bytes, error);
+    } else if (rc == 0) {
+        rc = WIRE_UNPACK(hypermesh__block, bytes, STORE_VALUE_MAX_BYTES, arena, &stored, error);
+        if (rc == 0)
+            bytes = wire_slice(stored->header);
+    }
+    if (rc == 0)
+        rc = WIRE_UNPACK(hypermesh__block_header, bytes, LEDGER_HEADER_MAX_BYTES, arena, &header,
+                         error);
+    if (rc)
+        return rc == HM_ENOMEM ? rc
+                               : hm_fail(error, HM_ECORRUPT, "the header of block %llu is damaged",
+                                         (unsigned long long)height);
+    *time_ms = header->time_ms;
+    return 0;
+}
+
+/* The engine's time of a block is that of the votes for the one before: after a pause it may lie days behind. So the time of the
+ * ledger's own block counts, where every node has its header, also one that began with a snapshot. */
+static int fault_time(struct ledger_block *block, const Hypermesh__EngineFault *fault,
+                      uint64_t *time_ms, struct hm_error *error)
+{
+    struct hm_arena arena;
+    int rc;
+
+    *time_ms = fault->time_ms;
+    if (fault->height == 0 || fault->height >= block->height ||
+        block->height - fault->height >= block->params->anchor_max_blocks)
+        return 0;
+    hm_arena_init(&arena, 0);
+    rc = header_time(block, fault->height, &arena, time_ms, error);
+    hm_arena_release(&arena);
+    return rc;
+}
+
 int ledger_slash_fault(struct ledger_scope *scope, const Hypermesh__EngineFault *fault,
                        struct hm_error *error)
 {
     uint8_t address[LEDGER_VALIDATOR_ADDRESS_BYTES];
     Hypermesh__Validator *validator;
     struct ledger_object *object;
+    uint64_t since_ms;
     int rc;
 
     if (fault->address.len != sizeof address ||
         (fault->kind != FAULT_DOUBLE_SIGN && fault->kind != FAULT_LIGHT_CLIENT))
+        return 0;
+    rc = fault_time(scope->block, fault, &since_ms, error);
+    if (rc)
+        return rc;
+    /* All that was bound then may have left: it would be others who pay. */
+    if (since_ms < scope->block->time_ms &&
+        scope->block->time_ms - since_ms > scope->block->params->unbond_delay_ms)
         return 0;
     rc = ledger_scope_address(scope, fault->address.data, &object, error);
     if (rc || !object->message)
@@ -115,10 +169,9 @@ int ledger_slash_fault(struct ledger_scope *scope, const Hypermesh__EngineFault 
     if (rc || memcmp(address, fault->address.data, sizeof address) != 0)
         return rc;
     if (validator->tombstoned)
-        return earlier_burn(scope, validator, fault->time_ms, error);
-    rc = ledger_slash(scope, validator, scope->block->params->slash_double_ppm, fault->time_ms,
-                      error);
-    validator->burnt_pool = pool_since(scope, fault->time_ms);
+        return earlier_burn(scope, validator, since_ms, error);
+    rc = ledger_slash(scope, validator, scope->block->params->slash_double_ppm, since_ms, error);
+    validator->burnt_pool = pool_since(scope, since_ms);
     if (rc == 0 && !validator->retired)
         rc = ledger_validator_activate(scope, validator->operator_, false, error);
     validator->tombstoned = true;

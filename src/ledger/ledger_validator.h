@@ -14,8 +14,10 @@
 #define LEDGER_PLACES_MAX 128
 /* Declared and neither retired nor tombstoned, for each place among those with power. */
 #define LEDGER_VALIDATORS_A_PLACE UINT64_C(4)
-#define LEDGER_LEAVING_MAX        16 /* entries of one delegation */
-#define LEDGER_LEAVING_SPANS      UINT64_C(8) /* that unbond_delay_ms is cut into */
+#define LEDGER_VALIDATOR_WORK \
+    UINT64_C(20) /* one looked at when room is made: as a key of a range */
+#define LEDGER_LEAVING_MAX   16 /* entries of one delegation */
+#define LEDGER_LEAVING_SPANS UINT64_C(8) /* that unbond_delay_ms is cut into */
 /* What the engine takes: (2^63 - 1) / 8. */
 #define LEDGER_POWER_TOTAL_MAX ((uint64_t)INT64_MAX / 8)
 
@@ -120,6 +122,13 @@ int ledger_reward_pay(struct ledger_scope *scope, Hypermesh__Validator *validato
 int ledger_reward_block(struct ledger_scope *scope, const Hypermesh__EngineSet *set,
                         const Hypermesh__EngineFacts *facts, struct hm_error *error);
 
+/* --- missed votes (ledger_validator_votes.c) --- */
+/* Makes those that do not count votes for no block in facts, which is the caller's copy: its bits become others, of the scope.
+ * voting: those whose votes it names; proposing: the set that its proposer is of. */
+int ledger_votes_weigh(struct ledger_scope *scope, const Hypermesh__EngineSet *voting,
+                       const Hypermesh__EngineSet *proposing, Hypermesh__EngineFacts *facts,
+                       struct hm_error *error);
+
 /* --- faults (ledger_slash.c) --- */
 /* Names the operator in the block's record. */
 int ledger_named_add(struct ledger_block *block, struct ledger_named *named, ProtobufCBinaryData id,
@@ -127,7 +136,7 @@ int ledger_named_add(struct ledger_block *block, struct ledger_named *named, Pro
 /* Burns ppm of the stake and of what leaves since since_ms. */
 int ledger_slash(struct ledger_scope *scope, Hypermesh__Validator *validator, uint64_t ppm,
                  uint64_t since_ms, struct hm_error *error);
-/* The engine's. Unknown addresses change nothing; of a validator that was tombstoned already only what an earlier fault
+/* The engine's. Unknown addresses change nothing, nor faults from before unbond_delay_ms; of a validator that was tombstoned already only what an earlier fault
  * reaches and none before did. */
 int ledger_slash_fault(struct ledger_scope *scope, const Hypermesh__EngineFault *fault,
                        struct hm_error *error);

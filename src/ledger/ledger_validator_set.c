@@ -453,11 +453,15 @@ static int votes_and_faults(struct ledger_scope *scope, const Hypermesh__EngineS
 {
     const struct ledger_block *block = scope->block;
     const Hypermesh__EngineSet *set = shared ? set_voting(state, block->height) : NULL;
+    Hypermesh__EngineFacts weighed = *facts;
     int rc = 0;
 
     /* Only a block in which somebody paid is rewarded, and counts as missed: idle ones change nothing. */
-    if (block->weight > 0 && set && set->n_members > 0)
-        rc = ledger_reward_block(scope, set, facts, error);
+    if (block->weight > 0 && set && set->n_members > 0) {
+        rc = ledger_votes_weigh(scope, set, set_voting(state, block->height + 1), &weighed, error);
+        if (rc == 0)
+            rc = ledger_reward_block(scope, set, &weighed, error);
+    }
     for (size_t i = 0; rc == 0 && i < facts->n_faults; i++)
         rc = ledger_slash_fault(scope, facts->faults[i], error);
     return rc;

@@ -231,6 +231,7 @@ static void genesis_comes_back(void **state)
     has(place, "\"genesis_time\":\"2026-01-02T03:04:05.678Z\",\"chain_id\":\"local-12345678\","
                "\"initial_height\":\"9\"");
     has(place, "\"vote_extensions_enable_height\":\"10\"");
+    has(place, "\"max_age_num_blocks\":\"10000\"");
     has(place, "\"app_state\":\"Z2VuZXNpcyBvZiBvdXJz\"");
     assert_int_equal(engine_genesis_read(hm_buf_slice(&place->text), &arena, &back, &place->error),
                      0);

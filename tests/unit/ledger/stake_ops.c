@@ -369,6 +369,19 @@ static void votes_write(struct fixture *f, const struct engine_set *set,
         facts->nil = votes_bits(f, set, votes->nil);
 }
 
+/* Of the set that the block is made by. */
+static void proposer_write(struct fixture *f, const struct engine_model *engine, uint64_t height,
+                           const struct stake_votes *votes, Hypermesh__EngineFacts *facts)
+{
+    const struct engine_set *set = engine_model_voting(engine, height + 1);
+
+    for (size_t i = 0; i < set->count; i++) {
+        if (votes->proposer ? is_whose(&set->members[i], votes->proposer - 1)
+                            : height % set->count == i)
+            facts->proposer = fixture_keep(f, set->members[i].address, 20);
+    }
+}
+
 static void faults_write(struct fixture *f, const struct stake_votes *votes,
                          Hypermesh__EngineFacts *facts)
 {
@@ -386,6 +399,7 @@ static void faults_write(struct fixture *f, const struct stake_votes *votes,
         fault->kind = 1;
         fault->address = fixture_keep(f, address, sizeof address);
         fault->time_ms = votes->fault_ms ? votes->fault_ms : f->next_ms - FIXTURE_BLOCK_MS;
+        fault->height = votes->fault_height;
         facts->faults[facts->n_faults++] = fault;
     }
 }
@@ -406,6 +420,7 @@ int stake_block(struct fixture *f, struct engine_model *engine, const struct sta
     votes = votes ? votes : &all;
     facts = cluster_facts(f, info.height + 1);
     votes_write(f, engine_model_voting(engine, info.height + 1), votes, facts);
+    proposer_write(f, engine, info.height + 1, votes, facts);
     faults_write(f, votes, facts);
     if (engine_model_newest(engine)->count > 0 && !votes->other_set) {
         uint8_t hash[32];

@@ -65,10 +65,12 @@ bool engine_model_take(struct engine_model *engine, uint64_t height,
 /* --- blocks --- */
 struct stake_votes {
     uint32_t absent; /* a bit a person: his validator does not vote */
+    unsigned proposer; /* whose validator proposes, and 1 more; 0: they take turns */
     uint32_t nil; /* a bit a person: his validator votes for no block */
     bool nobody; /* there is no block before that could be voted for */
     uint32_t double_sign; /* a bit a person: his validator is at fault ... */
     uint64_t fault_ms; /* ... at this time; 0: a second before the block */
+    uint64_t fault_height; /* ... at this height; 0: none that is known */
     bool other_set; /* the engine has another set than it was told */
     const Hypermesh__BlockNote *note; /* with the block's time; NULL: one that says nothing else */
     uint32_t round; /* in which the block before was decided */

@@ -108,6 +108,77 @@ static void test_fault_at_once(void **state)
     hidden_fault(false);
 }
 
+static void params_few_anchors(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->anchor_max_blocks = 6;
+}
+
+static int few_anchors_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_few_anchors};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+static void fault_changes(const struct stake_votes *votes, bool changes)
+{
+    (void)idle(votes);
+    assert_int_equal(stake_validator(&fix, ALICE)->tombstoned, changes);
+}
+
+/* A fault from before everything that was bound then may have left is none any more. Its time is that of the ledger's own block:
+ * the engine's may lie days behind after a pause. */
+static void test_old_fault(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+    uint64_t delay = fix.params.unbond_delay_ms;
+    uint64_t height;
+
+    (void)state;
+    begin();
+    (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - delay - 1;
+    fault_changes(&votes, false);
+    height = check_info().height;
+    fix.next_ms += delay;
+    votes.fault_ms = fix.next_ms; /* the header says otherwise */
+    votes.fault_height = height;
+    fault_changes(&votes, false);
+    votes.fault_ms = fix.next_ms - 2 * delay;
+    votes.fault_height = check_info().height;
+    fault_changes(&votes, true);
+}
+
+/* Its last moment. */
+static void test_fault_in_time(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+
+    (void)state;
+    begin();
+    (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - fix.params.unbond_delay_ms;
+    fault_changes(&votes, true);
+}
+
+/* A header that a node may lack which began with a snapshot does not count: what the engine says does. */
+static void test_fault_without_header(void **state)
+{
+    struct stake_votes votes = {.double_sign = 1u << ALICE};
+
+    (void)state;
+    begin();
+    for (int i = 0; i < 8; i++)
+        (void)busy(NULL);
+    votes.fault_ms = fix.next_ms - 2 * fix.params.unbond_delay_ms;
+    votes.fault_height = check_info().height + 1 - 6;
+    fault_changes(&votes, false);
+    votes.fault_height = check_info().height + 1 - 5;
+    fault_changes(&votes, true);
+}
+
 /* Who has retired is at fault as well, as long as his stake has not left; and is then remembered. */
 static void test_retired_fault(void **state)
 {
@@ -162,6 +233,7 @@ static void test_declared_again(void **state)
     struct stake_votes votes = {.double_sign = 1u << ALICE};
     struct crypto_ed25519_key key;
     Hypermesh__Operation *op;
+    uint32_t step = fix.params.commission_step_ppm;
     uint64_t left;
 
     (void)state;
@@ -175,14 +247,18 @@ static void test_declared_again(void **state)
     (void)busy(NULL);
     assert_null(stake_delegation(&fix, ALICE, ALICE)); /* all of its own is free */
     assert_non_null(stake_validator(&fix, ALICE));
-    assert_string_equal(did(ALICE, op_declare(&fix, ALICE, 100 * H, 0)), "validator.key_taken");
-    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 50000);
+    assert_string_equal(did(ALICE, op_declare(&fix, ALICE, 100 * H, 100000)),
+                        "validator.key_taken");
+    /* Who stayed was promised steps. */
+    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000 + step + 1);
+    assert_string_equal(did(ALICE, op), "validator.commission_step");
+    op = op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000 + step);
     DONE(ALICE, op);
     stake_key(FRANK, &key);
     assert_memory_equal(stake_validator(&fix, ALICE)->key.data, key.public_key, 32);
     assert_int_equal(stake_validator(&fix, ALICE)->stake, 201 * H);
     assert_false(stake_validator(&fix, ALICE)->retired);
-    assert_int_equal(stake_validator(&fix, ALICE)->commission_ppm, 50000);
+    assert_int_equal(stake_validator(&fix, ALICE)->commission_ppm, 100000 + step);
     for (int i = 0; i < 6; i++)
         (void)busy(NULL);
     assert_int_equal(power_of(FRANK), 201); /* the engine's by key */
@@ -192,6 +268,42 @@ static void test_declared_again(void **state)
     (void)idle(&votes); /* of the key of before: too late */
     assert_int_equal(stake_validator(&fix, ALICE)->stake, left);
     DONE(DAVE, op_undelegate(&fix, ALICE, 0));
+}
+
+static void params_slow_commission(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->commission_step_ms = 2 * params->unbond_delay_ms;
+}
+
+static int slow_commission_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_slow_commission};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+/* Retiring is no way round the commission's steps as long as somebody's stake is there; nor is it punished when nobody's is. */
+static void test_commission_again(void **state)
+{
+    (void)state;
+    begin();
+    DONE(DAVE, op_delegate(&fix, ALICE, H));
+    DONE(ALICE, op_retire_validator(&fix));
+    DONE(ALICE, op_undelegate(&fix, ALICE, 0));
+    fix.next_ms += fix.params.unbond_delay_ms;
+    (void)busy(NULL);
+    assert_string_equal(did(ALICE, op_declare_key(&fix, ALICE, FRANK, 200 * H, 99999)),
+                        "validator.commission_time");
+    DONE(ALICE, op_declare_key(&fix, ALICE, FRANK, 200 * H, 100000));
+    DONE(DAVE, op_delegate(&fix, BOB, H));
+    DONE(BOB, op_retire_validator(&fix));
+    DONE(BOB, op_undelegate(&fix, BOB, 0));
+    fix.next_ms += fix.params.unbond_delay_ms;
+    DONE(DAVE, op_undelegate(&fix, BOB, 0));
+    assert_int_equal(stake_validator(&fix, BOB)->shares, 0); /* what leaves is not there any more */
+    DONE(BOB, op_declare_key(&fix, BOB, ERIN, 200 * H, fix.params.commission_max_ppm));
 }
 
 /* Of what rounding left an operator has the last, also one that was tombstoned. */
@@ -262,6 +374,7 @@ static void test_strange_faults(void **state)
     stake_address(key.public_key, address);
     fault->kind = 3;
     fault->address = fixture_keep(&fix, address, 20);
+    fault->time_ms = fix.next_ms;
     facts->faults[0] = fault;
     facts->n_faults = 1;
     engine_model_hash(&engine, hash);
@@ -285,8 +398,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_double_sign, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_hidden_fault, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_fault_at_once, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_old_fault, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_fault_in_time, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_fault_without_header, few_anchors_setup,
+                                        validators_teardown),
         cmocka_unit_test_setup_teardown(test_votes_for_none, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_declared_again, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_commission_again, slow_commission_setup,
+                                        validators_teardown),
         cmocka_unit_test_setup_teardown(test_last_caes, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_one_silence, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_retired_fault, validators_setup, validators_teardown),

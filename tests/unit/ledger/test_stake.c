@@ -113,6 +113,21 @@ static void test_count(void **state)
     good(CAROL, op_undelegate(&fix, CAROL, 0));
 }
 
+/* Looking for the one that makes room is paid for. */
+static void test_count_work(void **state)
+{
+    const Hypermesh__TxResult *result;
+    uint64_t fee;
+
+    (void)state;
+    fee = fixture_do(&fix, ERIN, op_declare(&fix, ERIN, 99 * H, 0))->fee; /* too little: before */
+    for (int who = ALICE; who <= NODE; who++)
+        good((enum fixture_role)who, op_declare(&fix, (enum fixture_role)who, 100 * H, 0));
+    result = fixture_do(&fix, ERIN, op_declare(&fix, ERIN, 100 * H, 0));
+    assert_string_equal(result->rule, "validator.count");
+    assert_int_equal(result->fee, fee + 4 * 20 * fix.params.base_fee_initial);
+}
+
 static void one_place(Hypermesh__Params *params)
 {
     stake_params(params);
@@ -568,6 +583,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_declare, setup, check_teardown),
+        cmocka_unit_test_setup_teardown(test_count_work, setup_count, check_teardown),
         cmocka_unit_test_setup_teardown(test_count, setup_count, check_teardown),
         cmocka_unit_test_setup_teardown(test_commission, setup, check_teardown),
         cmocka_unit_test_setup_teardown(test_delegate, setup, check_teardown),

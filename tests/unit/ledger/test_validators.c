@@ -208,6 +208,69 @@ static void test_absence(void **state)
     assert_int_equal(stake_validator(&fix, BOB)->window_missed, 0);
 }
 
+static void params_seven(Hypermesh__Params *params)
+{
+    stake_params(params);
+    params->max_validators = 7;
+    params->absent_window = 20;
+}
+
+static int seven_setup(void **state)
+{
+    static const struct fixture_options options = {.params = params_seven};
+
+    (void)state;
+    return fixture_init(&fix, &options);
+}
+
+/* Two of seven pay in their own blocks only, and leave two others out each time: nobody is jailed, whatever height comes. Who is
+ * missing in everybody's blocks is jailed as before, and one of whom a proposer has said all that it may counts from the next
+ * window on again. */
+static void test_coalition(void **state)
+{
+    struct stake_votes votes = {.absent = 1u << CAROL | 1u << NODE};
+    const Hypermesh__Validator *carol;
+    uint64_t minted;
+    int blocks = 0;
+
+    (void)state;
+    for (enum fixture_role who = ALICE; who <= FRANK; who++)
+        good(who, op_declare(&fix, who, 100 * H, 0));
+    engine_model_begin(&engine, &fix);
+    assert_int_equal(engine_model_newest(&engine)->count, 7);
+    (void)busy(NULL);
+    for (unsigned i = 0; i < 19; i++) {
+        votes.proposer = (i % 2 ? ALICE : BOB) + 1;
+        minted = fixture_supply(&fix)->caes_minted;
+        (void)busy(&votes);
+        assert_true(fixture_supply(&fix)->caes_minted - minted <= fix.params.block_reward * 5 / 7);
+    }
+    carol = stake_validator(&fix, CAROL);
+    assert_false(carol->jailed);
+    assert_int_equal(carol->missed, 2 * 4); /* 3 * 10 / 7 a proposer */
+    assert_int_equal(carol->window_blocks, 0);
+    for (unsigned i = 0; i < 60; i++) {
+        votes.proposer = (i % 2 ? ALICE : BOB) + 1;
+        (void)busy(&votes);
+    }
+    carol = stake_validator(&fix, CAROL);
+    assert_false(carol->jailed);
+    assert_int_equal(carol->missed, 4 * 8);
+    assert_int_equal(carol->n_reports, 2);
+    assert_false(stake_validator(&fix, NODE)->jailed);
+    votes.absent = 1u << CAROL;
+    for (unsigned i = 0; !stake_validator(&fix, CAROL)->jailed; i++) {
+        static const enum fixture_role others[] = {ALICE, BOB, NODE, DAVE, ERIN, FRANK};
+
+        assert_true(blocks++ < 20);
+        votes.proposer = others[i % 6] + 1;
+        (void)busy(&votes);
+    }
+    assert_int_equal(blocks, 11);
+    assert_int_equal(stake_validator(&fix, NODE)->n_reports, 0);
+    sets_agree();
+}
+
 /* A vote counts for who was in the set of the block before: two blocks after the ledger said so. */
 static void test_delay(void **state)
 {
@@ -431,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test_setup_teardown(test_begin, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_absence, validators_setup, validators_teardown),
+        cmocka_unit_test_setup_teardown(test_coalition, seven_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_delay, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_rewards, validators_setup, validators_teardown),
         cmocka_unit_test_setup_teardown(test_rewards_meanwhile, validators_setup,
