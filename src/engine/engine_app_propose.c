@@ -23,6 +23,49 @@ int engine_app_items(const ProtobufCBinaryData *txs, size_t count, struct hm_are
 
 /* --- CheckTx ----------------------------------------------------------------------------------------------- */
 
+/* Bytes of a proposal, by the engine's count; max_tx_bytes is what it allows, 0: not known. */
+static size_t propose_limit(const struct engine_app *app, int64_t max_tx_bytes)
+{
+    size_t limit = app->options.cometbft->block_max_bytes;
+
+    if (limit == 0)
+        limit = ENGINE_PROPOSAL_MAX_BYTES;
+    if (max_tx_bytes > 0 && (uint64_t)max_tx_bytes < limit)
+        limit = (size_t)max_tx_bytes;
+    return limit > ENGINE_APP_SPARE_BYTES ? limit - ENGINE_APP_SPARE_BYTES : 0;
+}
+
+/* What no proposal takes stays in the pool, and the engine shows a proposer nothing that lies behind it: so an item has room beside
+ * any note. */
+static int check_size(const struct engine_app *app, struct hm_slice item, struct hm_error *error)
+{
+    size_t limit = propose_limit(app, 0);
+
+    limit -= limit / PROPOSE_NOTE_PART;
+    if (abci_tx_bytes(item.len) <= limit)
+        return 0;
+    return hm_fail(error, HM_ELIMIT, "the batch has %zu bytes, a cluster takes at most %zu",
+                   abci_tx_bytes(item.len), limit);
+}
+
+/* New: may its node have another one wait? Again, after a block: did it have a chance? */
+static int check_item(struct engine_app *app, struct hm_slice item, bool again, uint64_t now_ms,
+                      struct hm_error *error)
+{
+    struct ledger *ledger = app->options.engine->ledger;
+    bool next;
+    int rc = again ? 0 : engine_share_enter(app->share, item, error);
+
+    if (rc != 0)
+        return rc;
+    rc = ledger_check_item_again(ledger, item, now_ms, &next, error);
+    if (rc == 0 && again)
+        rc = engine_share_again(app->share, item, next, error);
+    if (rc != 0)
+        engine_share_leave(app->share, item);
+    return rc;
+}
+
 /* A refusal is this node's own opinion: the engine keeps the item out of its pool and tells nobody. After each block it asks
  * again of what still waits: requests for a block that is there now, and batches that no proposal will take any more, go
  * then. While anything waits the engine makes blocks. Signatures that were good are remembered. */
@@ -37,13 +80,11 @@ int engine_app_check_tx(void *ctx, const Hypermesh__Abci__RequestCheckTx *reques
 
     (void)error;
     int rc = engine_app_now(app, &now_ms, &reason);
-    if (rc == 0 && request->type == HYPERMESH__ABCI__CHECK_TX_TYPE__NEW)
-        rc = engine_share_enter(app->share, item, &reason);
-    if (rc == 0) {
-        rc = ledger_check_item(app->options.engine->ledger, item, now_ms, &reason);
-        if (rc != 0)
-            engine_share_leave(app->share, item);
-    }
+    if (rc == 0)
+        rc = check_size(app, item, &reason);
+    if (rc == 0)
+        rc = check_item(app, item, request->type == HYPERMESH__ABCI__CHECK_TX_TYPE__RECHECK, now_ms,
+                        &reason);
     if (rc == 0)
         return 0;
     answer->code = (uint32_t)-rc;
@@ -139,24 +180,12 @@ static int prepare_note(struct engine_app *app, const struct propose_block *bloc
     return 0;
 }
 
-/* Bytes that the engine takes, by its own count. */
-static size_t prepare_limit(const struct engine_app *app, int64_t max_tx_bytes)
-{
-    size_t limit = app->options.cometbft->block_max_bytes;
-
-    if (limit == 0)
-        limit = ENGINE_PROPOSAL_MAX_BYTES;
-    if (max_tx_bytes > 0 && (uint64_t)max_tx_bytes < limit)
-        limit = (size_t)max_tx_bytes;
-    return limit > ENGINE_APP_SPARE_BYTES ? limit - ENGINE_APP_SPARE_BYTES : 0;
-}
-
 /* The waiting batches in order, as many as fit, behind the note. */
 static size_t prepare_pick(struct engine_app *app,
                            const Hypermesh__Abci__RequestPrepareProposal *request,
                            struct hm_slice *items)
 {
-    size_t limit = prepare_limit(app, request->max_tx_bytes);
+    size_t limit = propose_limit(app, request->max_tx_bytes);
     size_t bytes = abci_tx_bytes(items[0].len);
     size_t count = 0;
 
@@ -226,7 +255,7 @@ static size_t prepare_fill(struct engine_app *app,
 
     if (count > 0 && prepare_note(app, block, request, true, arena, &items[0], NULL) == 0 &&
         items[0].len > plain.len &&
-        items[0].len <= prepare_limit(app, request->max_tx_bytes) / PROPOSE_NOTE_PART) {
+        items[0].len <= propose_limit(app, request->max_tx_bytes) / PROPOSE_NOTE_PART) {
         count = prepare_sift(app, block, items, prepare_pick(app, request, items), arena);
         if (count > 0)
             return count;
@@ -271,13 +300,13 @@ int engine_app_prepare(void *ctx, const Hypermesh__Abci__RequestPrepareProposal 
     if (rc == 0)
         rc = ledger_note_time(items[0], block.bft_ms, block.previous.time_ms, &time_ms, error);
     if (rc == 0)
-        rc = engine_app_fair(app, request, prepare_limit(app, request->max_tx_bytes), time_ms,
+        rc = engine_app_fair(app, request, propose_limit(app, request->max_tx_bytes), time_ms,
                              arena, &fair, error);
     if (rc != 0)
         return rc;
     size_t count = prepare_fill(app, &fair, &block, items, arena);
     /* Where there is no room even for the note, the block goes by the engine's time. */
-    size_t skip = abci_tx_bytes(items[0].len) > prepare_limit(app, request->max_tx_bytes) ? 1 : 0;
+    size_t skip = abci_tx_bytes(items[0].len) > propose_limit(app, request->max_tx_bytes) ? 1 : 0;
     if (prepare_answer(items + skip, 1 + count - skip, arena, answer) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a proposal");
     return 0;
