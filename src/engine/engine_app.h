@@ -52,6 +52,8 @@ struct engine_app_options {
     void (*on_commit)(void *ctx, const struct engine_app_commit *commit);
     /* Another block is needed soon (a snapshot is not of use before). Any thread. */
     void (*on_wish)(void *ctx);
+    /* A refusal that its answer does not tell: a line of the log, where there is room for one. Any thread; NULL is fine. */
+    void (*on_refusal)(void *ctx, const struct hm_error *error);
     void (*on_failure)(void *ctx, const struct hm_error *error); /* any thread; once */
     void *ctx;
 };
