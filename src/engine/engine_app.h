@@ -189,7 +189,7 @@ int engine_app_query(void *ctx, const Hypermesh__Abci__RequestQuery *request,
 
 /* engine_app_fair.c */
 /* The request with those of its batches that have a place in a block of this time (ledger_items_pay), whoever has the fewest bytes in it
- * next, as many as are worth a look where `limit` bytes fit. Memory of the arena. */
+ * next, as many as are worth a look where `limit` bytes fit, by the engine's count. Memory of the arena. */
 int engine_app_fair(struct engine_app *app, const Hypermesh__Abci__RequestPrepareProposal *request,
                     size_t limit, uint64_t time_ms, struct hm_arena *arena,
                     Hypermesh__Abci__RequestPrepareProposal *out, struct hm_error *error);

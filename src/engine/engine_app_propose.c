@@ -6,7 +6,9 @@
 
 #define PROPOSE_TELL_MS \
     UINT64_C(60000) /* at most once: what is left out of this node's proposals */
-#define PROPOSE_NOTE_PART 4 /* a note is at most this part of a proposal */
+#define PROPOSE_NOTE_PART  4 /* a note is at most this part of a proposal */
+#define PROPOSE_SIFT_ITEMS 64 /* at most so many are tried one by one */
+#define PROPOSE_SIFT_MS    UINT64_C(250) /* or for so long */
 
 int engine_app_items(const ProtobufCBinaryData *txs, size_t count, struct hm_arena *arena,
                      struct hm_slice **out, struct hm_error *error)
@@ -180,7 +182,7 @@ static int prepare_note(struct engine_app *app, const struct propose_block *bloc
     return 0;
 }
 
-/* The waiting batches in order, as many as fit, behind the note. */
+/* The batches of engine_app_fair in order, as many as fit, behind the note. */
 static size_t prepare_pick(struct engine_app *app,
                            const Hypermesh__Abci__RequestPrepareProposal *request,
                            struct hm_slice *items)
@@ -193,8 +195,6 @@ static size_t prepare_pick(struct engine_app *app,
         struct hm_slice item = wire_slice(request->txs[i]);
         size_t size = abci_tx_bytes(item.len);
 
-        if (ledger_item_is_note(item) || size > limit) /* it will never fit */
-            continue;
         if (bytes > limit || size > limit - bytes)
             break;
         bytes += size;
@@ -223,15 +223,20 @@ static void prepare_tell_left_out(struct engine_app *app, const struct propose_b
            (unsigned long long)block->height, name, why->text);
 }
 
-/* What the judge does not let pass together is tried one by one; items that honest nodes take go on alone at least. */
+/* What the judge does not let pass together is tried one by one; items that honest nodes take go on alone at least. Each is judged with
+ * all before it, so only a few are: the others wait for this node's answer. */
 static size_t prepare_sift(struct engine_app *app, const struct propose_block *block,
                            struct hm_slice *items, size_t count, struct hm_arena *arena)
 {
+    const struct hm_clock *clock = app->options.engine->clock;
     size_t kept = 0;
 
     if (propose_judge(app, block, items, 1 + count, arena, NULL) == 0)
         return count;
-    for (size_t i = 0; i < count; i++) {
+    uint64_t until_ns = hm_mono_ns(clock) + PROPOSE_SIFT_MS * 1000000;
+    if (count > PROPOSE_SIFT_ITEMS)
+        count = PROPOSE_SIFT_ITEMS;
+    for (size_t i = 0; i < count && (kept == 0 || hm_mono_ns(clock) < until_ns); i++) {
         struct hm_error why = {0};
 
         items[1 + kept] = items[1 + i];
@@ -299,14 +304,17 @@ int engine_app_prepare(void *ctx, const Hypermesh__Abci__RequestPrepareProposal 
         rc = prepare_note(app, &block, request, false, arena, &items[0], error);
     if (rc == 0)
         rc = ledger_note_time(items[0], block.bft_ms, block.previous.time_ms, &time_ms, error);
-    if (rc == 0)
-        rc = engine_app_fair(app, request, propose_limit(app, request->max_tx_bytes), time_ms,
-                             arena, &fair, error);
+    if (rc != 0)
+        return rc;
+    size_t limit = propose_limit(app, request->max_tx_bytes);
+    size_t note = abci_tx_bytes(items[0].len);
+    rc = engine_app_fair(app, request, note < limit ? limit - note : 0, time_ms, arena, &fair,
+                         error);
     if (rc != 0)
         return rc;
     size_t count = prepare_fill(app, &fair, &block, items, arena);
     /* Where there is no room even for the note, the block goes by the engine's time. */
-    size_t skip = abci_tx_bytes(items[0].len) > propose_limit(app, request->max_tx_bytes) ? 1 : 0;
+    size_t skip = abci_tx_bytes(items[0].len) > limit ? 1 : 0;
     if (prepare_answer(items + skip, 1 + count - skip, arena, answer) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a proposal");
     return 0;

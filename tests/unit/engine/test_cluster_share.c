@@ -388,6 +388,29 @@ static void the_pool_takes_what_fits(void **state)
     assert_int_equal(check_tx_again(great), -HM_ELIMIT);
 }
 
+/* What fits in no block, wherever it came from, is not counted on: else what follows it is judged again and again, each time with all
+ * before it. */
+static void what_fits_nowhere_is_followed_by_nothing(void **state)
+{
+    struct hm_slice txs[30];
+
+    (void)state;
+    script.cometbft.block_max_bytes = 1024 + 8192;
+    begin();
+    for (size_t i = 0; i < HM_COUNT_OF(txs); i++)
+        txs[i] = engine_fixture_transfer(&script.fix, BOB);
+    struct hm_slice great = fixture_batch(&script.fix.chain, txs, HM_COUNT_OF(txs));
+    assert_true(great.len > 8192);
+    script_add_item(&script, great);
+    for (unsigned i = 0; i < 3; i++)
+        script_add_item(&script, batch_of(engine_fixture_transfer(&script.fix, BOB)));
+    struct hm_slice good = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    script_add_item(&script, good);
+    struct script_block *block = script_run(&script, SCRIPT_WHOLE);
+    assert_int_equal(block->count, 2);
+    assert_memory_equal(block->items[1].data, good.data, good.len);
+}
+
 static void the_pool_takes_a_nodes_share(void **state)
 {
     struct hm_slice items[ENGINE_SHARE_BATCHES + 1];
@@ -506,6 +529,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_nobody_pays_for_is_in_no_block, setup, teardown),
         cmocka_unit_test_setup_teardown(what_never_follows_leaves_the_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_takes_what_fits, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_fits_nowhere_is_followed_by_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_takes_a_nodes_share, setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_has_one_form, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_that_is_ahead_is_held_back, setup, teardown),
