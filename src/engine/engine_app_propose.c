@@ -30,7 +30,7 @@ static size_t propose_limit(const struct engine_app *app, int64_t max_tx_bytes)
 {
     size_t limit = app->options.cometbft->block_max_bytes;
 
-    if (limit == 0)
+    if (limit == 0 || limit > ENGINE_PROPOSAL_MAX_BYTES)
         limit = ENGINE_PROPOSAL_MAX_BYTES;
     if (max_tx_bytes > 0 && (uint64_t)max_tx_bytes < limit)
         limit = (size_t)max_tx_bytes;
@@ -137,14 +137,29 @@ static int propose_judge_pays(struct engine_app *app, const struct ledger_propos
                             proposal->count - first, proposal->time_ms, NULL, error);
 }
 
+/* The genesis lets a block have more, for the engine's pool's sake (ENGINE_BLOCK_MAX_BYTES). The same on every node. */
+static int propose_judge_bytes(const struct hm_slice *items, size_t count, struct hm_error *error)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += abci_tx_bytes(items[i].len);
+    if (bytes <= ENGINE_PROPOSAL_MAX_BYTES)
+        return 0;
+    return hm_fail(error, HM_ELIMIT, "the proposal has %zu bytes, at most %zu are taken", bytes,
+                   ENGINE_PROPOSAL_MAX_BYTES);
+}
+
 /* The one judge of proposals. */
 static int propose_judge(struct engine_app *app, const struct propose_block *block,
                          const struct hm_slice *items, size_t count, struct hm_arena *arena,
                          struct hm_error *error)
 {
     struct ledger_proposal proposal = {.height = block->height, .items = items, .count = count};
-    int rc = engine_app_header(&block->said, &block->previous, arena, &proposal, error);
+    int rc = propose_judge_bytes(items, count, error);
 
+    if (rc == 0)
+        rc = engine_app_header(&block->said, &block->previous, arena, &proposal, error);
     if (rc == 0 && count > 0)
         rc = ledger_note_check(items[0], block->bft_ms, block->previous.time_ms, block->now_ms,
                                error);

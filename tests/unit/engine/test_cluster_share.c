@@ -315,6 +315,20 @@ static void what_nobody_pays_for_is_in_no_block(void **state)
     assert_memory_equal(block->items[1].data, items[1].data, items[1].len);
 }
 
+/* Whatever the engine's genesis lets a block have. */
+static void a_proposal_has_a_size(void **state)
+{
+    static const uint8_t zeros[5 << 20];
+    struct hm_slice items[2];
+
+    (void)state;
+    begin();
+    items[0] = script_note(&script, atomic_load(&script.fix.wall_ms));
+    items[1] = hm_slice_of(zeros, sizeof(zeros));
+    assert_false(script_accepts(&script, items, 2));
+    assert_non_null(strstr(script.log.text, "at most 4194304 are taken"));
+}
+
 static uint32_t check_tx_as(struct hm_slice item, Hypermesh__Abci__CheckTxType type)
 {
     Hypermesh__Abci__RequestCheckTx request = HYPERMESH__ABCI__REQUEST_CHECK_TX__INIT;
@@ -527,6 +541,7 @@ int main(void)
         cmocka_unit_test(what_waits_counts),
         cmocka_unit_test(variants_fill_nobodys_share),
         cmocka_unit_test_setup_teardown(what_nobody_pays_for_is_in_no_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_proposal_has_a_size, setup, teardown),
         cmocka_unit_test_setup_teardown(what_never_follows_leaves_the_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_takes_what_fits, setup, teardown),
         cmocka_unit_test_setup_teardown(what_fits_nowhere_is_followed_by_nothing, setup, teardown),
