@@ -99,7 +99,7 @@ struct engine_cometbft_options {
     uint8_t validator_address
         [ENGINE_ADDRESS_BYTES]; /* of the key this node's engine signs with: says who asks first for a block that is due */
     size_t
-        block_max_bytes; /* of a proposal of ours; 0: ENGINE_PROPOSAL_MAX_BYTES; never over what the engine asks */
+        block_max_bytes; /* of a proposal of ours; 0: ENGINE_PROPOSAL_MAX_BYTES, over which every node refuses one; never over what the engine asks */
     uint64_t answer_ms; /* how long a transaction waits for its block; 0: ENGINE_ANSWER_MS */
     uint64_t
         resend_ms; /* a batch that is in no block after it is handed to the engine again; 0: ENGINE_RESEND_MS */

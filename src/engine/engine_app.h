@@ -52,6 +52,8 @@ struct engine_app_options {
     void (*on_commit)(void *ctx, const struct engine_app_commit *commit);
     /* Another block is needed soon (a snapshot is not of use before). Any thread. */
     void (*on_wish)(void *ctx);
+    /* A refusal that its answer does not tell: a line of the log, where there is room for one. Any thread; NULL is fine. */
+    void (*on_refusal)(void *ctx, const struct hm_error *error);
     void (*on_failure)(void *ctx, const struct hm_error *error); /* any thread; once */
     void *ctx;
 };
@@ -187,7 +189,7 @@ int engine_app_query(void *ctx, const Hypermesh__Abci__RequestQuery *request,
 
 /* engine_app_fair.c */
 /* The request with those of its batches that have a place in a block of this time (ledger_items_pay), whoever has the fewest bytes in it
- * next, as many as are worth a look where `limit` bytes fit. Memory of the arena. */
+ * next, as many as are worth a look where `limit` bytes fit, by the engine's count. Memory of the arena. */
 int engine_app_fair(struct engine_app *app, const Hypermesh__Abci__RequestPrepareProposal *request,
                     size_t limit, uint64_t time_ms, struct hm_arena *arena,
                     Hypermesh__Abci__RequestPrepareProposal *out, struct hm_error *error);

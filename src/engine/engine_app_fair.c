@@ -3,14 +3,15 @@
 
 #include "engine_app_share.h"
 
-/* Without notes, which are requests that ask for any block; as many as are worth looking at. */
+/* Without notes, which are requests that ask for any block, and what does not fit: nothing may count on that it is there. As many as are
+ * worth looking at. */
 static size_t fair_cut(struct hm_slice *items, size_t count, size_t limit)
 {
     size_t bytes = 0, kept = 0;
 
     /* Twice the room, for those that nobody pays for. */
     for (size_t i = 0; i < count && bytes / 2 <= limit && kept < LEDGER_BLOCK_MAX_ITEMS; i++)
-        if (!ledger_item_is_note(items[i])) {
+        if (!ledger_item_is_note(items[i]) && abci_tx_bytes(items[i].len) <= limit) {
             bytes += items[i].len;
             items[kept++] = items[i];
         }

@@ -6,7 +6,9 @@
 
 #define PROPOSE_TELL_MS \
     UINT64_C(60000) /* at most once: what is left out of this node's proposals */
-#define PROPOSE_NOTE_PART 4 /* a note is at most this part of a proposal */
+#define PROPOSE_NOTE_PART  4 /* a note is at most this part of a proposal */
+#define PROPOSE_SIFT_ITEMS 64 /* at most so many are tried one by one */
+#define PROPOSE_SIFT_MS    UINT64_C(250) /* or for so long */
 
 int engine_app_items(const ProtobufCBinaryData *txs, size_t count, struct hm_arena *arena,
                      struct hm_slice **out, struct hm_error *error)
@@ -23,6 +25,49 @@ int engine_app_items(const ProtobufCBinaryData *txs, size_t count, struct hm_are
 
 /* --- CheckTx ----------------------------------------------------------------------------------------------- */
 
+/* Bytes of a proposal, by the engine's count; max_tx_bytes is what it allows, 0: not known. */
+static size_t propose_limit(const struct engine_app *app, int64_t max_tx_bytes)
+{
+    size_t limit = app->options.cometbft->block_max_bytes;
+
+    if (limit == 0 || limit > ENGINE_PROPOSAL_MAX_BYTES)
+        limit = ENGINE_PROPOSAL_MAX_BYTES;
+    if (max_tx_bytes > 0 && (uint64_t)max_tx_bytes < limit)
+        limit = (size_t)max_tx_bytes;
+    return limit > ENGINE_APP_SPARE_BYTES ? limit - ENGINE_APP_SPARE_BYTES : 0;
+}
+
+/* What no proposal takes stays in the pool, and the engine shows a proposer nothing that lies behind it: so an item has room beside
+ * any note. */
+static int check_size(const struct engine_app *app, struct hm_slice item, struct hm_error *error)
+{
+    size_t limit = propose_limit(app, 0);
+
+    limit -= limit / PROPOSE_NOTE_PART;
+    if (abci_tx_bytes(item.len) <= limit)
+        return 0;
+    return hm_fail(error, HM_ELIMIT, "the batch has %zu bytes, a cluster takes at most %zu",
+                   abci_tx_bytes(item.len), limit);
+}
+
+/* New: may its node have another one wait? Again, after a block: did it have a chance? */
+static int check_item(struct engine_app *app, struct hm_slice item, bool again, uint64_t now_ms,
+                      struct hm_error *error)
+{
+    struct ledger *ledger = app->options.engine->ledger;
+    bool next;
+    int rc = again ? 0 : engine_share_enter(app->share, item, error);
+
+    if (rc != 0)
+        return rc;
+    rc = ledger_check_item_again(ledger, item, now_ms, &next, error);
+    if (rc == 0 && again)
+        rc = engine_share_again(app->share, item, next, error);
+    if (rc != 0)
+        engine_share_leave(app->share, item);
+    return rc;
+}
+
 /* A refusal is this node's own opinion: the engine keeps the item out of its pool and tells nobody. After each block it asks
  * again of what still waits: requests for a block that is there now, and batches that no proposal will take any more, go
  * then. While anything waits the engine makes blocks. Signatures that were good are remembered. */
@@ -37,13 +82,11 @@ int engine_app_check_tx(void *ctx, const Hypermesh__Abci__RequestCheckTx *reques
 
     (void)error;
     int rc = engine_app_now(app, &now_ms, &reason);
-    if (rc == 0 && request->type == HYPERMESH__ABCI__CHECK_TX_TYPE__NEW)
-        rc = engine_share_enter(app->share, item, &reason);
-    if (rc == 0) {
-        rc = ledger_check_item(app->options.engine->ledger, item, now_ms, &reason);
-        if (rc != 0)
-            engine_share_leave(app->share, item);
-    }
+    if (rc == 0)
+        rc = check_size(app, item, &reason);
+    if (rc == 0)
+        rc = check_item(app, item, request->type == HYPERMESH__ABCI__CHECK_TX_TYPE__RECHECK, now_ms,
+                        &reason);
     if (rc == 0)
         return 0;
     answer->code = (uint32_t)-rc;
@@ -94,14 +137,29 @@ static int propose_judge_pays(struct engine_app *app, const struct ledger_propos
                             proposal->count - first, proposal->time_ms, NULL, error);
 }
 
+/* The genesis lets a block have more, for the engine's pool's sake (ENGINE_BLOCK_MAX_BYTES). The same on every node. */
+static int propose_judge_bytes(const struct hm_slice *items, size_t count, struct hm_error *error)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += abci_tx_bytes(items[i].len);
+    if (bytes <= ENGINE_PROPOSAL_MAX_BYTES)
+        return 0;
+    return hm_fail(error, HM_ELIMIT, "the proposal has %zu bytes, at most %zu are taken", bytes,
+                   ENGINE_PROPOSAL_MAX_BYTES);
+}
+
 /* The one judge of proposals. */
 static int propose_judge(struct engine_app *app, const struct propose_block *block,
                          const struct hm_slice *items, size_t count, struct hm_arena *arena,
                          struct hm_error *error)
 {
     struct ledger_proposal proposal = {.height = block->height, .items = items, .count = count};
-    int rc = engine_app_header(&block->said, &block->previous, arena, &proposal, error);
+    int rc = propose_judge_bytes(items, count, error);
 
+    if (rc == 0)
+        rc = engine_app_header(&block->said, &block->previous, arena, &proposal, error);
     if (rc == 0 && count > 0)
         rc = ledger_note_check(items[0], block->bft_ms, block->previous.time_ms, block->now_ms,
                                error);
@@ -139,24 +197,12 @@ static int prepare_note(struct engine_app *app, const struct propose_block *bloc
     return 0;
 }
 
-/* Bytes that the engine takes, by its own count. */
-static size_t prepare_limit(const struct engine_app *app, int64_t max_tx_bytes)
-{
-    size_t limit = app->options.cometbft->block_max_bytes;
-
-    if (limit == 0)
-        limit = ENGINE_PROPOSAL_MAX_BYTES;
-    if (max_tx_bytes > 0 && (uint64_t)max_tx_bytes < limit)
-        limit = (size_t)max_tx_bytes;
-    return limit > ENGINE_APP_SPARE_BYTES ? limit - ENGINE_APP_SPARE_BYTES : 0;
-}
-
-/* The waiting batches in order, as many as fit, behind the note. */
+/* The batches of engine_app_fair in order, as many as fit, behind the note. */
 static size_t prepare_pick(struct engine_app *app,
                            const Hypermesh__Abci__RequestPrepareProposal *request,
                            struct hm_slice *items)
 {
-    size_t limit = prepare_limit(app, request->max_tx_bytes);
+    size_t limit = propose_limit(app, request->max_tx_bytes);
     size_t bytes = abci_tx_bytes(items[0].len);
     size_t count = 0;
 
@@ -164,8 +210,6 @@ static size_t prepare_pick(struct engine_app *app,
         struct hm_slice item = wire_slice(request->txs[i]);
         size_t size = abci_tx_bytes(item.len);
 
-        if (ledger_item_is_note(item) || size > limit) /* it will never fit */
-            continue;
         if (bytes > limit || size > limit - bytes)
             break;
         bytes += size;
@@ -194,15 +238,20 @@ static void prepare_tell_left_out(struct engine_app *app, const struct propose_b
            (unsigned long long)block->height, name, why->text);
 }
 
-/* What the judge does not let pass together is tried one by one; items that honest nodes take go on alone at least. */
+/* What the judge does not let pass together is tried one by one; items that honest nodes take go on alone at least. Each is judged with
+ * all before it, so only a few are: the others wait for this node's answer. */
 static size_t prepare_sift(struct engine_app *app, const struct propose_block *block,
                            struct hm_slice *items, size_t count, struct hm_arena *arena)
 {
+    const struct hm_clock *clock = app->options.engine->clock;
     size_t kept = 0;
 
     if (propose_judge(app, block, items, 1 + count, arena, NULL) == 0)
         return count;
-    for (size_t i = 0; i < count; i++) {
+    uint64_t until_ns = hm_mono_ns(clock) + PROPOSE_SIFT_MS * 1000000;
+    if (count > PROPOSE_SIFT_ITEMS)
+        count = PROPOSE_SIFT_ITEMS;
+    for (size_t i = 0; i < count && (kept == 0 || hm_mono_ns(clock) < until_ns); i++) {
         struct hm_error why = {0};
 
         items[1 + kept] = items[1 + i];
@@ -226,7 +275,7 @@ static size_t prepare_fill(struct engine_app *app,
 
     if (count > 0 && prepare_note(app, block, request, true, arena, &items[0], NULL) == 0 &&
         items[0].len > plain.len &&
-        items[0].len <= prepare_limit(app, request->max_tx_bytes) / PROPOSE_NOTE_PART) {
+        items[0].len <= propose_limit(app, request->max_tx_bytes) / PROPOSE_NOTE_PART) {
         count = prepare_sift(app, block, items, prepare_pick(app, request, items), arena);
         if (count > 0)
             return count;
@@ -270,14 +319,17 @@ int engine_app_prepare(void *ctx, const Hypermesh__Abci__RequestPrepareProposal 
         rc = prepare_note(app, &block, request, false, arena, &items[0], error);
     if (rc == 0)
         rc = ledger_note_time(items[0], block.bft_ms, block.previous.time_ms, &time_ms, error);
-    if (rc == 0)
-        rc = engine_app_fair(app, request, prepare_limit(app, request->max_tx_bytes), time_ms,
-                             arena, &fair, error);
+    if (rc != 0)
+        return rc;
+    size_t limit = propose_limit(app, request->max_tx_bytes);
+    size_t note = abci_tx_bytes(items[0].len);
+    rc = engine_app_fair(app, request, note < limit ? limit - note : 0, time_ms, arena, &fair,
+                         error);
     if (rc != 0)
         return rc;
     size_t count = prepare_fill(app, &fair, &block, items, arena);
     /* Where there is no room even for the note, the block goes by the engine's time. */
-    size_t skip = abci_tx_bytes(items[0].len) > prepare_limit(app, request->max_tx_bytes) ? 1 : 0;
+    size_t skip = abci_tx_bytes(items[0].len) > limit ? 1 : 0;
     if (prepare_answer(items + skip, 1 + count - skip, arena, answer) != 0)
         return hm_fail(error, HM_ENOMEM, "no memory for a proposal");
     return 0;

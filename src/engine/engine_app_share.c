@@ -110,7 +110,8 @@ struct share_item {
     uint8_t whole[CRYPTO_HASH_BYTES]; /* of the item: one head waits in one form */
     uint8_t node[WIRE_ID_BYTES];
     size_t bytes;
-    uint64_t since_ns;
+    uint64_t since_ns; /* when it was last heard of */
+    unsigned idle; /* blocks since one that it could have been in */
 };
 
 struct engine_share {
@@ -245,6 +246,35 @@ int engine_share_enter(struct engine_share *share, struct hm_slice item, struct 
         share_keep(share, key, whole, node, item.len);
     pthread_mutex_unlock(&share->lock);
     return rc;
+}
+
+int engine_share_again(struct engine_share *share, struct hm_slice item, bool next,
+                       struct hm_error *error)
+{
+    const uint8_t *node = engine_share_node(item);
+    uint8_t key[CRYPTO_HASH_BYTES], whole[CRYPTO_HASH_BYTES];
+    struct hm_slice head;
+    bool idle = false;
+
+    if (node == NULL || !share_head(item, &head))
+        return 0;
+    crypto_hash(head.data, head.len, key);
+    crypto_hash(item.data, item.len, whole);
+    pthread_mutex_lock(&share->lock);
+    if (*share_at(share, key) == NULL)
+        share_keep(share, key, whole, node, item.len);
+    struct share_item *known = *share_at(share, key);
+    if (known != NULL) {
+        known->since_ns = hm_mono_ns(share->clock);
+        known->idle = next ? 0 : known->idle + 1;
+        idle = known->idle > ENGINE_SHARE_IDLE_BLOCKS;
+    }
+    pthread_mutex_unlock(&share->lock);
+    if (!idle)
+        return 0;
+    return hm_fail(error, HM_EPROOF_TIME,
+                   "time: nothing in the batch has followed its account's last act for %d blocks",
+                   ENGINE_SHARE_IDLE_BLOCKS);
 }
 
 void engine_share_leave(struct engine_share *share, struct hm_slice item)

@@ -12,7 +12,8 @@
 #define ENGINE_SHARE_BYTES   (ENGINE_SHARE_BATCHES * ENGINE_CLUSTER_BATCH_MAX_BYTES)
 #define ENGINE_SHARE_FORGET_MS \
     UINT64_C(30000) /* one that was not heard of again does not count for ever */
-#define ENGINE_SHARE_ITEMS_MAX 8192 /* that are known; the engine's pool has room for fewer */
+#define ENGINE_SHARE_IDLE_BLOCKS 16
+#define ENGINE_SHARE_ITEMS_MAX   8192 /* that are known; the engine's pool has room for fewer */
 
 struct engine_share; /* what waits, by node; thread-safe */
 
@@ -23,6 +24,10 @@ void engine_share_free(struct engine_share *share); /* NULL is fine */
  * or one with the same head waits in another form (only the head is signed). One that is known, or that no node can be told of (ledger_check_item
  * refuses what does not begin with its head), is let in. An item of more than the share is let in when it is alone. */
 int engine_share_enter(struct engine_share *share, struct hm_slice item, struct hm_error *error);
+/* It still waits, a block later, so it counts on. next: ledger_check_item_again's. HM_EPROOF_TIME: it has been otherwise for more than
+ * ENGINE_SHARE_IDLE_BLOCKS: what it follows never came, and while it lies in the pool it takes the room of others. */
+int engine_share_again(struct engine_share *share, struct hm_slice item, bool next,
+                       struct hm_error *error);
 /* It, in whatever form, waits no more: it is in a block, or was refused. */
 void engine_share_leave(struct engine_share *share, struct hm_slice item);
 void engine_share_clear(

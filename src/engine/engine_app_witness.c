@@ -45,18 +45,25 @@ int engine_app_extend(void *ctx, const Hypermesh__Abci__RequestExtendVote *reque
     return 0;
 }
 
-/* A vote that is refused is lost to everybody, so that only its size counts here. What it says is judged when it is used. */
+/* A vote that is refused is lost to everybody, so that only its size counts here. What it says is judged when it is used. The answer says it:
+ * a handler that fails lets every vote pass (abci.h). */
 int engine_app_verify(void *ctx, const Hypermesh__Abci__RequestVerifyVoteExtension *request,
                       struct hm_arena *arena, Hypermesh__Abci__ResponseVerifyVoteExtension *answer,
                       struct hm_error *error)
 {
-    (void)ctx;
+    const struct engine_app *app = ctx;
+    struct hm_error why = {0};
+
     (void)arena;
-    (void)answer;
+    (void)error;
     if (request->vote_extension.len <= LEDGER_WITNESS_MAX_BYTES)
         return 0;
-    return hm_fail(error, HM_ELIMIT, "a vote's extension has %zu bytes, at most %zu are taken",
-                   request->vote_extension.len, LEDGER_WITNESS_MAX_BYTES);
+    (void)hm_fail(&why, HM_ELIMIT, "a vote's extension has %zu bytes, at most %zu are taken",
+                  request->vote_extension.len, LEDGER_WITNESS_MAX_BYTES);
+    if (app->options.on_refusal != NULL)
+        app->options.on_refusal(app->options.ctx, &why);
+    answer->status = HYPERMESH__ABCI__RESPONSE_VERIFY_VOTE_EXTENSION__STATUS__REJECT;
+    return 0;
 }
 
 /* --- notes ------------------------------------------------------------------------------------------------- */

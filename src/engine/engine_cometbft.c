@@ -149,6 +149,7 @@ static int cometbft_open_app(struct engine_cometbft *engine, struct hm_error *er
                                            .on_chain = cometbft_on_chain,
                                            .on_commit = cometbft_on_commit,
                                            .on_wish = cometbft_on_wish,
+                                           .on_refusal = cometbft_log,
                                            .on_failure = cometbft_on_failure,
                                            .ctx = engine};
     int rc = engine_pool_new(&pool, &engine->pool, error);

@@ -21,11 +21,13 @@ int engine_config_node_id(const uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES],
                           char out[ENGINE_NODE_ID_DIGITS + 1], struct hm_error *error);
 
 /* --- config.toml ----------------------------------------------------------------------------------------- */
-#define ENGINE_PEERS_MAX        256
-#define ENGINE_TEXT_MAX_BYTES   1024 /* of a name, an address, a path in the configuration */
-#define ENGINE_RPC_SERVERS_MAX  16
-#define ENGINE_TX_MAX_BYTES     ((size_t)8 << 20) /* an item of ours: a whole batch */
-#define ENGINE_BLOCK_MAX_BYTES  ((uint64_t)4 << 20)
+#define ENGINE_PEERS_MAX       256
+#define ENGINE_TEXT_MAX_BYTES  1024 /* of a name, an address, a path in the configuration */
+#define ENGINE_RPC_SERVERS_MAX 16
+#define ENGINE_TX_MAX_BYTES    ((size_t)8 << 20) /* an item of ours: a whole batch */
+/* Of the genesis. The engine shows a proposer the first of what waits up to it: many times ENGINE_PROPOSAL_MAX_BYTES, so that what this
+ * node leaves out does not hide what it would take. The engine's own limit is 100 MiB. */
+#define ENGINE_BLOCK_MAX_BYTES  ((uint64_t)32 << 20)
 #define ENGINE_DISCOVERY_MIN_MS UINT64_C(5000)
 
 struct engine_config_peer {

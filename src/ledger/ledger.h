@@ -172,6 +172,10 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                       struct hm_error *error);
 #define LEDGER_CHECK_AHEAD_BLOCKS 2
+/* The same of one that waits. next: a transaction of the batch that would pay follows its account's last act, so the batch needs no
+ * other one before it. A request for a block needs none. */
+int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
+                            bool *next, struct hm_error *error);
 /* Which of these Batches have a place in a block of this time after the last one? Those of which at least one transaction would pay: it
  * follows its account's last act, or one in a batch before it that has a place. pays (count of them) is set; NULL: all must
  * have one, or the code and the sentence are the first one's that has none. The same answer on every node with the same last block, so

@@ -126,6 +126,12 @@ int ledger_item_check_read(struct ledger_item_check *check, const struct ledger_
     return rc;
 }
 
+bool ledger_item_check_is_next(const struct ledger_tx *tx, const Hypermesh__Account *account)
+{
+    return account->presence.len == CRYPTO_HASH_BYTES &&
+           memcmp(tx->body->presence.data, account->presence.data, CRYPTO_HASH_BYTES) == 0;
+}
+
 /* An error refuses the batch: no node that checks its clients' transactions seals such a one. */
 static int tx_check(struct ledger_item_check *check, const struct ledger_batch_tx *known,
                     struct hm_error *error)
@@ -165,6 +171,7 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
         return rc;
     }
     check->paying += rc == 0;
+    check->next |= rc == 0 && ledger_item_check_is_next(&tx, account);
     if (rc && !check->why.code)
         check->why = why;
     return 0;
@@ -213,6 +220,7 @@ int ledger_item_check_batch(struct ledger_item_check *check, struct hm_slice ite
 
     hm_arena_clear(&check->arena);
     check->paying = 0;
+    check->next = false;
     check->why = (struct hm_error){0};
     int rc = ledger_batch_read(params, &check->ledger->seen, item, &check->arena, &check->batch,
                                error);
@@ -251,11 +259,21 @@ static int batch_check(struct ledger_item_check *check, struct hm_slice item,
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                       struct hm_error *error)
 {
+    bool next;
+
+    return ledger_check_item_again(ledger, item, now_ms, &next, error);
+}
+
+int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
+                            bool *next, struct hm_error *error)
+{
     struct ledger_item_check check = {.ledger = ledger, .now_ms = now_ms};
+    bool note = ledger_item_is_note(item);
     int rc = ledger_info(ledger, &check.info, error);
 
-    if (rc)
-        return rc;
-    return ledger_item_is_note(item) ? request_check(&check.info, item, error)
-                                     : batch_check(&check, item, error);
+    if (rc == 0)
+        rc = note ? request_check(&check.info, item, error) : batch_check(&check, item, error);
+    if (rc == 0)
+        *next = note || check.next;
+    return rc;
 }

@@ -19,6 +19,7 @@ struct ledger_item_check {
     struct hm_arena scratch; /* a transaction and its account */
     struct ledger_batch batch;
     size_t paying; /* transactions that would pay now */
+    bool next; /* one of them follows its account's last act */
     struct hm_error why; /* the first one would not */
 };
 
@@ -29,5 +30,7 @@ int ledger_item_check_batch(struct ledger_item_check *check, struct hm_slice ite
 int ledger_item_check_read(struct ledger_item_check *check, const struct ledger_batch_tx *known,
                            struct ledger_tx *tx, Hypermesh__Account **account,
                            struct hm_error *error);
+/* Does it follow its account's last act in the state? */
+bool ledger_item_check_is_next(const struct ledger_tx *tx, const Hypermesh__Account *account);
 
 #endif

@@ -32,19 +32,13 @@ static struct pay_presence **pay_find(struct pay_walk *walk, const uint8_t *pres
     return at;
 }
 
-static bool pay_is_last(const struct ledger_tx *tx, const Hypermesh__Account *account)
-{
-    return account->presence.len == CRYPTO_HASH_BYTES &&
-           memcmp(tx->body->presence.data, account->presence.data, CRYPTO_HASH_BYTES) == 0;
-}
-
 /* What comes after this transaction, if it comes at all. */
 static void pay_follow(struct pay_walk *walk, const struct ledger_tx *tx,
                        const Hypermesh__Account *account)
 {
     uint8_t next[CRYPTO_HASH_BYTES];
 
-    if (!pay_is_last(tx, account) && *pay_find(walk, tx->body->presence.data) == NULL)
+    if (!ledger_item_check_is_next(tx, account) && *pay_find(walk, tx->body->presence.data) == NULL)
         return;
     proof_presence_next(tx->body->presence.data, tx->digest, next);
     struct pay_presence **at = pay_find(walk, next);
@@ -87,7 +81,7 @@ static bool pay_follows(void *ctx, const struct ledger_tx *tx, const Hypermesh__
 {
     struct pay_walk *walk = ctx;
 
-    if (pay_is_last(tx, account))
+    if (ledger_item_check_is_next(tx, account))
         return true;
     for (; walk->known < walk->at && !walk->no_memory; walk->known++)
         if (walk->pays == NULL || walk->pays[walk->known])

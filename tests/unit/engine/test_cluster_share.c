@@ -176,6 +176,44 @@ static void a_flood_fills_its_own_share(void **state)
     engine_share_free(NULL);
 }
 
+/* What the engine still has counts, however long; what could be in no block for so long goes. */
+static void what_waits_counts(void **state)
+{
+    struct clock_of_test time = {.ns = 1};
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct engine_share *share;
+    struct hm_error error = {0};
+
+    (void)state;
+    time.clock = (struct hm_clock){test_wall, test_mono, &time};
+    hm_arena_init(&arena, 0);
+    assert_int_equal(engine_share_new(&time.clock, &share, NULL), 0);
+    for (unsigned i = 0; i < ENGINE_SHARE_BATCHES; i++)
+        assert_int_equal(engine_share_enter(share, batch(&arena, 1, i, 100), NULL), 0);
+    for (unsigned round = 0; round < 4; round++) {
+        time.ns += ENGINE_SHARE_FORGET_MS / 2 * 1000000;
+        for (unsigned i = 0; i < ENGINE_SHARE_BATCHES; i++)
+            assert_int_equal(engine_share_again(share, batch(&arena, 1, i, 100), true, NULL), 0);
+    }
+    assert_int_equal(engine_share_enter(share, batch(&arena, 1, 100, 100), NULL), HM_EBUSY);
+    /* One that was forgotten, or never known, counts again. */
+    assert_int_equal(engine_share_again(share, batch(&arena, 2, 0, ENGINE_SHARE_BYTES), true, NULL),
+                     0);
+    assert_int_equal(engine_share_enter(share, batch(&arena, 2, 1, 100), NULL), HM_EBUSY);
+    /* Blocks in a row. */
+    struct hm_slice item = batch(&arena, 1, 0, 100);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < ENGINE_SHARE_IDLE_BLOCKS; i++)
+            assert_int_equal(engine_share_again(share, item, false, NULL), 0);
+        if (round == 0)
+            assert_int_equal(engine_share_again(share, item, true, NULL), 0);
+    }
+    assert_int_equal(engine_share_again(share, item, false, &error), HM_EPROOF_TIME);
+    assert_non_null(strstr(error.text, "has followed"));
+    assert_int_equal(engine_share_again(share, hm_slice_of("rubbish", 7), false, NULL), 0);
+    engine_share_free(share);
+}
+
 /* The same head with other bytes behind it, as anybody can write it. */
 static struct hm_slice variant(struct hm_arena *arena, struct hm_slice item, uint8_t number)
 {
@@ -277,7 +315,21 @@ static void what_nobody_pays_for_is_in_no_block(void **state)
     assert_memory_equal(block->items[1].data, items[1].data, items[1].len);
 }
 
-static uint32_t check_tx(struct hm_slice item)
+/* Whatever the engine's genesis lets a block have. */
+static void a_proposal_has_a_size(void **state)
+{
+    static const uint8_t zeros[5 << 20];
+    struct hm_slice items[2];
+
+    (void)state;
+    begin();
+    items[0] = script_note(&script, atomic_load(&script.fix.wall_ms));
+    items[1] = hm_slice_of(zeros, sizeof(zeros));
+    assert_false(script_accepts(&script, items, 2));
+    assert_non_null(strstr(script.log.text, "at most 4194304 are taken"));
+}
+
+static uint32_t check_tx_as(struct hm_slice item, Hypermesh__Abci__CheckTxType type)
 {
     Hypermesh__Abci__RequestCheckTx request = HYPERMESH__ABCI__REQUEST_CHECK_TX__INIT;
     Hypermesh__Abci__ResponseCheckTx answer = HYPERMESH__ABCI__RESPONSE_CHECK_TX__INIT;
@@ -285,9 +337,92 @@ static uint32_t check_tx(struct hm_slice item)
 
     hm_arena_init(&arena, 0);
     request.tx = wire_bytes(item.data, item.len);
+    request.type = type;
     assert_int_equal(
         script.handlers->check_tx(script.handlers->ctx, &request, &arena, &answer, NULL), 0);
     return answer.code;
+}
+
+static uint32_t check_tx(struct hm_slice item)
+{
+    return check_tx_as(item, HYPERMESH__ABCI__CHECK_TX_TYPE__NEW);
+}
+
+static uint32_t check_tx_again(struct hm_slice item)
+{
+    return check_tx_as(item, HYPERMESH__ABCI__CHECK_TX_TYPE__RECHECK);
+}
+
+/* An act that comes after one that never comes would lie in the pool for as long as its batch is young enough. */
+static void what_never_follows_leaves_the_pool(void **state)
+{
+    struct fixture *chain = &script.fix.chain;
+    Hypermesh__Operation *op = op_transfer(chain, ALICE, 1);
+
+    (void)state;
+    begin();
+    Hypermesh__TxBody *body = fixture_body(chain, BOB, &op, 1);
+    body->presence.data[0] ^= 1;
+    struct hm_slice never = batch_of(
+        fixture_pack(chain, &fixture_sign(chain, BOB, body, false)->base));
+    fixture_resync(chain);
+    struct hm_slice first = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    struct hm_slice second = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    assert_int_equal(check_tx(never), 0);
+    assert_int_equal(check_tx(first), 0);
+    assert_int_equal(check_tx(second), 0);
+    for (unsigned i = 0; i < ENGINE_SHARE_IDLE_BLOCKS; i++) {
+        assert_int_equal(check_tx_again(never), 0);
+        assert_int_equal(check_tx_again(first), 0);
+        assert_int_equal(check_tx_again(second), 0);
+    }
+    assert_int_equal(check_tx_again(never), -HM_EPROOF_TIME);
+    assert_int_equal(check_tx_again(first), 0);
+    /* The second's turn is over, too; sealed and sent once more it is taken. */
+    assert_int_equal(check_tx_again(second), -HM_EPROOF_TIME);
+    assert_int_equal(check_tx(second), 0);
+}
+
+/* Nothing lies in the pool that fits in no proposal: what is behind it would not be seen. */
+static void the_pool_takes_what_fits(void **state)
+{
+    struct hm_slice txs[20];
+
+    (void)state;
+    script.cometbft.block_max_bytes = 1024 + 8192; /* and 2 KiB of them are a note's */
+    begin();
+    struct hm_slice small = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    for (size_t i = 0; i < HM_COUNT_OF(txs); i++)
+        txs[i] = engine_fixture_transfer(&script.fix, BOB);
+    struct hm_slice great = fixture_batch(&script.fix.chain, txs, HM_COUNT_OF(txs));
+    if (small.len >= 6000 || great.len <= 6144)
+        fail_msg("%zu and %zu bytes", small.len, great.len);
+    assert_int_equal(check_tx(small), 0);
+    assert_int_equal(check_tx(great), -HM_ELIMIT);
+    assert_int_equal(check_tx_again(great), -HM_ELIMIT);
+}
+
+/* What fits in no block, wherever it came from, is not counted on: else what follows it is judged again and again, each time with all
+ * before it. */
+static void what_fits_nowhere_is_followed_by_nothing(void **state)
+{
+    struct hm_slice txs[30];
+
+    (void)state;
+    script.cometbft.block_max_bytes = 1024 + 8192;
+    begin();
+    for (size_t i = 0; i < HM_COUNT_OF(txs); i++)
+        txs[i] = engine_fixture_transfer(&script.fix, BOB);
+    struct hm_slice great = fixture_batch(&script.fix.chain, txs, HM_COUNT_OF(txs));
+    assert_true(great.len > 8192);
+    script_add_item(&script, great);
+    for (unsigned i = 0; i < 3; i++)
+        script_add_item(&script, batch_of(engine_fixture_transfer(&script.fix, BOB)));
+    struct hm_slice good = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    script_add_item(&script, good);
+    struct script_block *block = script_run(&script, SCRIPT_WHOLE);
+    assert_int_equal(block->count, 2);
+    assert_memory_equal(block->items[1].data, good.data, good.len);
 }
 
 static void the_pool_takes_a_nodes_share(void **state)
@@ -403,8 +538,13 @@ int main(void)
         cmocka_unit_test(an_unsigned_head_names_nobody),
         cmocka_unit_test(nobodys_turn_is_taken_by_a_flood),
         cmocka_unit_test(a_flood_fills_its_own_share),
+        cmocka_unit_test(what_waits_counts),
         cmocka_unit_test(variants_fill_nobodys_share),
         cmocka_unit_test_setup_teardown(what_nobody_pays_for_is_in_no_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_proposal_has_a_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_never_follows_leaves_the_pool, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_pool_takes_what_fits, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_fits_nowhere_is_followed_by_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_takes_a_nodes_share, setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_has_one_form, setup, teardown),
         cmocka_unit_test_setup_teardown(a_clock_that_is_ahead_is_held_back, setup, teardown),

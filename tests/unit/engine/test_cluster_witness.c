@@ -369,17 +369,23 @@ static size_t extended(void)
     return extended_at(script_ledger(&script).time_ms + 1);
 }
 
+/* As the engine hears it. */
 static int verified(size_t size)
 {
-    Hypermesh__Abci__RequestVerifyVoteExtension request =
+    Hypermesh__Abci__RequestVerifyVoteExtension vote =
         HYPERMESH__ABCI__REQUEST_VERIFY_VOTE_EXTENSION__INIT;
-    Hypermesh__Abci__ResponseVerifyVoteExtension answer =
-        HYPERMESH__ABCI__RESPONSE_VERIFY_VOTE_EXTENSION__INIT;
+    Hypermesh__Abci__Request request = HYPERMESH__ABCI__REQUEST__INIT;
     struct hm_error error = {0};
+    uint8_t *bytes = hm_arena_alloc(&script.arena, size + 1);
 
-    request.vote_extension = wire_bytes(hm_arena_alloc(&script.arena, size + 1), size);
-    return script.handlers->verify_vote_extension(script.handlers->ctx, &request, &script.arena,
-                                                  &answer, &error);
+    memset(bytes, 7, size + 1);
+    vote.vote_extension = wire_bytes(bytes, size);
+    request.value_case = HYPERMESH__ABCI__REQUEST__VALUE_VERIFY_VOTE_EXTENSION;
+    request.verify_vote_extension = &vote;
+    const Hypermesh__Abci__Response *answer = script_call(&script, script.consensus, &request,
+                                                          &error);
+    assert_non_null(answer);
+    return answer->verify_vote_extension->status;
 }
 
 static void votes_say_what_the_node_saw(void **state)
@@ -404,10 +410,13 @@ static void votes_say_what_the_node_saw(void **state)
     assert_int_equal(extended(), 0);
     assert_int_equal(said.asked, 5);
     /* Of others any bytes are good, to a size. */
-    assert_int_equal(verified(0), 0);
-    assert_int_equal(verified(1), 0);
-    assert_int_equal(verified(LEDGER_WITNESS_MAX_BYTES), 0);
-    assert_int_equal(verified(LEDGER_WITNESS_MAX_BYTES + 1), HM_ELIMIT);
+    const int accept = HYPERMESH__ABCI__RESPONSE_VERIFY_VOTE_EXTENSION__STATUS__ACCEPT;
+    const int reject = HYPERMESH__ABCI__RESPONSE_VERIFY_VOTE_EXTENSION__STATUS__REJECT;
+    assert_int_equal(verified(0), accept);
+    assert_int_equal(verified(1), accept);
+    assert_int_equal(verified(LEDGER_WITNESS_MAX_BYTES), accept);
+    assert_int_equal(verified(LEDGER_WITNESS_MAX_BYTES + 1), reject);
+    assert_int_equal(verified(1000000), reject);
 }
 
 /* Only with votes that a note may soon hold; by block times, whatever this node's clock says. */

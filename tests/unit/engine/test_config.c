@@ -328,7 +328,7 @@ static void genesis_of_others_is_checked(void **state)
         {"\"app_state\":\"Z2VuZXNpcyBvZiBvdXJz\"", "\"app_state\":{}", HM_EPARSE, "app_state"},
         {"\"vote_extensions_enable_height\":\"2\"", "\"vote_extensions_enable_height\":\"1\"",
          HM_EINVAL, "extensions"},
-        {"\"max_bytes\":\"4194304\"", "\"max_bytes\":\"104857601\"", HM_EINVAL, "100 MiB"},
+        {"\"max_bytes\":\"33554432\"", "\"max_bytes\":\"104857601\"", HM_EINVAL, "100 MiB"},
         {"{\"genesis_time\"", "{{\"genesis_time\"", HM_EPARSE, "not JSON"},
         {"\"validators\":[", "\"validators\":[],\"others\":[", HM_EINVAL, "no validators"},
         {"\"name\":\"node0\"", "\"name\":\"a\\u0007\"", HM_EINVAL, "name"},

@@ -248,6 +248,38 @@ static void test_nothing_pays(void **state)
     refused_as(fixture_batch(&fix, txs, 2), HM_EINVAL, "transaction 0");
 }
 
+/* Does it need another one before it? */
+static void test_next(void **state)
+{
+    bool next = false;
+
+    (void)state;
+    struct hm_slice first = batch_of(transfer_tx(ALICE, 1));
+    struct hm_slice second = batch_of(transfer_tx(ALICE, 2));
+    struct hm_slice both[2] = {transfer_tx(ALICE, 3), transfer_tx(BOB, 1)};
+    struct hm_slice mixed = fixture_batch(&fix, both, 2);
+    assert_int_equal(ledger_check_item_again(fix.ledger, first, fix.next_ms, &next, NULL), 0);
+    assert_true(next);
+    assert_int_equal(ledger_check_item_again(fix.ledger, second, fix.next_ms, &next, NULL), 0);
+    assert_false(next);
+    assert_int_equal(ledger_check_item_again(fix.ledger, mixed, fix.next_ms, &next, NULL), 0);
+    assert_true(next); /* one of two is enough */
+    assert_int_equal(cluster_block(&fix, &first, 1, NULL), 0);
+    assert_int_equal(ledger_check_item_again(fix.ledger, second, fix.next_ms, &next, NULL), 0);
+    assert_true(next);
+    /* A request needs none. */
+    HM_CLEANUP(hm_buf) struct hm_buf request = {0};
+    uint8_t nonce[LEDGER_NOTE_NONCE_BYTES] = {0};
+    struct ledger_info info;
+    assert_int_equal(ledger_info(fix.ledger, &info, NULL), 0);
+    hm_put_be64(nonce, info.height + 1);
+    assert_int_equal(ledger_note_request(nonce, &request, NULL), 0);
+    next = false;
+    assert_int_equal(
+        ledger_check_item_again(fix.ledger, hm_buf_slice(&request), fix.next_ms, &next, NULL), 0);
+    assert_true(next);
+}
+
 static void test_requests(void **state)
 {
     uint64_t next = check_info().height + 1;
@@ -380,7 +412,7 @@ int main(void)
         CASE(test_good),     CASE(test_one_form),    CASE(test_bad_signatures),
         CASE(test_head),     CASE(test_ahead),       CASE(test_nothing_pays),
         CASE(test_requests), CASE(test_one_request), CASE(test_memory_fails),
-        CASE(test_no_chain), CASE(test_threads),
+        CASE(test_no_chain), CASE(test_threads),     CASE(test_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
