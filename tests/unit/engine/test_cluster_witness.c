@@ -385,7 +385,7 @@ static int verified(size_t size)
     const Hypermesh__Abci__Response *answer = script_call(&script, script.consensus, &request,
                                                           &error);
     assert_non_null(answer);
-    return answer->verify_vote_extension->status;
+    return (int)answer->verify_vote_extension->status;
 }
 
 static void votes_say_what_the_node_saw(void **state)
