@@ -38,7 +38,7 @@ soak: build ## run a mesh for a long time and watch it
 	@[ -x scripts/soak ] || { echo "make soak: no soak test is here yet"; exit 1; }
 	@PATH="$(CURDIR)/build/bin:$$PATH" scripts/soak
 
-resilience: build ## clusters of four and seven under every fault; writes docs/resilience.md (root, half an hour)
+resilience: build ## clusters of four and seven under every fault; writes docs/resilience.md (root, 12 minutes)
 	@scripts/setup --cluster
 	@scripts/resilience
 
