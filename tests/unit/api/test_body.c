@@ -1,5 +1,4 @@
 /* A request's body leaves no copy of itself in memory that was given back. */
-#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,34 +6,19 @@
 #include <cmocka.h>
 
 #include "api_body.h"
+#include "freed_memory.h"
 
 /* Every byte of the body is this one. */
 #define SECRET_BYTE 0xc7
 #define SECRET_RUN  16 /* so many of them in a row in freed memory are a copy */
 
-static unsigned copies; /* found since the test began to look */
-
-/* Under a sanitizer free is its own, and this is not called. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define LOOKS 1
-static bool looking;
-void __libc_free(void *ptr);
-
-void free(void *ptr)
+static void look(void)
 {
-    const uint8_t *bytes = ptr;
-    size_t size = ptr && looking ? malloc_usable_size(ptr) : 0;
-    size_t run = 0;
+    static uint8_t secret[SECRET_RUN];
 
-    for (size_t i = 0; i < size && run < SECRET_RUN; i++)
-        run = bytes[i] == SECRET_BYTE ? run + 1 : 0;
-    copies += run == SECRET_RUN;
-    __libc_free(ptr);
+    memset(secret, SECRET_BYTE, sizeof(secret));
+    freed_look_for(secret, sizeof(secret));
 }
-#else
-#define LOOKS 0
-static bool looking;
-#endif
 
 static void fill(struct hm_buf *body, size_t part, size_t times,
                  int (*append)(struct hm_buf *body, const void *data, size_t len))
@@ -60,12 +44,10 @@ static void test_no_copy_is_left(void **state)
     for (size_t i = 0; i < HM_COUNT_OF(cases); i++) {
         struct hm_buf body = {0};
 
-        copies = 0;
-        looking = true;
+        look();
         fill(&body, cases[i].part, cases[i].times, api_body_append);
         api_body_release(&body);
-        looking = false;
-        assert_int_equal(copies, 0);
+        assert_int_equal(freed_found(), 0);
         assert_null(body.data);
     }
 }
@@ -76,16 +58,12 @@ static void test_the_test_looks(void **state)
     struct hm_buf body = {0};
 
     (void)state;
-    if (!LOOKS) {
-        print_message("a sanitizer keeps freed memory away from the test\n");
+    if (!freed_can_look())
         skip();
-    }
-    copies = 0;
-    looking = true;
+    look();
     fill(&body, 3000, 40, hm_buf_append);
     hm_buf_release(&body);
-    looking = false;
-    assert_true(copies > 0);
+    assert_true(freed_found() > 0);
 }
 
 static void test_memory_that_runs_out(void **state)

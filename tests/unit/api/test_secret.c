@@ -1,48 +1,15 @@
 /* An answer that holds a secret leaves no copy of it in memory that was given back, and is kept nowhere. */
-#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <cmocka.h>
 
+#include "freed_memory.h"
 #include "server_place.h"
 
 #define ANSWER_MAX_BYTES 4096
-
-static atomic_uint copies; /* found since the test began to look */
-static atomic_bool looking;
-
-/* Under a sanitizer free is its own, and this is not called. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define LOOKS 1
-void __libc_free(void *ptr);
-void *__libc_realloc(void *ptr, size_t size);
-
-static void look(const void *ptr)
-{
-    if (ptr && atomic_load(&looking) &&
-        memmem(ptr, malloc_usable_size((void *)(uintptr_t)ptr), FAKE_TICKET, strlen(FAKE_TICKET)))
-        atomic_fetch_add(&copies, 1);
-}
-
-void free(void *ptr)
-{
-    look(ptr);
-    __libc_free(ptr);
-}
-
-/* May leave the old bytes where they were. */
-void *realloc(void *ptr, size_t size)
-{
-    look(ptr);
-    return __libc_realloc(ptr, size);
-}
-#else
-#define LOOKS 0
-#endif
 
 /* The answer on the stack: what the test has of it is not looked at. */
 static void ask(struct place *place, const char *key, char answer[ANSWER_MAX_BYTES])
@@ -67,15 +34,14 @@ static void test_no_copy_is_left(void **state)
     struct place *place = *state;
     char answer[ANSWER_MAX_BYTES];
 
-    atomic_store(&copies, 0);
-    atomic_store(&looking, true);
+    freed_look_for(FAKE_TICKET, strlen(FAKE_TICKET));
     ask(place, "", answer);
     api_server_close(place->server); /* all its threads have ended */
     place->server = NULL;
-    atomic_store(&looking, false);
+    unsigned copies = freed_found();
     assert_non_null(strstr(answer, "HTTP/1.1 201"));
     assert_non_null(strstr(answer, "\"" FAKE_TICKET "\""));
-    assert_int_equal(atomic_load(&copies), 0);
+    assert_int_equal(copies, 0);
 }
 
 static void test_it_is_not_kept_for_a_second_time(void **state)
@@ -98,16 +64,12 @@ static void test_the_test_looks(void **state)
     char *copy;
 
     (void)state;
-    if (!LOOKS) {
-        print_message("a sanitizer keeps freed memory away from the test\n");
+    if (!freed_can_look())
         skip();
-    }
     copy = hm_strdup(FAKE_TICKET " and more");
-    atomic_store(&copies, 0);
-    atomic_store(&looking, true);
+    freed_look_for(FAKE_TICKET, strlen(FAKE_TICKET));
     hm_free(copy);
-    atomic_store(&looking, false);
-    assert_int_equal(atomic_load(&copies), 1);
+    assert_int_equal(freed_found(), 1);
 }
 
 int main(void)

@@ -1,5 +1,4 @@
 /* A join ticket leaves no copy of itself in memory that nexus gave back, and is not taken from a command line. */
-#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "freed_memory.h"
 #include "nexus.h"
 
 #define TICKET      "hmjoin1qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -25,37 +25,7 @@
     "1\"],"                                                                                       \
     "\"ticket\":\"%s\"}"
 
-static atomic_uint copies; /* found since the test began to look */
-static atomic_bool looking;
-
-/* Under a sanitizer free is its own, and this is not called. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define LOOKS 1
-void __libc_free(void *ptr);
-void *__libc_realloc(void *ptr, size_t size);
-
-static void look(const void *ptr)
-{
-    if (ptr && atomic_load(&looking) &&
-        memmem(ptr, malloc_usable_size((void *)(uintptr_t)ptr), TICKET, strlen(TICKET)))
-        atomic_fetch_add(&copies, 1);
-}
-
-void free(void *ptr)
-{
-    look(ptr);
-    __libc_free(ptr);
-}
-
-/* May leave the old bytes where they were. */
-void *realloc(void *ptr, size_t size)
-{
-    look(ptr);
-    return __libc_realloc(ptr, size);
-}
-#else
-#define LOOKS 0
-#endif
+static unsigned copies; /* of the ticket, that nexus gave back when it ran last */
 
 /* --- a node that issues one ticket ---------------------------------------------------------------- */
 
@@ -137,10 +107,9 @@ static int say(struct place *place, int argc, const char *const *argv)
     (void)fflush(stderr);
     assert_true(to >= 0 && out >= 0 && err >= 0);
     assert_true(dup2(to, 1) == 1 && dup2(to, 2) == 2);
-    atomic_store(&copies, 0);
-    atomic_store(&looking, true);
+    freed_look_for(TICKET, strlen(TICKET));
     rc = nexus_main(argc, (char **)(uintptr_t)argv);
-    atomic_store(&looking, false);
+    copies = freed_found();
     assert_true(dup2(out, 1) == 1 && dup2(err, 2) == 2);
     (void)close(out);
     (void)close(err);
@@ -167,10 +136,10 @@ static void test_one_that_is_issued(void **state)
 
     assert_int_equal(say(place, 5, plain), 0);
     assert_true(printed(place, TICKET));
-    assert_int_equal(atomic_load(&copies), 0);
+    assert_int_equal(copies, 0);
     assert_int_equal(say(place, 7, json), 0);
     assert_true(printed(place, "\"ticket\": \"" TICKET "\""));
-    assert_int_equal(atomic_load(&copies), 0);
+    assert_int_equal(copies, 0);
 }
 
 /* A terminal would do what it says. */
@@ -201,7 +170,7 @@ static void test_one_that_is_used(void **state)
     hm_free(kept);
     assert_true(printed(place, "hypermeshd is neither"));
     assert_false(printed(place, TICKET));
-    assert_int_equal(atomic_load(&copies), 0);
+    assert_int_equal(copies, 0);
 }
 
 static void test_none_on_the_command_line(void **state)
@@ -224,16 +193,12 @@ static void test_the_test_looks(void **state)
     char *copy;
 
     (void)state;
-    if (!LOOKS) {
-        print_message("a sanitizer keeps freed memory away from the test\n");
+    if (!freed_can_look())
         skip();
-    }
     copy = hm_strdup(TICKET " and more");
-    atomic_store(&copies, 0);
-    atomic_store(&looking, true);
+    freed_look_for(TICKET, strlen(TICKET));
     hm_free(copy);
-    atomic_store(&looking, false);
-    assert_int_equal(atomic_load(&copies), 1);
+    assert_int_equal(freed_found(), 1);
 }
 
 int main(void)
