@@ -121,16 +121,11 @@ static int member_reward(struct ledger_scope *scope, const Hypermesh__EngineMemb
                          bool missed, bool nil, uint64_t total, struct hm_error *error)
 {
     Hypermesh__Validator *validator;
-    struct ledger_object *object;
     uint64_t caes;
-    int rc = ledger_scope_validator_open(scope, member->operator_, &object, error);
+    int rc = ledger_voter_open(scope, member, &validator, error);
 
-    if (rc || !object->message)
+    if (rc || !validator)
         return rc;
-    validator = (Hypermesh__Validator *)object->message;
-    if (validator->jailed || validator->retired || validator->tombstoned ||
-        !ledger_id_equal(validator->key, member->key))
-        return 0;
     rc = vote_count(scope, validator, missed, error);
     if (rc || missed || nil)
         return rc;

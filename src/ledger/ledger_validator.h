@@ -123,6 +123,9 @@ int ledger_reward_block(struct ledger_scope *scope, const Hypermesh__EngineSet *
                         const Hypermesh__EngineFacts *facts, struct hm_error *error);
 
 /* --- missed votes (ledger_validator_votes.c) --- */
+/* Of a member whose votes count; NULL: jailed, retired, tombstoned, or with another key by now. */
+int ledger_voter_open(struct ledger_scope *scope, const Hypermesh__EngineMember *member,
+                      Hypermesh__Validator **out, struct hm_error *error);
 /* Makes those that do not count votes for no block in facts, which is the caller's copy: its bits become others, of the scope.
  * voting: those whose votes it names; proposing: the set that its proposer is of. */
 int ledger_votes_weigh(struct ledger_scope *scope, const Hypermesh__EngineSet *voting,

@@ -105,21 +105,33 @@ static int bits_copy(struct ledger_scope *scope, ProtobufCBinaryData from, size_
     return 0;
 }
 
+int ledger_voter_open(struct ledger_scope *scope, const Hypermesh__EngineMember *member,
+                      Hypermesh__Validator **out, struct hm_error *error)
+{
+    Hypermesh__Validator *validator;
+    struct ledger_object *object;
+    int rc = ledger_scope_validator_open(scope, member->operator_, &object, error);
+
+    *out = NULL;
+    if (rc || !object->message)
+        return rc;
+    validator = (Hypermesh__Validator *)object->message;
+    if (!validator->jailed && !validator->retired && !validator->tombstoned &&
+        ledger_id_equal(validator->key, member->key))
+        *out = validator;
+    return 0;
+}
+
 static int member_weigh(struct ledger_scope *scope, const Hypermesh__EngineMember *member,
                         size_t number, uint64_t most, Hypermesh__EngineFacts *facts,
                         struct hm_error *error)
 {
     Hypermesh__Validator *validator;
-    struct ledger_object *object;
     bool counts;
-    int rc = ledger_scope_validator_open(scope, member->operator_, &object, error);
+    int rc = ledger_voter_open(scope, member, &validator, error);
 
-    if (rc || !object->message)
+    if (rc || !validator)
         return rc;
-    validator = (Hypermesh__Validator *)object->message;
-    if (validator->jailed || validator->retired || validator->tombstoned ||
-        !ledger_id_equal(validator->key, member->key))
-        return 0;
     if (validator->window_blocks == 0)
         validator->n_reports = 0;
     if (!bit_take(facts->absent, number))
