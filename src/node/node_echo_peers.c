@@ -1,5 +1,7 @@
 #include "node_echo_peers.h"
 
+#include "ledger.h"
+
 #define NS_A_S  UINT64_C(1000000000)
 #define NS_A_MS UINT64_C(1000000)
 #define NS_A_US UINT64_C(1000)
@@ -263,13 +265,16 @@ struct node_echo_peer *node_echo_peers_due(struct node_echo_peers *peers, uint64
     for (size_t i = 0; i < peers->count; i++) {
         struct node_echo_peer *peer = &peers->list[i];
         uint64_t ago = now_ns - peer->asked_ns;
+        /* Another question would put out the one whose answer is on its way. */
+        uint64_t pause_ns = peer->waiting && every_ns < NODE_ECHO_WAIT_NS ? NODE_ECHO_WAIT_NS
+                                                                          : every_ns;
 
         if (!peer->placed || !peer_is_proven(peer))
             continue;
-        if (!peer->asked || ago >= every_ns)
+        if (!peer->asked || ago >= pause_ns)
             return peer;
-        if (every_ns - ago < *wait_ns)
-            *wait_ns = every_ns - ago;
+        if (pause_ns - ago < *wait_ns)
+            *wait_ns = pause_ns - ago;
     }
     return NULL;
 }
@@ -329,6 +334,23 @@ void node_echo_peer_answered(struct node_echo_peer *peer, uint64_t clock_ms, uin
     peer->sample_next = (peer->sample_next + 1) % NODE_ECHO_SAMPLES;
     if (peer->sample_count < NODE_ECHO_SAMPLES)
         peer->sample_count++;
+}
+
+bool node_echo_peer_news(struct node_echo_peer *peer, uint64_t now_ns, int64_t *clock_ms)
+{
+    const struct node_echo_sample *best = peer_best(peer, now_ns);
+
+    if (best == NULL)
+        return false;
+    /* It is right to half its way. */
+    int64_t most_ms = LEDGER_WITNESS_CLOCK_OFF_MS + (int64_t)(best->rtt_ns / 2 / NS_A_MS);
+    bool off = best->clock_ms > most_ms || best->clock_ms < -most_ms;
+    if (off == peer->doubted || (peer->told_ns != 0 && now_ns - peer->told_ns < NODE_ECHO_TELL_NS))
+        return false;
+    peer->doubted = off;
+    peer->told_ns = now_ns;
+    *clock_ms = best->clock_ms;
+    return true;
 }
 
 size_t node_echo_peers_see(const struct node_echo_peers *peers, uint64_t now_ns,

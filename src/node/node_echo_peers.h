@@ -10,15 +10,18 @@
 #define NODE_ECHO_BLOCK_MAX \
     16 /* of those, of one IPv4 /24 or IPv6 /64; the ledger's nodes are not counted */
 #define NODE_ECHO_KNOWN_MAX 384 /* nodes of the ledger */
-#define NODE_ECHO_SAMPLES   8
+#define NODE_ECHO_SAMPLES   64
 #define NODE_ECHO_FRESH_NS  (UINT64_C(120) * 1000000000) /* older samples do not count */
 #define NODE_ECHO_WAIT_NS   (UINT64_C(5) * 1000000000) /* later answers do not count */
 #define NODE_ECHO_ACTIVE_NS \
-    (UINT64_C(5) * 1000000000) /* between two questions while there are blocks */
+    (UINT64_C(500) *        \
+     1000000) /* between two questions while there are blocks: a wrong clock shows as soon */
 #define NODE_ECHO_IDLE_NS (UINT64_C(60) * 1000000000) /* and while there are none */
 /* An answer's clock is right to half its way. One that differs from the best one's by more than both halves and this shows that a
  * clock was set: what was measured before does not count any more. */
 #define NODE_ECHO_JUMP_MS 500
+/* A peer's clock that goes wrong, or right again, is news at most this often. */
+#define NODE_ECHO_TELL_NS (UINT64_C(5) * 1000000000)
 /* How far a clock may be off: what is further is told as this. */
 #define NODE_ECHO_OFFSET_MAX_MS (INT64_C(10) * 365 * 86400 * 1000)
 
@@ -54,6 +57,8 @@ struct node_echo_peer {
     uint8_t nonce[NODE_ECHO_NONCE_BYTES];
     struct node_echo_sample samples[NODE_ECHO_SAMPLES];
     unsigned sample_count, sample_next;
+    bool doubted; /* as it was told last, at told_ns */
+    uint64_t told_ns; /* 0: never */
     uint64_t gate_ns; /* of its own questions: see node_echo_peers_lets */
 };
 
@@ -108,9 +113,13 @@ void node_echo_peer_asked(struct node_echo_peer *peer, const uint8_t nonce[NODE_
 struct node_echo_peer *node_echo_peers_waiting(struct node_echo_peers *peers,
                                                const uint8_t nonce[NODE_ECHO_NONCE_BYTES],
                                                uint64_t now_ns);
-/* It answered: its clock then, and ours (wall_ms) at now_ns. */
+/* It answered, and is asked again when that is due; who does not answer is waited for as long as NODE_ECHO_WAIT_NS. Its clock then, and
+ * ours (wall_ms) at now_ns. */
 void node_echo_peer_answered(struct node_echo_peer *peer, uint64_t clock_ms, uint64_t wall_ms,
                              uint64_t now_ns);
+/* Is it news that its clock and ours are more than LEDGER_WITNESS_CLOCK_OFF_MS apart (doubted is set then), or are not any more? How
+ * far its is ahead. */
+bool node_echo_peer_news(struct node_echo_peer *peer, uint64_t now_ns, int64_t *clock_ms);
 /* Those who answer, by id; how many. */
 size_t node_echo_peers_see(const struct node_echo_peers *peers, uint64_t now_ns,
                            struct node_echo_seen out[NODE_ECHO_PEERS_MAX]);

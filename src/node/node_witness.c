@@ -1,6 +1,7 @@
 #include "node_witness.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -195,6 +196,21 @@ static bool witness_on_ask(struct node_witness *witness, struct hm_slice packet,
     return true;
 }
 
+/* One of the two is wrong; whose it is the validators' votes tell, a few seconds later. */
+static void witness_tell_clock(const struct node_echo_peer *peer, int64_t clock_ms)
+{
+    char id[2 * NODE_ECHO_ID_BYTES + 1];
+
+    hm_hex_encode(peer->id, NODE_ECHO_ID_BYTES, id);
+    if (peer->doubted)
+        hm_log(HM_LOG_WARN, "node",
+               "the clock of node %s is %" PRId64 " ms %s this node's: one of both is wrong; "
+               "nexus cluster status shows whose the validators doubt",
+               id, clock_ms < 0 ? -clock_ms : clock_ms, clock_ms < 0 ? "behind" : "ahead of");
+    else
+        hm_log(HM_LOG_INFO, "node", "the clock of node %s and this node's agree again", id);
+}
+
 /* Wall and monotonic clock as they were when the packet was read. */
 static bool witness_on_answer(struct node_witness *witness, struct hm_slice packet,
                               uint64_t wall_ms, uint64_t now_ns)
@@ -202,6 +218,7 @@ static bool witness_on_answer(struct node_witness *witness, struct hm_slice pack
     uint8_t id[NODE_ECHO_ID_BYTES];
     struct node_echo_peer *peer;
     struct node_echo answer;
+    int64_t clock_ms;
 
     if (node_echo_read(packet, witness->chain, NODE_ECHO_ANSWER, &answer) != 0)
         return false;
@@ -212,7 +229,10 @@ static bool witness_on_answer(struct node_witness *witness, struct hm_slice pack
         return false;
     pthread_mutex_lock(&witness->lock);
     node_echo_peer_answered(peer, answer.clock_ms, wall_ms, now_ns);
+    bool news = node_echo_peer_news(peer, now_ns, &clock_ms);
     pthread_mutex_unlock(&witness->lock);
+    if (news)
+        witness_tell_clock(peer, clock_ms);
     atomic_fetch_add(&witness->answers, 1);
     return true;
 }

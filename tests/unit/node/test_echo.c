@@ -202,26 +202,31 @@ static size_t see(const struct table *table, struct node_echo_seen out[NODE_ECHO
 
 static void test_least_of_the_last_counts(void **state)
 {
-    static const uint64_t rtts_ms[] = {40, 12, 30, 50, 60, 70, 80, 90, 100};
     struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
     struct table *table = table_make();
 
     (void)state;
     name_peer(table, 1);
     assert_int_equal(see(table, seen), 0);
-    for (size_t i = 0; i < HM_COUNT_OF(rtts_ms); i++) {
-        ask(table, 1, rtts_ms[i] * MS, (int64_t)rtts_ms[i] * 5);
+    for (unsigned i = 0; i < NODE_ECHO_SAMPLES; i++) {
+        uint64_t rtt_ms = i == 0 ? 12 : i == 1 ? 30 : 50 + i;
+
+        ask(table, 1, rtt_ms * MS, (int64_t)rtt_ms * 5);
         table->now_ns += NODE_ECHO_ACTIVE_NS;
     }
     assert_int_equal(see(table, seen), 1);
     assert_int_equal(seen[0].rtt_us, 12000);
     assert_int_equal(seen[0].clock_ms, 60);
-    /* The tenth and the eleventh put the first ones out. */
-    ask(table, 1, 45 * MS, -3);
+    /* The next ones put the first ones out. */
+    ask(table, 1, 60 * MS, -3);
+    table->now_ns += NODE_ECHO_ACTIVE_NS;
     assert_int_equal(see(table, seen), 1);
     assert_int_equal(seen[0].rtt_us, 30000);
+    ask(table, 1, 45 * MS, -3);
+    assert_int_equal(see(table, seen), 1);
+    assert_int_equal(seen[0].rtt_us, 45000);
     /* Nothing lasts for ever. */
-    table->now_ns += NODE_ECHO_FRESH_NS - 34 * S;
+    table->now_ns += NODE_ECHO_FRESH_NS - S;
     assert_int_equal(see(table, seen), 1);
     assert_int_equal(seen[0].rtt_us, 45000);
     assert_int_equal(seen[0].clock_ms, -3);
@@ -254,6 +259,50 @@ static void test_a_clock_that_is_set(void **state)
     ask(table, 1, 10 * MS, -30004);
     assert_int_equal(see(table, seen), 1);
     assert_int_equal(seen[0].clock_ms, -30004);
+    hm_free(table);
+}
+
+static bool news(struct table *table, uint64_t rtt_ns, int64_t off_ms, int64_t *told_ms)
+{
+    ask(table, 1, rtt_ns, off_ms);
+    bool is = node_echo_peer_news(&table->peers.list[0], table->now_ns + rtt_ns, told_ms);
+    table->now_ns += NODE_ECHO_ACTIVE_NS;
+    return is;
+}
+
+/* Told once when it goes wrong, at the first answer, and once when it is right again; a clock that is set to and fro fills no log. */
+static void test_a_wrong_clock_is_told(void **state)
+{
+    struct table *table = table_make();
+    unsigned told = 0;
+    int64_t ms = 0;
+
+    (void)state;
+    name_peer(table, 1);
+    assert_false(news(table, 2 * MS, 1999, &ms));
+    assert_true(news(table, 2 * MS, -30000, &ms));
+    assert_in_range(-ms, 29998, 30002);
+    assert_true(table->peers.list[0].doubted);
+    assert_false(news(table, 2 * MS, -30000, &ms));
+    table->now_ns += NODE_ECHO_TELL_NS;
+    assert_true(news(table, 2 * MS, 0, &ms));
+    assert_false(table->peers.list[0].doubted);
+    assert_false(news(table, 2 * MS, 0, &ms));
+    for (unsigned i = 0; i < 40; i++)
+        told += news(table, 2 * MS, i % 2 == 0 ? 30000 : 0, &ms);
+    assert_in_range(told, 1, 5); /* in twenty seconds */
+    hm_free(table);
+}
+
+/* A way so long that it may be the reason proves nothing. */
+static void test_a_long_way_is_no_wrong_clock(void **state)
+{
+    struct table *table = table_make();
+    int64_t ms = 0;
+
+    (void)state;
+    name_peer(table, 1);
+    assert_false(news(table, 4000 * MS, 3500, &ms));
     hm_free(table);
 }
 
@@ -546,6 +595,8 @@ int main(void)
         cmocka_unit_test(test_others_packets_are_refused),
         cmocka_unit_test(test_least_of_the_last_counts),
         cmocka_unit_test(test_a_clock_that_is_set),
+        cmocka_unit_test(test_a_wrong_clock_is_told),
+        cmocka_unit_test(test_a_long_way_is_no_wrong_clock),
         cmocka_unit_test(test_clocks_that_are_far_off),
         cmocka_unit_test(test_answers_to_no_question),
         cmocka_unit_test(test_each_is_asked_in_time),
