@@ -84,7 +84,7 @@ static void *pruner(void *arg)
     return NULL;
 }
 
-static void round_of(struct shared *shared)
+static void round_of(struct shared *shared, bool first)
 {
     pthread_t threads[PUTTERS + 2];
     struct packetfs_writer_counts counts;
@@ -100,8 +100,8 @@ static void round_of(struct shared *shared)
     for (int i = 0; i < PUTTERS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     packetfs_writer_counts(shared->writer, &counts);
-    /* Each object once, whoever brought it. */
-    assert_in_range(counts.objects_new[PACKETFS_PATTERN], 1, NUMBERS);
+    /* Each object once, whoever brought it; all may be there from the round before, where nothing was pruned since. */
+    assert_in_range(counts.objects_new[PACKETFS_PATTERN], first ? 1 : 0, NUMBERS);
     assert_int_equal(counts.objects_new[PACKETFS_PATTERN] + counts.objects_known[PACKETFS_PATTERN],
                      PUTTERS * NUMBERS);
     world_snapshot(&shared->world, shared->writer, shared->numbers, 20, "threads", &snapshot);
@@ -125,7 +125,7 @@ static void test_threads(void **state)
     for (uint64_t i = 0; i < NUMBERS; i++)
         shared->numbers[i] = i;
     for (int i = 0; i < ROUNDS; i++)
-        round_of(shared);
+        round_of(shared, i == 0);
     assert_true(shared->read > 0);
     if (world_findings(&shared->world, true, &findings))
         fail_msg("check found: %s", hm_buf_cstr(&findings));
