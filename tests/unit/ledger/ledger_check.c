@@ -70,3 +70,22 @@ struct ledger_view *check_view(void)
     assert_int_equal(ledger_view_open(fix.ledger, &view, NULL), 0);
     return view;
 }
+
+int check_replay_teardown(void **state)
+{
+    struct ledger *scratch;
+    struct store *store;
+    uint64_t blocks;
+    uint64_t txs;
+    int rc;
+
+    if (store_open_memory(fixture_store_options(), &store, NULL) ||
+        ledger_open(store, &scratch, NULL))
+        return -1;
+    rc = ledger_replay(fix.ledger, scratch, NULL, NULL, &blocks, &txs, &fix.error);
+    if (rc)
+        (void)fprintf(stderr, "replay: %s\n", fix.error.text);
+    ledger_close(scratch);
+    store_close(store);
+    return check_teardown(state) || rc ? -1 : 0;
+}

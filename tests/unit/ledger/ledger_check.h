@@ -20,6 +20,8 @@ extern uint8_t cpu[1][32]; /* of check_offer */
 /* For cmocka: fix as fixture_init leaves it without options, and its end. */
 int check_setup(void **state);
 int check_teardown(void **state);
+/* The same, when the chain says the same as it is applied again. */
+int check_replay_teardown(void **state);
 /* Registers who's "cpu0", a CPU of 4000 at this price an hour: its id is cpu. 0 or -1. */
 int check_offer(enum fixture_role who, uint64_t price, Hypermesh__PrivacyLevel level);
 

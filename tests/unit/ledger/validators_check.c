@@ -102,23 +102,3 @@ void begin(void)
     assert_int_equal(engine_model_newest(&engine)->count, 3);
     assert_int_equal(power_of(ALICE), 400);
 }
-
-/* The chain says the same when it is applied again, and every sum holds. */
-int validators_teardown(void **state)
-{
-    struct ledger *scratch;
-    struct store *store;
-    uint64_t blocks;
-    uint64_t txs;
-    int rc;
-
-    if (store_open_memory(fixture_store_options(), &store, NULL) ||
-        ledger_open(store, &scratch, NULL))
-        return -1;
-    rc = ledger_replay(fix.ledger, scratch, NULL, NULL, &blocks, &txs, &fix.error);
-    if (rc)
-        (void)fprintf(stderr, "replay: %s\n", fix.error.text);
-    ledger_close(scratch);
-    store_close(store);
-    return check_teardown(state) || rc ? -1 : 0;
-}

@@ -11,8 +11,6 @@
 extern struct engine_model engine;
 
 int validators_setup(void **state);
-/* The chain says the same when it is applied again, and every sum holds. */
-int validators_teardown(void **state);
 
 /* One operation in a block of its own; the rule that it broke, or "". */
 const char *did(enum fixture_role who, Hypermesh__Operation *op);
