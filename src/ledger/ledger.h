@@ -166,7 +166,7 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
 
 /* CheckTx for an item of others. A Batch is read, weighed, judged against the last commit as its node's (Time, Stake,
  * Space), and every signature in it is verified and remembered; one in which no transaction would pay now is refused
- * with the first one's reason. It may be anchored LEDGER_CHECK_AHEAD_BLOCKS past this node's last block. A note must be a
+ * with the first one's reason, and so is one with too many bytes that nobody pays for (ledger_items_pay). It may be anchored LEDGER_CHECK_AHEAD_BLOCKS past this node's last block. A note must be a
  * request for a block that is still to come, byte for byte as ledger_note_request writes it. HM_EINVAL, HM_EPARSE, HM_ELIMIT,
  * HM_EPROOF_*, HM_EFUNDS. Thread-safe. */
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
@@ -177,9 +177,12 @@ int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_
 int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                             bool *next, struct hm_error *error);
 /* Which of these Batches have a place in a block of this time after the last one? Those of which at least one transaction would pay: it
- * follows its account's last act, or one in a batch before it that has a place. pays (count of them) is set; NULL: all must
+ * follows its account's last act, in the state or as the batches before it that have a place leave it, and the account can pay.
+ * And of the bytes of all their transactions no more than LEDGER_UNPAID_FREE_BYTES may be unpaid beyond as many as are surely paid
+ * for. Whether a batch has a place does not depend on what comes behind it. pays (count of them) is set; NULL: all must
  * have one, or the code and the sentence are the first one's that has none. The same answer on every node with the same last block, so
  * that who proposes and who judges agree. Codes as ledger_check_item's. Thread-safe. */
+#define LEDGER_UNPAID_FREE_BYTES ((size_t)64 * 1024)
 int ledger_items_pay(struct ledger *ledger, const struct hm_slice *items, size_t count,
                      uint64_t time_ms, bool *pays, struct hm_error *error);
 

@@ -58,7 +58,7 @@ static int anchor_find(struct ledger_item_check *check, uint64_t height,
 {
     uint64_t last = check->info.height;
 
-    if (check->follows == NULL && height > last && height - last <= LEDGER_CHECK_AHEAD_BLOCKS) {
+    if (check->pay == NULL && height > last && height - last <= LEDGER_CHECK_AHEAD_BLOCKS) {
         *out = claimed.data;
         return 0;
     }
@@ -132,6 +132,20 @@ bool ledger_item_check_is_next(const struct ledger_tx *tx, const Hypermesh__Acco
            memcmp(tx->body->presence.data, account->presence.data, CRYPTO_HASH_BYTES) == 0;
 }
 
+static void tx_count(struct ledger_item_check *check, const struct ledger_tx *tx,
+                     const Hypermesh__Account *account, int rc, bool sure,
+                     const struct hm_error *why)
+{
+    if (rc == 0 && sure)
+        check->paid += tx->bytes.len;
+    else
+        check->unpaid += tx->bytes.len;
+    check->paying += rc == 0;
+    check->next |= rc == 0 && ledger_item_check_is_next(tx, account);
+    if (rc != 0 && check->why.code == 0)
+        check->why = *why;
+}
+
 /* An error refuses the batch: no node that checks its clients' transactions seals such a one. */
 static int tx_check(struct ledger_item_check *check, const struct ledger_batch_tx *known,
                     struct hm_error *error)
@@ -140,7 +154,7 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
                                     .chain_id = check->info.chain_id,
                                     .now_ms = check->now_ms,
                                     .base_fee = check->info.base_fee,
-                                    .presence_may_differ = true};
+                                    .presence_may_differ = check->pay == NULL};
     uint8_t anchor[CRYPTO_HASH_BYTES];
     Hypermesh__Account *account;
     struct hm_error why = {0};
@@ -154,10 +168,9 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
     if (rc)
         return rc;
     facts.account = account;
+    bool spends = check->pay != NULL && ledger_pay_stand(check->pay, &tx, account);
+    bool sure = check->sure && (spends || check->pay == NULL);
     rc = tx_state_check(&tx, &facts, &why);
-    if (rc == 0 && check->follows != NULL && !check->follows(check->ctx, &tx, account))
-        rc = hm_fail(&why, HM_EPROOF_TIME,
-                     "time: the transaction does not follow the account's last act");
     if (rc == 0) {
         /* A block would verify it too, so it is remembered whether the fee can be paid or not. */
         rc = ledger_tx_signature(&tx, &check->ledger->seen, error);
@@ -165,34 +178,50 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
             return rc;
         rc = ledger_tx_fee(&tx, &facts, &fee, &why);
     }
+    if (rc == 0 && spends)
+        rc = ledger_pay_spend(check->pay, &tx, account, fee, &sure, &why);
     if (hm_error_is_fatal(rc)) {
         if (error)
             *error = why;
         return rc;
     }
-    check->paying += rc == 0;
-    check->next |= rc == 0 && ledger_item_check_is_next(&tx, account);
-    if (rc && !check->why.code)
-        check->why = why;
+    tx_count(check, &tx, account, rc, sure, &why);
     return 0;
+}
+
+/* Nobody pays for these bytes, and every node keeps them for ever. Some are no fault of the batch's node: the same transaction
+ * went in by another one, or money was on its way. */
+static int txs_paid(const struct ledger_item_check *check, struct hm_error *error)
+{
+    size_t paid = check->paid_before + check->paid;
+    size_t unpaid = check->unpaid_before + check->unpaid;
+
+    if (check->paying == 0)
+        return hm_fail(error, check->why.code, "nothing in the batch would be paid for: %s",
+                       check->why.text);
+    if (unpaid <= LEDGER_UNPAID_FREE_BYTES + paid)
+        return 0;
+    return hm_fail(
+        error, HM_ELIMIT,
+        "with the batch %zu bytes of transactions would be paid for and %zu perhaps not, "
+        "which are more than that and %zu: %s",
+        paid, unpaid, LEDGER_UNPAID_FREE_BYTES,
+        check->why.code != 0 ? check->why.text : "their accounts give away what they have");
 }
 
 static int txs_check(struct ledger_item_check *check, struct hm_error *error)
 {
     size_t count = check->batch.batch->n_txs;
 
+    check->sure = check->pay == NULL ||
+                  !ledger_pay_unsure(check->pay, check->batch.head->node.data);
     for (size_t i = 0; i < count; i++) {
         int rc = tx_check(check, &check->batch.txs[i], error);
 
         if (rc)
             return hm_error_prefix(error, rc, "transaction %zu", i);
-        if (check->follows != NULL && check->paying > 0)
-            return 0;
     }
-    if (check->paying > 0)
-        return 0;
-    return hm_fail(error, check->why.code, "nothing in the batch would be paid for: %s",
-                   check->why.text);
+    return txs_paid(check, error);
 }
 
 /* One message may be written in many ways: its fields in another order, a length in more bytes than it needs. The signature is over the head
@@ -219,7 +248,7 @@ int ledger_item_check_batch(struct ledger_item_check *check, struct hm_slice ite
     const Hypermesh__Params *params = check->ledger->params;
 
     hm_arena_clear(&check->arena);
-    check->paying = 0;
+    check->paying = check->paid = check->unpaid = 0;
     check->next = false;
     check->why = (struct hm_error){0};
     int rc = ledger_batch_read(params, &check->ledger->seen, item, &check->arena, &check->batch,
