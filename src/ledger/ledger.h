@@ -172,8 +172,7 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                       struct hm_error *error);
 #define LEDGER_CHECK_AHEAD_BLOCKS 2
-/* The same of one that waits. next: a transaction of the batch that would pay follows its account's last act, so the batch needs no
- * other one before it. A request for a block needs none. */
+/* The same. next: the next block would take it as it is (ledger_items_pay), so it waits for no other one. A request never does. */
 int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                             bool *next, struct hm_error *error);
 /* Which of these Batches have a place in a block of this time after the last one? Those of which at least one transaction would pay: it
