@@ -23,6 +23,9 @@ struct api_cluster {
     size_t pending; /* transactions handed to it that are in no block yet */
     bool reachable, catching_up;
     bool validator; /* this node is one */
+    bool quorum; /* more than two thirds of the votes may be in reach */
+    unsigned
+        votes_percent; /* that are in reach at most: this node's, and those of the strongest whom its peers may be */
     uint64_t block_age_ms;
 };
 

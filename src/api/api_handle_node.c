@@ -87,6 +87,8 @@ static void put_cluster(struct api_call *call, const struct api_status *status)
     json_out_put_bool(json, "reachable", cluster->reachable);
     json_out_put_bool(json, "catching_up", cluster->catching_up);
     json_out_put_bool(json, "validator", cluster->validator);
+    json_out_put_bool(json, "quorum", cluster->quorum);
+    json_out_put_u64(json, "votes_percent", cluster->votes_percent);
     json_out_put_u64(json, "block_age_ms", cluster->block_age_ms);
     json_out_put_u64(json, "round", votes.round);
     json_out_put_u64(json, "absent", votes.absent);

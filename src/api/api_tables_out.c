@@ -34,6 +34,8 @@ static const struct api_field cluster[] = {
     {.name = "reachable", .form = JSON_FORM_BOOL, MUST, .about = "The engine answers."},
     {.name = "catching_up", .form = JSON_FORM_BOOL, MUST},
     {.name = "validator", .form = JSON_FORM_BOOL, MUST, .about = "This node is one."},
+    {.name = "quorum", .form = JSON_FORM_BOOL, MUST, .about = "More than two thirds of the votes may be in reach; without them no block can be made."},
+    {.name = "votes_percent", .form = JSON_FORM_UINT, MUST, .about = "Of all votes, at most so many are in reach: this node's, and those of the strongest validators that its peers may be."},
     {.name = "block_age_ms", .form = JSON_FORM_UINT, MUST, .about = "Since the last block, by this machine's clock."},
     {.name = "round", .form = JSON_FORM_UINT, MUST, .about = "In which the block before the last was decided; 0: the first."},
     {.name = "absent", .form = JSON_FORM_UINT, MUST, .about = "Validators without a vote for it."},

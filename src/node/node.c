@@ -266,6 +266,7 @@ void node_stop(struct node *node)
     node_door_close(node);
     node_jobs_stop(node);
     atomic_store(&node->ready, false);
+    atomic_store(&node->opened, false);
     node_hardware_watch_end(node);
     node_challenges_stop(node);
     api_server_close(node->api);

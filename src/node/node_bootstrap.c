@@ -307,6 +307,14 @@ static int node_boot_machine(struct node *node, struct hm_error *error)
     return 0;
 }
 
+/* From here on nothing of what reads go through is set any more. */
+static int node_boot_readers(struct node *node, struct hm_error *error)
+{
+    (void)error;
+    atomic_store(&node->opened, true);
+    return 0;
+}
+
 /* --- in order ---------------------------------------------------------------------------------------------------------- */
 
 static const struct node_boot_step {
@@ -321,6 +329,7 @@ static const struct node_boot_step {
     {"opening the plot", node_plot_boot, false},
     {"opening the door to newcomers", node_door_open, false},
     {"starting the engine", node_boot_engine, false},
+    {"opening the ledger to readers", node_boot_readers, false},
     {"waiting for the cluster", node_engine_wait, false},
     {"reading the chain", node_boot_synced, false},
     {"opening sessions", node_boot_accounts, true},

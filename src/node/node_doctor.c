@@ -264,7 +264,7 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
 {
     struct node *node = ctx;
     struct node_checks *checks = hm_arena_alloc(arena, sizeof(*checks));
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     if (rc != 0)
         return rc;

@@ -182,8 +182,43 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
 
 /* --- CometBFT's side ------------------------------------------------------------------------------------- */
 
-/* How many may vote, as the ledger has told the engine; where it knows no validators, as its genesis says. */
-static size_t node_engine_validators(struct node *node)
+/* --- who may vote ------------------------------------------------------------------------------------------ */
+
+struct node_voters {
+    size_t count;
+    uint64_t power; /* of all */
+    uint64_t
+        within; /* at most so much is in reach: this node's, and that of the strongest others that its peers may be */
+};
+
+static int node_voters_stronger(const void *a, const void *b)
+{
+    const struct ledger_validator_update *left = a, *right = b;
+
+    return left->power < right->power ? 1 : left->power > right->power ? -1 : 0;
+}
+
+/* Nobody says which of the peers vote. All powers together are less than 2^60. */
+static void node_voters_count(struct node *node, struct ledger_validator_update *set, size_t count,
+                              size_t peers, struct node_voters *out)
+{
+    uint8_t address[ENGINE_ADDRESS_BYTES];
+
+    *out = (struct node_voters){.count = count};
+    qsort(set, count, sizeof(*set), node_voters_stronger);
+    for (size_t i = 0; i < count; i++) {
+        bool own = engine_config_address(set[i].key, address, NULL) == 0 &&
+                   memcmp(address, node->beside.address, sizeof(address)) == 0;
+
+        out->power += set[i].power;
+        if (own || peers > 0)
+            out->within += set[i].power;
+        peers -= !own && peers > 0;
+    }
+}
+
+/* As the ledger has told the engine; where it knows no validators, as its genesis says, each as strong as the others. */
+static void node_voters_see(struct node *node, size_t peers, struct node_voters *out)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     struct ledger_validator_update *set;
@@ -191,19 +226,44 @@ static size_t node_engine_validators(struct node *node)
     size_t count = 0;
 
     hm_arena_init(&arena, 0);
-    if (ledger_view_open(node->ledger, &view, NULL) != 0)
-        return node->beside.validators;
-    if (ledger_view_engine_set(view, &arena, &set, &count, NULL) != 0)
-        count = 0;
-    ledger_view_close(view);
-    return count > 0 ? count : node->beside.validators;
+    if (ledger_view_open(node->ledger, &view, NULL) == 0) {
+        if (ledger_view_engine_set(view, &arena, &set, &count, NULL) != 0)
+            count = 0;
+        ledger_view_close(view);
+    }
+    if (count > 0) {
+        node_voters_count(node, set, count, peers, out);
+        return;
+    }
+    count = node->beside.validators;
+    *out = (struct node_voters){
+        .count = count, .power = count, .within = peers < count ? peers + 1 : count};
 }
 
-/* Two thirds of the validators: without them nobody makes a block, and a restart does not help. */
+/* More than two thirds: without them nobody makes a block, and a restart does not help. */
+static bool node_voters_are_enough(const struct node_voters *voters)
+{
+    return 3 * voters->within > 2 * voters->power;
+}
+
+static unsigned node_voters_percent(const struct node_voters *voters)
+{
+    uint64_t percent = 0;
+
+    return voters->power > 0 && hm_muldiv_u64(voters->within, 100, voters->power, &percent)
+               ? (unsigned)percent
+               : 0;
+}
+
 static bool node_engine_has_quorum(struct node *node, const struct engine_status *status)
 {
-    return 3 * ((size_t)status->peers + 1) > 2 * node_engine_validators(node);
+    struct node_voters voters;
+
+    node_voters_see(node, status->peers, &voters);
+    return node_voters_are_enough(&voters);
 }
+
+/* --- what the supervisor is told ------------------------------------------------------------------------------ */
 
 static void node_engine_look(void *ctx, struct engine_process_look *out)
 {
@@ -466,18 +526,21 @@ static bool node_engine_is_there(struct node *node)
 {
     char stranger[HM_ERROR_TEXT_BYTES];
     struct engine_status status;
+    struct node_voters voters;
     struct ledger_info info;
 
     engine_get_status(node->engine, &status);
+    node_voters_see(node, status.peers, &voters);
     if (!status.reachable)
         node_say_not_ready(node, "waiting for CometBFT to start");
-    else if (!node_engine_has_quorum(node, &status) && node_era_stranger(node, stranger))
+    else if (!node_voters_are_enough(&voters) && node_era_stranger(node, stranger))
         node_say_not_ready(node, "%s", stranger);
-    else if (!node_engine_has_quorum(node, &status))
-        node_say_not_ready(
-            node,
-            "waiting for the cluster: %u of %zu other nodes are connected, and two thirds must be",
-            status.peers, node_engine_validators(node) - 1);
+    else if (!node_voters_are_enough(&voters))
+        node_say_not_ready(node,
+                           "waiting for the cluster: %u other nodes are connected, with this one "
+                           "they have at most %u %% of the votes, and more than two thirds must be "
+                           "there",
+                           status.peers, node_voters_percent(&voters));
     else if (node->beside.syncing && ledger_info(node->ledger, &info, NULL) != 0)
         node_say_not_ready(node, "taking the ledger over from a snapshot of the cluster");
     else if (status.catching_up)
@@ -521,9 +584,11 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
                         struct hm_arena *arena, struct api_status *out)
 {
     struct engine_process_status process;
+    struct node_voters voters;
 
     if (!node->options.cluster)
         return;
+    node_voters_see(node, engine->peers, &voters);
     engine_process_get_status(node->beside.process, &process);
     out->cluster = hm_arena_alloc(arena, sizeof(*out->cluster));
     if (out->cluster == NULL)
@@ -531,7 +596,9 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
     out->cluster->version = engine->engine_version[0] != '\0'
                                 ? hm_arena_strdup(arena, engine->engine_version)
                                 : NULL;
-    out->cluster->validators = node_engine_validators(node);
+    out->cluster->validators = voters.count;
+    out->cluster->quorum = node_voters_are_enough(&voters);
+    out->cluster->votes_percent = node_voters_percent(&voters);
     out->cluster->peers = engine->peers;
     out->cluster->starts = (unsigned)process.starts;
     out->cluster->pending = engine->pending;

@@ -158,6 +158,8 @@ struct node {
     bool bootstrapping; /* a thread to join */
     atomic_bool verifying;
     atomic_bool ready;
+    atomic_bool
+        opened; /* the ledger and the engine beside it can be read, whether the node is ready or not */
     pthread_mutex_t state_lock; /* guards the two texts and the machine */
     char not_ready[NODE_TEXT_MAX_BYTES];
     char failure[NODE_TEXT_MAX_BYTES];
@@ -176,6 +178,8 @@ int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_
               struct hm_error *error);
 /* HM_EBUSY with what it is doing while it is not ready. */
 int node_need_ready(struct node *node, struct hm_error *error);
+/* Is there a ledger to be read? A cluster's node has one long before it can act: while others are missing, or until it is paid. */
+int node_need_ledger(struct node *node, struct hm_error *error);
 bool node_quitting(const struct node *node);
 /* The time that this node signs and judges by: the clock's, but never before the last block, whose time the next one
  * goes on from when the clock was set back. */
