@@ -1,6 +1,6 @@
 /* The public part of an identity, in bytes and as a text. */
 #include "packetfs_identity.h"
-#include "packetfs_volume.h"
+#include "packetfs_error.h"
 
 static const char armour_begin[] = "-----BEGIN PACKETFS IDENTITY-----\n";
 static const char armour_end[] = "-----END PACKETFS IDENTITY-----\n";

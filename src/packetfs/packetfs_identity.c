@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "packetfs_keys.h"
-#include "packetfs_volume.h"
+#include "packetfs_error.h"
+#include "packetfs_key_file.h"
 
 #define IDENTITY_FILE "identity" /* in the key folder */
 

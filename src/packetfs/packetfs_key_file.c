@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_keys.h"
+#include "packetfs_key_file.h"
+
+#include "packetfs_slot.h"
 
 #define KEY_FILE_BYTES ((size_t)2 * PACKETFS_KEY_BYTES + 1)
 #define KEY_SUFFIX     ".key"

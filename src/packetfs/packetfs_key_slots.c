@@ -1,10 +1,10 @@
 /* A volume's slots one by one: who may open it, one more, one less. */
 #include <unistd.h>
 
+#include "packetfs_error.h"
 #include "packetfs_key_volume.h"
 #include "packetfs_slot_folder.h"
 #include "packetfs_slot_identity.h"
-#include "packetfs_volume.h"
 #include "packetfs_volume_key.h"
 
 /* A volume's key and its slots, held. */

@@ -1,10 +1,10 @@
 /* A volume's key in the hands of trustees: given out, asked back, joined. */
 #include <stdio.h>
 
+#include "packetfs_error.h"
 #include "packetfs_key_volume.h"
 #include "packetfs_message.h"
 #include "packetfs_share.h"
-#include "packetfs_volume.h"
 
 static uint64_t now_ns(void)
 {

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "packetfs_error.h"
+#include "packetfs_key_file.h"
 #include "packetfs_slot_folder.h"
-#include "packetfs_volume.h"
+#include "packetfs_volume_file.h"
 #include "packetfs_volume_key.h"
 
 #define KEY_VOLUME_FILE_MAX_BYTES 4096

@@ -2,6 +2,7 @@
 #ifndef HM_PACKETFS_LOOK_H
 #define HM_PACKETFS_LOOK_H
 
+#include "packetfs_tree.h"
 #include "packetfs_volume.h"
 
 /* A path within a snapshot without the slashes around it, which say nothing. NULL: "". */

@@ -1,5 +1,6 @@
 /* The public functions that are the store's own, under their public names. */
-#include "packetfs_look.h"
+#include "packetfs_care.h"
+#include "packetfs_volume.h"
 
 void packetfs_free(void *memory)
 {

@@ -1,6 +1,6 @@
 #include "packetfs_message.h"
 
-#include "packetfs_volume.h"
+#include "packetfs_error.h"
 
 static const char message_magic[8] = {'P', 'F', 'S', 'M', 'S', 'G', '1', '\n'};
 

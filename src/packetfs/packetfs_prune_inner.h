@@ -2,6 +2,7 @@
 #ifndef HM_PACKETFS_PRUNE_INNER_H
 #define HM_PACKETFS_PRUNE_INNER_H
 
+#include "packetfs_care.h"
 #include "packetfs_mark.h"
 #include "packetfs_report.h"
 #include "packetfs_store_inner.h"

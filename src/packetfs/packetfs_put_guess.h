@@ -4,7 +4,8 @@
 #ifndef HM_PACKETFS_PUT_GUESS_H
 #define HM_PACKETFS_PUT_GUESS_H
 
-#include "packetfs_volume.h"
+#include "packetfs_keys.h"
+#include "packetfs_tree.h"
 
 #define PACKETFS_GUESS_PIECES 131072 /* looked at at once: some 8 GiB of a file, 9 MB of memory */
 

@@ -3,11 +3,14 @@
 #include <errno.h>
 
 #include "packetfs_code.h"
+#include "packetfs_key_file.h"
 #include "packetfs_peer.h"
 #include "packetfs_restore.h"
 #include "packetfs_send_proof.h"
 #include "packetfs_send_state.h"
+#include "packetfs_slot.h"
 #include "packetfs_volume.h"
+#include "packetfs_volume_file.h"
 #include "packetfs_volume_key.h"
 
 #define RECEIVE_CONNECT_MS  10000u

@@ -1,8 +1,9 @@
 /* Slots: the volume key sealed with a key that a user has. */
-#include "packetfs_keys.h"
+#include "packetfs_slot.h"
 
 #include "crypto.h"
 
+#include "packetfs_key_file.h"
 #include "packetfs_slot_identity.h"
 
 #define SLOT_HEAD_BYTES   PACKETFS_SLOT_HEAD_BYTES

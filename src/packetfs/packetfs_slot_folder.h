@@ -2,7 +2,7 @@
 #ifndef HM_PACKETFS_SLOT_FOLDER_H
 #define HM_PACKETFS_SLOT_FOLDER_H
 
-#include "packetfs_keys.h"
+#include "packetfs_slot.h"
 
 /* More than there may be: a rotation of a full folder that was cut short leaves one too many, and the next one mends that. */
 #define PACKETFS_SLOTS_READ_MAX (2 * PACKETFS_SLOTS_MAX)

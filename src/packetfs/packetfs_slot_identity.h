@@ -4,7 +4,7 @@
 #define HM_PACKETFS_SLOT_IDENTITY_H
 
 #include "packetfs_identity.h"
-#include "packetfs_keys.h"
+#include "packetfs_slot.h"
 
 void packetfs_slot_head(enum packetfs_slot_kind kind,
                         const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES],

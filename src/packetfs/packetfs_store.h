@@ -1,7 +1,7 @@
 /* The store: objects in sealed packs on disk, an LMDB index that can be made again from them, snapshots.
  *
- * Folder:  volume            id, version, sealed parameters (packetfs_volume.h)
- *          keys/NAME.slot    the volume key, wrapped (packetfs_keys.h)
+ * Folder:  volume            id, version, sealed parameters (packetfs_volume_file.h)
+ *          keys/NAME.slot    the volume key, wrapped (packetfs_slot.h)
  *          packs/xx/…        pack files, written once, never changed
  *          snapshots/…       one small sealed file each
  *          index/            LMDB: where each object is; can be lost
@@ -107,24 +107,5 @@ int packetfs_snapshot_unseal(const struct packetfs_keys *keys, struct hm_slice s
                              struct packetfs_snapshot *out, struct hm_error *error);
 int packetfs_snapshot_import(struct packetfs_store *store, struct hm_slice sealed,
                              struct packetfs_snapshot *out, struct hm_error *error);
-
-/* --- care -------------------------------------------------------------------------------------------------------- */
-int packetfs_store_prune(struct packetfs_store *store, const struct packetfs_prune_options *options,
-                         const struct packetfs_watch *watch, struct packetfs_prune_result *out,
-                         struct hm_error *error);
-
-/* quick: every snapshot's references reach objects that the index has, every pack it names is there with its length and
- * folder, nothing is left over. full: besides, every object is read, opened, unpacked and hashed. HM_ECORRUPT when there
- * were findings. */
-int packetfs_store_check(struct packetfs_store *store, bool full,
-                         const struct packetfs_watch *watch, struct packetfs_check_result *out,
-                         struct hm_error *error);
-/* Makes the index again from the packs, takes finished packs in that no index names, sets damaged packs aside (damaged/), and says
- * which snapshots lost what. */
-int packetfs_store_repair(struct packetfs_store *store, const struct packetfs_watch *watch,
-                          struct packetfs_check_result *out, struct hm_error *error);
-
-int packetfs_store_stats(struct packetfs_store *store, struct packetfs_stats *out,
-                         struct hm_error *error);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "crypto.h"
+#include "packetfs_volume_file.h"
 #include "packetfs_volume_key.h"
 
 #define VOLUME_FILE_MAX_BYTES 4096

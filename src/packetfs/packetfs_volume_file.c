@@ -1,7 +1,7 @@
 /* The file DIR/volume. 80 bytes, big-endian:
  *   0  8 "PFSvolum"   8  4 format   12 16 volume id   28 12 nonce   40  4 length of what follows (36)
  *   44 20 parameters, sealed with ChaCha20-Poly1305 under keys.volume, bound to bytes 0..43   64 16 tag */
-#include "packetfs_volume.h"
+#include "packetfs_volume_file.h"
 
 #include "crypto.h"
 

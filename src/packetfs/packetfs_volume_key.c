@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "packetfs_key_file.h"
 #include "packetfs_key_volume.h"
 #include "packetfs_slot_folder.h"
 #include "packetfs_slot_identity.h"

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 #include "crypto.h"
-#include "packetfs_volume.h"
+#include "packetfs_chunk.h"
+#include "packetfs_volume_file.h"
 
 #define HEADER_BYTES     44
 #define PARAMETERS_BYTES 20

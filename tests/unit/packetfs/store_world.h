@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "packetfs_care.h"
 #include "packetfs_store_inner.h"
 #include "packetfs_tree.h"
 

@@ -17,6 +17,7 @@
 #include "crypto.h"
 #include "packetfs_peer.h"
 #include "packetfs_send_proof.h"
+#include "packetfs_tree.h"
 #include "packetfs_volume.h"
 #include "packetfs_volume_key.h"
 

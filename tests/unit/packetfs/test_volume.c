@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-#include "packetfs_volume.h"
+#include "packetfs_chunk.h"
+#include "packetfs_volume_file.h"
 
 static char folder[64];
 
