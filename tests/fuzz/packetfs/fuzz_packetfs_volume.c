@@ -2,9 +2,9 @@
  * must be something a cutter can be made of, or be refused by it. */
 #include <stdlib.h>
 
+#include "access/packetfs_volume_file.h"
+#include "chunk/packetfs_chunk.h"
 #include "crypto.h"
-#include "packetfs_chunk.h"
-#include "packetfs_volume_file.h"
 
 #define HEADER_BYTES     44
 #define PARAMETERS_BYTES 20

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "packetfs_chunk.h"
-#include "packetfs_volume_file.h"
+#include "access/packetfs_volume_file.h"
+#include "chunk/packetfs_chunk.h"
 
 static char folder[64];
 
