@@ -1,49 +1,21 @@
-#include "witness.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine_config.h"
 #include "ledger.h"
-#include "witness_echo_peers.h"
-#include "witness_name.h"
+#include "witness_private.h"
 #include "wire.h"
 
 #define WITNESS_ACTIVE_NS (UINT64_C(15) * 1000000000) /* after a block the chain is called busy */
 #define WITNESS_DRAIN_MAX 64 /* packets read before anything else is looked at */
-#define WITNESS_ASK_MAX   WITNESS_ECHO_PEERS_MAX /* questions before anything else is looked at */
-#define WITNESS_RETRY_MS  1000 /* after the random source failed */
-
-struct witness {
-    struct crypto_ed25519_key key;
-    uint8_t id[WITNESS_ECHO_ID_BYTES];
-    uint8_t validator[LEDGER_WITNESS_NODE_BYTES];
-    uint8_t proof[CRYPTO_ED25519_SIGNATURE_BYTES]; /* that the validator is this node */
-    bool proven;
-    uint8_t chain[WITNESS_ECHO_CHAIN_BYTES];
-    const struct hm_clock *clock;
-    const struct hm_random *random;
-    int family; /* of the socket */
-    int socket; /* -1: none */
-    int wake_fd; /* eventfd */
-    pthread_t thread;
-    bool running;
-    atomic_bool quit;
-    atomic_bool resting; /* the thread sleeps as on an idle chain */
-    _Atomic uint64_t block_ns; /* of the last block */
-    struct witness_names *names; /* whose addresses are sought */
-    pthread_mutex_t
-        lock; /* guards the peers against whoever reads; the thread alone changes them, but for who is known */
-    struct witness_echo_peers peers;
-    _Atomic uint64_t asked, answers, answered, refused;
-};
 
 /* --- addresses ------------------------------------------------------------------------------------------- */
 
@@ -139,8 +111,8 @@ static void witness_take_found(struct witness *witness)
 
 /* --- packets --------------------------------------------------------------------------------------------- */
 
-static void witness_send(struct witness *witness, const uint8_t *packet, size_t len,
-                         const struct witness_echo_place *to)
+void witness_send(struct witness *witness, const uint8_t *packet, size_t len,
+                  const struct witness_echo_place *to)
 {
     struct sockaddr_storage address;
     socklen_t address_len = address_of(to, witness->family, &address);
@@ -238,6 +210,8 @@ static bool witness_on_answer(struct witness *witness, struct hm_slice packet, u
     return true;
 }
 
+/* --- receiving -------------------------------------------------------------------------------------------- */
+
 /* False: there is none. */
 static bool witness_receive(struct witness *witness)
 {
@@ -253,9 +227,12 @@ static bool witness_receive(struct witness *witness)
         return errno == EINTR;
     struct hm_slice packet = hm_slice_of(bytes, (size_t)got);
     place_of(&from, &place);
-    if (!(packet.len == WITNESS_ECHO_ASK_BYTES
-              ? witness_on_ask(witness, packet, &place, now_ns)
-              : witness_on_answer(witness, packet, wall_ms, now_ns)))
+    bool good = packet.len == WITNESS_LINK_BYTES
+                    ? witness_train_take(witness, packet, &place, now_ns)
+                : packet.len == WITNESS_ECHO_ASK_BYTES
+                    ? witness_on_ask(witness, packet, &place, now_ns)
+                    : witness_on_answer(witness, packet, wall_ms, now_ns);
+    if (!good)
         atomic_fetch_add(&witness->refused, 1);
     return true;
 }
@@ -282,7 +259,7 @@ static int witness_ask_all(struct witness *witness)
     pthread_mutex_lock(&witness->lock);
     witness_echo_peers_forget(&witness->peers, now_ns);
     pthread_mutex_unlock(&witness->lock);
-    for (size_t i = 0; i < WITNESS_ASK_MAX; i++) {
+    for (size_t i = 0; i < WITNESS_ECHO_PEERS_MAX; i++) {
         struct witness_echo_peer *peer = witness_echo_peers_due(
             &witness->peers, hm_mono_ns(witness->clock),
             busy ? WITNESS_ECHO_ACTIVE_NS : WITNESS_ECHO_IDLE_NS, &wait_ns);
@@ -295,7 +272,19 @@ static int witness_ask_all(struct witness *witness)
     }
     if (wait_ns > WITNESS_ECHO_IDLE_NS)
         wait_ns = WITNESS_ECHO_IDLE_NS;
-    return (int)(wait_ns / 1000000) + 1;
+    int wait_ms = (int)(wait_ns / 1000000) + 1;
+    return busy ? witness_train_ask(witness, wait_ms) : wait_ms;
+}
+
+/* All that came, or as much as is read at once, and then what is to be told of it. */
+static void witness_receive_all(struct witness *witness)
+{
+    bool more = true;
+
+    for (int i = 0; i < WITNESS_DRAIN_MAX && more; i++)
+        more = witness_receive(witness);
+    if (!more)
+        witness_train_look(witness);
 }
 
 static void *witness_main(void *arg)
@@ -309,13 +298,9 @@ static void *witness_main(void *arg)
         int wait_ms = witness_ask_all(witness);
         uint64_t woken;
 
-        if (poll(fds, HM_COUNT_OF(fds), wait_ms) <= 0)
-            continue;
-        if (fds[1].revents != 0)
+        if (poll(fds, HM_COUNT_OF(fds), wait_ms) > 0 && fds[1].revents != 0)
             (void)!read(witness->wake_fd, &woken, sizeof(woken));
-        if (fds[0].revents != 0)
-            for (int i = 0; i < WITNESS_DRAIN_MAX && witness_receive(witness); i++)
-                ;
+        witness_receive_all(witness);
     }
     return NULL;
 }
@@ -512,6 +497,12 @@ void witness_get_stats(struct witness *witness, struct witness_stats *out)
     out->answering = witness_see(witness, seen);
     pthread_mutex_lock(&witness->lock);
     out->peers = witness->peers.count;
+    out->links_bad = witness_links_bad(&witness->peers);
+    out->link_sent = witness->peers.links_total.sent;
+    out->link_answered = witness->peers.links_total.answered;
+    out->link_lost = witness->peers.links_total.of[WITNESS_LINK_LOST];
+    out->link_late = witness->peers.links_total.of[WITNESS_LINK_LATE];
+    out->link_twice = witness->peers.links_total.of[WITNESS_LINK_TWICE];
     pthread_mutex_unlock(&witness->lock);
     out->asked = atomic_load(&witness->asked);
     out->answers = atomic_load(&witness->answers);

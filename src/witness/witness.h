@@ -1,10 +1,11 @@
 /* witness: what this node sees of the cluster's others: how long a packet takes to them and back, and what their clocks say. One
  * thread asks and answers signed packets on UDP, at the address and port where the engine listens with TCP. What it saw goes into
- * this node's votes, and the ledger keeps the medians of what all validators saw (docs/cluster.md).
+ * this node's votes, and the ledger keeps the medians of what all validators saw (docs/cluster.md). And whether the ways between lose
+ * packets, reorder or double them, which the log and the metrics tell.
  *
  * Never: decides whose clock is right, keeps anything on disk, answers with more bytes than it was asked with, or makes the node
  * wait: without its port the node goes on. Start reading with witness_main in witness.c; what it knows is the table of
- * witness_echo_peers.h, the packets are those of witness_echo.h. */
+ * witness_echo_peers.h, the packets are those of witness_echo.h and witness_link.h. */
 #ifndef HM_WITNESS_H
 #define HM_WITNESS_H
 
@@ -48,6 +49,9 @@ struct witness_stats {
     uint64_t asked, answers; /* by this node, to it */
     uint64_t answered; /* questions of others */
     uint64_t refused; /* packets: too many, of another chain, forged, of no question of ours */
+    /* Questions that show how good the ways are. What was taken for lost and came after all is in both. */
+    uint64_t link_sent, link_answered, link_lost, link_late, link_twice;
+    size_t links_bad; /* ways of which it is told that they are not good */
 };
 void witness_get_stats(struct witness *witness, struct witness_stats *out);
 

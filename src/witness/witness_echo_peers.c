@@ -51,7 +51,8 @@ static struct witness_echo_peer *peers_add(struct witness_echo_peers *peers, siz
     return peer;
 }
 
-static bool peer_is_at(const struct witness_echo_peer *peer, const struct witness_echo_place *place)
+bool witness_echo_peer_is_at(const struct witness_echo_peer *peer,
+                             const struct witness_echo_place *place)
 {
     return peer->placed && peer->place.port == place->port &&
            memcmp(peer->place.ip, place->ip, sizeof(place->ip)) == 0;
@@ -211,7 +212,7 @@ static bool peer_has_moved(const struct witness_echo_peers *peers,
                            const struct witness_echo_place *from, uint64_t clock_ms,
                            uint64_t now_ns)
 {
-    return !peer->named && !peer_is_at(peer, from) && clock_ms > peer->newest_ms &&
+    return !peer->named && !witness_echo_peer_is_at(peer, from) && clock_ms > peer->newest_ms &&
            peer_best(peer, now_ns) == NULL &&
            !(peer_is_stranger(peer) && block_is_full(peers, from, peer));
 }
@@ -243,7 +244,7 @@ struct witness_echo_peer *witness_echo_peers_heard(struct witness_echo_peers *pe
     }
     if (clock_ms > peer->newest_ms)
         peer->newest_ms = clock_ms;
-    return !peer_is_proven(peer) && peer_is_at(peer, from) ? peer : NULL;
+    return !peer_is_proven(peer) && witness_echo_peer_is_at(peer, from) ? peer : NULL;
 }
 
 void witness_echo_peers_forget(struct witness_echo_peers *peers, uint64_t now_ns)
@@ -385,8 +386,7 @@ size_t witness_echo_peers_see(const struct witness_echo_peers *peers, uint64_t n
 
 /* --- being asked ------------------------------------------------------------------------------------------ */
 
-/* gate_ns: when what was let through would have come at the rate. */
-static bool gate_lets(uint64_t *gate_ns, uint64_t now_ns, unsigned rate, unsigned burst)
+bool witness_echo_gate_lets(uint64_t *gate_ns, uint64_t now_ns, unsigned rate, unsigned burst)
 {
     uint64_t cost_ns = NS_A_S / rate;
     uint64_t from_ns = *gate_ns > now_ns ? *gate_ns : now_ns;
@@ -419,10 +419,11 @@ bool witness_echo_peers_lets(struct witness_echo_peers *peers,
                              const struct witness_echo_place *from, uint64_t now_ns)
 {
     for (size_t i = 0; i < peers->count; i++)
-        if (peer_is_at(&peers->list[i], from))
-            return gate_lets(&peers->list[i].gate_ns, now_ns, WITNESS_ECHO_RATE_PEER,
-                             WITNESS_ECHO_BURST);
-    return gate_lets(bucket_of(peers, from), now_ns, WITNESS_ECHO_RATE_ADDRESS,
-                     WITNESS_ECHO_BURST) &&
-           gate_lets(&peers->gate_ns, now_ns, WITNESS_ECHO_RATE_ALL, WITNESS_ECHO_BURST * 16);
+        if (witness_echo_peer_is_at(&peers->list[i], from))
+            return witness_echo_gate_lets(&peers->list[i].gate_ns, now_ns, WITNESS_ECHO_RATE_PEER,
+                                          WITNESS_ECHO_BURST);
+    return witness_echo_gate_lets(bucket_of(peers, from), now_ns, WITNESS_ECHO_RATE_ADDRESS,
+                                  WITNESS_ECHO_BURST) &&
+           witness_echo_gate_lets(&peers->gate_ns, now_ns, WITNESS_ECHO_RATE_ALL,
+                                  WITNESS_ECHO_BURST * 16);
 }

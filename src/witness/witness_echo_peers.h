@@ -4,6 +4,7 @@
 #define HM_WITNESS_ECHO_PEERS_H
 
 #include "witness_echo.h"
+#include "witness_link.h"
 
 #define WITNESS_ECHO_PEERS_MAX 128
 #define WITNESS_ECHO_LEARNED_MAX \
@@ -61,6 +62,7 @@ struct witness_echo_peer {
     bool doubted; /* as it was told last, at told_ns */
     uint64_t told_ns; /* 0: never */
     uint64_t gate_ns; /* of its own questions: see witness_echo_peers_lets */
+    struct witness_link link; /* how good the way to it is */
 };
 
 struct witness_echo_peers {
@@ -73,6 +75,8 @@ struct witness_echo_peers {
     uint64_t buckets_ns
         [WITNESS_ECHO_BUCKETS]; /* of addresses that are not in the table; chance puts two into one */
     uint64_t gate_ns; /* of all buckets */
+    struct witness_link_told links_told; /* of all links together */
+    struct witness_link_totals links_total;
 };
 
 /* What is known of one that answers. */
@@ -93,6 +97,10 @@ int witness_echo_peers_name(struct witness_echo_peers *peers,
  * learned whatever its network, and where there is no room a learned one that the ledger does not show makes it. */
 void witness_echo_peers_know(struct witness_echo_peers *peers,
                              const uint8_t (*ids)[WITNESS_ECHO_ID_BYTES], size_t count);
+/* gate_ns: when what was let through would have come at the rate. So many more may come at once. Counts what it lets through. */
+bool witness_echo_gate_lets(uint64_t *gate_ns, uint64_t now_ns, unsigned rate, unsigned burst);
+bool witness_echo_peer_is_at(const struct witness_echo_peer *peer,
+                             const struct witness_echo_place *place);
 /* May a question from there be looked at? Counts it. */
 bool witness_echo_peers_lets(struct witness_echo_peers *peers,
                              const struct witness_echo_place *from, uint64_t now_ns);

@@ -3,9 +3,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "witness_echo_peers.h"
+#include "witness_links.h"
 
 #define EVENT_BYTES 8
+#define NEWS_MAX    ((WITNESS_ECHO_PEERS_MAX + 1) * WITNESS_LINK_FAULTS + 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,7 +16,10 @@ static uint8_t chain[WITNESS_ECHO_CHAIN_BYTES];
 static void packet_try(struct hm_slice packet)
 {
     uint8_t answer[WITNESS_ECHO_ANSWER_BYTES];
+    uint8_t nonce[WITNESS_ECHO_NONCE_BYTES], link[WITNESS_LINK_BYTES];
+    enum witness_link_packet kind;
     struct witness_echo echo, again;
+    unsigned number;
 
     if (witness_echo_read(packet, chain, WITNESS_ECHO_ASK, &echo) == 0) {
         assert(packet.len == WITNESS_ECHO_ASK_BYTES);
@@ -28,6 +32,10 @@ static void packet_try(struct hm_slice packet)
     }
     if (witness_echo_read(packet, chain, WITNESS_ECHO_ANSWER, &echo) == 0)
         (void)witness_echo_check(packet, WITNESS_ECHO_ANSWER, own.public_key);
+    if (witness_link_read(packet, chain, &kind, nonce, &number) == 0) {
+        witness_link_write(kind, chain, nonce, number, link);
+        assert(packet.len == sizeof(link) && memcmp(link, packet.data, sizeof(link)) == 0);
+    }
 }
 
 static void peers_check(const struct witness_echo_peers *peers, uint64_t now_ns)
@@ -55,10 +63,12 @@ static void event_try(struct witness_echo_peers *peers, const uint8_t *event, ui
     struct witness_echo_place place = {.ip = {event[2]}, .port = event[2]};
     uint64_t clock_ms = (uint64_t)event[3] << 56 | (uint64_t)event[4] << 16 | event[5];
     struct witness_echo_peer *peer = NULL;
+    struct witness_links_news news;
     uint64_t wait_ns;
+    unsigned size;
 
     *now_ns += ((uint64_t)event[6] << 8 | event[7]) * 10000000;
-    switch (event[0] % 5) {
+    switch (event[0] % 8) {
     case 0:
         (void)witness_echo_peers_name(peers, id, event[3] & 1 ? &place : NULL, *now_ns);
         break;
@@ -73,6 +83,19 @@ static void event_try(struct witness_echo_peers *peers, const uint8_t *event, ui
         peer = witness_echo_peers_waiting(peers, nonce, *now_ns);
         if (peer != NULL)
             witness_echo_peer_answered(peer, clock_ms, 1700000000000, *now_ns);
+        return;
+    case 4:
+        peer = witness_links_due(peers, *now_ns, &size, &wait_ns);
+        if (peer != NULL)
+            witness_links_sent(peers, peer, nonce, size, *now_ns);
+        return;
+    case 5:
+        (void)witness_links_answered(peers, nonce, event[3], *now_ns);
+        return;
+    case 6:
+        for (size = 0; size < NEWS_MAX && witness_links_news(peers, *now_ns, &news); size++)
+            assert(news.packets > 0);
+        assert(size < NEWS_MAX);
         return;
     default:
         witness_echo_peers_forget(peers, *now_ns);

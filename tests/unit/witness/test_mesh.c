@@ -17,7 +17,7 @@
 
 #include "engine_config.h"
 #include "ledger.h"
-#include "witness_echo_peers.h"
+#include "witness_links.h"
 #include "witness.h"
 #include "wire.h"
 
@@ -249,6 +249,56 @@ static void test_each_sees_the_others(void **state)
     assert_true(stats.asked >= 2 && stats.answers >= 2 && stats.answered >= 1);
 }
 
+/* Sends bytes to a node from a port of its own, and waits until it has counted so many as refused. */
+static void send_bad(struct one *to, const void *bytes, size_t len, uint64_t refused)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    struct witness_stats stats;
+    unsigned port;
+    int fd;
+
+    (void)free_port(&fd);
+    assert_int_equal(sscanf(to->place, "127.0.0.1:%u", &port), 1);
+    address.sin_port = htons((uint16_t)port);
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&address, sizeof(address)),
+                     (ssize_t)len);
+    for (int i = 0; i < WAIT_MS / 10; i++) {
+        witness_get_stats(to->witness, &stats);
+        if (stats.refused >= refused)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(stats.refused, refused);
+    assert_true(recv(fd, (uint8_t[1]){0}, 1, MSG_DONTWAIT) < 0); /* and not answered */
+    close(fd);
+}
+
+/* Over a way without faults what is sent comes back. Who is no peer gets nothing back. */
+static void test_ways_are_looked_at(void **state)
+{
+    struct mesh *mesh = *state;
+    struct one *nodes = mesh->nodes;
+    const char *others[] = {nodes[0].peer, nodes[1].peer};
+    uint8_t chain[WITNESS_ECHO_CHAIN_BYTES], nonce[WITNESS_ECHO_NONCE_BYTES] = {1};
+    uint8_t packet[WITNESS_LINK_BYTES];
+    struct witness_stats stats = {0};
+
+    one_open(&nodes[0], "chain", others, 2);
+    one_open(&nodes[1], "chain", others, 2);
+    for (int i = 0; stats.link_answered < 16 && i < WAIT_MS / 10; i++) {
+        usleep(10000);
+        witness_get_stats(nodes[0].witness, &stats);
+    }
+    assert_in_range(stats.link_answered, 16, stats.link_sent);
+    assert_int_equal(stats.link_lost + stats.link_late + stats.link_twice, 0);
+    assert_int_equal(stats.links_bad, 0);
+    witness_echo_chain("chain", chain);
+    witness_link_write(WITNESS_LINK_ASK, chain, nonce, 0, packet);
+    send_bad(&nodes[0], packet, sizeof(packet), 1);
+    witness_link_write(WITNESS_LINK_ANSWER, chain, nonce, 0, packet); /* to no question */
+    send_bad(&nodes[0], packet, sizeof(packet), 2);
+}
+
 /* By its node's key it says which validator it is, once it knows the ledger's chain. */
 static void test_it_proves_who_votes(void **state)
 {
@@ -273,30 +323,6 @@ static void test_it_proves_who_votes(void **state)
     assert_memory_equal(vote->key.data, one->key.public_key, sizeof(one->key.public_key));
     assert_int_equal(
         crypto_ed25519_verify(vote->key.data, digest, sizeof(digest), vote->proof.data), 0);
-}
-
-/* Sends bytes to a node from a port of its own, and waits until it has counted so many as refused. */
-static void send_bad(struct one *to, const void *bytes, size_t len, uint64_t refused)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-    struct witness_stats stats;
-    unsigned port;
-    int fd;
-
-    (void)free_port(&fd);
-    assert_int_equal(sscanf(to->place, "127.0.0.1:%u", &port), 1);
-    address.sin_port = htons((uint16_t)port);
-    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&address, sizeof(address)),
-                     (ssize_t)len);
-    for (int i = 0; i < WAIT_MS / 10; i++) {
-        witness_get_stats(to->witness, &stats);
-        if (stats.refused >= refused)
-            break;
-        usleep(10000);
-    }
-    assert_int_equal(stats.refused, refused);
-    assert_true(recv(fd, (uint8_t[1]){0}, 1, MSG_DONTWAIT) < 0); /* and not answered */
-    close(fd);
 }
 
 static void test_bad_packets_are_dropped(void **state)
@@ -447,6 +473,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_sees_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ways_are_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_proves_who_votes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_packets_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_taken_port, setup, teardown),
