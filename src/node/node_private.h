@@ -237,6 +237,7 @@ void node_view_stop(struct node *node);
 void node_view_close(struct node *node);
 void node_view_saw_block(struct node *node);
 /* Appends nothing in solo. */
+void node_view_links(struct node *node, struct hm_arena *arena, struct api_cluster *out);
 int node_view_metrics(struct node *node, struct hm_buf *out);
 void node_backend_witness_init(struct node *node); /* node_backend_witness.c */
 

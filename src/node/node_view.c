@@ -150,6 +150,29 @@ void node_view_close(struct node *node)
     witness_close(HM_TAKE(node->beside.witness));
 }
 
+void node_view_links(struct node *node, struct hm_arena *arena, struct api_cluster *out)
+{
+    struct witness_way ways[WITNESS_WAYS_MAX];
+    struct api_link *links;
+
+    if (atomic_load(&node->beside.vdf) == NULL) /* it comes last */
+        return;
+    size_t count = witness_get_ways(node->beside.witness, ways);
+    links = hm_arena_alloc(arena, count * sizeof(*links));
+    if (count == 0 || links == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        links[i] = (struct api_link){.packets = ways[i].packets,
+                                     .lost = ways[i].lost,
+                                     .overtaken = ways[i].late,
+                                     .duplicated = ways[i].twice,
+                                     .bad = ways[i].bad};
+        memcpy(links[i].node, ways[i].node, sizeof(links[i].node));
+    }
+    out->links = links;
+    out->link_count = count;
+}
+
 static int node_view_metric(struct hm_buf *out, const char *name, const char *type,
                             const char *help, double value)
 {

@@ -53,6 +53,16 @@ struct witness_stats {
     uint64_t link_sent, link_answered, link_lost, link_late, link_twice;
     size_t links_bad; /* ways of which it is told that they are not good */
 };
+#define WITNESS_WAYS_MAX 64
+
+/* What came of the packets to a peer and back in the last six seconds. */
+struct witness_way {
+    uint8_t node[20]; /* its id */
+    unsigned packets, lost, late, twice;
+    bool bad; /* it is told */
+};
+/* Those that packets went to lately; how many, at most WITNESS_WAYS_MAX. */
+size_t witness_get_ways(struct witness *witness, struct witness_way out[WITNESS_WAYS_MAX]);
 void witness_get_stats(struct witness *witness, struct witness_stats *out);
 
 #endif

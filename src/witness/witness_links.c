@@ -119,14 +119,28 @@ bool witness_links_news(struct witness_echo_peers *peers, uint64_t now_ns,
     return news_of(&peers->links_told, &recent, &shown, &calm, now_ns, out);
 }
 
+bool witness_links_count(const struct witness_echo_peer *peer, uint64_t now_ns,
+                         struct witness_link_count *out)
+{
+    *out = (struct witness_link_count){0};
+    witness_link_add(&peer->link, before(now_ns, WITNESS_LINK_WINDOW_NS), UINT_MAX, out);
+    return out->packets > 0;
+}
+
+bool witness_link_is_bad(const struct witness_link *link)
+{
+    bool bad = false;
+
+    for (unsigned i = 0; i < WITNESS_LINK_FAULTS; i++)
+        bad = bad || link->told.bad[i];
+    return bad;
+}
+
 size_t witness_links_bad(const struct witness_echo_peers *peers)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < peers->count; i++) {
-        const bool *bad = peers->list[i].link.told.bad;
-
-        count += bad[WITNESS_LINK_LOST] || bad[WITNESS_LINK_LATE] || bad[WITNESS_LINK_TWICE];
-    }
+    for (size_t i = 0; i < peers->count; i++)
+        count += witness_link_is_bad(&peers->list[i].link);
     return count;
 }

@@ -32,6 +32,11 @@ struct witness_links_news {
 bool witness_links_news(struct witness_echo_peers *peers, uint64_t now_ns,
                         struct witness_links_news *out);
 
+/* What came of the packets to a peer lately; false: none went there. */
+bool witness_links_count(const struct witness_echo_peer *peer, uint64_t now_ns,
+                         struct witness_link_count *out);
+/* Is something wrong told of it now? */
+bool witness_link_is_bad(const struct witness_link *link);
 /* Of how many ways it is told now that they are bad. */
 size_t witness_links_bad(const struct witness_echo_peers *peers);
 

@@ -109,3 +109,30 @@ int witness_train_ask(struct witness *witness, int most_ms)
     int wait_ms = (int)(wait_ns / 1000000) + 1;
     return wait_ms < most_ms ? wait_ms : most_ms;
 }
+
+/* --- what others ask of it -------------------------------------------------------------------------------- */
+
+_Static_assert(WITNESS_WAYS_MAX >= WITNESS_LINK_ALL / 2, "all that get trains");
+
+size_t witness_get_ways(struct witness *witness, struct witness_way out[WITNESS_WAYS_MAX])
+{
+    uint64_t now_ns = hm_mono_ns(witness->clock);
+    struct witness_link_count seen;
+    size_t count = 0;
+
+    pthread_mutex_lock(&witness->lock);
+    for (size_t i = 0; i < witness->peers.count && count < WITNESS_WAYS_MAX; i++) {
+        const struct witness_echo_peer *peer = &witness->peers.list[i];
+
+        if (!witness_links_count(peer, now_ns, &seen))
+            continue;
+        out[count] = (struct witness_way){.packets = seen.packets,
+                                          .lost = seen.of[WITNESS_LINK_LOST].count,
+                                          .late = seen.of[WITNESS_LINK_LATE].count,
+                                          .twice = seen.of[WITNESS_LINK_TWICE].count,
+                                          .bad = witness_link_is_bad(&peer->link)};
+        memcpy(out[count++].node, peer->id, WITNESS_ECHO_ID_BYTES);
+    }
+    pthread_mutex_unlock(&witness->lock);
+    return count;
+}

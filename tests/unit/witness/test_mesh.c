@@ -281,6 +281,7 @@ static void test_ways_are_looked_at(void **state)
     const char *others[] = {nodes[0].peer, nodes[1].peer};
     uint8_t chain[WITNESS_ECHO_CHAIN_BYTES], nonce[WITNESS_ECHO_NONCE_BYTES] = {1};
     uint8_t packet[WITNESS_LINK_BYTES];
+    struct witness_way ways[WITNESS_WAYS_MAX];
     struct witness_stats stats = {0};
 
     one_open(&nodes[0], "chain", others, 2);
@@ -292,6 +293,9 @@ static void test_ways_are_looked_at(void **state)
     assert_in_range(stats.link_answered, 16, stats.link_sent);
     assert_int_equal(stats.link_lost + stats.link_late + stats.link_twice, 0);
     assert_int_equal(stats.links_bad, 0);
+    assert_int_equal(witness_get_ways(nodes[0].witness, ways), 1);
+    assert_memory_equal(ways[0].node, nodes[1].id, sizeof(ways[0].node));
+    assert_true(ways[0].packets >= 16 && !ways[0].bad && ways[0].lost == 0);
     witness_echo_chain("chain", chain);
     witness_link_write(WITNESS_LINK_ASK, chain, nonce, 0, packet);
     send_bad(&nodes[0], packet, sizeof(packet), 1);
