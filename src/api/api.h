@@ -24,6 +24,15 @@ struct api_cluster {
     bool reachable, catching_up;
     bool validator; /* this node is one */
     uint64_t block_age_ms;
+    const struct api_link *links;
+    size_t link_count;
+};
+
+/* What came of packets to another node and back lately. */
+struct api_link {
+    uint8_t node[20];
+    unsigned packets, lost, overtaken, duplicated;
+    bool bad;
 };
 
 struct api_status {

@@ -17,8 +17,8 @@
 
 #include "engine_config.h"
 #include "ledger.h"
-#include "node_echo_peers.h"
-#include "node_witness.h"
+#include "witness_links.h"
+#include "witness.h"
 #include "wire.h"
 
 #define NODES    3
@@ -27,11 +27,11 @@
 
 struct one {
     struct crypto_ed25519_key key;
-    uint8_t id[NODE_ECHO_ID_BYTES];
+    uint8_t id[WITNESS_ECHO_ID_BYTES];
     char place[64], peer[128];
     int64_t shift_ms;
     struct hm_clock clock;
-    struct node_witness *witness;
+    struct witness *witness;
 };
 
 struct mesh {
@@ -145,16 +145,16 @@ static void one_by_name(const struct one *one, char *out, size_t size)
 
 static void one_open(struct one *one, const char *chain, const char *const *peers, size_t count)
 {
-    struct node_witness_options options = {.key = &one->key,
-                                           .chain_id = chain,
-                                           .listen = one->place,
-                                           .peers = peers,
-                                           .peer_count = count,
-                                           .clock = &one->clock,
-                                           .random = hm_random_system()};
+    struct witness_options options = {.key = &one->key,
+                                      .chain_id = chain,
+                                      .listen = one->place,
+                                      .peers = peers,
+                                      .peer_count = count,
+                                      .clock = &one->clock,
+                                      .random = hm_random_system()};
 
     memset(options.validator, one->id[0], sizeof(options.validator));
-    assert_int_equal(node_witness_open(&options, &one->witness, NULL), 0);
+    assert_int_equal(witness_open(&options, &one->witness, NULL), 0);
 }
 
 static int setup(void **state)
@@ -175,7 +175,7 @@ static int teardown(void **state)
     struct mesh *mesh = *state;
 
     for (size_t i = 0; i < NODES; i++)
-        node_witness_close(mesh->nodes[i].witness);
+        witness_close(mesh->nodes[i].witness);
     hm_free(mesh);
     return 0;
 }
@@ -185,7 +185,7 @@ static Hypermesh__VoteWitness *say(struct one *one, struct hm_arena *arena)
     HM_CLEANUP(hm_buf) struct hm_buf packed = {0};
     Hypermesh__VoteWitness *vote = NULL;
 
-    assert_int_equal(node_witness_pack(one->witness, &packed), 0);
+    assert_int_equal(witness_pack(one->witness, &packed), 0);
     assert_int_equal(ledger_witness_check(hm_buf_slice(&packed), NULL), 0);
     assert_int_equal(WIRE_UNPACK(hypermesh__vote_witness, hm_buf_slice(&packed),
                                  LEDGER_WITNESS_MAX_BYTES, arena, &vote, NULL),
@@ -225,7 +225,7 @@ static void test_each_sees_the_others(void **state)
     struct mesh *mesh = *state;
     struct one *nodes = mesh->nodes;
     const char *others[] = {nodes[0].peer, nodes[1].peer, nodes[2].peer}; /* also itself */
-    struct node_witness_stats stats;
+    struct witness_stats stats;
 
     hm_arena_init(&arena, 0);
     nodes[1].shift_ms = SHIFT_MS;
@@ -242,11 +242,65 @@ static void test_each_sees_the_others(void **state)
     assert_in_range(-echo_of(vote, &nodes[0])->clock_ms, SHIFT_MS - 5000, SHIFT_MS + 5000);
     assert_in_range(vote->clock_ms, hm_wall_ms(hm_clock_system()) + SHIFT_MS - 60000,
                     hm_wall_ms(hm_clock_system()) + SHIFT_MS + 60000);
-    node_witness_get_stats(nodes[0].witness, &stats);
+    witness_get_stats(nodes[0].witness, &stats);
     assert_true(stats.listening);
     assert_int_equal(stats.peers, 2);
     assert_int_equal(stats.answering, 2);
     assert_true(stats.asked >= 2 && stats.answers >= 2 && stats.answered >= 1);
+}
+
+/* Sends bytes to a node from a port of its own, and waits until it has counted so many as refused. */
+static void send_bad(struct one *to, const void *bytes, size_t len, uint64_t refused)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    struct witness_stats stats;
+    unsigned port;
+    int fd;
+
+    (void)free_port(&fd);
+    assert_int_equal(sscanf(to->place, "127.0.0.1:%u", &port), 1);
+    address.sin_port = htons((uint16_t)port);
+    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&address, sizeof(address)),
+                     (ssize_t)len);
+    for (int i = 0; i < WAIT_MS / 10; i++) {
+        witness_get_stats(to->witness, &stats);
+        if (stats.refused >= refused)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(stats.refused, refused);
+    assert_true(recv(fd, (uint8_t[1]){0}, 1, MSG_DONTWAIT) < 0); /* and not answered */
+    close(fd);
+}
+
+/* Over a way without faults what is sent comes back. Who is no peer gets nothing back. */
+static void test_ways_are_looked_at(void **state)
+{
+    struct mesh *mesh = *state;
+    struct one *nodes = mesh->nodes;
+    const char *others[] = {nodes[0].peer, nodes[1].peer};
+    uint8_t chain[WITNESS_ECHO_CHAIN_BYTES], nonce[WITNESS_ECHO_NONCE_BYTES] = {1};
+    uint8_t packet[WITNESS_LINK_BYTES];
+    struct witness_way ways[WITNESS_WAYS_MAX];
+    struct witness_stats stats = {0};
+
+    one_open(&nodes[0], "chain", others, 2);
+    one_open(&nodes[1], "chain", others, 2);
+    for (int i = 0; stats.link_answered < 16 && i < WAIT_MS / 10; i++) {
+        usleep(10000);
+        witness_get_stats(nodes[0].witness, &stats);
+    }
+    assert_in_range(stats.link_answered, 16, stats.link_sent);
+    assert_int_equal(stats.link_lost + stats.link_late + stats.link_twice, 0);
+    assert_int_equal(stats.links_bad, 0);
+    assert_int_equal(witness_get_ways(nodes[0].witness, ways), 1);
+    assert_memory_equal(ways[0].node, nodes[1].id, sizeof(ways[0].node));
+    assert_true(ways[0].packets >= 16 && !ways[0].bad && ways[0].lost == 0);
+    witness_echo_chain("chain", chain);
+    witness_link_write(WITNESS_LINK_ASK, chain, nonce, 0, packet);
+    send_bad(&nodes[0], packet, sizeof(packet), 1);
+    witness_link_write(WITNESS_LINK_ANSWER, chain, nonce, 0, packet); /* to no question */
+    send_bad(&nodes[0], packet, sizeof(packet), 2);
 }
 
 /* By its node's key it says which validator it is, once it knows the ledger's chain. */
@@ -263,9 +317,9 @@ static void test_it_proves_who_votes(void **state)
     one_open(one, "chain", NULL, 0);
     vote = say(one, &arena);
     assert_int_equal(vote->key.len, 0);
-    assert_false(node_witness_is_proven(one->witness));
-    node_witness_prove(one->witness, chain_hash);
-    assert_true(node_witness_is_proven(one->witness));
+    assert_false(witness_is_proven(one->witness));
+    witness_prove(one->witness, chain_hash);
+    assert_true(witness_is_proven(one->witness));
     vote = say(one, &arena);
     memset(address, one->id[0], sizeof(address));
     ledger_witness_digest(chain_hash, address, digest);
@@ -275,58 +329,34 @@ static void test_it_proves_who_votes(void **state)
         crypto_ed25519_verify(vote->key.data, digest, sizeof(digest), vote->proof.data), 0);
 }
 
-/* Sends bytes to a node from a port of its own, and waits until it has counted so many as refused. */
-static void send_bad(struct one *to, const void *bytes, size_t len, uint64_t refused)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-    struct node_witness_stats stats;
-    unsigned port;
-    int fd;
-
-    (void)free_port(&fd);
-    assert_int_equal(sscanf(to->place, "127.0.0.1:%u", &port), 1);
-    address.sin_port = htons((uint16_t)port);
-    assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&address, sizeof(address)),
-                     (ssize_t)len);
-    for (int i = 0; i < WAIT_MS / 10; i++) {
-        node_witness_get_stats(to->witness, &stats);
-        if (stats.refused >= refused)
-            break;
-        usleep(10000);
-    }
-    assert_int_equal(stats.refused, refused);
-    assert_true(recv(fd, (uint8_t[1]){0}, 1, MSG_DONTWAIT) < 0); /* and not answered */
-    close(fd);
-}
-
 static void test_bad_packets_are_dropped(void **state)
 {
-    uint8_t chain[NODE_ECHO_CHAIN_BYTES], nonce[NODE_ECHO_NONCE_BYTES] = {1};
-    uint8_t asked[NODE_ECHO_ASK_BYTES], answer[NODE_ECHO_ANSWER_BYTES];
+    uint8_t chain[WITNESS_ECHO_CHAIN_BYTES], nonce[WITNESS_ECHO_NONCE_BYTES] = {1};
+    uint8_t asked[WITNESS_ECHO_ASK_BYTES], answer[WITNESS_ECHO_ANSWER_BYTES];
     struct mesh *mesh = *state;
     struct one *nodes = mesh->nodes;
-    struct node_echo echo;
-    struct node_witness_stats stats;
+    struct witness_echo echo;
+    struct witness_stats stats;
 
     one_open(&nodes[0], "chain", NULL, 0);
-    node_echo_chain("chain", chain);
+    witness_echo_chain("chain", chain);
     send_bad(&nodes[0], "x", 1, 1);
     send_bad(&nodes[0], "", 0, 2);
     /* An answer that nobody asked for. */
-    node_echo_write_ask(&nodes[0].key, chain, nonce, 5, asked);
-    assert_int_equal(node_echo_read(hm_slice_of(asked, sizeof(asked)), chain, NODE_ECHO_ASK, &echo),
-                     0);
-    node_echo_write_answer(&nodes[1].key, chain, &echo, 5, answer);
+    witness_echo_write_ask(&nodes[0].key, chain, nonce, 5, asked);
+    assert_int_equal(
+        witness_echo_read(hm_slice_of(asked, sizeof(asked)), chain, WITNESS_ECHO_ASK, &echo), 0);
+    witness_echo_write_answer(&nodes[1].key, chain, &echo, 5, answer);
     send_bad(&nodes[0], answer, sizeof(answer), 3);
     /* Its own question, a forged one, one of another chain. */
     send_bad(&nodes[0], asked, sizeof(asked), 4);
-    node_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
+    witness_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
     asked[100] ^= 1;
     send_bad(&nodes[0], asked, sizeof(asked), 5);
-    node_echo_chain("other", chain);
-    node_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
+    witness_echo_chain("other", chain);
+    witness_echo_write_ask(&nodes[1].key, chain, nonce, 5, asked);
     send_bad(&nodes[0], asked, sizeof(asked), 6);
-    node_witness_get_stats(nodes[0].witness, &stats);
+    witness_get_stats(nodes[0].witness, &stats);
     assert_int_equal(stats.peers, 0);
     assert_int_equal(stats.answered, 0);
 }
@@ -335,7 +365,7 @@ static void test_a_taken_port(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     struct mesh *mesh = *state;
-    struct node_witness_stats stats;
+    struct witness_stats stats;
     int fd;
 
     hm_arena_init(&arena, 0);
@@ -343,9 +373,9 @@ static void test_a_taken_port(void **state)
     one_open(&mesh->nodes[0], "chain", (const char *const[]){mesh->nodes[1].peer}, 1);
     assert_int_equal(say(&mesh->nodes[0], &arena)->n_echoes,
                      0); /* its clock it says all the same */
-    node_witness_get_stats(mesh->nodes[0].witness, &stats);
+    witness_get_stats(mesh->nodes[0].witness, &stats);
     assert_false(stats.listening);
-    node_witness_saw_block(mesh->nodes[0].witness);
+    witness_saw_block(mesh->nodes[0].witness);
     close(fd);
 }
 
@@ -357,18 +387,18 @@ static void test_peers_that_make_no_sense(void **state)
     struct one *one = &mesh->nodes[0];
 
     for (size_t i = 0; i < HM_COUNT_OF(wrong); i++) {
-        const struct node_witness_options options = {.key = &one->key,
-                                                     .chain_id = "chain",
-                                                     .listen = one->place,
-                                                     .peers = &wrong[i],
-                                                     .peer_count = 1,
-                                                     .clock = &one->clock,
-                                                     .random = hm_random_system()};
+        const struct witness_options options = {.key = &one->key,
+                                                .chain_id = "chain",
+                                                .listen = one->place,
+                                                .peers = &wrong[i],
+                                                .peer_count = 1,
+                                                .clock = &one->clock,
+                                                .random = hm_random_system()};
 
-        assert_int_equal(node_witness_open(&options, &one->witness, NULL), HM_EINVAL);
+        assert_int_equal(witness_open(&options, &one->witness, NULL), HM_EINVAL);
     }
-    node_witness_close(NULL);
-    node_witness_saw_block(NULL);
+    witness_close(NULL);
+    witness_saw_block(NULL);
 }
 
 /* The others are measured meanwhile, and it is measured as soon as its name is known. */
@@ -406,7 +436,7 @@ static void test_a_name_that_nobody_waits_for(void **state)
     slow_hold(true);
     one_open(&mesh->nodes[0], "chain", others, 1);
     slow_wait(1);
-    node_witness_close(HM_TAKE(mesh->nodes[0].witness));
+    witness_close(HM_TAKE(mesh->nodes[0].witness));
     slow_hold(false);
     slow_wait(0);
 }
@@ -427,26 +457,27 @@ static void test_no_random_bytes(void **state)
     atomic_uint asked = 0;
     const struct hm_random random = {.fill = fill_once, .ctx = &asked};
     const char *others[] = {mesh->nodes[1].peer};
-    const struct node_witness_options options = {.key = &one->key,
-                                                 .chain_id = "chain",
-                                                 .listen = one->place,
-                                                 .peers = others,
-                                                 .peer_count = 1,
-                                                 .clock = &one->clock,
-                                                 .random = &random};
+    const struct witness_options options = {.key = &one->key,
+                                            .chain_id = "chain",
+                                            .listen = one->place,
+                                            .peers = others,
+                                            .peer_count = 1,
+                                            .clock = &one->clock,
+                                            .random = &random};
 
-    assert_int_equal(node_witness_open(&options, &one->witness, NULL), 0);
+    assert_int_equal(witness_open(&options, &one->witness, NULL), 0);
     for (int i = 0; i < WAIT_MS / 10 && atomic_load(&asked) < 3; i++)
         usleep(10000);
     assert_in_range(atomic_load(&asked), 3, 10);
     send_bad(one, "x", 1, 1); /* packets are read */
-    node_witness_close(HM_TAKE(one->witness)); /* before what it borrows is gone */
+    witness_close(HM_TAKE(one->witness)); /* before what it borrows is gone */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_sees_the_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ways_are_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(test_it_proves_who_votes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_packets_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_taken_port, setup, teardown),

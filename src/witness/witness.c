@@ -1,53 +1,25 @@
-#include "node_witness.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine_config.h"
 #include "ledger.h"
-#include "node_echo_peers.h"
-#include "node_witness_name.h"
+#include "witness_private.h"
 #include "wire.h"
 
 #define WITNESS_ACTIVE_NS (UINT64_C(15) * 1000000000) /* after a block the chain is called busy */
 #define WITNESS_DRAIN_MAX 64 /* packets read before anything else is looked at */
-#define WITNESS_ASK_MAX   NODE_ECHO_PEERS_MAX /* questions before anything else is looked at */
-#define WITNESS_RETRY_MS  1000 /* after the random source failed */
-
-struct node_witness {
-    struct crypto_ed25519_key key;
-    uint8_t id[NODE_ECHO_ID_BYTES];
-    uint8_t validator[LEDGER_WITNESS_NODE_BYTES];
-    uint8_t proof[CRYPTO_ED25519_SIGNATURE_BYTES]; /* that the validator is this node */
-    bool proven;
-    uint8_t chain[NODE_ECHO_CHAIN_BYTES];
-    const struct hm_clock *clock;
-    const struct hm_random *random;
-    int family; /* of the socket */
-    int socket; /* -1: none */
-    int wake_fd; /* eventfd */
-    pthread_t thread;
-    bool running;
-    atomic_bool quit;
-    atomic_bool resting; /* the thread sleeps as on an idle chain */
-    _Atomic uint64_t block_ns; /* of the last block */
-    struct node_witness_names *names; /* whose addresses are sought */
-    pthread_mutex_t
-        lock; /* guards the peers against whoever reads; the thread alone changes them, but for who is known */
-    struct node_echo_peers peers;
-    _Atomic uint64_t asked, answers, answered, refused;
-};
 
 /* --- addresses ------------------------------------------------------------------------------------------- */
 
-static void place_of(const struct sockaddr_storage *address, struct node_echo_place *out)
+static void place_of(const struct sockaddr_storage *address, struct witness_echo_place *out)
 {
     memset(out, 0, sizeof(*out));
     if (address->ss_family == AF_INET) {
@@ -64,7 +36,7 @@ static void place_of(const struct sockaddr_storage *address, struct node_echo_pl
     }
 }
 
-static socklen_t address_of(const struct node_echo_place *place, int family,
+static socklen_t address_of(const struct witness_echo_place *place, int family,
                             struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof(*out));
@@ -84,24 +56,24 @@ static socklen_t address_of(const struct node_echo_place *place, int family,
 
 /* --- peers that were named -------------------------------------------------------------------------------- */
 
-static int witness_name(struct node_witness *witness, const uint8_t id[NODE_ECHO_ID_BYTES],
+static int witness_name(struct witness *witness, const uint8_t id[WITNESS_ECHO_ID_BYTES],
                         const struct sockaddr_storage *address)
 {
-    struct node_echo_place place;
+    struct witness_echo_place place;
     int rc;
 
     if (address != NULL)
         place_of(address, &place);
     pthread_mutex_lock(&witness->lock);
-    rc = node_echo_peers_name(&witness->peers, id, address != NULL ? &place : NULL,
-                              hm_mono_ns(witness->clock));
+    rc = witness_echo_peers_name(&witness->peers, id, address != NULL ? &place : NULL,
+                                 hm_mono_ns(witness->clock));
     pthread_mutex_unlock(&witness->lock);
     return rc;
 }
 
-static int witness_take_name(struct node_witness *witness, const char *text, struct hm_error *error)
+static int witness_take_name(struct witness *witness, const char *text, struct hm_error *error)
 {
-    uint8_t id[NODE_ECHO_ID_BYTES];
+    uint8_t id[WITNESS_ECHO_ID_BYTES];
     struct sockaddr_storage address;
     const char *at = strchr(text, '@');
     socklen_t len;
@@ -109,18 +81,18 @@ static int witness_take_name(struct node_witness *witness, const char *text, str
 
     if (at == NULL || hm_hex_decode(text, (size_t)(at - text), id, sizeof(id), NULL) != 0)
         return hm_fail(error, HM_EINVAL, "a peer is NODE-ID@ADDRESS:PORT, not '%.100s'", text);
-    found = node_witness_address(at + 1, witness->family, false, &address, &len) == 0;
+    found = witness_address(at + 1, witness->family, false, &address, &len) == 0;
     if (!found)
-        node_witness_names_add(witness->names, id, at + 1);
+        witness_names_add(witness->names, id, at + 1);
     if (witness_name(witness, id, found ? &address : NULL) != 0)
-        return hm_fail(error, HM_ELIMIT, "more than %d peers", NODE_ECHO_PEERS_MAX);
+        return hm_fail(error, HM_ELIMIT, "more than %d peers", WITNESS_ECHO_PEERS_MAX);
     return 0;
 }
 
-static int witness_take_names(struct node_witness *witness,
-                              const struct node_witness_options *options, struct hm_error *error)
+static int witness_take_names(struct witness *witness, const struct witness_options *options,
+                              struct hm_error *error)
 {
-    int rc = node_witness_names_new(options->peer_count, witness->family, &witness->names, error);
+    int rc = witness_names_new(options->peer_count, witness->family, &witness->names, error);
 
     for (size_t i = 0; rc == 0 && i < options->peer_count; i++)
         rc = witness_take_name(witness, options->peers[i], error);
@@ -128,19 +100,19 @@ static int witness_take_names(struct node_witness *witness,
 }
 
 /* Names of machines, which may be known later than the node starts. */
-static void witness_take_found(struct node_witness *witness)
+static void witness_take_found(struct witness *witness)
 {
-    uint8_t id[NODE_ECHO_ID_BYTES];
+    uint8_t id[WITNESS_ECHO_ID_BYTES];
     struct sockaddr_storage address;
 
-    while (node_witness_names_take(witness->names, id, &address)) /* each one once */
+    while (witness_names_take(witness->names, id, &address)) /* each one once */
         (void)witness_name(witness, id, &address);
 }
 
 /* --- packets --------------------------------------------------------------------------------------------- */
 
-static void witness_send(struct node_witness *witness, const uint8_t *packet, size_t len,
-                         const struct node_echo_place *to)
+void witness_send(struct witness *witness, const uint8_t *packet, size_t len,
+                  const struct witness_echo_place *to)
 {
     struct sockaddr_storage address;
     socklen_t address_len = address_of(to, witness->family, &address);
@@ -151,85 +123,86 @@ static void witness_send(struct node_witness *witness, const uint8_t *packet, si
 }
 
 /* The time is taken as late as can be: making the signature is not part of the way. False: no random bytes could be had. */
-static bool witness_ask(struct node_witness *witness, struct node_echo_peer *peer)
+static bool witness_ask(struct witness *witness, struct witness_echo_peer *peer)
 {
-    uint8_t nonce[NODE_ECHO_NONCE_BYTES], packet[NODE_ECHO_ASK_BYTES];
+    uint8_t nonce[WITNESS_ECHO_NONCE_BYTES], packet[WITNESS_ECHO_ASK_BYTES];
 
     if (witness->random->fill(witness->random->ctx, nonce, sizeof(nonce)) != 0)
         return false;
-    node_echo_write_ask(&witness->key, witness->chain, nonce, hm_wall_ms(witness->clock), packet);
+    witness_echo_write_ask(&witness->key, witness->chain, nonce, hm_wall_ms(witness->clock),
+                           packet);
     pthread_mutex_lock(&witness->lock);
-    node_echo_peer_asked(peer, nonce, hm_mono_ns(witness->clock));
+    witness_echo_peer_asked(peer, nonce, hm_mono_ns(witness->clock));
     pthread_mutex_unlock(&witness->lock);
     witness_send(witness, packet, sizeof(packet), &peer->place);
     atomic_fetch_add(&witness->asked, 1);
     return true;
 }
 
-static bool witness_on_ask(struct node_witness *witness, struct hm_slice packet,
-                           const struct node_echo_place *from, uint64_t now_ns)
+static bool witness_on_ask(struct witness *witness, struct hm_slice packet,
+                           const struct witness_echo_place *from, uint64_t now_ns)
 {
-    uint8_t answer[NODE_ECHO_ANSWER_BYTES], id[NODE_ECHO_ID_BYTES];
-    struct node_echo_peer *unproven;
-    struct node_echo asked;
+    uint8_t answer[WITNESS_ECHO_ANSWER_BYTES], id[WITNESS_ECHO_ID_BYTES];
+    struct witness_echo_peer *unproven;
+    struct witness_echo asked;
     bool let;
 
-    if (node_echo_read(packet, witness->chain, NODE_ECHO_ASK, &asked) != 0)
+    if (witness_echo_read(packet, witness->chain, WITNESS_ECHO_ASK, &asked) != 0)
         return false;
     pthread_mutex_lock(&witness->lock);
-    let = node_echo_peers_lets(&witness->peers, from, now_ns);
+    let = witness_echo_peers_lets(&witness->peers, from, now_ns);
     pthread_mutex_unlock(&witness->lock);
-    if (!let || node_echo_check(packet, NODE_ECHO_ASK, NULL) != 0 ||
+    if (!let || witness_echo_check(packet, WITNESS_ECHO_ASK, NULL) != 0 ||
         engine_config_address(asked.key, id, NULL) != 0 || memcmp(id, witness->id, sizeof(id)) == 0)
         return false;
     pthread_mutex_lock(&witness->lock);
-    unproven = node_echo_peers_heard(&witness->peers, id, from, asked.clock_ms, now_ns);
+    unproven = witness_echo_peers_heard(&witness->peers, id, from, asked.clock_ms, now_ns);
     pthread_mutex_unlock(&witness->lock);
     if (unproven != NULL) {
         (void)witness_ask(witness, unproven);
         return true;
     }
-    node_echo_write_answer(&witness->key, witness->chain, &asked, hm_wall_ms(witness->clock),
-                           answer);
+    witness_echo_write_answer(&witness->key, witness->chain, &asked, hm_wall_ms(witness->clock),
+                              answer);
     witness_send(witness, answer, sizeof(answer), from);
     atomic_fetch_add(&witness->answered, 1);
     return true;
 }
 
 /* One of the two is wrong; whose it is the validators' votes tell, a few seconds later. */
-static void witness_tell_clock(const struct node_echo_peer *peer, int64_t clock_ms)
+static void witness_tell_clock(const struct witness_echo_peer *peer, int64_t clock_ms)
 {
-    char id[2 * NODE_ECHO_ID_BYTES + 1];
+    char id[2 * WITNESS_ECHO_ID_BYTES + 1];
 
-    hm_hex_encode(peer->id, NODE_ECHO_ID_BYTES, id);
+    hm_hex_encode(peer->id, WITNESS_ECHO_ID_BYTES, id);
     if (peer->doubted)
-        hm_log(HM_LOG_WARN, "node",
+        hm_log(HM_LOG_WARN, "witness",
                "the clock of node %s is %" PRId64 " ms %s this node's: one of both is wrong; "
                "nexus cluster status shows whose the validators doubt",
                id, clock_ms < 0 ? -clock_ms : clock_ms, clock_ms < 0 ? "behind" : "ahead of");
     else
-        hm_log(HM_LOG_INFO, "node", "the clock of node %s and this node's agree again", id);
+        hm_log(HM_LOG_INFO, "witness", "the clock of node %s and this node's agree again", id);
 }
 
 /* Wall and monotonic clock as they were when the packet was read. */
-static bool witness_on_answer(struct node_witness *witness, struct hm_slice packet,
-                              uint64_t wall_ms, uint64_t now_ns)
+static bool witness_on_answer(struct witness *witness, struct hm_slice packet, uint64_t wall_ms,
+                              uint64_t now_ns)
 {
-    uint8_t id[NODE_ECHO_ID_BYTES];
-    struct node_echo_peer *peer;
-    struct node_echo answer;
+    uint8_t id[WITNESS_ECHO_ID_BYTES];
+    struct witness_echo_peer *peer;
+    struct witness_echo answer;
     int64_t clock_ms;
 
-    if (node_echo_read(packet, witness->chain, NODE_ECHO_ANSWER, &answer) != 0)
+    if (witness_echo_read(packet, witness->chain, WITNESS_ECHO_ANSWER, &answer) != 0)
         return false;
-    peer = node_echo_peers_waiting(&witness->peers, answer.nonce, now_ns);
+    peer = witness_echo_peers_waiting(&witness->peers, answer.nonce, now_ns);
     if (peer == NULL || engine_config_address(answer.key, id, NULL) != 0 ||
         memcmp(id, peer->id, sizeof(id)) != 0 ||
-        node_echo_check(packet, NODE_ECHO_ANSWER, witness->key.public_key) != 0)
+        witness_echo_check(packet, WITNESS_ECHO_ANSWER, witness->key.public_key) != 0)
         return false;
     pthread_mutex_lock(&witness->lock);
-    node_echo_peer_answered(peer, answer.clock_ms, wall_ms, now_ns);
-    bool news = node_echo_peer_news(peer, now_ns, &clock_ms);
+    witness_echo_peer_answered(peer, answer.clock_ms, wall_ms, now_ns);
+    bool news = witness_echo_peer_news(peer, now_ns, &clock_ms);
     pthread_mutex_unlock(&witness->lock);
     if (news)
         witness_tell_clock(peer, clock_ms);
@@ -237,30 +210,36 @@ static bool witness_on_answer(struct node_witness *witness, struct hm_slice pack
     return true;
 }
 
+/* --- receiving -------------------------------------------------------------------------------------------- */
+
 /* False: there is none. */
-static bool witness_receive(struct node_witness *witness)
+static bool witness_receive(struct witness *witness)
 {
-    uint8_t bytes[NODE_ECHO_ASK_BYTES + 1]; /* a longer one shows */
+    uint8_t bytes[WITNESS_ECHO_ASK_BYTES + 1]; /* a longer one shows */
     struct sockaddr_storage from = {0};
     socklen_t from_len = sizeof(from);
     ssize_t got = recvfrom(witness->socket, bytes, sizeof(bytes), MSG_DONTWAIT,
                            (struct sockaddr *)&from, &from_len);
     uint64_t now_ns = hm_mono_ns(witness->clock), wall_ms = hm_wall_ms(witness->clock);
-    struct node_echo_place place;
+    struct witness_echo_place place;
 
     if (got < 0)
         return errno == EINTR;
     struct hm_slice packet = hm_slice_of(bytes, (size_t)got);
     place_of(&from, &place);
-    if (!(packet.len == NODE_ECHO_ASK_BYTES ? witness_on_ask(witness, packet, &place, now_ns)
-                                            : witness_on_answer(witness, packet, wall_ms, now_ns)))
+    bool good = packet.len == WITNESS_LINK_BYTES
+                    ? witness_train_take(witness, packet, &place, now_ns)
+                : packet.len == WITNESS_ECHO_ASK_BYTES
+                    ? witness_on_ask(witness, packet, &place, now_ns)
+                    : witness_on_answer(witness, packet, wall_ms, now_ns);
+    if (!good)
         atomic_fetch_add(&witness->refused, 1);
     return true;
 }
 
 /* --- the thread ------------------------------------------------------------------------------------------- */
 
-static bool witness_is_busy(struct node_witness *witness, uint64_t now_ns)
+static bool witness_is_busy(struct witness *witness, uint64_t now_ns)
 {
     uint64_t block_ns = atomic_load(&witness->block_ns);
 
@@ -268,7 +247,7 @@ static bool witness_is_busy(struct node_witness *witness, uint64_t now_ns)
 }
 
 /* Asks who is due; milliseconds until the next is. */
-static int witness_ask_all(struct node_witness *witness)
+static int witness_ask_all(struct witness *witness)
 {
     uint64_t wait_ns = 0, now_ns = hm_mono_ns(witness->clock);
     bool busy;
@@ -278,12 +257,12 @@ static int witness_ask_all(struct node_witness *witness)
     atomic_store(&witness->resting, !busy);
     witness_take_found(witness);
     pthread_mutex_lock(&witness->lock);
-    node_echo_peers_forget(&witness->peers, now_ns);
+    witness_echo_peers_forget(&witness->peers, now_ns);
     pthread_mutex_unlock(&witness->lock);
-    for (size_t i = 0; i < WITNESS_ASK_MAX; i++) {
-        struct node_echo_peer *peer = node_echo_peers_due(
+    for (size_t i = 0; i < WITNESS_ECHO_PEERS_MAX; i++) {
+        struct witness_echo_peer *peer = witness_echo_peers_due(
             &witness->peers, hm_mono_ns(witness->clock),
-            busy ? NODE_ECHO_ACTIVE_NS : NODE_ECHO_IDLE_NS, &wait_ns);
+            busy ? WITNESS_ECHO_ACTIVE_NS : WITNESS_ECHO_IDLE_NS, &wait_ns);
 
         if (peer == NULL)
             break;
@@ -291,14 +270,26 @@ static int witness_ask_all(struct node_witness *witness)
         if (!witness_ask(witness, peer))
             return WITNESS_RETRY_MS;
     }
-    if (wait_ns > NODE_ECHO_IDLE_NS)
-        wait_ns = NODE_ECHO_IDLE_NS;
-    return (int)(wait_ns / 1000000) + 1;
+    if (wait_ns > WITNESS_ECHO_IDLE_NS)
+        wait_ns = WITNESS_ECHO_IDLE_NS;
+    int wait_ms = (int)(wait_ns / 1000000) + 1;
+    return busy ? witness_train_ask(witness, wait_ms) : wait_ms;
+}
+
+/* All that came, or as much as is read at once, and then what is to be told of it. */
+static void witness_receive_all(struct witness *witness)
+{
+    bool more = true;
+
+    for (int i = 0; i < WITNESS_DRAIN_MAX && more; i++)
+        more = witness_receive(witness);
+    if (!more)
+        witness_train_look(witness);
 }
 
 static void *witness_main(void *arg)
 {
-    struct node_witness *witness = arg;
+    struct witness *witness = arg;
 
     pthread_setname_np(pthread_self(), "hm-echo");
     while (!atomic_load(&witness->quit)) {
@@ -307,18 +298,14 @@ static void *witness_main(void *arg)
         int wait_ms = witness_ask_all(witness);
         uint64_t woken;
 
-        if (poll(fds, HM_COUNT_OF(fds), wait_ms) <= 0)
-            continue;
-        if (fds[1].revents != 0)
+        if (poll(fds, HM_COUNT_OF(fds), wait_ms) > 0 && fds[1].revents != 0)
             (void)!read(witness->wake_fd, &woken, sizeof(woken));
-        if (fds[0].revents != 0)
-            for (int i = 0; i < WITNESS_DRAIN_MAX && witness_receive(witness); i++)
-                ;
+        witness_receive_all(witness);
     }
     return NULL;
 }
 
-static void witness_wake(struct node_witness *witness)
+static void witness_wake(struct witness *witness)
 {
     const uint64_t one = 1;
 
@@ -328,15 +315,15 @@ static void witness_wake(struct node_witness *witness)
 /* --- opening --------------------------------------------------------------------------------------------- */
 
 /* Not having it is no failure of the node's. */
-static void witness_listen(struct node_witness *witness, const char *listen)
+static void witness_listen(struct witness *witness, const char *listen)
 {
     struct sockaddr_storage address;
     socklen_t len;
     int fd, off = 0;
 
-    if (node_witness_address(listen, AF_UNSPEC, true, &address, &len) != 0) {
-        hm_log(HM_LOG_WARN, "node", "'%s' is no address: the other nodes' distance is not measured",
-               listen);
+    if (witness_address(listen, AF_UNSPEC, true, &address, &len) != 0) {
+        hm_log(HM_LOG_WARN, "witness",
+               "'%s' is no address: the other nodes' distance is not measured", listen);
         return;
     }
     witness->family = address.ss_family;
@@ -344,7 +331,7 @@ static void witness_listen(struct node_witness *witness, const char *listen)
     if (fd >= 0 && address.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) != 0) {
-        hm_log(HM_LOG_WARN, "node",
+        hm_log(HM_LOG_WARN, "witness",
                "UDP port %s cannot be had (%s): the other nodes' distance is not measured, and "
                "they cannot measure this node's; free the port and start the node again",
                listen, strerror(errno));
@@ -354,7 +341,7 @@ static void witness_listen(struct node_witness *witness, const char *listen)
     witness->socket = fd;
 }
 
-static int witness_start(struct node_witness *witness, const struct node_witness_options *options,
+static int witness_start(struct witness *witness, const struct witness_options *options,
                          struct hm_error *error)
 {
     uint8_t secret[CRYPTO_KEY_BYTES];
@@ -368,13 +355,13 @@ static int witness_start(struct node_witness *witness, const struct node_witness
         hm_wipe(secret, sizeof(secret));
         return hm_fail(error, HM_EIO, "no descriptor or random bytes to measure distances");
     }
-    node_echo_peers_init(&witness->peers, witness->id, secret);
+    witness_echo_peers_init(&witness->peers, witness->id, secret);
     hm_wipe(secret, sizeof(secret));
     witness_listen(witness, options->listen);
     rc = witness_take_names(witness, options, error);
     if (rc != 0 || witness->socket < 0)
         return rc;
-    rc = node_witness_names_start(witness->names, witness->wake_fd, error);
+    rc = witness_names_start(witness->names, witness->wake_fd, error);
     if (rc != 0)
         return rc;
     if (pthread_create(&witness->thread, NULL, witness_main, witness) != 0)
@@ -383,10 +370,10 @@ static int witness_start(struct node_witness *witness, const struct node_witness
     return 0;
 }
 
-int node_witness_open(const struct node_witness_options *options, struct node_witness **out,
-                      struct hm_error *error)
+int witness_open(const struct witness_options *options, struct witness **out,
+                 struct hm_error *error)
 {
-    struct node_witness *witness = hm_calloc(1, sizeof(*witness));
+    struct witness *witness = hm_calloc(1, sizeof(*witness));
     int rc;
 
     if (witness == NULL)
@@ -398,18 +385,18 @@ int node_witness_open(const struct node_witness_options *options, struct node_wi
     witness->socket = witness->wake_fd = -1;
     pthread_mutex_init(&witness->lock, NULL);
     atomic_store(&witness->block_ns, hm_mono_ns(witness->clock));
-    node_echo_chain(options->chain_id, witness->chain);
+    witness_echo_chain(options->chain_id, witness->chain);
     memcpy(witness->validator, options->validator, sizeof(witness->validator));
     rc = witness_start(witness, options, error);
     if (rc != 0) {
-        node_witness_close(witness);
+        witness_close(witness);
         return rc;
     }
     *out = witness;
     return 0;
 }
 
-void node_witness_close(struct node_witness *witness)
+void witness_close(struct witness *witness)
 {
     if (witness == NULL)
         return;
@@ -423,13 +410,13 @@ void node_witness_close(struct node_witness *witness)
     pthread_mutex_destroy(&witness->lock);
     crypto_ed25519_wipe(&witness->key);
     hm_wipe(witness->peers.secret, sizeof(witness->peers.secret));
-    node_witness_names_free(witness->names);
+    witness_names_free(witness->names);
     hm_free(witness);
 }
 
 /* --- what others ask of it -------------------------------------------------------------------------------- */
 
-void node_witness_saw_block(struct node_witness *witness)
+void witness_saw_block(struct witness *witness)
 {
     if (witness == NULL)
         return;
@@ -438,16 +425,16 @@ void node_witness_saw_block(struct node_witness *witness)
         witness_wake(witness);
 }
 
-static size_t witness_see(struct node_witness *witness,
-                          struct node_echo_seen seen[NODE_ECHO_PEERS_MAX])
+static size_t witness_see(struct witness *witness,
+                          struct witness_echo_seen seen[WITNESS_ECHO_PEERS_MAX])
 {
     pthread_mutex_lock(&witness->lock);
-    size_t count = node_echo_peers_see(&witness->peers, hm_mono_ns(witness->clock), seen);
+    size_t count = witness_echo_peers_see(&witness->peers, hm_mono_ns(witness->clock), seen);
     pthread_mutex_unlock(&witness->lock);
     return count;
 }
 
-void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[CRYPTO_HASH_BYTES])
+void witness_prove(struct witness *witness, const uint8_t chain_hash[CRYPTO_HASH_BYTES])
 {
     uint8_t digest[CRYPTO_HASH_BYTES];
 
@@ -456,32 +443,32 @@ void node_witness_prove(struct node_witness *witness, const uint8_t chain_hash[C
     witness->proven = true;
 }
 
-bool node_witness_is_proven(const struct node_witness *witness)
+bool witness_is_proven(const struct witness *witness)
 {
     return witness->proven;
 }
 
-void node_witness_know(struct node_witness *witness, const Hypermesh__WitnessView *view)
+void witness_know(struct witness *witness, const Hypermesh__WitnessView *view)
 {
-    uint8_t ids[NODE_ECHO_KNOWN_MAX][NODE_ECHO_ID_BYTES];
+    uint8_t ids[WITNESS_ECHO_KNOWN_MAX][WITNESS_ECHO_ID_BYTES];
     size_t count = 0;
 
-    for (size_t i = 0; i < view->n_nodes && count < NODE_ECHO_KNOWN_MAX; i++)
-        if (view->nodes[i]->node.len == NODE_ECHO_ID_BYTES)
-            memcpy(ids[count++], view->nodes[i]->node.data, NODE_ECHO_ID_BYTES);
+    for (size_t i = 0; i < view->n_nodes && count < WITNESS_ECHO_KNOWN_MAX; i++)
+        if (view->nodes[i]->node.len == WITNESS_ECHO_ID_BYTES)
+            memcpy(ids[count++], view->nodes[i]->node.data, WITNESS_ECHO_ID_BYTES);
     pthread_mutex_lock(&witness->lock);
-    node_echo_peers_know(&witness->peers, ids, count);
+    witness_echo_peers_know(&witness->peers, ids, count);
     pthread_mutex_unlock(&witness->lock);
 }
 
-_Static_assert(NODE_ECHO_PEERS_MAX <= LEDGER_WITNESS_ECHOES_MAX, "a vote takes them all");
+_Static_assert(WITNESS_ECHO_PEERS_MAX <= LEDGER_WITNESS_ECHOES_MAX, "a vote takes them all");
 
-int node_witness_pack(void *ctx, struct hm_buf *out)
+int witness_pack(void *ctx, struct hm_buf *out)
 {
-    struct node_witness *witness = ctx;
+    struct witness *witness = ctx;
     Hypermesh__VoteWitness vote = HYPERMESH__VOTE_WITNESS__INIT;
-    Hypermesh__WitnessEcho echoes[NODE_ECHO_PEERS_MAX], *pointers[NODE_ECHO_PEERS_MAX];
-    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    Hypermesh__WitnessEcho echoes[WITNESS_ECHO_PEERS_MAX], *pointers[WITNESS_ECHO_PEERS_MAX];
+    struct witness_echo_seen seen[WITNESS_ECHO_PEERS_MAX];
     size_t count = witness_see(witness, seen);
 
     for (size_t i = 0; i < count; i++) {
@@ -502,14 +489,20 @@ int node_witness_pack(void *ctx, struct hm_buf *out)
     return wire_pack(&vote.base, out);
 }
 
-void node_witness_get_stats(struct node_witness *witness, struct node_witness_stats *out)
+void witness_get_stats(struct witness *witness, struct witness_stats *out)
 {
-    struct node_echo_seen seen[NODE_ECHO_PEERS_MAX];
+    struct witness_echo_seen seen[WITNESS_ECHO_PEERS_MAX];
 
-    *out = (struct node_witness_stats){.listening = witness->running};
+    *out = (struct witness_stats){.listening = witness->running};
     out->answering = witness_see(witness, seen);
     pthread_mutex_lock(&witness->lock);
     out->peers = witness->peers.count;
+    out->links_bad = witness_links_bad(&witness->peers);
+    out->link_sent = witness->peers.links_total.sent;
+    out->link_answered = witness->peers.links_total.answered;
+    out->link_lost = witness->peers.links_total.of[WITNESS_LINK_LOST];
+    out->link_late = witness->peers.links_total.of[WITNESS_LINK_LATE];
+    out->link_twice = witness->peers.links_total.of[WITNESS_LINK_TWICE];
     pthread_mutex_unlock(&witness->lock);
     out->asked = atomic_load(&witness->asked);
     out->answers = atomic_load(&witness->answers);

@@ -1,4 +1,4 @@
-#include "node_witness_name.h"
+#include "witness_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,13 +13,13 @@
 #define MS_A_S          1000
 
 struct witness_name {
-    uint8_t id[NODE_ECHO_ID_BYTES];
+    uint8_t id[WITNESS_ECHO_ID_BYTES];
     char text[NAME_TEXT_BYTES]; /* set before the thread starts, never after */
     enum { NAME_SOUGHT, NAME_FOUND, NAME_TAKEN } state;
     struct sockaddr_storage address; /* found */
 };
 
-struct node_witness_names {
+struct witness_names {
     pthread_mutex_t lock; /* guards states, addresses, and what follows */
     pthread_cond_t changed;
     unsigned holders; /* who made it, and its thread: the last one frees it */
@@ -50,8 +50,8 @@ static int name_split(const char *text, char host[NAME_HOST_BYTES], const char *
     return 0;
 }
 
-int node_witness_address(const char *text, int family, bool by_name, struct sockaddr_storage *out,
-                         socklen_t *out_len)
+int witness_address(const char *text, int family, bool by_name, struct sockaddr_storage *out,
+                    socklen_t *out_len)
 {
     struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_DGRAM};
     struct addrinfo *found = NULL;
@@ -73,7 +73,7 @@ int node_witness_address(const char *text, int family, bool by_name, struct sock
 /* --- the thread ------------------------------------------------------------------------------------------- */
 
 /* One holder less. */
-static void names_let_go(struct node_witness_names *names)
+static void names_let_go(struct witness_names *names)
 {
     pthread_mutex_lock(&names->lock);
     bool last = --names->holders == 0;
@@ -86,7 +86,7 @@ static void names_let_go(struct node_witness_names *names)
     hm_free(names);
 }
 
-static bool names_seek(struct node_witness_names *names, const struct witness_name *name)
+static bool names_seek(struct witness_names *names, const struct witness_name *name)
 {
     pthread_mutex_lock(&names->lock);
     bool seek = !names->quit && name->state == NAME_SOUGHT;
@@ -94,7 +94,7 @@ static bool names_seek(struct node_witness_names *names, const struct witness_na
     return seek;
 }
 
-static void names_found(struct node_witness_names *names, struct witness_name *name,
+static void names_found(struct witness_names *names, struct witness_name *name,
                         const struct sockaddr_storage *address)
 {
     const uint64_t one = 1;
@@ -108,7 +108,7 @@ static void names_found(struct node_witness_names *names, struct witness_name *n
 }
 
 /* Once through all that are sought; how many are not found. */
-static size_t names_look(struct node_witness_names *names)
+static size_t names_look(struct witness_names *names)
 {
     struct sockaddr_storage address;
     socklen_t len;
@@ -119,7 +119,7 @@ static size_t names_look(struct node_witness_names *names)
 
         if (!names_seek(names, name))
             continue;
-        if (node_witness_address(name->text, names->family, true, &address, &len) == 0)
+        if (witness_address(name->text, names->family, true, &address, &len) == 0)
             names_found(names, name, &address);
         else
             missing++;
@@ -128,13 +128,13 @@ static size_t names_look(struct node_witness_names *names)
 }
 
 /* Until it is time to try again; false: no more. */
-static bool names_rest(struct node_witness_names *names)
+static bool names_rest(struct witness_names *names)
 {
     struct timespec until;
     int rc = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += NODE_WITNESS_NAME_AGAIN_MS / MS_A_S;
+    until.tv_sec += WITNESS_NAME_AGAIN_MS / MS_A_S;
     pthread_mutex_lock(&names->lock);
     while (!names->quit && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&names->changed, &names->lock, &until);
@@ -145,7 +145,7 @@ static bool names_rest(struct node_witness_names *names)
 
 static void *names_main(void *arg)
 {
-    struct node_witness_names *names = arg;
+    struct witness_names *names = arg;
 
     pthread_setname_np(pthread_self(), "hm-names");
     while (names_look(names) > 0 && names_rest(names))
@@ -156,10 +156,9 @@ static void *names_main(void *arg)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-int node_witness_names_new(size_t max, int family, struct node_witness_names **out,
-                           struct hm_error *error)
+int witness_names_new(size_t max, int family, struct witness_names **out, struct hm_error *error)
 {
-    struct node_witness_names *names = hm_calloc(1, sizeof(*names) + max * sizeof(names->list[0]));
+    struct witness_names *names = hm_calloc(1, sizeof(*names) + max * sizeof(names->list[0]));
     pthread_condattr_t attr;
 
     if (names == NULL)
@@ -177,19 +176,19 @@ int node_witness_names_new(size_t max, int family, struct node_witness_names **o
     return 0;
 }
 
-void node_witness_names_add(struct node_witness_names *names, const uint8_t id[NODE_ECHO_ID_BYTES],
-                            const char *text)
+void witness_names_add(struct witness_names *names, const uint8_t id[WITNESS_ECHO_ID_BYTES],
+                       const char *text)
 {
     struct witness_name *name;
 
     if (names->count == names->max)
         return;
     name = &names->list[names->count++];
-    memcpy(name->id, id, NODE_ECHO_ID_BYTES);
+    memcpy(name->id, id, WITNESS_ECHO_ID_BYTES);
     snprintf(name->text, sizeof(name->text), "%s", text);
 }
 
-int node_witness_names_start(struct node_witness_names *names, int wake_fd, struct hm_error *error)
+int witness_names_start(struct witness_names *names, int wake_fd, struct hm_error *error)
 {
     pthread_t thread;
 
@@ -207,8 +206,8 @@ int node_witness_names_start(struct node_witness_names *names, int wake_fd, stru
     return 0;
 }
 
-bool node_witness_names_take(struct node_witness_names *names, uint8_t id[NODE_ECHO_ID_BYTES],
-                             struct sockaddr_storage *out)
+bool witness_names_take(struct witness_names *names, uint8_t id[WITNESS_ECHO_ID_BYTES],
+                        struct sockaddr_storage *out)
 {
     bool found = false;
 
@@ -219,7 +218,7 @@ bool node_witness_names_take(struct node_witness_names *names, uint8_t id[NODE_E
         if (name->state != NAME_FOUND)
             continue;
         name->state = NAME_TAKEN;
-        memcpy(id, name->id, NODE_ECHO_ID_BYTES);
+        memcpy(id, name->id, WITNESS_ECHO_ID_BYTES);
         *out = name->address;
         found = true;
     }
@@ -227,7 +226,7 @@ bool node_witness_names_take(struct node_witness_names *names, uint8_t id[NODE_E
     return found;
 }
 
-void node_witness_names_free(struct node_witness_names *names)
+void witness_names_free(struct witness_names *names)
 {
     if (names == NULL)
         return;
