@@ -1,6 +1,7 @@
 /* What goes with this node's votes, and what of the others' votes goes into the note of its proposals; the link of the chain of
  * delays that it offers. Nothing here can fail a call: what is missing is left out. */
 #include "engine_app.h"
+#include "engine_rounds.h"
 #include "engine_watch.h"
 
 /* Votes for a block so long before the next note that may hold some go with what this node saw: it may take as long to the next
@@ -33,6 +34,7 @@ int engine_app_extend(void *ctx, const Hypermesh__Abci__RequestExtendVote *reque
     struct hm_error why = {0};
 
     (void)error;
+    engine_rounds_voted(app->options.rounds_run);
     if (cometbft->witness == NULL || !extend_soon(app, request) ||
         cometbft->witness(cometbft->witness_ctx, &bytes) != 0 || bytes.len == 0)
         return 0;
