@@ -27,6 +27,15 @@ struct api_cluster {
     unsigned
         votes_percent; /* that are in reach at most: this node's, and those of the strongest whom its peers may be */
     uint64_t block_age_ms;
+    const struct api_link *links;
+    size_t link_count;
+};
+
+/* What came of packets to another node and back lately. */
+struct api_link {
+    uint8_t node[20];
+    unsigned packets, lost, overtaken, duplicated;
+    bool bad;
 };
 
 struct api_status {

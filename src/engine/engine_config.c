@@ -187,7 +187,7 @@ static void toml_consensus(struct toml *toml)
     toml_number(toml, "max_tx_bytes", ENGINE_TX_MAX_BYTES);
     toml_switch(toml, "recheck", true);
     toml_raw(toml, "[consensus]\n");
-    toml_ms(toml, "timeout_propose", 1000);
+    toml_ms(toml, "timeout_propose", ENGINE_CONFIG_PROPOSE_MS);
     toml_ms(toml, "timeout_propose_delta", 250);
     toml_ms(toml, "timeout_prevote", 300);
     toml_ms(toml, "timeout_prevote_delta", 100);

@@ -75,6 +75,7 @@ struct engine_config {
     const struct engine_config_sync *sync; /* NULL: from the genesis on */
     const char *log_level; /* the engine's own form; NULL: ENGINE_CONFIG_LOG_LEVEL */
 };
+#define ENGINE_CONFIG_PROPOSE_MS UINT64_C(1000) /* a first round waits so long for a proposal */
 /* What happens to every block is told by our own log; the engine's says what goes wrong. */
 #define ENGINE_CONFIG_LOG_LEVEL "main:info,*:error"
 

@@ -622,6 +622,10 @@ int ledger_restore_finish(struct ledger_restore *restore, struct hm_error *error
 void ledger_restore_close(struct ledger_restore *restore);
 /* Empties a store in which a restore was not finished; any other is left as it is. No ledger need be open. */
 int ledger_restore_drop(struct store *store, struct hm_error *error);
+/* Of a ledger that holds what a snapshot brought and no block after it: marks it as a restore that was not finished. Nothing may be
+ * done with it then but ledger_close; the next ledger_open gives HM_ECONFLICT, and ledger_restore_drop empties the store. HM_EPERM: it did
+ * not begin with a snapshot, or has a block of its own; it is left as it is. */
+int ledger_restore_undo(struct ledger *ledger, struct hm_error *error);
 /* The first block that this node has: 1, or the one after its snapshot's. Earlier ones, transactions in them and
  * changes of keys before them are HM_ENOTFOUND or HM_ERANGE, and the sentence says where history begins. */
 int ledger_view_first_height(struct ledger_view *view, uint64_t *height, struct hm_error *error);

@@ -108,6 +108,8 @@ const char *nexus_cluster_rtt(struct nexus_call *call, const json_t *seen);
 const char *nexus_cluster_clock(struct nexus_call *call, const json_t *seen);
 /* "", or what follows its state. */
 const char *nexus_cluster_doubts(struct nexus_call *call, const json_t *seen);
+/* "", or what follows then: to which of the cluster's nodes (of state) its links are bad. */
+const char *nexus_cluster_links(struct nexus_call *call, const json_t *state, const json_t *node);
 /* Lines for all of the cluster. */
 int nexus_cluster_seen_lines(struct nexus_call *call, const json_t *state, struct hm_buf *out);
 /* --- nexus_cluster_vote.c: which of them vote ---------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "nexus_light.h"
 
 #include <inttypes.h>
+#include <poll.h>
 
 #include "nexus.h"
 #include "nexus_json.h"
@@ -70,15 +71,39 @@ static int time_left(const struct nexus_light *light, unsigned *out, struct hm_e
     return 0;
 }
 
-static int get(struct nexus_light *light, const char *path, struct taken *taken,
-               struct hm_error *error)
+static int get_once(struct nexus_light *light, const char *path, struct taken *taken,
+                    struct hm_error *error)
 {
     struct nexus_request request = {
         .method = "GET", .path = path, .take = take_bytes, .wake_fd = -1, .ctx = taken};
     int rc = time_left(light, &request.timeout_ms, error);
 
-    if (!rc)
-        rc = nexus_client_send(light->client, &request, NULL, error);
+    hm_buf_clear(&taken->bytes);
+    return rc ? rc : nexus_client_send(light->client, &request, NULL, error);
+}
+
+/* False: the deadline comes before the pause would end, or there is none to wait for. */
+static bool pause_before(const struct nexus_light *light)
+{
+    uint64_t pause_ns = (uint64_t)NEXUS_LIGHT_AGAIN_MS * 1000000;
+
+    if (hm_mono_ns(light->clock) + pause_ns >= light->deadline_ns)
+        return false;
+    (void)poll(NULL, 0, NEXUS_LIGHT_AGAIN_MS);
+    return true;
+}
+
+/* Who is only busy (503, as a node that starts) is asked again. */
+static int get(struct nexus_light *light, const char *path, struct taken *taken,
+               struct hm_error *error)
+{
+    int rc = get_once(light, path, taken, error);
+
+    while (rc == HM_EBUSY && light->deadline_ns) {
+        if (!pause_before(light))
+            return hm_error_prefix(error, rc, "it was asked until --timeout was over, and says");
+        rc = get_once(light, path, taken, error);
+    }
     /* "Too many requests" is no answer that could be wrong. */
     return rc == HM_ELIMIT && !taken->over ? HM_EBUSY : rc;
 }

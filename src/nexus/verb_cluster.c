@@ -85,8 +85,8 @@ static const char *state_text(struct nexus_call *call, const json_t *state)
     return hm_arena_printf(call->arena, "not ready: %s", nexus_json_text(node, "not_ready"));
 }
 
-static void add_row(struct nexus_call *call, struct nexus_table *table, const json_t *state,
-                    const json_t *seen, uint64_t most)
+static void add_row(struct nexus_call *call, struct nexus_table *table, const json_t *all,
+                    const json_t *state, const json_t *seen, uint64_t most)
 {
     const json_t *node = json_object_get(state, "node");
     const json_t *engine = json_object_get(node, "cluster");
@@ -107,7 +107,8 @@ static void add_row(struct nexus_call *call, struct nexus_table *table, const js
         running ? (nexus_json_bool(engine, "validator") ? "yes" : "no") : "-",
         nexus_cluster_rtt(call, seen), nexus_cluster_clock(call, seen),
         nexus_json_text(state, "p2p"),
-        hm_arena_printf(arena, "%s%s", state_text(call, state), nexus_cluster_doubts(call, seen)));
+        hm_arena_printf(arena, "%s%s%s", state_text(call, state), nexus_cluster_doubts(call, seen),
+                        nexus_cluster_links(call, all, state)));
 }
 
 static int table_cluster(struct nexus_call *call, const json_t *state, struct hm_buf *out)
@@ -129,8 +130,8 @@ static int table_cluster(struct nexus_call *call, const json_t *state, struct hm
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
 
-        add_row(call, &table, node, nexus_cluster_seen(state, nexus_json_text(node, "node_id")),
-                highest(nodes));
+        add_row(call, &table, state, node,
+                nexus_cluster_seen(state, nexus_json_text(node, "node_id")), highest(nodes));
     }
     return nexus_table_finish(call, &table, out);
 }

@@ -593,6 +593,7 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
     out->cluster = hm_arena_alloc(arena, sizeof(*out->cluster));
     if (out->cluster == NULL)
         return;
+    *out->cluster = (struct api_cluster){0};
     out->cluster->version = engine->engine_version[0] != '\0'
                                 ? hm_arena_strdup(arena, engine->engine_version)
                                 : NULL;
@@ -606,6 +607,7 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
     out->cluster->catching_up = engine->catching_up;
     out->cluster->validator = engine->validator;
     out->cluster->block_age_ms = engine->block_age_ms;
+    node_view_links(node, arena, out->cluster);
 }
 
 int node_engine_metrics(struct node *node, struct hm_buf *out)

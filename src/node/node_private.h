@@ -38,7 +38,7 @@ struct node_door;
 struct node_job;
 struct node_tunnel;
 struct node_vdf;
-struct node_witness;
+struct witness;
 
 /* Accounts of the keystore that have been used since start. */
 struct node_wallet {
@@ -104,7 +104,7 @@ struct node_engine {
         [LEDGER_ENGINE_CHAIN_MAX_BYTES +
          1]; /* chain of a peer that is of another one; "": none seen; state_lock guards it */
     uint8_t address[ENGINE_ADDRESS_BYTES]; /* of the key it votes with */
-    struct node_witness *witness; /* NULL: solo, or not started */
+    struct witness *witness; /* NULL: solo, or not started */
     uint64_t known_ns; /* when it was told whom the validators see; of the thread that packs */
     struct node_vdf *_Atomic vdf; /* blocks come before it is there */
 };
@@ -241,6 +241,7 @@ void node_view_stop(struct node *node);
 void node_view_close(struct node *node);
 void node_view_saw_block(struct node *node);
 /* Appends nothing in solo. */
+void node_view_links(struct node *node, struct hm_arena *arena, struct api_cluster *out);
 int node_view_metrics(struct node *node, struct hm_buf *out);
 void node_backend_witness_init(struct node *node); /* node_backend_witness.c */
 

@@ -139,6 +139,21 @@ static void test_a_value_that_is_old(void **state)
     assert_int_equal(kept(world), 8);
 }
 
+/* A node that has just been started is waited for, as long as there is time. */
+static void test_a_node_that_starts(void **state)
+{
+    struct world *world = *state;
+    const char *first[] = {"--trust", anchor_text(world, 2), NULL};
+    const char *later[] = {"--timeout", "700ms", NULL};
+
+    atomic_store(&world->node.lie, LIGHT_STARTS);
+    atomic_store(&world->node.starting, 2);
+    expect(world, first, NEXUS_EXIT_OK, "green");
+    atomic_store(&world->node.lie, LIGHT_AWAY);
+    expect(world, later, NEXUS_EXIT_UNREACHABLE,
+           "it was asked until --timeout was over, and says: it is starting");
+}
+
 static void test_what_is_said_and_what_is_kept(void **state)
 {
     struct world *world = *state;
@@ -181,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_value, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_value_that_is_old, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_node_that_starts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_said_and_what_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };

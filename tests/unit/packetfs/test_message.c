@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_message.h"
+#include "access/packetfs_message.h"
 #include "people_world.h"
 
 /* --- identities --- */
