@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "node_anew.h"
-#include "node_door.h"
 
 #define NODE_PASSPHRASE_MAX_BYTES 1024
 /* Leaves room for names below it. */
@@ -29,7 +28,7 @@ static void node_init_locks(struct node *node)
     pthread_cond_init(&node->jobs.room, &attr);
     pthread_mutex_init(&node->jobs.placing, NULL);
     pthread_mutex_init(&node->answers.lock, NULL);
-    node_tickets_init(&node->tickets, node->tickets_path);
+    join_tickets_init(&node->tickets, node->tickets_path);
     pthread_mutex_init(&node->hardware.lock, NULL);
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
@@ -299,7 +298,7 @@ static void node_release(struct node *node)
     hm_fd_release(&node->challenges.news_fd);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
-    node_tickets_release(&node->tickets);
+    join_tickets_release(&node->tickets);
     pthread_mutex_destroy(&node->answers.lock);
     pthread_mutex_destroy(&node->jobs.placing);
     pthread_cond_destroy(&node->jobs.room);

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include "node_door.h"
 #include "node_private.h"
 
 #define NODE_GENESIS_MAX_BYTES ((size_t)1 << 20)
@@ -135,7 +134,7 @@ static int node_boot_engine(struct node *node, struct hm_error *error)
 
 int node_boot_synced(struct node *node, struct hm_error *error)
 {
-    node_tunnel_close(node); /* what it was for has come */
+    join_tunnel_close(HM_TAKE(node->tunnel)); /* what it was for has come */
     if (!node->beside.syncing)
         return 0;
     int rc = node_boot_params(node, error);

@@ -7,7 +7,6 @@
 
 #include "node_anew.h"
 #include "node_backup.h"
-#include "node_door.h"
 #include "node_idle.h"
 
 #define NODE_ENGINE_DIR     "engine"
@@ -168,7 +167,7 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
     if (rc == 0)
         rc = node_restore_started(node->data_dir, error);
     if (rc == 0)
-        rc = node_join_check(node, error);
+        rc = join_started(node->data_dir, error);
     if (rc == 0)
         rc = node_engine_check_kind(node, access(path, F_OK) == 0, error);
     if (rc != 0 || !node->options.cluster)
@@ -461,7 +460,7 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
         rc = node_view_compute(node, error);
     /* Before the engine, which asks there at once. */
     if (rc == 0 && synced)
-        rc = node_tunnel_open(node, error);
+        rc = join_tunnel_open(node->data_dir, node->options.clock, &node->tunnel, error);
     if (rc == 0)
         rc = engine_process_start(&process, &supervisor, error);
     pthread_mutex_lock(&node->state_lock);
@@ -501,7 +500,7 @@ void node_engine_close(struct node *node)
     pthread_mutex_unlock(&node->state_lock);
 
     engine_process_stop(supervisor);
-    node_tunnel_close(node);
+    join_tunnel_close(HM_TAKE(node->tunnel));
     engine_close(HM_TAKE(node->engine));
     node_view_close(node);
 }

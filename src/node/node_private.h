@@ -10,19 +10,16 @@
 #include "base.h"
 #include "crypto.h"
 #include "engine.h"
+#include "join.h"
 #include "ledger.h"
 #include "node.h"
 #include "node_feed.h"
-#include "node_ticket.h"
 #include "proof.h"
 #include "runtime.h"
 #include "store.h"
 #include "trace.h"
 #include "trust.h"
 #include "wire.h"
-
-#define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
-#define NODE_USER     "user" /* whose jobs they are unless another account is named */
 
 #define NODE_LOG_NAME    "blocks" /* the block log: blocks.0, blocks.1 */
 #define NODE_VERIFY_NAME "verify" /* scratch folder of a replay */
@@ -34,9 +31,7 @@
 #define NODE_CLOCK_BEHIND_MS (UINT64_C(10) * 60 * 1000)
 
 struct node_account;
-struct node_door;
 struct node_job;
-struct node_tunnel;
 struct node_vdf;
 struct witness;
 
@@ -147,9 +142,9 @@ struct node {
     struct node_plot plot;
     struct node_challenges challenges;
 
-    struct node_door *_Atomic door; /* NULL: closed; stays while any guest of it is answered */
-    struct node_tunnel *tunnel; /* NULL: none is needed */
-    struct node_tickets tickets;
+    struct join_door *_Atomic door; /* NULL: closed */
+    struct join_tunnel *tunnel; /* NULL: none is needed */
+    struct join_tickets tickets; /* that this node has issued */
     char tickets_path[NODE_PATH_MAX_BYTES];
 
     _Atomic uint64_t chain_ms; /* of the last block, or of the genesis */
@@ -245,12 +240,14 @@ void node_view_links(struct node *node, struct hm_arena *arena, struct api_clust
 int node_view_metrics(struct node *node, struct hm_buf *out);
 void node_backend_witness_init(struct node *node); /* node_backend_witness.c */
 
-/* --- node_cluster.c, node_join.c ------------------------------------------------------------------------------ */
-/* Fills member->proof: that the validator's key is its operator's (member->account) to declare on this chain. */
-void node_cluster_prove_key(const char *chain_id, const struct crypto_ed25519_key *validator,
-                            struct node_cluster_member *member);
-/* A folder that has not finished joining is not to be started: HM_ECONFLICT. One that has loses the mark. */
-int node_join_check(const struct node *node, struct hm_error *error);
+/* --- node_door_backend.c, node_door_engine.c: newcomers are answered ----------------------------------------------- */
+/* At options.door_listen, if there is one. HM_EBUSY: the port is taken. */
+int node_door_open(struct node *node, struct hm_error *error);
+void node_door_close(struct node *node);
+struct join_backend node_door_backend(struct node *node); /* what the door asks of this node */
+/* One JSON-RPC call of the engine at this socket; the answer's body is appended. HM_EUNAVAILABLE, HM_ETIMEOUT, HM_EIO, HM_ELIMIT. */
+int node_door_engine(const char *rpc_path, struct hm_slice json, struct hm_buf *out,
+                     struct hm_error *error);
 
 /* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
 void *node_bootstrap_main(void *node);

@@ -15,7 +15,7 @@
 static void test_one_ticket_one_node(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined, again;
+    struct join_result joined, again;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
     HM_AUTOFREE char *home = hm_asprintf("%s/new/engine", place->folder);
@@ -26,24 +26,24 @@ static void test_one_ticket_one_node(void **state)
     hm_arena_init(&arena, 0);
     if (door_place_join(place, "new", text, &arena, &joined) != 0)
         fail_msg("%s", place->error.text);
-    assert_string_equal(joined.chain_id, place->cluster.chain_id);
+    assert_string_equal(joined.chain_id, CHAIN_ID);
     assert_true(joined.funded && joined.validator && !joined.synced);
     assert_int_equal(joined.bond, 5 * UNITS);
     assert_int_equal(joined.peer_count, 1);
     assert_string_equal(joined.local, "127.0.0.1");
     assert_string_equal(joined.peers[0] + ENGINE_NODE_ID_DIGITS, "@127.0.0.1:26656");
-    assert_memory_equal(joined.peers[0], place->cluster.members[0].node_id, ENGINE_NODE_ID_DIGITS);
+    assert_memory_equal(joined.peers[0], place->node_id, ENGINE_NODE_ID_DIGITS);
     assert_int_equal(hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &genesis, NULL), 0);
     crypto_hash(genesis.data, genesis.len, hash);
     assert_memory_equal(hash, place->genesis_hash, sizeof(hash));
-    assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
-    assert_int_equal(door_place_hyper(place, joined.member.user), 1000 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.account), 10005 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.user), 1000 * UNITS);
     /* The last answer may have been lost: the same folder asks again, and is paid once. */
     door_place_mark(place, "new", "keys");
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), 0);
     assert_memory_equal(again.member.account, joined.member.account, WIRE_ID_BYTES);
-    assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
-    assert_int_equal(door_place_hyper(place, joined.member.user), 1000 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.account), 10005 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.user), 1000 * UNITS);
     assert_int_equal(door_place_join(place, "more", text, &arena, &again), HM_ECONFLICT);
     assert_non_null(strstr(place->error.text, "has been used"));
     assert_false(door_place_has(place, "more"));
@@ -60,7 +60,7 @@ static void test_refused_nothing_is_left(void **state)
                  {FLAW_ISSUER, HM_EAUTH, "is not the member"},
                  {FLAW_EXPIRED, HM_ETIMEOUT, "expired at"}};
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined;
+    struct join_result joined;
     struct door_place *place = *state;
 
     hm_arena_init(&arena, 0);
@@ -74,14 +74,14 @@ static void test_refused_nothing_is_left(void **state)
     assert_int_equal(door_place_join(place, "node0", "hmjoin1", &arena, &joined), HM_EPARSE);
     HM_AUTOFREE char *text = door_place_ticket(place, 9, FLAW_NONE);
     assert_int_equal(door_place_join(place, "node0", text, &arena, &joined), HM_EEXIST);
-    assert_true(door_place_has(place, "node0/keys"));
+    assert_true(door_place_has(place, "node0/engine"));
 }
 
 /* Keys that the member may know are kept; what lies beside of one that was killed while it made them is of no use. */
 static void test_cut_off_it_goes_on(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined, again;
+    struct join_result joined, again;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
     HM_AUTOFREE char *other = door_place_ticket(place, 2, FLAW_NONE);
@@ -89,10 +89,10 @@ static void test_cut_off_it_goes_on(void **state)
     HM_CLEANUP(hm_buf) struct hm_buf said = {0};
 
     hm_arena_init(&arena, 0);
-    node_door_close(place->fixture->node);
+    door_place_close(place);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), HM_EUNAVAILABLE);
     assert_false(door_place_has(place, "new"));
-    assert_int_equal(node_door_open(place->fixture->node, NULL), 0);
+    door_place_open(place);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
     assert_int_equal(hm_file_read(mark, 256, &said, NULL), 0);
     assert_memory_equal(said.data, "done", 4);
@@ -101,10 +101,10 @@ static void test_cut_off_it_goes_on(void **state)
     assert_int_equal(door_place_join(place, "new", other, &arena, &again), HM_EEXIST);
     assert_non_null(strstr(place->error.text, "with another ticket"));
     /* Nobody answers: what the member may know is not thrown away. */
-    node_door_close(place->fixture->node);
+    door_place_close(place);
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), HM_EUNAVAILABLE);
     assert_non_null(strstr(place->error.text, "goes on with it"));
-    assert_int_equal(node_door_open(place->fixture->node, NULL), 0);
+    door_place_open(place);
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), 0);
     assert_memory_equal(again.member.account, joined.member.account, WIRE_ID_BYTES);
     HM_AUTOFREE char *beside = hm_asprintf("%s/next.joining/keys", place->folder);
@@ -121,18 +121,16 @@ static void test_cut_off_it_goes_on(void **state)
 static void test_a_door_that_is_taken(void **state)
 {
     struct door_place *place = *state;
-    struct node *node = place->fixture->node;
-    struct node_door *first = atomic_exchange(&node->door, NULL);
+    struct join_door *second = NULL;
 
-    assert_int_equal(node_door_open(node, &place->error), HM_EBUSY);
+    assert_int_equal(join_door_open(&place->options, &second, &place->error), HM_EBUSY);
     assert_non_null(strstr(place->error.text, "in use"));
-    assert_null(atomic_load(&node->door));
-    atomic_store(&node->door, first);
+    assert_null(second);
 }
 
 /* --- what is read ---------------------------------------------------------------------------------------------------- */
 
-static int ask_read(struct door_place *place, struct node_knock *knock, int method,
+static int ask_read(struct door_place *place, struct join_knock *knock, int method,
                     struct hm_arena *arena, Hypermesh__Cluster__JoinAnswer **out)
 {
     Hypermesh__Cluster__JoinRequest request = HYPERMESH__CLUSTER__JOIN_REQUEST__INIT;
@@ -143,7 +141,7 @@ static int ask_read(struct door_place *place, struct node_knock *knock, int meth
     read.id = 7;
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_READ;
     request.read = &read;
-    return node_knock_ask(knock, &request, ASK_MS, arena, out, &place->error);
+    return join_knock_ask(knock, &request, ASK_MS, arena, out, &place->error);
 }
 
 static void test_strangers_read_nothing(void **state)
@@ -156,26 +154,26 @@ static void test_strangers_read_nothing(void **state)
     Hypermesh__Cluster__JoinAnswer *answer;
     struct crypto_ed25519_key own;
     struct door_place *place = *state;
-    struct node_knock *stranger;
+    struct join_knock *stranger;
 
     hm_arena_init(&arena, 0);
     crypto_ed25519_from_seed(&own, seed);
     stranger = door_place_knock(place, &own);
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_GENESIS;
     request.genesis = &get;
-    assert_int_equal(node_knock_ask(stranger, &request, ASK_MS, &arena, &answer, &place->error),
+    assert_int_equal(join_knock_ask(stranger, &request, ASK_MS, &arena, &answer, &place->error),
                      HM_EPERM);
-    assert_true(node_knock_answered(stranger));
+    assert_true(join_knock_answered(stranger));
     assert_non_null(strstr(place->error.text, "redeem a ticket first"));
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_FUND;
     request.fund = &fund;
-    assert_int_equal(node_knock_ask(stranger, &request, ASK_MS, &arena, &answer, &place->error),
+    assert_int_equal(join_knock_ask(stranger, &request, ASK_MS, &arena, &answer, &place->error),
                      HM_EPERM);
     assert_int_equal(ask_read(place, stranger, HYPERMESH__CLUSTER__ENGINE_METHOD__METHOD_COMMIT,
                               &arena, &answer),
                      HM_EPERM);
-    assert_string_equal(place->asked, ""); /* the engine was not asked */
-    node_knock_close(stranger);
+    assert_true(door_place_asked(place, "")); /* the engine was not asked */
+    join_knock_close(stranger);
 }
 
 /* The member's own key redeems a ticket, and reads through its own tunnel. */
@@ -184,21 +182,20 @@ static void redeem_own(struct door_place *place)
     Hypermesh__Cluster__Redeem redeem = HYPERMESH__CLUSTER__REDEEM__INIT;
     Hypermesh__Cluster__JoinMember member = HYPERMESH__CLUSTER__JOIN_MEMBER__INIT;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
-    HM_AUTOFREE char *path = hm_asprintf("%s/" NODE_TUNNEL_FILE, place->fixture->folder);
+    HM_AUTOFREE char *path = hm_asprintf("%s/" JOIN_TUNNEL_FILE, place->data);
     Hypermesh__Cluster__IssuedTicket *issued;
     Hypermesh__Cluster__JoinTicket *ticket;
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
 
     hm_arena_init(&arena, 0);
-    assert_int_equal(node_ticket_read(text, &arena, &ticket, NULL), 0);
+    assert_int_equal(join_ticket_read(text, &arena, &ticket, NULL), 0);
     redeem.ticket_id = ticket->id;
     redeem.secret = ticket->secret;
     redeem.operator_ = ticket->trust_hash;
     redeem.user = wire_bytes(ticket->issuer.data, WIRE_ID_BYTES);
-    assert_int_equal(node_tickets_redeem(&place->fixture->node->tickets, &redeem,
-                                         place->member.public_key, hm_wall_ms(hm_clock_system()),
-                                         &arena, &issued, NULL),
+    assert_int_equal(join_tickets_redeem(&place->tickets, &redeem, place->member.public_key,
+                                         hm_wall_ms(hm_clock_system()), &arena, &issued, NULL),
                      0);
     member.key = ticket->issuer;
     member.addresses = ticket->addresses;
@@ -212,8 +209,7 @@ static int tunnel_connect(struct door_place *place, int fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/" NODE_TUNNEL_SOCKET,
-             place->fixture->folder);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/" JOIN_TUNNEL_SOCKET, place->data);
     return connect(fd, (struct sockaddr *)&address, sizeof(address));
 }
 
@@ -246,27 +242,26 @@ static void tunnel_call(struct door_place *place, const char *json, const char *
 static void test_the_tunnel(void **state)
 {
     struct door_place *place = *state;
-    struct node *node = place->fixture->node;
+    struct join_tunnel *tunnel;
     char answer[2048];
 
     redeem_own(place);
-    assert_int_equal(node_tunnel_open(node, &place->error), 0);
+    assert_int_equal(join_tunnel_open(place->data, hm_clock_system(), &tunnel, &place->error), 0);
     tunnel_call(
         place,
         "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"commit\",\"params\":{\"height\":\"20\"}}",
         ENGINE_ID, answer, sizeof(answer));
     assert_non_null(strstr(answer, "200 OK"));
     assert_non_null(strstr(answer, ENGINE_ID));
-    assert_non_null(strstr(place->asked, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"commit\","
-                                         "\"params\":{\"height\":\"20\"}}"));
-    place->asked[0] = '\0';
+    assert_true(door_place_asked(place, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"commit\","
+                                        "\"params\":{\"height\":\"20\"}}"));
     tunnel_call(
         place,
         "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"broadcast_tx_sync\",\"params\":{\"tx\":\"\"}}",
         "tunnel", answer, sizeof(answer));
     assert_non_null(strstr(answer, "502"));
-    assert_string_equal(place->asked, "");
-    node_tunnel_close(node);
+    assert_true(door_place_asked(place, ""));
+    join_tunnel_close(tunnel);
 }
 
 #define FEW_DESCRIPTORS 256
@@ -284,6 +279,7 @@ static uint64_t used_ms(void)
 static void test_a_tunnel_without_descriptors(void **state)
 {
     struct door_place *place = *state;
+    struct join_tunnel *tunnel;
     struct rlimit limit, low;
     int fd, taken[FEW_DESCRIPTORS];
     size_t count = 0;
@@ -291,7 +287,7 @@ static void test_a_tunnel_without_descriptors(void **state)
     uint64_t from_ms;
 
     redeem_own(place);
-    assert_int_equal(node_tunnel_open(place->fixture->node, &place->error), 0);
+    assert_int_equal(join_tunnel_open(place->data, hm_clock_system(), &tunnel, &place->error), 0);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     low = (struct rlimit){.rlim_cur = FEW_DESCRIPTORS, .rlim_max = limit.rlim_max};
@@ -311,7 +307,7 @@ static void test_a_tunnel_without_descriptors(void **state)
                 answer, sizeof(answer));
     assert_non_null(strstr(answer, ENGINE_ID));
     close(fd);
-    node_tunnel_close(place->fixture->node);
+    join_tunnel_close(tunnel);
 }
 
 static void test_what_is_not_read(void **state)
@@ -319,7 +315,7 @@ static void test_what_is_not_read(void **state)
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__Cluster__JoinAnswer *answer;
     struct door_place *place = *state;
-    struct node_knock *own;
+    struct join_knock *own;
 
     hm_arena_init(&arena, 0);
     redeem_own(place);
@@ -329,12 +325,12 @@ static void test_what_is_not_read(void **state)
     assert_int_equal(
         ask_read(place, own, HYPERMESH__CLUSTER__ENGINE_METHOD__METHOD_STATUS, &arena, &answer),
         HM_ERANGE);
-    assert_string_equal(place->asked, "");
+    assert_true(door_place_asked(place, ""));
     assert_int_equal(
         ask_read(place, own, HYPERMESH__CLUSTER__ENGINE_METHOD__METHOD_VALIDATORS, &arena, &answer),
         0);
     assert_int_equal(answer->read.len, strlen(ENGINE_ID));
-    node_knock_close(own);
+    join_knock_close(own);
 }
 
 /* --- pure ------------------------------------------------------------------------------------------------------------- */
@@ -357,7 +353,7 @@ static void test_requests_in_pieces(void **state)
 
     (void)state;
     for (size_t len = 0; len < sizeof(text); len++) {
-        int rc = node_tunnel_request_parse(hm_slice_of(text, len), &body, &whole, &keep, NULL);
+        int rc = join_tunnel_request_parse(hm_slice_of(text, len), &body, &whole, &keep, NULL);
 
         assert_int_equal(rc, len >= wanted);
     }
@@ -365,7 +361,7 @@ static void test_requests_in_pieces(void **state)
     assert_true(hm_slice_equal(body, hm_slice_str("hello")));
     assert_false(keep);
     for (size_t i = 0; i < HM_COUNT_OF(bad); i++)
-        assert_true(node_tunnel_request_parse(hm_slice_str(bad[i]), &body, &whole, &keep, NULL) <
+        assert_true(join_tunnel_request_parse(hm_slice_str(bad[i]), &body, &whole, &keep, NULL) <
                     0);
 }
 
@@ -389,9 +385,9 @@ static void test_calls_of_others(void **state)
 
     (void)state;
     for (size_t i = 0; i < HM_COUNT_OF(bad); i++)
-        assert_true(node_tunnel_read_parse(hm_slice_str(bad[i]), &read, NULL) < 0);
+        assert_true(join_tunnel_read_parse(hm_slice_str(bad[i]), &read, NULL) < 0);
     assert_int_equal(
-        node_tunnel_read_parse(hm_slice_str("{\"id\":0,\"method\":\"validators\",\"params\":"
+        join_tunnel_read_parse(hm_slice_str("{\"id\":0,\"method\":\"validators\",\"params\":"
                                             "{\"height\":12,\"page\":\"2\",\"per_page\":\"100\"}}"),
                                &read, NULL),
         0);
@@ -408,13 +404,13 @@ static void test_whom_a_newcomer_can_dial(void **state)
     (void)state;
     assert_int_equal(stoq_address_parse("127.0.0.1:1", 0, &near, NULL), 0);
     assert_int_equal(stoq_address_parse("192.0.2.1:1", 0, &far, NULL), 0);
-    assert_true(node_door_can_dial("127.0.0.1:26656", &near));
-    assert_false(node_door_can_dial("127.0.0.1:26656", &far));
-    assert_false(node_door_can_dial("[::1]:26656", &far));
-    assert_true(node_door_can_dial("192.0.2.9:26656", &far));
-    assert_true(node_door_can_dial("192.0.2.9:26656", &near));
-    assert_false(node_door_can_dial("0.0.0.0:26656", &near));
-    assert_false(node_door_can_dial("192.0.2.9:0", &far));
+    assert_true(join_door_can_dial("127.0.0.1:26656", &near));
+    assert_false(join_door_can_dial("127.0.0.1:26656", &far));
+    assert_false(join_door_can_dial("[::1]:26656", &far));
+    assert_true(join_door_can_dial("192.0.2.9:26656", &far));
+    assert_true(join_door_can_dial("192.0.2.9:26656", &near));
+    assert_false(join_door_can_dial("0.0.0.0:26656", &near));
+    assert_false(join_door_can_dial("192.0.2.9:0", &far));
 }
 
 int main(void)
@@ -440,5 +436,5 @@ int main(void)
         cmocka_unit_test(test_whom_a_newcomer_can_dial),
     };
 
-    return cmocka_run_group_tests_name("node_door", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("join_door", tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
 /* The tickets that this node has issued: which are good, which were used and by whom. */
-#include "node_ticket.h"
+#include "join_ticket.h"
 
 typedef Hypermesh__Cluster__IssuedTicket Issued;
 
-void node_tickets_init(struct node_tickets *tickets, const char *path)
+void join_tickets_init(struct join_tickets *tickets, const char *path)
 {
     pthread_mutex_init(&tickets->lock, NULL);
     tickets->path = path;
@@ -11,7 +11,7 @@ void node_tickets_init(struct node_tickets *tickets, const char *path)
     tickets->issued = NULL;
 }
 
-void node_tickets_release(struct node_tickets *tickets)
+void join_tickets_release(struct join_tickets *tickets)
 {
     hm_arena_release(&tickets->arena);
     pthread_mutex_destroy(&tickets->lock);
@@ -21,20 +21,20 @@ void node_tickets_release(struct node_tickets *tickets)
 
 static bool issued_fits(const Issued *issued)
 {
-    return issued->id.len == NODE_TICKET_ID_BYTES && issued->secret_hash.len == CRYPTO_HASH_BYTES &&
+    return issued->id.len == JOIN_TICKET_ID_BYTES && issued->secret_hash.len == CRYPTO_HASH_BYTES &&
            (issued->used_by.len == 0 || issued->used_by.len == CRYPTO_ED25519_PUBLIC_BYTES) &&
            (unsigned)issued->operator_paid <= HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_DONE &&
            (unsigned)issued->user_paid <= HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_DONE;
 }
 
 /* Bytes to what is held; a file that is not there holds none. */
-static int tickets_take(struct node_tickets *tickets, struct hm_slice bytes, struct hm_error *error)
+static int tickets_take(struct join_tickets *tickets, struct hm_slice bytes, struct hm_error *error)
 {
     Hypermesh__Cluster__IssuedTickets *issued = NULL;
     struct hm_arena arena;
 
     hm_arena_init(&arena, 0);
-    int rc = WIRE_UNPACK(hypermesh__cluster__issued_tickets, bytes, NODE_TICKETS_BYTES, &arena,
+    int rc = WIRE_UNPACK(hypermesh__cluster__issued_tickets, bytes, JOIN_TICKETS_BYTES, &arena,
                          &issued, error);
     for (size_t i = 0; rc == 0 && i < issued->n_tickets; i++)
         if (!issued_fits(issued->tickets[i]))
@@ -49,14 +49,14 @@ static int tickets_take(struct node_tickets *tickets, struct hm_slice bytes, str
     return 0;
 }
 
-static int tickets_load(struct node_tickets *tickets, struct hm_error *error)
+static int tickets_load(struct join_tickets *tickets, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     int rc;
 
     if (tickets->issued != NULL)
         return 0;
-    rc = hm_file_read(tickets->path, NODE_TICKETS_BYTES, &bytes, error);
+    rc = hm_file_read(tickets->path, JOIN_TICKETS_BYTES, &bytes, error);
     if (rc != 0 && rc != HM_ENOTFOUND)
         return rc;
     rc = tickets_take(tickets, hm_buf_slice(&bytes), error);
@@ -64,7 +64,7 @@ static int tickets_load(struct node_tickets *tickets, struct hm_error *error)
 }
 
 /* What the message says becomes the file, and then what is held. */
-static int tickets_store(struct node_tickets *tickets,
+static int tickets_store(struct join_tickets *tickets,
                          const Hypermesh__Cluster__IssuedTickets *issued, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
@@ -72,7 +72,7 @@ static int tickets_store(struct node_tickets *tickets,
 
     if (rc != 0)
         return hm_fail(error, rc, "no memory for tickets");
-    if (bytes.len > NODE_TICKETS_BYTES)
+    if (bytes.len > JOIN_TICKETS_BYTES)
         return hm_fail(error, HM_ELIMIT, "%s would be over its limit", tickets->path);
     rc = hm_file_replace(tickets->path, bytes.data, bytes.len, 0600, error);
     /* When there is no memory to read it again, the next who asks reads the file. */
@@ -87,14 +87,14 @@ static bool issued_is_old(const Issued *issued, uint64_t now_ms)
 {
     uint64_t last = issued->used_ms > issued->expires_ms ? issued->used_ms : issued->expires_ms;
 
-    return now_ms > last && now_ms - last > NODE_TICKETS_KEPT_MS;
+    return now_ms > last && now_ms - last > JOIN_TICKETS_KEPT_MS;
 }
 
-static int tickets_add(struct node_tickets *tickets, const Issued *ticket, uint64_t now_ms,
+static int tickets_add(struct join_tickets *tickets, const Issued *ticket, uint64_t now_ms,
                        struct hm_error *error)
 {
     Hypermesh__Cluster__IssuedTickets next = HYPERMESH__CLUSTER__ISSUED_TICKETS__INIT;
-    Issued *kept[NODE_TICKETS_MAX];
+    Issued *kept[JOIN_TICKETS_MAX];
     int rc = tickets_load(tickets, error);
 
     if (rc != 0)
@@ -103,19 +103,19 @@ static int tickets_add(struct node_tickets *tickets, const Issued *ticket, uint6
     for (size_t i = 0; i < tickets->issued->n_tickets; i++) {
         if (issued_is_old(tickets->issued->tickets[i], now_ms))
             continue;
-        if (next.n_tickets == NODE_TICKETS_MAX - 1)
+        if (next.n_tickets == JOIN_TICKETS_MAX - 1)
             return hm_fail(
                 error, HM_ELIMIT,
                 "this node has issued %d join tickets lately: wait until some are a week "
                 "old",
-                NODE_TICKETS_MAX);
+                JOIN_TICKETS_MAX);
         kept[next.n_tickets++] = tickets->issued->tickets[i];
     }
     kept[next.n_tickets++] = (Issued *)(uintptr_t)ticket;
     return tickets_store(tickets, &next, error);
 }
 
-int node_tickets_add(struct node_tickets *tickets, const Issued *ticket, uint64_t now_ms,
+int join_tickets_add(struct join_tickets *tickets, const Issued *ticket, uint64_t now_ms,
                      struct hm_error *error)
 {
     pthread_mutex_lock(&tickets->lock);
@@ -136,7 +136,7 @@ static int issued_copy(const Issued *from, struct hm_arena *arena, Issued **out,
                              arena, (ProtobufCMessage **)(void *)out, error);
 }
 
-static int tickets_list(struct node_tickets *tickets, struct hm_arena *arena, Issued ***out,
+static int tickets_list(struct join_tickets *tickets, struct hm_arena *arena, Issued ***out,
                         size_t *count, struct hm_error *error)
 {
     int rc = tickets_load(tickets, error);
@@ -156,7 +156,7 @@ static int tickets_list(struct node_tickets *tickets, struct hm_arena *arena, Is
     return 0;
 }
 
-int node_tickets_list(struct node_tickets *tickets, struct hm_arena *arena, Issued ***out,
+int join_tickets_list(struct join_tickets *tickets, struct hm_arena *arena, Issued ***out,
                       size_t *count, struct hm_error *error)
 {
     pthread_mutex_lock(&tickets->lock);
@@ -165,7 +165,7 @@ int node_tickets_list(struct node_tickets *tickets, struct hm_arena *arena, Issu
     return rc;
 }
 
-static Issued *tickets_find(const struct node_tickets *tickets, struct hm_slice id)
+static Issued *tickets_find(const struct join_tickets *tickets, struct hm_slice id)
 {
     for (size_t i = 0; i < tickets->issued->n_tickets; i++)
         if (hm_slice_equal(wire_slice(tickets->issued->tickets[i]->id), id))
@@ -173,7 +173,7 @@ static Issued *tickets_find(const struct node_tickets *tickets, struct hm_slice 
     return NULL;
 }
 
-static int tickets_revoke(struct node_tickets *tickets, struct hm_slice id, struct hm_error *error)
+static int tickets_revoke(struct join_tickets *tickets, struct hm_slice id, struct hm_error *error)
 {
     int rc = tickets_load(tickets, error);
 
@@ -190,7 +190,7 @@ static int tickets_revoke(struct node_tickets *tickets, struct hm_slice id, stru
     return rc;
 }
 
-int node_tickets_revoke(struct node_tickets *tickets, struct hm_slice id, struct hm_error *error)
+int join_tickets_revoke(struct join_tickets *tickets, struct hm_slice id, struct hm_error *error)
 {
     pthread_mutex_lock(&tickets->lock);
     int rc = tickets_revoke(tickets, id, error);
@@ -202,7 +202,7 @@ int node_tickets_revoke(struct node_tickets *tickets, struct hm_slice id, struct
 
 /* Who has not the secret learns nothing of the ticket, not even that there is one: an id that is not here takes the same
  * way through the comparison. */
-static int tickets_authentic(const struct node_tickets *tickets,
+static int tickets_authentic(const struct join_tickets *tickets,
                              const Hypermesh__Cluster__Redeem *redeem, Issued **out,
                              struct hm_error *error)
 {
@@ -229,7 +229,7 @@ static int issued_is_good(const Issued *issued, struct hm_slice key, uint64_t no
         return hm_fail(error, HM_ECONFLICT,
                        "this ticket has been used, by another node: a ticket is good for one");
     /* Who used it in time and lost the answer is not too late. */
-    if (issued->used_by.len > 0 && now_ms < issued->used_ms + NODE_TICKET_READ_MS)
+    if (issued->used_by.len > 0 && now_ms < issued->used_ms + JOIN_TICKET_READ_MS)
         return 0;
     if (now_ms >= issued->expires_ms) {
         char when[32];
@@ -240,7 +240,7 @@ static int issued_is_good(const Issued *issued, struct hm_slice key, uint64_t no
     return 0;
 }
 
-static int tickets_use(struct node_tickets *tickets, Issued *issued,
+static int tickets_use(struct join_tickets *tickets, Issued *issued,
                        const Hypermesh__Cluster__Redeem *redeem, struct hm_slice key,
                        uint64_t now_ms, struct hm_error *error)
 {
@@ -258,7 +258,7 @@ static int tickets_use(struct node_tickets *tickets, Issued *issued,
     return rc;
 }
 
-static int tickets_redeem(struct node_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
+static int tickets_redeem(struct join_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
                           struct hm_slice key, uint64_t now_ms, struct hm_arena *arena,
                           Issued **out, struct hm_error *error)
 {
@@ -281,14 +281,14 @@ static int tickets_redeem(struct node_tickets *tickets, const Hypermesh__Cluster
 
 static int redeem_fits(const Hypermesh__Cluster__Redeem *redeem, struct hm_error *error)
 {
-    return redeem->ticket_id.len == NODE_TICKET_ID_BYTES &&
-                   redeem->secret.len == NODE_TICKET_SECRET_BYTES &&
+    return redeem->ticket_id.len == JOIN_TICKET_ID_BYTES &&
+                   redeem->secret.len == JOIN_TICKET_SECRET_BYTES &&
                    redeem->operator_.len == WIRE_ID_BYTES && redeem->user.len == WIRE_ID_BYTES
                ? 0
                : hm_fail(error, HM_EPARSE, "the request is malformed");
 }
 
-int node_tickets_know(struct node_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
+int join_tickets_know(struct join_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
                       struct hm_error *error)
 {
     Issued *issued;
@@ -304,7 +304,7 @@ int node_tickets_know(struct node_tickets *tickets, const Hypermesh__Cluster__Re
     return rc;
 }
 
-int node_tickets_redeem(struct node_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
+int join_tickets_redeem(struct join_tickets *tickets, const Hypermesh__Cluster__Redeem *redeem,
                         const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES], uint64_t now_ms,
                         struct hm_arena *arena, Issued **out, struct hm_error *error)
 {
@@ -321,7 +321,7 @@ int node_tickets_redeem(struct node_tickets *tickets, const Hypermesh__Cluster__
     return rc;
 }
 
-static int tickets_of(struct node_tickets *tickets, struct hm_slice key, uint64_t now_ms,
+static int tickets_of(struct join_tickets *tickets, struct hm_slice key, uint64_t now_ms,
                       struct hm_arena *arena, Issued **out, struct hm_error *error)
 {
     int rc = tickets_load(tickets, error);
@@ -333,7 +333,7 @@ static int tickets_of(struct node_tickets *tickets, struct hm_slice key, uint64_
         const Issued *issued = tickets->issued->tickets[i];
 
         if (!issued->revoked && hm_slice_equal(wire_slice(issued->used_by), key) &&
-            now_ms < issued->used_ms + NODE_TICKET_READ_MS &&
+            now_ms < issued->used_ms + JOIN_TICKET_READ_MS &&
             (found == NULL || issued->funded >= found->funded))
             found = issued;
     }
@@ -341,7 +341,7 @@ static int tickets_of(struct node_tickets *tickets, struct hm_slice key, uint64_
                          : hm_fail(error, HM_EPERM, "redeem a ticket first");
 }
 
-int node_tickets_of(struct node_tickets *tickets, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES],
+int join_tickets_of(struct join_tickets *tickets, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES],
                     uint64_t now_ms, struct hm_arena *arena, Issued **out, struct hm_error *error)
 {
     pthread_mutex_lock(&tickets->lock);
@@ -354,14 +354,14 @@ int node_tickets_of(struct node_tickets *tickets, const uint8_t key[CRYPTO_ED255
 /* --- what it pays ------------------------------------------------------------------------------------------ */
 
 static Hypermesh__Cluster__JoinPayment *issued_payment(Issued *issued,
-                                                       enum node_ticket_account account)
+                                                       enum join_ticket_account account)
 {
-    return account == NODE_TICKET_OPERATOR ? &issued->operator_paid : &issued->user_paid;
+    return account == JOIN_TICKET_OPERATOR ? &issued->operator_paid : &issued->user_paid;
 }
 
 /* Under the lock; from: only where it stands so. */
-static int tickets_payment(struct node_tickets *tickets, struct hm_slice id,
-                           enum node_ticket_account account, Hypermesh__Cluster__JoinPayment from,
+static int tickets_payment(struct join_tickets *tickets, struct hm_slice id,
+                           enum join_ticket_account account, Hypermesh__Cluster__JoinPayment from,
                            Hypermesh__Cluster__JoinPayment to,
                            Hypermesh__Cluster__JoinPayment *before, struct hm_error *error)
 {
@@ -385,8 +385,8 @@ static int tickets_payment(struct node_tickets *tickets, struct hm_slice id,
     return rc;
 }
 
-int node_tickets_pay(struct node_tickets *tickets, struct hm_slice id,
-                     enum node_ticket_account account, Hypermesh__Cluster__JoinPayment *before,
+int join_tickets_pay(struct join_tickets *tickets, struct hm_slice id,
+                     enum join_ticket_account account, Hypermesh__Cluster__JoinPayment *before,
                      struct hm_error *error)
 {
     pthread_mutex_lock(&tickets->lock);
@@ -396,8 +396,8 @@ int node_tickets_pay(struct node_tickets *tickets, struct hm_slice id,
     return rc;
 }
 
-int node_tickets_paid(struct node_tickets *tickets, struct hm_slice id,
-                      enum node_ticket_account account, Hypermesh__Cluster__JoinPayment how,
+int join_tickets_paid(struct join_tickets *tickets, struct hm_slice id,
+                      enum join_ticket_account account, Hypermesh__Cluster__JoinPayment how,
                       struct hm_error *error)
 {
     Hypermesh__Cluster__JoinPayment before;

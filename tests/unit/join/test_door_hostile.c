@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void node_key_of(struct door_place *place, const char *name, struct crypto_ed25519_key *out)
+static void key_of(struct door_place *place, const char *name, struct crypto_ed25519_key *out)
 {
     HM_AUTOFREE char *keys = hm_asprintf("%s/%s/validator", place->folder, name);
 
@@ -18,28 +18,26 @@ static int ask_fund(struct door_place *place, const char *name, struct hm_arena 
     Hypermesh__Cluster__FundGet fund = HYPERMESH__CLUSTER__FUND_GET__INIT;
     struct crypto_ed25519_key own;
 
-    node_key_of(place, name, &own);
-    struct node_knock *knocking = door_place_knock(place, &own);
+    key_of(place, name, &own);
+    struct join_knock *knocking = door_place_knock(place, &own);
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_FUND;
     request.fund = &fund;
-    int rc = node_knock_ask(knocking, &request, 2 * ASK_MS, arena, out, &place->error);
-    node_knock_close(knocking);
+    int rc = join_knock_ask(knocking, &request, 2 * ASK_MS, arena, out, &place->error);
+    join_knock_close(knocking);
     return rc;
 }
 
 static void book_again(struct door_place *place)
 {
-    struct node *node = place->fixture->node;
-
-    node_tickets_release(&node->tickets);
-    node_tickets_init(&node->tickets, node->tickets_path);
+    join_tickets_release(&place->tickets);
+    join_tickets_init(&place->tickets, place->tickets_path);
 }
 
 /* The file of tickets, with the payments of the one in it as they are wanted. */
 static void payments_are(struct door_place *place, Hypermesh__Cluster__JoinPayment operator_paid,
                          Hypermesh__Cluster__JoinPayment user_paid)
 {
-    struct node_tickets *tickets = &place->fixture->node->tickets;
+    struct join_tickets *tickets = &place->tickets;
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
 
     assert_int_equal(tickets->issued->n_tickets, 1);
@@ -55,14 +53,14 @@ static void test_a_ticket_pays_once(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__Cluster__JoinAnswer *answer;
-    struct node_join_result joined, again;
+    struct join_result joined, again;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
 
     hm_arena_init(&arena, 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
     /* The accounts change to ones that nothing has come to: as where all of it went on. */
-    Hypermesh__Cluster__IssuedTicket *ticket = place->fixture->node->tickets.issued->tickets[0];
+    Hypermesh__Cluster__IssuedTicket *ticket = place->tickets.issued->tickets[0];
     memset(ticket->operator_.data, 0x51, WIRE_ID_BYTES);
     memset(ticket->user.data, 0x52, WIRE_ID_BYTES);
     payments_are(place, ticket->operator_paid, ticket->user_paid);
@@ -74,9 +72,9 @@ static void test_a_ticket_pays_once(void **state)
     }
     door_place_mark(place, "new", "keys");
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), 0);
-    ticket = place->fixture->node->tickets.issued->tickets[0];
-    assert_int_equal(door_place_hyper(place, ticket->operator_.data), 0);
-    assert_int_equal(door_place_hyper(place, ticket->user.data), 0);
+    ticket = place->tickets.issued->tickets[0];
+    assert_int_equal(door_place_paid(place, ticket->operator_.data), 0);
+    assert_int_equal(door_place_paid(place, ticket->user.data), 0);
     /* Sent, and nobody knows whether it will come: it is not sent again, and the newcomer keeps what it has. */
     payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_SENT,
                  HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE);
@@ -84,9 +82,9 @@ static void test_a_ticket_pays_once(void **state)
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), HM_EBUSY);
     assert_non_null(strstr(place->error.text, "not sent twice"));
     assert_true(door_place_has(place, "new/keys"));
-    ticket = place->fixture->node->tickets.issued->tickets[0];
-    assert_int_equal(door_place_hyper(place, ticket->operator_.data), 0);
-    assert_int_equal(door_place_hyper(place, ticket->user.data), 0);
+    ticket = place->tickets.issued->tickets[0];
+    assert_int_equal(door_place_paid(place, ticket->operator_.data), 0);
+    assert_int_equal(door_place_paid(place, ticket->user.data), 0);
     /* It has come: so it is done, and what was not sent is. */
     memcpy(ticket->operator_.data, joined.member.account, WIRE_ID_BYTES);
     payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_SENT,
@@ -94,22 +92,48 @@ static void test_a_ticket_pays_once(void **state)
     assert_int_equal(ask_fund(place, "new", &arena, &answer), 0);
     assert_int_equal(answer->funded->operator_paid, 0);
     assert_int_equal(answer->funded->user_paid, 1000 * UNITS);
-    assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.account), 10005 * UNITS);
+}
+
+/* What was surely not sent is sent when it can be; what may have been is never sent again. */
+static void test_a_payment_that_fails(void **state)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    struct join_result joined;
+    struct door_place *place = *state;
+    HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
+    HM_AUTOFREE char *more = door_place_ticket(place, 2, FLAW_NONE);
+
+    hm_arena_init(&arena, 0);
+    atomic_store(&place->pay_fails, HM_EFUNDS);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), HM_EFUNDS);
+    assert_non_null(strstr(place->error.text, "the purse is shut"));
+    assert_non_null(strstr(place->error.text, "goes on with it"));
+    atomic_store(&place->pay_fails, 0);
+    assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
+    assert_int_equal(door_place_paid(place, joined.member.account), 10005 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.user), 1000 * UNITS);
+    atomic_store(&place->pay_fails, HM_EIO);
+    atomic_store(&place->quitting, true); /* so that it does not look for long */
+    assert_int_equal(door_place_join(place, "more", more, &arena, &joined), HM_EBUSY);
+    atomic_store(&place->pay_fails, 0);
+    assert_int_equal(door_place_join(place, "more", more, &arena, &joined), HM_EBUSY);
+    assert_non_null(strstr(place->error.text, "not sent twice"));
+    assert_int_equal(place->account_count, 2); /* nobody else was paid */
 }
 
 /* The member's no, after it has paid, throws no keys away. */
 static void test_what_was_paid_is_kept(void **state)
 {
-    uint8_t id[NODE_TICKET_ID_BYTES] = {1};
+    uint8_t id[JOIN_TICKET_ID_BYTES] = {1};
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined, again;
+    struct join_result joined, again;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
 
     hm_arena_init(&arena, 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
-    assert_int_equal(
-        node_tickets_revoke(&place->fixture->node->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
+    assert_int_equal(join_tickets_revoke(&place->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
     /* What is done needs nobody. */
     assert_int_equal(door_place_join(place, "new", text, &arena, &again), 0);
     assert_memory_equal(again.member.account, joined.member.account, WIRE_ID_BYTES);
@@ -129,17 +153,17 @@ static void test_a_bond_beyond_all_money(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__Cluster__JoinAnswer *answer;
-    struct node_join_result joined;
+    struct join_result joined;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
 
     hm_arena_init(&arena, 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
-    place->fixture->node->tickets.issued->tickets[0]->bond = UINT64_MAX;
+    place->tickets.issued->tickets[0]->bond = UINT64_MAX;
     payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE,
                  HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE);
     assert_int_equal(ask_fund(place, "new", &arena, &answer), HM_ERANGE);
-    assert_int_equal(door_place_hyper(place, joined.member.account), 10005 * UNITS);
+    assert_int_equal(door_place_paid(place, joined.member.account), 10005 * UNITS);
 }
 
 static void *fund_in_vain(void *arg)
@@ -156,26 +180,23 @@ static void *fund_in_vain(void *arg)
 static void test_it_closes_while_it_answers(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined;
+    struct join_result joined;
     struct door_place *place = *state;
-    struct node *node = place->fixture->node;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
-    uint64_t one = 1, from_ns;
+    uint64_t from_ns;
     pthread_t asker;
 
     hm_arena_init(&arena, 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
-    memset(node->tickets.issued->tickets[0]->operator_.data, 0x51, WIRE_ID_BYTES);
+    memset(place->tickets.issued->tickets[0]->operator_.data, 0x51, WIRE_ID_BYTES);
     payments_are(place, HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_SENT,
                  HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE);
     assert_int_equal(pthread_create(&asker, NULL, fund_in_vain, place), 0);
     usleep(1000000); /* it is asked by now, and looks for ten seconds */
     from_ns = hm_mono_ns(hm_clock_system());
-    assert_int_equal(hm_write_all(node->quit_fd, &one, sizeof(one), NULL), 0);
-    node_door_close(node);
-    assert_null(atomic_load(&node->door));
+    atomic_store(&place->quitting, true);
+    door_place_close(place);
     assert_in_range((hm_mono_ns(hm_clock_system()) - from_ns) / 1000000, 0, 5000);
-    assert_int_equal(read(node->quit_fd, &one, sizeof(one)), sizeof(one));
     pthread_join(asker, NULL);
 }
 
@@ -205,15 +226,15 @@ static void slow_open_from(struct door_place *place, const char *from, struct sl
     struct stoq_host_config config;
     struct sockaddr_in6 at;
 
-    assert_int_equal(node_certificate_identity(&slow->key, &slow->identity, NULL), 0);
+    assert_int_equal(join_certificate_identity(&slow->key, &slow->identity, NULL), 0);
     stoq_host_config_default(&config);
     config.endpoint.identity = slow->identity;
     config.endpoint.verify = slow_verify;
-    config.endpoint.alpn = NODE_DOOR_ALPN;
+    config.endpoint.alpn = JOIN_DOOR_ALPN;
     config.endpoint.keep_alive_ns = UINT64_C(1000000000);
     assert_int_equal(stoq_address_parse(from, 0, &config.bind, NULL), 0);
     assert_int_equal(stoq_caller_open(&slow->caller, &config, NULL), 0);
-    assert_int_equal(stoq_address_parse(place->door, 0, &at, NULL), 0);
+    assert_int_equal(stoq_address_parse(place->at, 0, &at, NULL), 0);
     assert_int_equal(stoq_link_connect(slow->caller, &at, "::1", ASK_MS, &slow->link, NULL), 0);
 }
 
@@ -263,7 +284,7 @@ static void test_a_slow_request_ends(void **state)
     struct slow slow;
 
     slow_open(place, 1, &slow);
-    assert_in_range(slow_until_gone(&slow, 40), NODE_DOOR_REQUEST_MS / 1000 - 2, 30);
+    assert_in_range(slow_until_gone(&slow, 40), JOIN_DOOR_REQUEST_MS / 1000 - 2, 30);
     slow_close(&slow);
 }
 
@@ -271,11 +292,11 @@ static void test_a_slow_request_ends(void **state)
 static void test_a_place_has_four(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct slow slow[NODE_DOOR_LINKS_A_PLACE];
-    struct node_join_result joined;
+    struct slow slow[JOIN_DOOR_LINKS_A_PLACE];
+    struct join_result joined;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
-    struct stoq_pipe *pipe[NODE_DOOR_LINKS_A_PLACE];
+    struct stoq_pipe *pipe[JOIN_DOOR_LINKS_A_PLACE];
     uint8_t byte = 0x0a;
 
     hm_arena_init(&arena, 0);
@@ -315,11 +336,11 @@ static bool slow_asks(struct slow *slow)
 static void test_the_quiet_make_room(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_knock *quiet[NODE_DOOR_LINKS_A_PLACE];
+    struct join_knock *quiet[JOIN_DOOR_LINKS_A_PLACE];
     Hypermesh__Cluster__JoinAnswer *answer;
     Hypermesh__Cluster__JoinRequest request = HYPERMESH__CLUSTER__JOIN_REQUEST__INIT;
     Hypermesh__Cluster__GenesisGet get = HYPERMESH__CLUSTER__GENESIS_GET__INIT;
-    struct node_join_result joined, other;
+    struct join_result joined, other;
     struct door_place *place = *state;
     struct crypto_ed25519_key own;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
@@ -329,24 +350,24 @@ static void test_the_quiet_make_room(void **state)
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_GENESIS;
     request.genesis = &get;
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
-    node_key_of(place, "new", &own);
+    key_of(place, "new", &own);
     for (size_t i = 0; i < HM_COUNT_OF(quiet); i++) {
         quiet[i] = door_place_knock(place, &own);
-        assert_int_equal(node_knock_ask(quiet[i], &request, ASK_MS, &arena, &answer, NULL), 0);
+        assert_int_equal(join_knock_ask(quiet[i], &request, ASK_MS, &arena, &answer, NULL), 0);
     }
     if (door_place_join(place, "more", more, &arena, &other) != 0)
         fail_msg("%s", place->error.text);
-    assert_int_equal(node_knock_ask(quiet[0], &request, ASK_MS, &arena, &answer, NULL), 0);
+    assert_int_equal(join_knock_ask(quiet[0], &request, ASK_MS, &arena, &answer, NULL), 0);
     for (size_t i = 0; i < HM_COUNT_OF(quiet); i++)
-        node_knock_close(quiet[i]);
+        join_knock_close(quiet[i]);
 }
 
 /* Who has a ticket and many addresses keeps no more places than anybody. */
 static void test_a_key_has_four(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct slow slow[NODE_DOOR_LINKS_A_KEY + 1];
-    struct node_join_result joined;
+    struct slow slow[JOIN_DOOR_LINKS_A_KEY + 1];
+    struct join_result joined;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
     char from[32];
@@ -356,7 +377,7 @@ static void test_a_key_has_four(void **state)
     usleep(500000); /* its own connection has ended */
     for (size_t i = 0; i < HM_COUNT_OF(slow); i++) {
         snprintf(from, sizeof(from), "127.0.0.%zu:0", 2 + i);
-        node_key_of(place, "new", &slow[i].key);
+        key_of(place, "new", &slow[i].key);
         slow_open_from(place, from, &slow[i]);
         assert_true(slow_asks(&slow[i]));
     }
@@ -371,21 +392,20 @@ static void test_a_key_has_four(void **state)
 /* A connection that was served and then is refused only, since its ticket was revoked, ends as a stranger's does. */
 static void test_revoked_it_goes(void **state)
 {
-    uint8_t id[NODE_TICKET_ID_BYTES] = {1};
+    uint8_t id[JOIN_TICKET_ID_BYTES] = {1};
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined;
+    struct join_result joined;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_NONE);
     struct slow slow;
 
     hm_arena_init(&arena, 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), 0);
-    node_key_of(place, "new", &slow.key);
+    key_of(place, "new", &slow.key);
     slow_open_from(place, "127.0.0.1:0", &slow);
     assert_true(slow_asks(&slow));
-    assert_int_equal(
-        node_tickets_revoke(&place->fixture->node->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
-    for (unsigned i = 0; i < NODE_DOOR_REFUSALS_MAX; i++)
+    assert_int_equal(join_tickets_revoke(&place->tickets, hm_slice_of(id, sizeof(id)), NULL), 0);
+    for (unsigned i = 0; i < JOIN_DOOR_REFUSALS_MAX; i++)
         assert_true(slow_asks(&slow));
     assert_false(slow_asks(&slow));
     slow_close(&slow);
@@ -393,13 +413,13 @@ static void test_revoked_it_goes(void **state)
 
 static FILE *log_file;
 
-/* Its node logs into a file from the start. */
+/* Its door logs into a file from the start. */
 static int logging_setup(void **state)
 {
     log_file = tmpfile();
     if (log_file == NULL)
         return -1;
-    node_fixture_log_fd = fileno(log_file);
+    door_place_log_fd = fileno(log_file);
     return door_place_setup(state);
 }
 
@@ -407,7 +427,7 @@ static int logging_teardown(void **state)
 {
     int rc = door_place_teardown(state);
 
-    node_fixture_log_fd = -1;
+    door_place_log_fd = -1;
     (void)fclose(log_file);
     return rc;
 }
@@ -420,16 +440,15 @@ static void test_three_times_no(void **state)
     struct slow slow;
 
     slow_open(place, 1, &slow);
-    for (unsigned i = 0; i < NODE_DOOR_REFUSALS_MAX; i++)
+    for (unsigned i = 0; i < JOIN_DOOR_REFUSALS_MAX; i++)
         assert_true(slow_asks(&slow));
     assert_false(slow_asks(&slow));
     slow_close(&slow);
     /* And the log has a line a second of it. */
     for (unsigned i = 0; i < 1000; i++)
-        node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key, "no");
+        join_door_log_refusal(place->door, slow.key.public_key, "no");
     usleep(1100000);
-    node_door_log_refusal(atomic_load(&place->fixture->node->door), slow.key.public_key,
-                          "the last");
+    join_door_log_refusal(place->door, slow.key.public_key, "the last");
     rewind(log_file);
     while (fgets(line, sizeof(line), log_file) != NULL)
         lines += strstr(line, "is refused") != NULL;
@@ -441,24 +460,30 @@ static void test_three_times_no(void **state)
     assert_true(told);
 }
 
+static void listen_at(struct door_place *place, const char *address)
+{
+    door_place_close(place);
+    place->options.p2p_listen = address;
+    door_place_open(place);
+}
+
 /* Without the secret the chain is not spoken of: neither whether it is another, nor whom one could dial. */
 static void test_the_secret_comes_first(void **state)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_result joined;
+    struct join_result joined;
     struct door_place *place = *state;
     HM_AUTOFREE char *text = door_place_ticket(place, 1, FLAW_SECRET);
     HM_AUTOFREE char *good = door_place_ticket(place, 2, FLAW_NONE);
-    HM_AUTOFREE char *genesis = hm_asprintf("%s/engine/config/genesis.json",
-                                            place->fixture->folder);
+    HM_AUTOFREE char *genesis = hm_asprintf("%s/engine/config/genesis.json", place->data);
     HM_AUTOFREE char *aside = hm_asprintf("%s.aside", genesis);
 
     hm_arena_init(&arena, 0);
     /* The newcomer could dial nobody: who has the secret is told, who has not is not. */
-    place->fixture->node->options.p2p_listen = "0.0.0.0:0";
+    listen_at(place, "0.0.0.0:0");
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), HM_ENOTFOUND);
     assert_int_equal(door_place_join(place, "new", good, &arena, &joined), HM_EUNAVAILABLE);
-    place->fixture->node->options.p2p_listen = "127.0.0.1:26656";
+    listen_at(place, "127.0.0.1:26656");
     /* And no file is read for either. */
     assert_int_equal(rename(genesis, aside), 0);
     assert_int_equal(door_place_join(place, "new", text, &arena, &joined), HM_ENOTFOUND);
@@ -476,18 +501,20 @@ static void test_what_is_one_place(void **state)
     assert_int_equal(stoq_address_parse("192.0.2.2:1", 0, &c, NULL), 0);
     assert_int_equal(stoq_address_parse("[2001:db8:0:1::1]:1", 0, &d, NULL), 0);
     assert_int_equal(stoq_address_parse("[2001:db8:0:1:2::9]:1", 0, &e, NULL), 0);
-    assert_true(node_door_same_place(&a, &b));
-    assert_false(node_door_same_place(&a, &c));
-    assert_true(node_door_same_place(&d, &e));
-    assert_false(node_door_same_place(&a, &d));
+    assert_true(join_door_same_place(&a, &b));
+    assert_false(join_door_same_place(&a, &c));
+    assert_true(join_door_same_place(&d, &e));
+    assert_false(join_door_same_place(&a, &d));
     assert_int_equal(stoq_address_parse("[2001:db8:0:2::1]:1", 0, &e, NULL), 0);
-    assert_false(node_door_same_place(&d, &e));
+    assert_false(join_door_same_place(&d, &e));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_ticket_pays_once, door_place_setup,
+                                        door_place_teardown),
+        cmocka_unit_test_setup_teardown(test_a_payment_that_fails, door_place_setup,
                                         door_place_teardown),
         cmocka_unit_test_setup_teardown(test_what_was_paid_is_kept, door_place_setup,
                                         door_place_teardown),
@@ -510,5 +537,5 @@ int main(void)
         cmocka_unit_test(test_what_is_one_place),
     };
 
-    return cmocka_run_group_tests_name("node_door_hostile", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("join_door_hostile", tests, NULL, NULL);
 }

@@ -9,8 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "node_door.h"
-#include "node_private.h"
+#include "join_private.h"
 
 #define TUNNEL_CLIENTS_MAX 8 /* connections of the engine's client */
 #define TUNNEL_ASK_MS      15000
@@ -22,12 +21,12 @@ struct tunnel_client {
     struct hm_buf in;
 };
 
-struct node_tunnel {
-    struct node_knock *knock;
+struct join_tunnel {
+    struct join_knock *knock;
     pthread_t thread;
     bool running;
     int listen_fd, quit_fd;
-    char path[NODE_PATH_MAX_BYTES];
+    char *path;
     struct tunnel_client clients[TUNNEL_CLIENTS_MAX];
 };
 
@@ -46,7 +45,7 @@ static int tunnel_write(int fd, struct hm_slice body, unsigned status)
     return hm_write_all(fd, answer.data, answer.len, NULL);
 }
 
-static int tunnel_ask(struct node_tunnel *tunnel, Hypermesh__Cluster__EngineRead *read,
+static int tunnel_ask(struct join_tunnel *tunnel, Hypermesh__Cluster__EngineRead *read,
                       struct hm_arena *arena, struct hm_slice *out, struct hm_error *error)
 {
     Hypermesh__Cluster__JoinRequest request = HYPERMESH__CLUSTER__JOIN_REQUEST__INIT;
@@ -55,7 +54,7 @@ static int tunnel_ask(struct node_tunnel *tunnel, Hypermesh__Cluster__EngineRead
 
     request.request_case = HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_READ;
     request.read = read;
-    rc = node_knock_ask(tunnel->knock, &request, TUNNEL_ASK_MS, arena, &answer, error);
+    rc = join_knock_ask(tunnel->knock, &request, TUNNEL_ASK_MS, arena, &answer, error);
     if (rc == 0 && answer->answer_case != HYPERMESH__CLUSTER__JOIN_ANSWER__ANSWER_READ)
         rc = hm_fail(error, HM_EIO, "the member answers what was not asked");
     if (rc == 0)
@@ -64,7 +63,7 @@ static int tunnel_ask(struct node_tunnel *tunnel, Hypermesh__Cluster__EngineRead
 }
 
 /* Every request has an answer; one that cannot be had says why in the log. */
-static int tunnel_serve(struct node_tunnel *tunnel, int fd, struct hm_slice body)
+static int tunnel_serve(struct join_tunnel *tunnel, int fd, struct hm_slice body)
 {
     Hypermesh__Cluster__EngineRead read = HYPERMESH__CLUSTER__ENGINE_READ__INIT;
     HM_CLEANUP(hm_arena) struct hm_arena arena;
@@ -72,7 +71,7 @@ static int tunnel_serve(struct node_tunnel *tunnel, int fd, struct hm_slice body
     struct hm_error error = {0};
 
     hm_arena_init(&arena, 0);
-    int rc = node_tunnel_read_parse(body, &read, &error);
+    int rc = join_tunnel_read_parse(body, &read, &error);
     if (rc == 0)
         rc = tunnel_ask(tunnel, &read, &arena, &answer, &error);
     if (rc == 0)
@@ -90,7 +89,7 @@ static void client_drop(struct tunnel_client *client)
 }
 
 /* Answers what is whole. False: the connection is over. */
-static bool client_requests(struct node_tunnel *tunnel, struct tunnel_client *client)
+static bool client_requests(struct join_tunnel *tunnel, struct tunnel_client *client)
 {
     struct hm_error error = {0};
     struct hm_slice body;
@@ -98,7 +97,7 @@ static bool client_requests(struct node_tunnel *tunnel, struct tunnel_client *cl
     bool keep = true;
     int rc;
 
-    while ((rc = node_tunnel_request_parse(hm_buf_slice(&client->in), &body, &whole, &keep,
+    while ((rc = join_tunnel_request_parse(hm_buf_slice(&client->in), &body, &whole, &keep,
                                            &error)) == 1) {
         if (tunnel_serve(tunnel, client->fd, body) != 0 || !keep)
             return false;
@@ -108,7 +107,7 @@ static bool client_requests(struct node_tunnel *tunnel, struct tunnel_client *cl
     return rc == 0;
 }
 
-static bool client_turn(struct node_tunnel *tunnel, struct tunnel_client *client)
+static bool client_turn(struct join_tunnel *tunnel, struct tunnel_client *client)
 {
     uint8_t bytes[4096];
     ssize_t got = read(client->fd, bytes, sizeof(bytes));
@@ -122,7 +121,7 @@ static bool client_turn(struct node_tunnel *tunnel, struct tunnel_client *client
 /* --- connections -------------------------------------------------------------------------------------------- */
 
 /* False: the process has no room for another descriptor, and the connection waits. */
-static bool tunnel_accept(struct node_tunnel *tunnel)
+static bool tunnel_accept(struct join_tunnel *tunnel)
 {
     const struct timeval patience = {.tv_sec = TUNNEL_WRITE_S};
     int fd = accept4(tunnel->listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -142,7 +141,7 @@ static bool tunnel_accept(struct node_tunnel *tunnel)
 
 static void *tunnel_main(void *arg)
 {
-    struct node_tunnel *tunnel = arg;
+    struct join_tunnel *tunnel = arg;
     struct pollfd fds[2 + TUNNEL_CLIENTS_MAX];
     bool pause = false;
 
@@ -164,7 +163,7 @@ static void *tunnel_main(void *arg)
 
 /* --- life --------------------------------------------------------------------------------------------------- */
 
-static int tunnel_listen(struct node_tunnel *tunnel, struct hm_error *error)
+static int tunnel_listen(struct join_tunnel *tunnel, struct hm_error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(tunnel->path);
@@ -183,51 +182,55 @@ static int tunnel_listen(struct node_tunnel *tunnel, struct hm_error *error)
     return 0;
 }
 
+static int tunnel_no_memory(struct hm_error *error)
+{
+    return hm_fail(error, HM_ENOMEM, "no memory for the tunnel");
+}
+
 /* HM_ENOTFOUND: nobody, or not any more. */
-static int tunnel_member(const struct node *node, struct hm_arena *arena,
+static int tunnel_member(const char *data_dir, uint64_t now_ms, struct hm_arena *arena,
                          Hypermesh__Cluster__JoinMember **out, struct hm_error *error)
 {
+    HM_AUTOFREE char *path = hm_asprintf("%s/" JOIN_TUNNEL_FILE, data_dir);
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     Hypermesh__Cluster__JoinMember *member;
-    char path[NODE_PATH_MAX_BYTES];
-    int rc = node_path(node, NODE_TUNNEL_FILE, path, error);
+    int rc = path == NULL ? tunnel_no_memory(error)
+                          : hm_file_read(path, JOIN_TUNNEL_FILE_MAX_BYTES, &bytes, error);
 
     if (rc == 0)
-        rc = hm_file_read(path, NODE_TUNNEL_FILE_MAX_BYTES, &bytes, error);
-    if (rc == 0)
         rc = WIRE_UNPACK(hypermesh__cluster__join_member, hm_buf_slice(&bytes),
-                         NODE_TUNNEL_FILE_MAX_BYTES, arena, &member, error);
+                         JOIN_TUNNEL_FILE_MAX_BYTES, arena, &member, error);
     if (rc == 0 && (member->key.len != CRYPTO_ED25519_PUBLIC_BYTES || member->n_addresses == 0 ||
-                    member->n_addresses > NODE_TICKET_ADDRESSES_MAX))
+                    member->n_addresses > JOIN_TICKET_ADDRESSES_MAX))
         rc = hm_fail(error, HM_ECORRUPT, "%s is damaged", path);
-    if (rc == 0 && hm_wall_ms(node->options.clock) >= member->until_ms)
+    if (rc == 0 && now_ms >= member->until_ms)
         rc = HM_ENOTFOUND;
     if (rc == 0)
         *out = member;
     return rc;
 }
 
-static int tunnel_knock(struct node_tunnel *tunnel, const struct node *node,
+static int tunnel_knock(struct join_tunnel *tunnel, const char *data_dir,
                         const Hypermesh__Cluster__JoinMember *member, struct hm_error *error)
 {
-    struct sockaddr_in6 addresses[NODE_TICKET_ADDRESSES_MAX];
+    HM_AUTOFREE char *keys_dir = hm_asprintf("%s/" JOIN_KEYS_DIR, data_dir);
+    struct sockaddr_in6 addresses[JOIN_TICKET_ADDRESSES_MAX];
     struct crypto_ed25519_key key;
-    char keys_dir[NODE_PATH_MAX_BYTES];
-    int rc = node_path(node, "validator", keys_dir, error);
+    int rc = keys_dir == NULL ? tunnel_no_memory(error) : 0;
 
     for (size_t i = 0; rc == 0 && i < member->n_addresses; i++)
-        rc = node_ticket_sockaddr(member->addresses[i], &addresses[i], error);
+        rc = join_ticket_sockaddr(member->addresses[i], &addresses[i], error);
     if (rc == 0)
         rc = engine_key_load(keys_dir, ENGINE_NODE_KEY_NAME, &key, error);
     if (rc != 0)
         return rc;
-    rc = node_knock_open(&key, member->key.data, addresses, member->n_addresses, &tunnel->knock,
+    rc = join_knock_open(&key, member->key.data, addresses, member->n_addresses, &tunnel->knock,
                          error);
     crypto_ed25519_wipe(&key);
     return rc;
 }
 
-static int tunnel_start(struct node_tunnel *tunnel, struct hm_error *error)
+static int tunnel_start(struct join_tunnel *tunnel, struct hm_error *error)
 {
     tunnel->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (tunnel->quit_fd < 0)
@@ -239,42 +242,45 @@ static int tunnel_start(struct node_tunnel *tunnel, struct hm_error *error)
     return rc;
 }
 
-int node_tunnel_open(struct node *node, struct hm_error *error)
+int join_tunnel_open(const char *data_dir, const struct hm_clock *clock, struct join_tunnel **out,
+                     struct hm_error *error)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     Hypermesh__Cluster__JoinMember *member;
-    struct node_tunnel *tunnel;
+    struct join_tunnel *tunnel;
 
     hm_arena_init(&arena, 0);
-    int rc = tunnel_member(node, &arena, &member, error);
+    int rc = tunnel_member(data_dir, hm_wall_ms(clock), &arena, &member, error);
+    if (rc == HM_ENOTFOUND)
+        *out = NULL;
     if (rc != 0)
         return rc == HM_ENOTFOUND ? 0 : rc;
     tunnel = hm_calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for the tunnel");
+        return tunnel_no_memory(error);
     tunnel->listen_fd = tunnel->quit_fd = -1;
     for (size_t i = 0; i < TUNNEL_CLIENTS_MAX; i++)
         tunnel->clients[i].fd = -1;
-    node->tunnel = tunnel;
-    rc = node_path(node, NODE_TUNNEL_SOCKET, tunnel->path, error);
-    if (rc == 0)
-        rc = tunnel_knock(tunnel, node, member, error);
+    tunnel->path = hm_asprintf("%s/" JOIN_TUNNEL_SOCKET, data_dir);
+    rc = tunnel->path == NULL ? tunnel_no_memory(error)
+                              : tunnel_knock(tunnel, data_dir, member, error);
     if (rc == 0)
         rc = tunnel_start(tunnel, error);
     if (rc != 0)
-        node_tunnel_close(node);
+        join_tunnel_close(tunnel);
+    else
+        *out = tunnel;
     return rc;
 }
 
-void node_tunnel_close(struct node *node)
+void join_tunnel_close(struct join_tunnel *tunnel)
 {
-    struct node_tunnel *tunnel = HM_TAKE(node->tunnel);
     const uint64_t one = 1;
 
     if (tunnel == NULL)
         return;
     if (tunnel->running) {
-        node_knock_stop(tunnel->knock);
+        join_knock_stop(tunnel->knock);
         (void)hm_write_all(tunnel->quit_fd, &one, sizeof(one), NULL);
         pthread_join(tunnel->thread, NULL);
     }
@@ -284,6 +290,7 @@ void node_tunnel_close(struct node *node)
         (void)unlink(tunnel->path);
     hm_fd_release(&tunnel->listen_fd);
     hm_fd_release(&tunnel->quit_fd);
-    node_knock_close(tunnel->knock);
+    join_knock_close(tunnel->knock);
+    hm_free(tunnel->path);
     hm_free(tunnel);
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node_ticket.h"
+#include "join_ticket.h"
 
 #define NOW_MS   UINT64_C(1700000000000)
 #define HOUR_MS  UINT64_C(3600000)
@@ -24,7 +24,7 @@ typedef Hypermesh__Cluster__Redeem Redeem;
 
 static struct crypto_ed25519_key member, stranger;
 static const uint8_t hash[CRYPTO_HASH_BYTES] = {1, 2, 3};
-static const uint8_t id[NODE_TICKET_ID_BYTES] = {4, 5}, secret[NODE_TICKET_SECRET_BYTES] = {6, 7};
+static const uint8_t id[JOIN_TICKET_ID_BYTES] = {4, 5}, secret[JOIN_TICKET_SECRET_BYTES] = {6, 7};
 
 /* --- text ----------------------------------------------------------------------------------------------- */
 
@@ -58,7 +58,7 @@ static char *example_text(void)
     struct hm_buf text = {0};
     Ticket ticket = example();
 
-    assert_int_equal(node_ticket_write(&ticket, &member, &text, NULL), 0);
+    assert_int_equal(join_ticket_write(&ticket, &member, &text, NULL), 0);
     return (char *)(uintptr_t)hm_buf_cstr(&text);
 }
 
@@ -69,7 +69,7 @@ static void refused(const char *text, int rc, const char *words)
     Ticket *ticket = NULL;
 
     hm_arena_init(&arena, 0);
-    assert_int_equal(node_ticket_read(text, &arena, &ticket, &error), rc);
+    assert_int_equal(join_ticket_read(text, &arena, &ticket, &error), rc);
     assert_null(ticket);
     assert_non_null(strstr(error.text, words));
 }
@@ -84,7 +84,7 @@ static void test_what_is_written_is_read(void **state)
     (void)state;
     hm_arena_init(&arena, 0);
     assert_memory_equal(text, "hmjoin1", 7);
-    assert_int_equal(node_ticket_read(padded, &arena, &got, NULL), 0);
+    assert_int_equal(join_ticket_read(padded, &arena, &got, NULL), 0);
     assert_string_equal(got->chain_id, wanted.chain_id);
     assert_int_equal(got->n_addresses, 2);
     assert_int_equal(got->addresses[1]->port, 65535);
@@ -122,7 +122,7 @@ static void test_every_bit_is_signed(void **state)
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
 
     (void)state;
-    assert_int_equal(hm_bech32_decode_long(NODE_TICKET_PREFIX, text, &bytes, NULL), 0);
+    assert_int_equal(hm_bech32_decode_long(JOIN_TICKET_PREFIX, text, &bytes, NULL), 0);
     for (size_t bit = 0; bit < 8 * bytes.len; bit++) {
         HM_CLEANUP(hm_arena) struct hm_arena arena;
         HM_CLEANUP(hm_buf) struct hm_buf changed = {0};
@@ -131,9 +131,9 @@ static void test_every_bit_is_signed(void **state)
 
         hm_arena_init(&arena, 0);
         bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(hm_bech32_encode_long(NODE_TICKET_PREFIX, hm_buf_slice(&bytes), &changed),
+        assert_int_equal(hm_bech32_encode_long(JOIN_TICKET_PREFIX, hm_buf_slice(&bytes), &changed),
                          0);
-        assert_int_not_equal(node_ticket_read(hm_buf_cstr(&changed), &arena, &ticket, &error), 0);
+        assert_int_not_equal(join_ticket_read(hm_buf_cstr(&changed), &arena, &ticket, &error), 0);
         assert_null(ticket);
         assert_true(error.code == HM_EPARSE || error.code == HM_EAUTH ||
                     error.code == HM_EUNSUPPORTED);
@@ -166,7 +166,7 @@ static void test_of_another_version(void **state)
     assert_int_equal(wire_pack(&ticket.base, &packed), 0);
     whole.ticket = wire_bytes(packed.data, packed.len);
     assert_int_equal(wire_pack(&whole.base, &bytes), 0);
-    assert_int_equal(hm_bech32_encode_long(NODE_TICKET_PREFIX, hm_buf_slice(&bytes), &text), 0);
+    assert_int_equal(hm_bech32_encode_long(JOIN_TICKET_PREFIX, hm_buf_slice(&bytes), &text), 0);
     refused(hm_buf_cstr(&text), HM_EUNSUPPORTED, "has version 2");
 }
 
@@ -177,16 +177,16 @@ static void test_what_cannot_be_issued(void **state)
 
     (void)state;
     ticket.n_addresses = 0;
-    assert_int_equal(node_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
+    assert_int_equal(join_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
     ticket = example();
     ticket.chain_id = (char *)(uintptr_t) "two words";
-    assert_int_equal(node_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
+    assert_int_equal(join_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
     ticket = example();
     ticket.secret.len--;
-    assert_int_equal(node_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
+    assert_int_equal(join_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
     ticket = example();
     ticket.role = HYPERMESH__CLUSTER__JOIN_ROLE__ROLE_NONE;
-    assert_int_equal(node_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
+    assert_int_equal(join_ticket_write(&ticket, &member, &text, NULL), HM_EINVAL);
     assert_int_equal(text.len, 0);
 }
 
@@ -206,22 +206,22 @@ static void test_addresses(void **state)
     for (size_t i = 0; i < HM_COUNT_OF(good); i++) {
         HM_CLEANUP(hm_buf) struct hm_buf text = {0};
 
-        assert_int_equal(node_ticket_address_parse(good[i], &arena, &address, NULL), 0);
-        assert_int_equal(node_ticket_address_text(&address, &text), 0);
+        assert_int_equal(join_ticket_address_parse(good[i], &arena, &address, NULL), 0);
+        assert_int_equal(join_ticket_address_text(&address, &text), 0);
         assert_string_equal(hm_buf_cstr(&text), good[i]);
-        assert_int_equal(node_ticket_sockaddr(&address, &at, NULL), 0);
+        assert_int_equal(join_ticket_sockaddr(&address, &at, NULL), 0);
         assert_int_equal(ntohs(at.sin6_port), address.port);
         assert_int_equal(IN6_IS_ADDR_V4MAPPED(&at.sin6_addr), good[i][0] != '[');
     }
     for (size_t i = 0; i < HM_COUNT_OF(bad); i++)
-        assert_int_equal(node_ticket_address_parse(bad[i], &arena, &address, NULL), HM_EINVAL);
+        assert_int_equal(join_ticket_address_parse(bad[i], &arena, &address, NULL), HM_EINVAL);
 }
 
 /* --- the book ------------------------------------------------------------------------------------------- */
 
 struct book {
     char folder[64], path[96];
-    struct node_tickets tickets;
+    struct join_tickets tickets;
     struct hm_arena arena;
 };
 
@@ -233,7 +233,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(book->folder));
     snprintf(book->path, sizeof(book->path), "%s/tickets", book->folder);
     hm_arena_init(&book->arena, 0);
-    node_tickets_init(&book->tickets, book->path);
+    join_tickets_init(&book->tickets, book->path);
     *state = book;
     return 0;
 }
@@ -242,7 +242,7 @@ static int teardown(void **state)
 {
     struct book *book = *state;
 
-    node_tickets_release(&book->tickets);
+    join_tickets_release(&book->tickets);
     hm_arena_release(&book->arena);
     assert_int_equal(hm_remove_tree(book->folder, NULL), 0);
     hm_free(book);
@@ -252,14 +252,14 @@ static int teardown(void **state)
 /* As after kill -9 and a new start: nothing but the file. */
 static void begin_again(struct book *book)
 {
-    node_tickets_release(&book->tickets);
-    node_tickets_init(&book->tickets, book->path);
+    join_tickets_release(&book->tickets);
+    join_tickets_init(&book->tickets, book->path);
 }
 
 static void issue(struct book *book, uint8_t number, uint64_t expires_ms)
 {
     Issued issued = HYPERMESH__CLUSTER__ISSUED_TICKET__INIT;
-    uint8_t own[NODE_TICKET_ID_BYTES] = {number}, hashed[CRYPTO_HASH_BYTES];
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {number}, hashed[CRYPTO_HASH_BYTES];
 
     crypto_hash(secret, sizeof(secret), hashed);
     issued.id = wire_bytes(own, sizeof(own));
@@ -267,7 +267,7 @@ static void issue(struct book *book, uint8_t number, uint64_t expires_ms)
     issued.role = HYPERMESH__CLUSTER__JOIN_ROLE__ROLE_FULL;
     issued.issued_ms = NOW_MS;
     issued.expires_ms = expires_ms;
-    assert_int_equal(node_tickets_add(&book->tickets, &issued, NOW_MS, NULL), 0);
+    assert_int_equal(join_tickets_add(&book->tickets, &issued, NOW_MS, NULL), 0);
 }
 
 static int redeem(struct book *book, uint8_t number, const uint8_t *shown,
@@ -275,14 +275,14 @@ static int redeem(struct book *book, uint8_t number, const uint8_t *shown,
 {
     static uint8_t account[WIRE_ID_BYTES] = {9}, user[WIRE_ID_BYTES] = {10};
     Redeem request = HYPERMESH__CLUSTER__REDEEM__INIT;
-    uint8_t own[NODE_TICKET_ID_BYTES] = {number};
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {number};
     Issued *issued = NULL;
 
     request.ticket_id = wire_bytes(own, sizeof(own));
-    request.secret = wire_bytes(shown, NODE_TICKET_SECRET_BYTES);
+    request.secret = wire_bytes(shown, JOIN_TICKET_SECRET_BYTES);
     request.operator_ = wire_bytes(account, sizeof(account));
     request.user = wire_bytes(user, sizeof(user));
-    int rc = node_tickets_redeem(&book->tickets, &request, by->public_key, now_ms, &book->arena,
+    int rc = join_tickets_redeem(&book->tickets, &request, by->public_key, now_ms, &book->arena,
                                  &issued, error);
     assert_true((rc == 0) == (issued != NULL));
     if (rc == 0)
@@ -306,7 +306,7 @@ static void test_one_use(void **state)
     /* Who used it in time may ask while it may read, and nobody else. */
     assert_int_equal(redeem(book, 1, secret, &member, NOW_MS + 2 * HOUR_MS, &error), 0);
     assert_int_equal(redeem(book, 1, secret, &stranger, NOW_MS + 2 * HOUR_MS, NULL), HM_ECONFLICT);
-    assert_int_equal(redeem(book, 1, secret, &member, NOW_MS + 5 + NODE_TICKET_READ_MS, &error),
+    assert_int_equal(redeem(book, 1, secret, &member, NOW_MS + 5 + JOIN_TICKET_READ_MS, &error),
                      HM_ETIMEOUT);
 }
 
@@ -317,37 +317,37 @@ static void test_one_use(void **state)
 /* One turn for each account, also after a restart. */
 static void test_one_payment(void **state)
 {
-    uint8_t own[NODE_TICKET_ID_BYTES] = {1};
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {1};
     struct hm_slice one = hm_slice_of(own, sizeof(own));
     Hypermesh__Cluster__JoinPayment before = DONE;
     struct book *book = *state;
 
     issue(book, 1, NOW_MS + HOUR_MS);
     assert_int_equal(redeem(book, 1, secret, &member, NOW_MS, NULL), 0);
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_OPERATOR, &before, NULL), 0);
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_OPERATOR, &before, NULL), 0);
     assert_int_equal(before, NONE);
     begin_again(book);
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_OPERATOR, &before, NULL), 0);
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_OPERATOR, &before, NULL), 0);
     assert_int_equal(before, SENT);
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_USER, &before, NULL), 0);
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_USER, &before, NULL), 0);
     assert_int_equal(before, NONE);
-    assert_int_equal(node_tickets_paid(&book->tickets, one, NODE_TICKET_OPERATOR, DONE, NULL), 0);
+    assert_int_equal(join_tickets_paid(&book->tickets, one, JOIN_TICKET_OPERATOR, DONE, NULL), 0);
     /* What is done stays so; what was surely not sent may be. */
-    assert_int_equal(node_tickets_paid(&book->tickets, one, NODE_TICKET_OPERATOR, NONE, NULL), 0);
-    assert_int_equal(node_tickets_paid(&book->tickets, one, NODE_TICKET_USER, NONE, NULL), 0);
+    assert_int_equal(join_tickets_paid(&book->tickets, one, JOIN_TICKET_OPERATOR, NONE, NULL), 0);
+    assert_int_equal(join_tickets_paid(&book->tickets, one, JOIN_TICKET_USER, NONE, NULL), 0);
     begin_again(book);
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_OPERATOR, &before, NULL), 0);
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_OPERATOR, &before, NULL), 0);
     assert_int_equal(before, DONE);
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_USER, &before, NULL), 0);
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_USER, &before, NULL), 0);
     assert_int_equal(before, NONE);
     own[0] = 2;
-    assert_int_equal(node_tickets_pay(&book->tickets, one, NODE_TICKET_USER, &before, NULL),
+    assert_int_equal(join_tickets_pay(&book->tickets, one, JOIN_TICKET_USER, &before, NULL),
                      HM_ENOTFOUND);
 }
 
 static void test_one_account_for_both(void **state)
 {
-    uint8_t own[NODE_TICKET_ID_BYTES] = {1}, account[WIRE_ID_BYTES] = {9};
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {1}, account[WIRE_ID_BYTES] = {9};
     Redeem request = HYPERMESH__CLUSTER__REDEEM__INIT;
     struct book *book = *state;
     Issued *issued = NULL;
@@ -356,7 +356,7 @@ static void test_one_account_for_both(void **state)
     request.ticket_id = wire_bytes(own, sizeof(own));
     request.secret = wire_bytes(secret, sizeof(secret));
     request.operator_ = request.user = wire_bytes(account, sizeof(account));
-    assert_int_equal(node_tickets_redeem(&book->tickets, &request, member.public_key, NOW_MS,
+    assert_int_equal(join_tickets_redeem(&book->tickets, &request, member.public_key, NOW_MS,
                                          &book->arena, &issued, NULL),
                      HM_EINVAL);
     assert_int_equal(redeem(book, 1, secret, &stranger, NOW_MS, NULL), 0);
@@ -366,7 +366,7 @@ static void test_one_account_for_both(void **state)
 static void test_the_ticket_that_pays(void **state)
 {
     Issued more = HYPERMESH__CLUSTER__ISSUED_TICKET__INIT;
-    uint8_t own[NODE_TICKET_ID_BYTES] = {2}, hashed[CRYPTO_HASH_BYTES];
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {2}, hashed[CRYPTO_HASH_BYTES];
     struct book *book = *state;
     Issued *issued = NULL;
 
@@ -376,20 +376,20 @@ static void test_the_ticket_that_pays(void **state)
     more.secret_hash = wire_bytes(hashed, sizeof(hashed));
     more.expires_ms = NOW_MS + HOUR_MS;
     more.funded = true;
-    assert_int_equal(node_tickets_add(&book->tickets, &more, NOW_MS, NULL), 0);
+    assert_int_equal(join_tickets_add(&book->tickets, &more, NOW_MS, NULL), 0);
     issue(book, 3, NOW_MS + HOUR_MS);
     for (uint8_t i = 1; i <= 3; i++)
         assert_int_equal(redeem(book, i, secret, &member, NOW_MS, NULL), 0);
     assert_int_equal(
-        node_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL), 0);
+        join_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL), 0);
     assert_int_equal(issued->id.data[0], 2);
     assert_true(issued->funded);
 }
 
 static void test_each_refusal_has_its_sentence(void **state)
 {
-    static const uint8_t wrong[NODE_TICKET_SECRET_BYTES] = {6, 8};
-    uint8_t revoked[NODE_TICKET_ID_BYTES] = {3};
+    static const uint8_t wrong[JOIN_TICKET_SECRET_BYTES] = {6, 8};
+    uint8_t revoked[JOIN_TICKET_ID_BYTES] = {3};
     struct hm_error error = {0}, other = {0};
     struct book *book = *state;
 
@@ -403,14 +403,14 @@ static void test_each_refusal_has_its_sentence(void **state)
     assert_string_equal(error.text, other.text);
     assert_int_equal(redeem(book, 2, wrong, &member, NOW_MS + HOUR_MS, &error), HM_ENOTFOUND);
     assert_int_equal(
-        node_tickets_revoke(&book->tickets, hm_slice_of(revoked, sizeof(revoked)), NULL), 0);
+        join_tickets_revoke(&book->tickets, hm_slice_of(revoked, sizeof(revoked)), NULL), 0);
     begin_again(book);
     assert_int_equal(redeem(book, 3, secret, &member, NOW_MS, &error), HM_EPERM);
     assert_non_null(strstr(error.text, "revoked"));
     assert_int_equal(redeem(book, 3, wrong, &member, NOW_MS, &error), HM_ENOTFOUND);
     revoked[0] = 98;
     assert_int_equal(
-        node_tickets_revoke(&book->tickets, hm_slice_of(revoked, sizeof(revoked)), NULL),
+        join_tickets_revoke(&book->tickets, hm_slice_of(revoked, sizeof(revoked)), NULL),
         HM_ENOTFOUND);
     /* None of it has used the ticket up. */
     assert_int_equal(redeem(book, 2, secret, &stranger, NOW_MS, &error), 0);
@@ -418,28 +418,28 @@ static void test_each_refusal_has_its_sentence(void **state)
 
 static void test_who_may_read(void **state)
 {
-    uint8_t one[NODE_TICKET_ID_BYTES] = {1};
+    uint8_t one[JOIN_TICKET_ID_BYTES] = {1};
     struct book *book = *state;
     Issued *issued = NULL;
 
     issue(book, 1, NOW_MS + HOUR_MS);
     assert_int_equal(
-        node_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL),
+        join_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL),
         HM_EPERM);
     assert_int_equal(redeem(book, 1, secret, &member, NOW_MS, NULL), 0);
-    assert_int_equal(node_tickets_of(&book->tickets, member.public_key, NOW_MS + 2 * HOUR_MS,
+    assert_int_equal(join_tickets_of(&book->tickets, member.public_key, NOW_MS + 2 * HOUR_MS,
                                      &book->arena, &issued, NULL),
                      0);
     assert_int_equal(issued->operator_.data[0], 9);
     assert_int_equal(
-        node_tickets_of(&book->tickets, stranger.public_key, NOW_MS, &book->arena, &issued, NULL),
+        join_tickets_of(&book->tickets, stranger.public_key, NOW_MS, &book->arena, &issued, NULL),
         HM_EPERM);
-    assert_int_equal(node_tickets_of(&book->tickets, member.public_key,
-                                     NOW_MS + NODE_TICKET_READ_MS, &book->arena, &issued, NULL),
+    assert_int_equal(join_tickets_of(&book->tickets, member.public_key,
+                                     NOW_MS + JOIN_TICKET_READ_MS, &book->arena, &issued, NULL),
                      HM_EPERM);
-    assert_int_equal(node_tickets_revoke(&book->tickets, hm_slice_of(one, sizeof(one)), NULL), 0);
+    assert_int_equal(join_tickets_revoke(&book->tickets, hm_slice_of(one, sizeof(one)), NULL), 0);
     assert_int_equal(
-        node_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL),
+        join_tickets_of(&book->tickets, member.public_key, NOW_MS, &book->arena, &issued, NULL),
         HM_EPERM);
 }
 
@@ -451,47 +451,47 @@ static void test_the_file(void **state)
     struct stat info;
     size_t count = 9;
 
-    assert_int_equal(node_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
+    assert_int_equal(join_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
     assert_int_equal(count, 0);
     for (uint8_t i = 0; i < ISSUED_N; i++)
         issue(book, i, NOW_MS + i * HOUR_MS);
     begin_again(book);
-    assert_int_equal(node_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
+    assert_int_equal(join_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
     assert_int_equal(count, ISSUED_N);
     assert_int_equal(list[ISSUED_N - 1]->expires_ms, NOW_MS + (ISSUED_N - 1) * HOUR_MS);
     assert_int_equal(stat(book->path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
-    assert_int_equal(hm_file_read(book->path, NODE_TICKETS_BYTES, &bytes, NULL), 0);
+    assert_int_equal(hm_file_read(book->path, JOIN_TICKETS_BYTES, &bytes, NULL), 0);
     assert_null(memmem(bytes.data, bytes.len, secret, sizeof(secret)));
     /* What is damaged is told, and not written over. */
     assert_int_equal(hm_file_replace(book->path, "damaged", 7, 0600, NULL), 0);
     begin_again(book);
     assert_int_not_equal(redeem(book, 1, secret, &member, NOW_MS, NULL), 0);
     hm_buf_clear(&bytes);
-    assert_int_equal(hm_file_read(book->path, NODE_TICKETS_BYTES, &bytes, NULL), 0);
+    assert_int_equal(hm_file_read(book->path, JOIN_TICKETS_BYTES, &bytes, NULL), 0);
     assert_int_equal(bytes.len, 7);
 }
 
 static void test_a_book_has_an_end(void **state)
 {
     Issued more = HYPERMESH__CLUSTER__ISSUED_TICKET__INIT;
-    uint8_t own[NODE_TICKET_ID_BYTES] = {0, 1};
+    uint8_t own[JOIN_TICKET_ID_BYTES] = {0, 1};
     struct book *book = *state;
     struct hm_error error = {0};
     Issued **list = NULL;
     size_t count = 0;
 
-    for (unsigned i = 0; i < NODE_TICKETS_MAX; i++)
+    for (unsigned i = 0; i < JOIN_TICKETS_MAX; i++)
         issue(book, (uint8_t)i, NOW_MS + HOUR_MS);
     more.id = wire_bytes(own, sizeof(own));
     more.secret_hash = wire_bytes(hash, sizeof(hash));
-    more.expires_ms = NOW_MS + 2 * NODE_TICKETS_KEPT_MS;
-    assert_int_equal(node_tickets_add(&book->tickets, &more, NOW_MS, &error), HM_ELIMIT);
+    more.expires_ms = NOW_MS + 2 * JOIN_TICKETS_KEPT_MS;
+    assert_int_equal(join_tickets_add(&book->tickets, &more, NOW_MS, &error), HM_ELIMIT);
     /* The old ones make room. */
-    assert_int_equal(node_tickets_add(&book->tickets, &more,
-                                      NOW_MS + HOUR_MS + NODE_TICKETS_KEPT_MS + DAY_MS, NULL),
+    assert_int_equal(join_tickets_add(&book->tickets, &more,
+                                      NOW_MS + HOUR_MS + JOIN_TICKETS_KEPT_MS + DAY_MS, NULL),
                      0);
-    assert_int_equal(node_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
+    assert_int_equal(join_tickets_list(&book->tickets, &book->arena, &list, &count, NULL), 0);
     assert_int_equal(count, 1);
 }
 
@@ -542,5 +542,5 @@ int main(void)
         return 1;
     crypto_ed25519_from_seed(&member, one);
     crypto_ed25519_from_seed(&stranger, two);
-    return cmocka_run_group_tests_name("node_ticket", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("join_ticket", tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "node_door.h"
+#include "join_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,14 +21,14 @@ static void ticket_try(struct hm_slice bytes)
     struct sockaddr_in6 at;
 
     hm_arena_init(&arena, 0);
-    int rc = node_ticket_read(text, &arena, &ticket, &error);
+    int rc = join_ticket_read(text, &arena, &ticket, &error);
     assert(rc == 0 || (error.code == rc && error.text[0] != '\0'));
     if (rc != 0)
         return;
     for (size_t i = 0; i < ticket->n_addresses; i++)
-        assert(node_ticket_sockaddr(ticket->addresses[i], &at, NULL) == 0);
-    assert(node_ticket_write(ticket, &key, &again, NULL) == 0);
-    assert(node_ticket_read(hm_buf_cstr(&again), &arena, &ticket, NULL) == 0);
+        assert(join_ticket_sockaddr(ticket->addresses[i], &at, NULL) == 0);
+    assert(join_ticket_write(ticket, &key, &again, NULL) == 0);
+    assert(join_ticket_read(hm_buf_cstr(&again), &arena, &ticket, NULL) == 0);
 }
 
 static void read_try(const Hypermesh__Cluster__EngineRead *read)
@@ -36,9 +36,9 @@ static void read_try(const Hypermesh__Cluster__EngineRead *read)
     Hypermesh__Cluster__EngineRead back = HYPERMESH__CLUSTER__ENGINE_READ__INIT;
     HM_CLEANUP(hm_buf) struct hm_buf json = {0};
 
-    if (node_door_read_json(read, &json, NULL) != 0)
+    if (join_door_read_json(read, &json, NULL) != 0)
         return;
-    assert(node_tunnel_read_parse(hm_buf_slice(&json), &back, NULL) == 0);
+    assert(join_tunnel_read_parse(hm_buf_slice(&json), &back, NULL) == 0);
     assert(back.method == read->method && back.height == read->height && back.page == read->page &&
            back.per_page == read->per_page && back.id == read->id);
 }
@@ -49,7 +49,7 @@ static void request_try(struct hm_slice bytes)
     Hypermesh__Cluster__JoinRequest *request;
 
     hm_arena_init(&arena, 0);
-    if (node_door_request_read(bytes, &arena, &request, NULL) == 0 &&
+    if (join_door_request_read(bytes, &arena, &request, NULL) == 0 &&
         request->request_case == HYPERMESH__CLUSTER__JOIN_REQUEST__REQUEST_READ)
         read_try(request->read);
 }
@@ -61,10 +61,10 @@ static void http_try(struct hm_slice bytes)
     size_t whole = 0;
     bool keep;
 
-    if (node_tunnel_request_parse(bytes, &body, &whole, &keep, NULL) != 1)
+    if (join_tunnel_request_parse(bytes, &body, &whole, &keep, NULL) != 1)
         return;
     assert(whole > 0 && whole <= bytes.len && body.data + body.len == bytes.data + whole);
-    if (node_tunnel_read_parse(body, &read, NULL) == 0)
+    if (join_tunnel_read_parse(body, &read, NULL) == 0)
         read_try(&read);
 }
 
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         http_try(bytes);
         break;
     default:
-        (void)node_certificate_key(bytes, shown);
+        (void)join_certificate_key(bytes, shown);
         break;
     }
     return 0;

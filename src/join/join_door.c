@@ -1,6 +1,6 @@
 /* Where newcomers knock: a STOQ endpoint of a cluster's member. One thread takes connections, each of which has a thread
  * while it lasts; one request at a time is answered on each. */
-#include "node_door.h"
+#include "join_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,16 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node_private.h"
-
-#define DOOR_VALIDATOR_DIR     "validator"
 #define DOOR_IDLE_NS           UINT64_C(30000000000)
 #define DOOR_LOOK_MS           1000 /* how soon the porter sees that the node stops */
 #define DOOR_WRITE_MS          60000
 #define DOOR_STRANGER_WRITE_MS 2000
 #define DOOR_QUIET_MS          60000 /* without a request a newcomer is hung up on; it may call again */
 #define DOOR_NAP_MS            200 /* how soon one that is asked to go does */
-#define DOOR_SLOTS             (2 * NODE_DOOR_LINKS_MAX) /* places, and who is on the way out */
+#define DOOR_SLOTS             (2 * JOIN_DOOR_LINKS_MAX) /* places, and who is on the way out */
 #define DOOR_CONNECTIONS       64
 #define DOOR_HANDSHAKES        20 /* a second */
 #define DOOR_RETRY_ABOVE       8
@@ -25,17 +22,16 @@
 #define DOOR_WINDOW            ((uint64_t)64 << 10)
 #define DOOR_NS_PER_S          UINT64_C(1000000000)
 #define DOOR_NS_PER_MS         UINT64_C(1000000)
-#define DOOR_GENESIS           "engine/config/genesis.json"
 
 enum door_guest_state { GUEST_NONE, GUEST_HERE, GUEST_GONE }; /* gone: its thread is to be joined */
 
 /* A newcomer who is here. */
 struct door_guest {
-    struct node_door *door;
+    struct join_door *door;
     struct stoq_link *link;
     pthread_t thread; /* of who lets in and closes */
     enum door_guest_state state; /* under the door's lock */
-    struct node_door_peer peer; /* its key under the door's lock */
+    struct join_door_peer peer; /* its key under the door's lock */
     uint64_t came_ns;
     bool served; /* under the door's lock: something, so far */
     bool busy; /* under the door's lock: a request is on its way */
@@ -45,8 +41,8 @@ struct door_guest {
     unsigned requests;
 };
 
-struct node_door {
-    struct node *node;
+struct join_door {
+    struct join_door_options options;
     struct stoq_identity *identity;
     struct stoq_caller *caller;
     pthread_t porter;
@@ -54,7 +50,7 @@ struct node_door {
     pthread_mutex_t lock;
     bool closing;
     struct door_guest guests[DOOR_SLOTS];
-    struct node_door_self self;
+    struct join_door_self self;
     pthread_mutex_t log_lock; /* guards what follows */
     uint64_t logged_ns; /* when a refusal was, last */
     unsigned left_out; /* refusals since */
@@ -71,7 +67,7 @@ static int door_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert,
     (void)ctx;
     (void)alert;
     if (shown->count == 1 &&
-        node_certificate_key(hm_slice_of(shown->chain[0].data, shown->chain[0].len), key))
+        join_certificate_key(hm_slice_of(shown->chain[0].data, shown->chain[0].len), key))
         return 0;
     error->code = STOQ_EAUTH;
     (void)snprintf(error->text, sizeof(error->text), "a newcomer shows one Ed25519 certificate");
@@ -86,7 +82,7 @@ static int door_permit(void *ctx, struct stoq_conn *conn, struct stoq_bytes tag,
 
     (void)ctx;
     return bidirectional && tag.len == sizeof(key) &&
-                   node_certificate_key(hm_slice_of(leaf.data, leaf.len), key) &&
+                   join_certificate_key(hm_slice_of(leaf.data, leaf.len), key) &&
                    memcmp(tag.data, key, sizeof(key)) == 0
                ? 0
                : STOQ_EPERM;
@@ -111,9 +107,9 @@ static int door_left_ms(uint64_t until_ns)
 static bool guest_must_go(const struct door_guest *guest)
 {
     pthread_mutex_lock(&guest->door->lock);
-    bool go = guest->leave || guest->door->closing || guest->refusals >= NODE_DOOR_REFUSALS_MAX ||
+    bool go = guest->leave || guest->door->closing || guest->refusals >= JOIN_DOOR_REFUSALS_MAX ||
               (!guest->served &&
-               door_left_ms(guest->came_ns + NODE_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0);
+               door_left_ms(guest->came_ns + JOIN_DOOR_STRANGER_MS * DOOR_NS_PER_MS) == 0);
     pthread_mutex_unlock(&guest->door->lock);
     return go;
 }
@@ -121,7 +117,7 @@ static bool guest_must_go(const struct door_guest *guest)
 /* Waits in short pieces, so that a place is given up soon; the time is that of the whole request, however it comes. */
 static int guest_read(const struct door_guest *guest, struct stoq_pipe *pipe, struct hm_buf *out)
 {
-    uint64_t until_ns = door_now_ns() + NODE_DOOR_REQUEST_MS * DOOR_NS_PER_MS;
+    uint64_t until_ns = door_now_ns() + JOIN_DOOR_REQUEST_MS * DOOR_NS_PER_MS;
     uint8_t bytes[1024];
 
     for (;;) {
@@ -135,7 +131,7 @@ static int guest_read(const struct door_guest *guest, struct stoq_pipe *pipe, st
             return HM_ETIMEOUT;
         if (got < 0)
             continue;
-        if (out->len + (size_t)got > NODE_DOOR_REQUEST_MAX_BYTES)
+        if (out->len + (size_t)got > JOIN_DOOR_REQUEST_MAX_BYTES)
             return HM_ELIMIT;
         if (hm_buf_append(out, bytes, (size_t)got) != 0)
             return HM_ENOMEM;
@@ -161,7 +157,7 @@ static void guest_hold_back(struct door_guest *guest)
         guest->second_ns = now_ns;
         guest->requests = 0;
     }
-    if (++guest->requests > NODE_DOOR_REQUESTS_A_SECOND) {
+    if (++guest->requests > JOIN_DOOR_REQUESTS_A_SECOND) {
         uint64_t left_ns = DOOR_NS_PER_S - (now_ns - guest->second_ns);
         const struct timespec pause = {.tv_nsec = (long)(left_ns % DOOR_NS_PER_S)};
 
@@ -187,7 +183,7 @@ static void guest_is(struct door_guest *guest, const uint8_t key[CRYPTO_ED25519_
  * enough it would have them all. */
 static void guest_was_served(struct door_guest *guest)
 {
-    struct node_door *door = guest->door;
+    struct join_door *door = guest->door;
     struct door_guest *oldest = guest;
     size_t here = 0;
 
@@ -203,7 +199,7 @@ static void guest_was_served(struct door_guest *guest)
         if (other->came_ns < oldest->came_ns)
             oldest = other;
     }
-    if (here > NODE_DOOR_LINKS_A_KEY)
+    if (here > JOIN_DOOR_LINKS_A_KEY)
         oldest->leave = true;
     pthread_mutex_unlock(&door->lock);
 }
@@ -220,7 +216,7 @@ static bool guest_serve(struct door_guest *guest, struct stoq_pipe *pipe)
     bool came = tag.len == sizeof(guest->peer.key) && guest_read(guest, pipe, &request) == 0;
     if (came) {
         guest_is(guest, tag.data);
-        int rc = node_door_answer(guest->door->node, &guest->peer, hm_buf_slice(&request), &answer,
+        int rc = join_door_answer(guest->door, &guest->peer, hm_buf_slice(&request), &answer,
                                   &served);
         if (served)
             guest_was_served(guest);
@@ -271,7 +267,7 @@ static void *guest_main(void *arg)
 
 /* --- connections ------------------------------------------------------------------------------------------ */
 
-bool node_door_same_place(const struct sockaddr_in6 *one, const struct sockaddr_in6 *other)
+bool join_door_same_place(const struct sockaddr_in6 *one, const struct sockaddr_in6 *other)
 {
     bool v4 = IN6_IS_ADDR_V4MAPPED(&one->sin6_addr);
 
@@ -279,7 +275,7 @@ bool node_door_same_place(const struct sockaddr_in6 *one, const struct sockaddr_
            memcmp(&one->sin6_addr, &other->sin6_addr, v4 ? 16 : 8) == 0;
 }
 
-static enum door_guest_state door_state(struct node_door *door, size_t slot)
+static enum door_guest_state door_state(struct join_door *door, size_t slot)
 {
     pthread_mutex_lock(&door->lock);
     enum door_guest_state state = door->guests[slot].state;
@@ -288,7 +284,7 @@ static enum door_guest_state door_state(struct node_door *door, size_t slot)
 }
 
 /* A free slot; threads that have ended are joined on the way. NULL: all are taken. */
-static struct door_guest *door_slot(struct node_door *door)
+static struct door_guest *door_slot(struct join_door *door)
 {
     struct door_guest *found = NULL;
 
@@ -307,7 +303,7 @@ static struct door_guest *door_slot(struct node_door *door)
 }
 
 /* Is there room for one from there, of so many places? Else the oldest that has redeemed nothing goes. NULL at: from anywhere. */
-static bool door_room(struct node_door *door, const struct sockaddr_in6 *at, size_t places)
+static bool door_room(struct join_door *door, const struct sockaddr_in6 *at, size_t places)
 {
     struct door_guest *oldest = NULL, *quiet = NULL;
     size_t here = 0;
@@ -317,7 +313,7 @@ static bool door_room(struct node_door *door, const struct sockaddr_in6 *at, siz
         struct door_guest *guest = &door->guests[i];
 
         if (guest->state != GUEST_HERE || guest->leave ||
-            (at != NULL && !node_door_same_place(at, &guest->peer.remote)))
+            (at != NULL && !join_door_same_place(at, &guest->peer.remote)))
             continue;
         here++;
         if (!guest->served && (oldest == NULL || guest->came_ns < oldest->came_ns))
@@ -334,14 +330,14 @@ static bool door_room(struct node_door *door, const struct sockaddr_in6 *at, siz
     return here < places || oldest != NULL;
 }
 
-static void door_let_in(struct node_door *door, struct stoq_link *link)
+static void door_let_in(struct join_door *door, struct stoq_link *link)
 {
     struct door_guest *guest = door_slot(door);
     struct stoq_conn_info info;
 
     if (guest == NULL || stoq_link_info(link, &info) != 0 ||
-        !door_room(door, &info.path.remote, NODE_DOOR_LINKS_A_PLACE) ||
-        !door_room(door, NULL, NODE_DOOR_LINKS_MAX)) {
+        !door_room(door, &info.path.remote, JOIN_DOOR_LINKS_A_PLACE) ||
+        !door_room(door, NULL, JOIN_DOOR_LINKS_MAX)) {
         stoq_link_release(link);
         return;
     }
@@ -358,7 +354,7 @@ static void door_let_in(struct node_door *door, struct stoq_link *link)
     }
 }
 
-static bool door_is_closing(struct node_door *door)
+static bool door_is_closing(struct join_door *door)
 {
     pthread_mutex_lock(&door->lock);
     bool closing = door->closing;
@@ -368,7 +364,7 @@ static bool door_is_closing(struct node_door *door)
 
 static void *door_main(void *arg)
 {
-    struct node_door *door = arg;
+    struct join_door *door = arg;
     struct stoq_link *link;
 
     /* The caller must not be closed between two of these: this thread ends first. */
@@ -385,7 +381,7 @@ static void *door_main(void *arg)
 
 /* --- what is logged --------------------------------------------------------------------------------------- */
 
-void node_door_log_refusal(struct node_door *door, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES],
+void join_door_log_refusal(struct join_door *door, const uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES],
                            const char *why)
 {
     uint64_t now_ns = door_now_ns();
@@ -408,54 +404,61 @@ void node_door_log_refusal(struct node_door *door, const uint8_t key[CRYPTO_ED25
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-const struct node_door_self *node_door_self(const struct node_door *door)
+const struct join_door_self *join_door_self(const struct join_door *door)
 {
     return &door->self;
 }
 
-static int door_genesis(struct node_door *door, struct hm_error *error)
+const struct join_door_options *join_door_options(const struct join_door *door)
+{
+    return &door->options;
+}
+
+static int door_no_memory(struct hm_error *error)
+{
+    return hm_fail(error, HM_ENOMEM, "no memory for the door");
+}
+
+static int door_genesis(struct join_door *door, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf genesis = {0};
-    char path[NODE_PATH_MAX_BYTES];
-    int rc = node_path(door->node, DOOR_GENESIS, path, error);
+    HM_AUTOFREE char *path = hm_asprintf("%s/" JOIN_GENESIS, door->options.data_dir);
+    int rc = path == NULL ? door_no_memory(error)
+                          : hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &genesis, error);
 
-    if (rc == 0)
-        rc = hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &genesis, error);
     if (rc == 0)
         crypto_hash(genesis.data, genesis.len, door->self.genesis_hash);
     return rc;
 }
 
-static int door_identity(struct node_door *door, struct hm_error *error)
+static int door_identity(struct join_door *door, struct hm_error *error)
 {
+    HM_AUTOFREE char *keys_dir = hm_asprintf("%s/" JOIN_KEYS_DIR, door->options.data_dir);
     struct crypto_ed25519_key key;
-    char keys_dir[NODE_PATH_MAX_BYTES];
-    int rc = node_path(door->node, DOOR_VALIDATOR_DIR, keys_dir, error);
+    int rc = keys_dir == NULL ? door_no_memory(error)
+                              : engine_key_load(keys_dir, ENGINE_NODE_KEY_NAME, &key, error);
 
-    if (rc == 0)
-        rc = engine_key_load(keys_dir, ENGINE_NODE_KEY_NAME, &key, error);
     if (rc != 0)
         return rc;
-    rc = node_certificate_identity(&key, &door->identity, error);
+    rc = join_certificate_identity(&key, &door->identity, error);
     if (rc == 0)
         rc = engine_config_node_id(key.public_key, door->self.node_id, error);
     crypto_ed25519_wipe(&key);
     return rc != 0 ? rc : door_genesis(door, error);
 }
 
-static int door_listen(struct node_door *door, struct hm_error *error)
+static int door_listen(struct join_door *door, struct hm_error *error)
 {
     struct stoq_host_config config;
     struct stoq_error why = {0};
 
     stoq_host_config_default(&config);
-    if (stoq_address_parse(door->node->options.door_listen, NODE_DOOR_PORT, &config.bind, &why) !=
-        0)
+    if (stoq_address_parse(door->options.listen, JOIN_DOOR_PORT, &config.bind, &why) != 0)
         return hm_fail(error, HM_EINVAL, "--door-listen: %s", why.text);
     config.endpoint.identity = door->identity;
     config.endpoint.verify = door_verify;
     config.endpoint.server = true;
-    config.endpoint.alpn = NODE_DOOR_ALPN;
+    config.endpoint.alpn = JOIN_DOOR_ALPN;
     config.endpoint.datagram_max = 0;
     config.endpoint.streams_bidi = DOOR_STREAMS;
     config.endpoint.streams_uni = 0;
@@ -471,7 +474,7 @@ static int door_listen(struct node_door *door, struct hm_error *error)
     return rc == 0 ? 0
                    : hm_fail(error, rc == STOQ_ENOMEM ? HM_ENOMEM : HM_EBUSY,
                              "the door for newcomers cannot be opened: %s (--door-listen %s)",
-                             why.text, door->node->options.door_listen);
+                             why.text, door->options.listen);
 }
 
 /* The transport uses IPv6's sockets for IPv4 too. */
@@ -482,44 +485,42 @@ static bool door_has_sockets(void)
     return fd >= 0 || errno != EAFNOSUPPORT;
 }
 
-int node_door_open(struct node *node, struct hm_error *error)
+int join_door_open(const struct join_door_options *options, struct join_door **out,
+                   struct hm_error *error)
 {
-    struct node_door *door;
+    struct join_door *door;
     int rc;
 
-    if (node->options.door_listen == NULL)
-        return 0;
     if (!door_has_sockets()) {
         hm_log(HM_LOG_WARN, "door",
                "newcomers cannot be answered: this machine's kernel has no IPv6, whose sockets are "
                "needed for IPv4 too");
+        *out = NULL;
         return 0;
     }
     door = hm_calloc(1, sizeof(*door));
     if (door == NULL)
-        return hm_fail(error, HM_ENOMEM, "no memory for the door");
-    door->node = node;
+        return door_no_memory(error);
+    door->options = *options;
     pthread_mutex_init(&door->lock, NULL);
     pthread_mutex_init(&door->log_lock, NULL);
-    atomic_store(&node->door, door);
     rc = door_identity(door, error);
     if (rc == 0)
         rc = door_listen(door, error);
     if (rc == 0 && pthread_create(&door->porter, NULL, door_main, door) != 0)
         rc = hm_fail(error, HM_ENOMEM, "no thread for the door");
     if (rc != 0) {
-        node_door_close(node);
+        join_door_close(door);
         return rc;
     }
     door->has_porter = true;
-    hm_log(HM_LOG_INFO, "door", "newcomers are answered at %s", node->options.door_listen);
+    hm_log(HM_LOG_INFO, "door", "newcomers are answered at %s", options->listen);
+    *out = door;
     return 0;
 }
 
-void node_door_close(struct node *node)
+void join_door_close(struct join_door *door)
 {
-    struct node_door *door = atomic_load(&node->door);
-
     if (door == NULL)
         return;
     pthread_mutex_lock(&door->lock);
@@ -531,7 +532,6 @@ void node_door_close(struct node *node)
     for (size_t i = 0; i < DOOR_SLOTS; i++)
         if (door_state(door, i) != GUEST_NONE)
             pthread_join(door->guests[i].thread, NULL);
-    atomic_store(&node->door, NULL); /* not before: who was being answered needs it */
     stoq_identity_unref(door->identity);
     pthread_mutex_destroy(&door->log_lock);
     pthread_mutex_destroy(&door->lock);

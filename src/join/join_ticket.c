@@ -1,4 +1,4 @@
-#include "node_ticket.h"
+#include "join_ticket.h"
 
 #include <arpa/inet.h>
 
@@ -6,7 +6,7 @@
 
 /* --- addresses ------------------------------------------------------------------------------------------- */
 
-int node_ticket_address_text(const Hypermesh__Cluster__JoinAddress *address, struct hm_buf *out)
+int join_ticket_address_text(const Hypermesh__Cluster__JoinAddress *address, struct hm_buf *out)
 {
     bool six = address->ip.len == sizeof(struct in6_addr);
     char text[INET6_ADDRSTRLEN];
@@ -24,7 +24,7 @@ static const char *address_colon(const char *text)
     return colon == NULL || colon == text || (text[0] == '[') != (colon[-1] == ']') ? NULL : colon;
 }
 
-int node_ticket_address_parse(const char *text, struct hm_arena *arena,
+int join_ticket_address_parse(const char *text, struct hm_arena *arena,
                               Hypermesh__Cluster__JoinAddress *out, struct hm_error *error)
 {
     static const uint8_t nowhere[sizeof(struct in6_addr)] = {0};
@@ -59,7 +59,7 @@ int node_ticket_address_parse(const char *text, struct hm_arena *arena,
     return 0;
 }
 
-int node_ticket_sockaddr(const Hypermesh__Cluster__JoinAddress *address, struct sockaddr_in6 *out,
+int join_ticket_sockaddr(const Hypermesh__Cluster__JoinAddress *address, struct sockaddr_in6 *out,
                          struct hm_error *error)
 {
     struct sockaddr_in6 found = {.sin6_family = AF_INET6,
@@ -80,7 +80,7 @@ int node_ticket_sockaddr(const Hypermesh__Cluster__JoinAddress *address, struct 
 
 static bool ticket_addresses_fit(const Hypermesh__Cluster__JoinTicket *ticket)
 {
-    if (ticket->n_addresses == 0 || ticket->n_addresses > NODE_TICKET_ADDRESSES_MAX)
+    if (ticket->n_addresses == 0 || ticket->n_addresses > JOIN_TICKET_ADDRESSES_MAX)
         return false;
     for (size_t i = 0; i < ticket->n_addresses; i++) {
         const Hypermesh__Cluster__JoinAddress *address = ticket->addresses[i];
@@ -100,7 +100,7 @@ static bool ticket_chain_fits(const char *chain_id)
     for (size_t i = 0; i < len; i++)
         if (chain_id[i] <= ' ' || chain_id[i] > '~')
             return false;
-    return len > 0 && len <= NODE_TICKET_CHAIN_MAX;
+    return len > 0 && len <= JOIN_TICKET_CHAIN_MAX;
 }
 
 static bool ticket_fits(const Hypermesh__Cluster__JoinTicket *ticket)
@@ -108,8 +108,8 @@ static bool ticket_fits(const Hypermesh__Cluster__JoinTicket *ticket)
     return ticket_chain_fits(ticket->chain_id) && ticket_addresses_fit(ticket) &&
            ticket->genesis_hash.len == CRYPTO_HASH_BYTES && ticket->trust_height > 0 &&
            ticket->trust_height <= INT64_MAX && ticket->trust_hash.len == CRYPTO_HASH_BYTES &&
-           ticket->id.len == NODE_TICKET_ID_BYTES &&
-           ticket->secret.len == NODE_TICKET_SECRET_BYTES &&
+           ticket->id.len == JOIN_TICKET_ID_BYTES &&
+           ticket->secret.len == JOIN_TICKET_SECRET_BYTES &&
            ticket->issuer.len == CRYPTO_ED25519_PUBLIC_BYTES && ticket->expires_ms > 0 &&
            (ticket->role == HYPERMESH__CLUSTER__JOIN_ROLE__ROLE_FULL ||
             ticket->role == HYPERMESH__CLUSTER__JOIN_ROLE__ROLE_VALIDATOR);
@@ -133,7 +133,7 @@ static void ticket_buf_release(struct hm_buf *buf)
 
 /* --- writing ---------------------------------------------------------------------------------------------- */
 
-int node_ticket_write(Hypermesh__Cluster__JoinTicket *ticket,
+int join_ticket_write(Hypermesh__Cluster__JoinTicket *ticket,
                       const struct crypto_ed25519_key *issuer, struct hm_buf *out,
                       struct hm_error *error)
 {
@@ -144,7 +144,7 @@ int node_ticket_write(Hypermesh__Cluster__JoinTicket *ticket,
     uint8_t signature[CRYPTO_ED25519_SIGNATURE_BYTES];
     int rc;
 
-    ticket->version = NODE_TICKET_VERSION;
+    ticket->version = JOIN_TICKET_VERSION;
     ticket->issuer = wire_bytes(issuer->public_key, sizeof(issuer->public_key));
     if (!ticket_fits(ticket))
         return hm_fail(error, HM_EINVAL, "a join ticket cannot be made of this");
@@ -157,11 +157,11 @@ int node_ticket_write(Hypermesh__Cluster__JoinTicket *ticket,
     whole.ticket = wire_bytes(packed.data, packed.len);
     whole.signature = wire_bytes(signature, sizeof(signature));
     rc = wire_pack(&whole.base, &bytes);
-    if (rc == 0 && bytes.len > NODE_TICKET_MAX_BYTES)
+    if (rc == 0 && bytes.len > JOIN_TICKET_MAX_BYTES)
         return hm_fail(error, HM_ELIMIT, "the join ticket is longer than %d bytes",
-                       NODE_TICKET_MAX_BYTES);
+                       JOIN_TICKET_MAX_BYTES);
     if (rc == 0)
-        rc = hm_bech32_encode_long(NODE_TICKET_PREFIX, hm_buf_slice(&bytes), out);
+        rc = hm_bech32_encode_long(JOIN_TICKET_PREFIX, hm_buf_slice(&bytes), out);
     return rc != 0 ? hm_fail(error, rc, "no memory for a join ticket") : 0;
 }
 
@@ -184,16 +184,16 @@ static int ticket_decode(const char *text, struct hm_buf *out, struct hm_error *
     size_t len = 0;
     const char *begin = ticket_trimmed(text, &len);
 
-    if (len < sizeof(NODE_TICKET_PREFIX) ||
-        strncasecmp(begin, NODE_TICKET_PREFIX "1", sizeof(NODE_TICKET_PREFIX)) != 0)
+    if (len < sizeof(JOIN_TICKET_PREFIX) ||
+        strncasecmp(begin, JOIN_TICKET_PREFIX "1", sizeof(JOIN_TICKET_PREFIX)) != 0)
         return hm_fail(error, HM_EPARSE,
-                       "this is no join ticket: one begins with " NODE_TICKET_PREFIX "1");
+                       "this is no join ticket: one begins with " JOIN_TICKET_PREFIX "1");
     if (len > HM_BECH32_LONG_MAX_CHARS)
         return hm_fail(error, HM_EPARSE, "this join ticket is longer than any");
     char *copy = hm_strndup(begin, len);
     if (copy == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a join ticket");
-    int rc = hm_bech32_decode_long(NODE_TICKET_PREFIX, copy, out, &why);
+    int rc = hm_bech32_decode_long(JOIN_TICKET_PREFIX, copy, out, &why);
     hm_wipe(copy, len);
     hm_free(copy);
     return rc == 0 ? 0
@@ -209,18 +209,18 @@ static int ticket_unsign(struct hm_slice bytes, struct hm_arena *arena,
     Hypermesh__Cluster__SignedJoinTicket *whole;
     HM_CLEANUP(ticket_buf) struct hm_buf message = {0};
     Hypermesh__Cluster__JoinTicket *ticket;
-    int rc = WIRE_UNPACK(hypermesh__cluster__signed_join_ticket, bytes, NODE_TICKET_MAX_BYTES,
+    int rc = WIRE_UNPACK(hypermesh__cluster__signed_join_ticket, bytes, JOIN_TICKET_MAX_BYTES,
                          arena, &whole, NULL);
 
     if (rc == 0)
         rc = WIRE_UNPACK(hypermesh__cluster__join_ticket, wire_slice(whole->ticket),
-                         NODE_TICKET_MAX_BYTES, arena, &ticket, NULL);
+                         JOIN_TICKET_MAX_BYTES, arena, &ticket, NULL);
     if (rc == HM_ENOMEM)
         return hm_fail(error, rc, "no memory for a join ticket");
-    if (rc == 0 && ticket->version != NODE_TICKET_VERSION)
+    if (rc == 0 && ticket->version != JOIN_TICKET_VERSION)
         return hm_fail(error, HM_EUNSUPPORTED,
                        "this join ticket has version %u, and this program knows version %d",
-                       ticket->version, NODE_TICKET_VERSION);
+                       ticket->version, JOIN_TICKET_VERSION);
     if (rc != 0 || !ticket_fits(ticket) || whole->signature.len != CRYPTO_ED25519_SIGNATURE_BYTES)
         return hm_fail(error, HM_EPARSE, "this join ticket is malformed");
     rc = ticket_signed_bytes(wire_slice(whole->ticket), &message, error);
@@ -235,7 +235,7 @@ static int ticket_unsign(struct hm_slice bytes, struct hm_arena *arena,
     return 0;
 }
 
-int node_ticket_read(const char *text, struct hm_arena *arena, Hypermesh__Cluster__JoinTicket **out,
+int join_ticket_read(const char *text, struct hm_arena *arena, Hypermesh__Cluster__JoinTicket **out,
                      struct hm_error *error)
 {
     HM_CLEANUP(ticket_buf) struct hm_buf bytes = {0};

@@ -3,7 +3,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "node_door.h"
+#include "join_private.h"
 
 #define CERTIFICATE_MAX_BYTES 4096
 
@@ -29,7 +29,7 @@ static struct stoq_bytes bio_bytes(BIO *bio)
     return (struct stoq_bytes){(const uint8_t *)data, len > 0 ? (size_t)len : 0};
 }
 
-int node_stoq_failed(int code, const struct stoq_error *why, const char *what,
+int join_stoq_failed(int code, const struct stoq_error *why, const char *what,
                      struct hm_error *error)
 {
     static const struct {
@@ -46,7 +46,7 @@ int node_stoq_failed(int code, const struct stoq_error *why, const char *what,
                    why->text[0] != '\0' ? why->text : stoq_code_name(code));
 }
 
-int node_certificate_identity(const struct crypto_ed25519_key *key, struct stoq_identity **out,
+int join_certificate_identity(const struct crypto_ed25519_key *key, struct stoq_identity **out,
                               struct hm_error *error)
 {
     EVP_PKEY *secret = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->secret_key,
@@ -65,10 +65,10 @@ int node_certificate_identity(const struct crypto_ed25519_key *key, struct stoq_
     BIO_free(key_pem);
     X509_free(x509);
     EVP_PKEY_free(secret);
-    return rc == 0 ? 0 : node_stoq_failed(rc, &why, "this node's certificate", error);
+    return rc == 0 ? 0 : join_stoq_failed(rc, &why, "this node's certificate", error);
 }
 
-bool node_certificate_key(struct hm_slice der, uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
+bool join_certificate_key(struct hm_slice der, uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES])
 {
     const unsigned char *at = der.data;
     uint8_t shown[CRYPTO_ED25519_PUBLIC_BYTES];

@@ -4,8 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "node_door.h"
-#include "node_private.h"
+#include "join_private.h"
 
 #define KNOCK_CONNECT_MS    4000 /* to one address */
 #define KNOCK_TRIED_BYTES   2048 /* what went wrong at each address; the error's text has less room */
@@ -14,12 +13,12 @@
 #define KNOCK_IDLE_NS       UINT64_C(30000000000)
 #define KNOCK_WINDOW        ((uint64_t)1 << 20)
 
-struct node_knock {
+struct join_knock {
     struct stoq_identity *identity;
     struct stoq_caller *caller;
     struct stoq_link *link; /* NULL: none, or it broke */
     uint8_t own[CRYPTO_ED25519_PUBLIC_BYTES], member[CRYPTO_ED25519_PUBLIC_BYTES];
-    struct sockaddr_in6 addresses[NODE_TICKET_ADDRESSES_MAX];
+    struct sockaddr_in6 addresses[JOIN_TICKET_ADDRESSES_MAX];
     size_t count;
     atomic_bool stopped;
     bool answered; /* the last ask had an answer, be it a refusal */
@@ -28,12 +27,12 @@ struct node_knock {
 static int knock_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert,
                         struct stoq_error *error)
 {
-    const struct node_knock *knock = ctx;
+    const struct join_knock *knock = ctx;
     uint8_t key[CRYPTO_ED25519_PUBLIC_BYTES];
 
     (void)alert;
     if (shown->count == 1 &&
-        node_certificate_key(hm_slice_of(shown->chain[0].data, shown->chain[0].len), key) &&
+        join_certificate_key(hm_slice_of(shown->chain[0].data, shown->chain[0].len), key) &&
         hm_equal_ct(key, knock->member, sizeof(key)))
         return 0;
     error->code = STOQ_EAUTH;
@@ -42,7 +41,7 @@ static int knock_verify(void *ctx, const struct stoq_peer *shown, uint8_t *alert
     return STOQ_EAUTH;
 }
 
-static int knock_caller(struct node_knock *knock, struct hm_error *error)
+static int knock_caller(struct join_knock *knock, struct hm_error *error)
 {
     struct stoq_host_config config;
     struct stoq_error why = {0};
@@ -51,7 +50,7 @@ static int knock_caller(struct node_knock *knock, struct hm_error *error)
     config.endpoint.identity = knock->identity;
     config.endpoint.verify = knock_verify;
     config.endpoint.verify_ctx = knock;
-    config.endpoint.alpn = NODE_DOOR_ALPN;
+    config.endpoint.alpn = JOIN_DOOR_ALPN;
     config.endpoint.datagram_max = 0;
     config.endpoint.streams_bidi = 0;
     config.endpoint.streams_uni = 0;
@@ -60,35 +59,35 @@ static int knock_caller(struct node_knock *knock, struct hm_error *error)
     config.endpoint.stream_window = KNOCK_WINDOW;
     config.endpoint.connection_window = 2 * KNOCK_WINDOW;
     int rc = stoq_caller_open(&knock->caller, &config, &why);
-    return rc == 0 ? 0 : node_stoq_failed(rc, &why, "no way out to the member", error);
+    return rc == 0 ? 0 : join_stoq_failed(rc, &why, "no way out to the member", error);
 }
 
-int node_knock_open(const struct crypto_ed25519_key *own,
+int join_knock_open(const struct crypto_ed25519_key *own,
                     const uint8_t member[CRYPTO_ED25519_PUBLIC_BYTES],
-                    const struct sockaddr_in6 *addresses, size_t count, struct node_knock **out,
+                    const struct sockaddr_in6 *addresses, size_t count, struct join_knock **out,
                     struct hm_error *error)
 {
-    struct node_knock *knock = hm_calloc(1, sizeof(*knock));
+    struct join_knock *knock = hm_calloc(1, sizeof(*knock));
     int rc;
 
     if (knock == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a connection");
     memcpy(knock->own, own->public_key, sizeof(knock->own));
     memcpy(knock->member, member, sizeof(knock->member));
-    knock->count = count < NODE_TICKET_ADDRESSES_MAX ? count : NODE_TICKET_ADDRESSES_MAX;
+    knock->count = count < JOIN_TICKET_ADDRESSES_MAX ? count : JOIN_TICKET_ADDRESSES_MAX;
     memcpy(knock->addresses, addresses, knock->count * sizeof(addresses[0]));
-    rc = node_certificate_identity(own, &knock->identity, error);
+    rc = join_certificate_identity(own, &knock->identity, error);
     if (rc == 0)
         rc = knock_caller(knock, error);
     if (rc != 0) {
-        node_knock_close(knock);
+        join_knock_close(knock);
         return rc;
     }
     *out = knock;
     return 0;
 }
 
-void node_knock_close(struct node_knock *knock)
+void join_knock_close(struct join_knock *knock)
 {
     if (knock == NULL)
         return;
@@ -98,12 +97,12 @@ void node_knock_close(struct node_knock *knock)
     hm_free(knock);
 }
 
-void node_knock_stop(struct node_knock *knock)
+void join_knock_stop(struct join_knock *knock)
 {
     atomic_store(&knock->stopped, true);
 }
 
-bool node_knock_answered(const struct node_knock *knock)
+bool join_knock_answered(const struct join_knock *knock)
 {
     return knock->answered;
 }
@@ -119,7 +118,7 @@ static bool knock_route(const struct sockaddr_in6 *remote, struct sockaddr_in6 *
            !IN6_IS_ADDR_UNSPECIFIED(&local->sin6_addr);
 }
 
-void node_knock_local(struct node_knock *knock, char out[STOQ_ADDRESS_TEXT_BYTES])
+void join_knock_local(struct join_knock *knock, char out[STOQ_ADDRESS_TEXT_BYTES])
 {
     struct stoq_conn_info info;
     struct sockaddr_in6 local;
@@ -143,7 +142,7 @@ static int knock_stopped(struct hm_error *error)
 }
 
 /* Appends "ADDRESS: what is wrong" for each that was tried. */
-static int knock_connect(struct node_knock *knock, struct hm_error *error)
+static int knock_connect(struct join_knock *knock, struct hm_error *error)
 {
     char tried[KNOCK_TRIED_BYTES] = "";
     char address[STOQ_ADDRESS_TEXT_BYTES];
@@ -173,7 +172,7 @@ static int knock_connect(struct node_knock *knock, struct hm_error *error)
                    tried);
 }
 
-static int knock_read(struct node_knock *knock, struct stoq_pipe *pipe, int timeout_ms,
+static int knock_read(struct join_knock *knock, struct stoq_pipe *pipe, int timeout_ms,
                       struct hm_buf *out, struct hm_error *error)
 {
     uint64_t until_ns = hm_mono_ns(hm_clock_system()) + (uint64_t)timeout_ms * UINT64_C(1000000);
@@ -195,14 +194,14 @@ static int knock_read(struct node_knock *knock, struct stoq_pipe *pipe, int time
         if (got < 0)
             return hm_fail(error, HM_EIO, "the connection to the member broke (%s)",
                            stoq_code_name((int)got));
-        if (out->len + (size_t)got > NODE_DOOR_ANSWER_MAX_BYTES)
+        if (out->len + (size_t)got > JOIN_DOOR_ANSWER_MAX_BYTES)
             return hm_fail(error, HM_ELIMIT, "the member's answer is over its limit");
         if (hm_buf_append(out, bytes, (size_t)got) != 0)
             return hm_fail(error, HM_ENOMEM, "no memory for the member's answer");
     }
 }
 
-static int knock_talk(struct node_knock *knock, struct hm_slice request, int timeout_ms,
+static int knock_talk(struct join_knock *knock, struct hm_slice request, int timeout_ms,
                       struct hm_buf *answer, struct hm_error *error)
 {
     const struct stoq_stream_options options = {.priority = 3,
@@ -212,7 +211,7 @@ static int knock_talk(struct node_knock *knock, struct hm_slice request, int tim
     int rc = stoq_pipe_open(knock->link, &options, timeout_ms, &pipe, &why);
 
     if (rc != 0)
-        return node_stoq_failed(rc, &why, "the member hung up", error);
+        return join_stoq_failed(rc, &why, "the member hung up", error);
     if (stoq_pipe_write(pipe, request.data, request.len, timeout_ms) < 0 ||
         stoq_pipe_finish(pipe, 0) != 0)
         rc = hm_fail(error, HM_EIO, "the connection to the member broke");
@@ -234,7 +233,7 @@ static int knock_refused(const Hypermesh__Cluster__JoinAnswer *answer, struct hm
                    text[0] != '\0' ? text : "the member refuses, and does not say why");
 }
 
-int node_knock_ask(struct node_knock *knock, const Hypermesh__Cluster__JoinRequest *request,
+int join_knock_ask(struct join_knock *knock, const Hypermesh__Cluster__JoinRequest *request,
                    int timeout_ms, struct hm_arena *arena, Hypermesh__Cluster__JoinAnswer **out,
                    struct hm_error *error)
 {
@@ -264,7 +263,7 @@ int node_knock_ask(struct node_knock *knock, const Hypermesh__Cluster__JoinReque
         return rc;
     }
     rc = WIRE_UNPACK(hypermesh__cluster__join_answer, hm_buf_slice(&bytes),
-                     NODE_DOOR_ANSWER_MAX_BYTES, arena, &answer, error);
+                     JOIN_DOOR_ANSWER_MAX_BYTES, arena, &answer, error);
     if (rc != 0)
         return hm_error_prefix(error, rc, "the member's answer");
     knock->answered = true;

@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "json.h"
-#include "node_door.h"
+#include "join_private.h"
 
 #define TUNNEL_JSON_DEPTH 4
 #define TUNNEL_LINE_MAX   1024
@@ -62,14 +62,14 @@ static int head_read(const char *text, size_t len, struct tunnel_head *head, str
                             : hm_fail(error, HM_EPARSE, "a request's Content-Length is missing");
 }
 
-int node_tunnel_request_parse(struct hm_slice bytes, struct hm_slice *body, size_t *whole,
+int join_tunnel_request_parse(struct hm_slice bytes, struct hm_slice *body, size_t *whole,
                               bool *keep, struct hm_error *error)
 {
     struct tunnel_head head = {0};
     const uint8_t *end = bytes.len > 0 ? memmem(bytes.data, bytes.len, "\r\n\r\n", 4) : NULL;
 
     if (end == NULL)
-        return bytes.len <= NODE_TUNNEL_REQUEST_MAX_BYTES
+        return bytes.len <= JOIN_TUNNEL_REQUEST_MAX_BYTES
                    ? 0
                    : hm_fail(error, HM_ELIMIT, "a request's head is over its limit");
     size_t head_len = (size_t)(end - bytes.data) + 4;
@@ -77,8 +77,8 @@ int node_tunnel_request_parse(struct hm_slice bytes, struct hm_slice *body, size
     int rc = head_read((const char *)bytes.data, head_len - 4, &head, error);
     if (rc != 0)
         return rc;
-    if (head_len > NODE_TUNNEL_REQUEST_MAX_BYTES ||
-        head.length > NODE_TUNNEL_REQUEST_MAX_BYTES - head_len)
+    if (head_len > JOIN_TUNNEL_REQUEST_MAX_BYTES ||
+        head.length > JOIN_TUNNEL_REQUEST_MAX_BYTES - head_len)
         return hm_fail(error, HM_ELIMIT, "a request is over its limit");
     if (bytes.len - head_len < head.length)
         return 0;
@@ -149,7 +149,7 @@ static int read_method(const char *name, Hypermesh__Cluster__EngineMethod *out,
                    name != NULL ? name : "");
 }
 
-int node_tunnel_read_parse(struct hm_slice json, Hypermesh__Cluster__EngineRead *out,
+int join_tunnel_read_parse(struct hm_slice json, Hypermesh__Cluster__EngineRead *out,
                            struct hm_error *error)
 {
     Hypermesh__Cluster__EngineRead read = HYPERMESH__CLUSTER__ENGINE_READ__INIT;

@@ -1,20 +1,15 @@
 /* What a newcomer is answered: its ticket used up, the genesis, its accounts paid, a few reads of our engine. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "json.h"
-#include "node_door.h"
-#include "node_private.h"
+#include "join_private.h"
 
-#define DOOR_GENESIS        "engine/config/genesis.json"
-#define DOOR_SNAPSHOTS      "snapshots"
-#define DOOR_VERSION        1
-#define DOOR_SNAPSHOT_LATER 2 /* blocks after it, with whose headers it is checked */
-#define DOOR_HEIGHT_MAX     INT64_MAX
-#define DOOR_PAGE_MAX       100 /* pages, and validators a page: the engine's own limits */
+#define DOOR_VERSION    1
+#define DOOR_HEIGHT_MAX INT64_MAX
+#define DOOR_PAGE_MAX   100 /* pages, and validators a page: the engine's own limits */
 /* As `nexus cluster add` gives. */
 #define DOOR_UNITS         UINT64_C(1000000000)
 #define DOOR_FUND_OPERATOR (UINT64_C(10000) * DOOR_UNITS)
@@ -26,8 +21,9 @@ typedef Hypermesh__Cluster__JoinRequest Request;
 typedef Hypermesh__Cluster__JoinAnswer Answer;
 
 struct door_call {
-    struct node *node;
-    const struct node_door_peer *peer;
+    struct join_door *door;
+    const struct join_door_options *options;
+    const struct join_door_peer *peer;
     struct hm_arena *arena;
     Answer *answer;
     struct hm_buf bytes; /* of the answer: a genesis, the engine's words */
@@ -36,16 +32,16 @@ struct door_call {
 /* One payment. */
 struct fund {
     struct hm_slice ticket; /* its id */
-    enum node_ticket_account whose;
+    enum join_ticket_account whose;
     struct hm_slice account;
     uint64_t amount;
 };
 
-int node_door_request_read(struct hm_slice bytes, struct hm_arena *arena, Request **out,
+int join_door_request_read(struct hm_slice bytes, struct hm_arena *arena, Request **out,
                            struct hm_error *error)
 {
     Request *request;
-    int rc = WIRE_UNPACK(hypermesh__cluster__join_request, bytes, NODE_DOOR_REQUEST_MAX_BYTES,
+    int rc = WIRE_UNPACK(hypermesh__cluster__join_request, bytes, JOIN_DOOR_REQUEST_MAX_BYTES,
                          arena, &request, error);
 
     if (rc != 0)
@@ -72,7 +68,7 @@ static bool is_anywhere(const struct in6_addr *address)
            (IN6_IS_ADDR_V4MAPPED(address) && memcmp(&address->s6_addr[12], v4_any, 4) == 0);
 }
 
-bool node_door_can_dial(const char *address, const struct sockaddr_in6 *remote)
+bool join_door_can_dial(const char *address, const struct sockaddr_in6 *remote)
 {
     struct sockaddr_in6 at;
 
@@ -86,7 +82,7 @@ bool node_door_can_dial(const char *address, const struct sockaddr_in6 *remote)
 /* Our own engine's address as the newcomer may dial it: where that listens everywhere, at the address that he came to. */
 static const char *own_address(struct door_call *call)
 {
-    const char *listen = call->node->options.p2p_listen;
+    const char *listen = call->options->p2p_listen;
     char text[STOQ_ADDRESS_TEXT_BYTES];
     struct sockaddr_in6 at;
 
@@ -104,9 +100,8 @@ static int own_peer(struct door_call *call, char **out, struct hm_error *error)
 
     if (address == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for an answer");
-    *out = node_door_can_dial(address, &call->peer->remote)
-               ? hm_arena_printf(call->arena, "%s@%s",
-                                 node_door_self(atomic_load(&call->node->door))->node_id, address)
+    *out = join_door_can_dial(address, &call->peer->remote)
+               ? hm_arena_printf(call->arena, "%s@%s", join_door_self(call->door)->node_id, address)
                : NULL;
     return 0;
 }
@@ -114,7 +109,7 @@ static int own_peer(struct door_call *call, char **out, struct hm_error *error)
 static int call_peers(struct door_call *call, Hypermesh__Cluster__Redeemed *redeemed,
                       struct hm_error *error)
 {
-    const struct node_options *options = &call->node->options;
+    const struct join_door_options *options = call->options;
     char **peers = hm_arena_alloc(call->arena, (options->p2p_peer_count + 1) * sizeof(*peers));
     char *own = NULL;
     int rc = peers == NULL ? hm_fail(error, HM_ENOMEM, "no memory for an answer")
@@ -127,7 +122,7 @@ static int call_peers(struct door_call *call, Hypermesh__Cluster__Redeemed *rede
     for (size_t i = 0; i < options->p2p_peer_count; i++) {
         const char *at = strchr(options->p2p_peers[i], '@');
 
-        if (at != NULL && node_door_can_dial(at + 1, &call->peer->remote))
+        if (at != NULL && join_door_can_dial(at + 1, &call->peer->remote))
             peers[redeemed->n_peers++] = (char *)(uintptr_t)options->p2p_peers[i];
     }
     redeemed->peers = peers;
@@ -139,41 +134,20 @@ static int call_peers(struct door_call *call, Hypermesh__Cluster__Redeemed *rede
                      "you are: its operator must start it with --p2p-listen at one that you can");
 }
 
-/* Of the newest snapshot that the chain has gone on from far enough; 0: none. */
-static uint64_t call_snapshot(struct door_call *call)
-{
-    char path[NODE_PATH_MAX_BYTES];
-    struct ledger_info info;
-    const struct dirent *entry;
-    uint64_t newest = 0, height;
-
-    if (node_path(call->node, DOOR_SNAPSHOTS, path, NULL) != 0 ||
-        ledger_info(call->node->ledger, &info, NULL) != 0)
-        return 0;
-    DIR *folder = opendir(path);
-    while (folder != NULL && (entry = readdir(folder)) != NULL)
-        if (hm_u64_parse(entry->d_name, &height, NULL) == 0 && height > newest &&
-            height <= info.height && info.height - height >= DOOR_SNAPSHOT_LATER)
-            newest = height;
-    if (folder != NULL)
-        closedir(folder);
-    return newest;
-}
-
 /* --- REDEEM, GENESIS --------------------------------------------------------------------------------------- */
 
 static int call_genesis_bytes(struct door_call *call, struct hm_error *error)
 {
-    char path[NODE_PATH_MAX_BYTES];
-    int rc = node_path(call->node, DOOR_GENESIS, path, error);
+    HM_AUTOFREE char *path = hm_asprintf("%s/" JOIN_GENESIS, call->options->data_dir);
 
-    return rc != 0 ? rc : hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &call->bytes, error);
+    return path == NULL ? hm_fail(error, HM_ENOMEM, "no memory for an answer")
+                        : hm_file_read(path, ENGINE_GENESIS_MAX_BYTES, &call->bytes, error);
 }
 
 static int call_same_chain(struct door_call *call, const Hypermesh__Cluster__Redeem *redeem,
                            struct hm_error *error)
 {
-    const uint8_t *hash = node_door_self(atomic_load(&call->node->door))->genesis_hash;
+    const uint8_t *hash = join_door_self(call->door)->genesis_hash;
 
     return hm_slice_equal(wire_slice(redeem->genesis_hash), hm_slice_of(hash, CRYPTO_HASH_BYTES))
                ? 0
@@ -198,20 +172,19 @@ static int call_redeem(struct door_call *call, const Hypermesh__Cluster__Redeem 
                        "the newcomer speaks version %u of joining, this member version %d",
                        redeem->version, DOOR_VERSION);
     /* Nothing is done for who has not the secret. */
-    rc = node_tickets_know(&call->node->tickets, redeem, error);
+    rc = join_tickets_know(call->options->tickets, redeem, error);
     if (rc == 0)
         rc = call_same_chain(call, redeem, error);
     /* Before the ticket is used: where the newcomer could reach nobody, it may come again from elsewhere. */
     if (rc == 0)
         rc = call_peers(call, redeemed, error);
     if (rc == 0)
-        rc = node_tickets_redeem(&call->node->tickets, redeem, call->peer->key,
-                                 hm_wall_ms(call->node->options.clock), call->arena, &ticket,
-                                 error);
+        rc = join_tickets_redeem(call->options->tickets, redeem, call->peer->key,
+                                 hm_wall_ms(call->options->clock), call->arena, &ticket, error);
     if (rc != 0)
         return rc;
-    redeemed->snapshot_height = call_snapshot(call);
-    redeemed->read_until_ms = ticket->used_ms + NODE_TICKET_READ_MS;
+    redeemed->snapshot_height = call->options->backend.snapshot(call->options->backend.ctx);
+    redeemed->read_until_ms = ticket->used_ms + JOIN_TICKET_READ_MS;
     call->answer->answer_case = HYPERMESH__CLUSTER__JOIN_ANSWER__ANSWER_REDEEMED;
     call->answer->redeemed = redeemed;
     return 0;
@@ -220,8 +193,8 @@ static int call_redeem(struct door_call *call, const Hypermesh__Cluster__Redeem 
 static int call_ticket(struct door_call *call, Hypermesh__Cluster__IssuedTicket **out,
                        struct hm_error *error)
 {
-    return node_tickets_of(&call->node->tickets, call->peer->key,
-                           hm_wall_ms(call->node->options.clock), call->arena, out, error);
+    return join_tickets_of(call->options->tickets, call->peer->key,
+                           hm_wall_ms(call->options->clock), call->arena, out, error);
 }
 
 static int call_genesis(struct door_call *call, struct hm_error *error)
@@ -240,40 +213,22 @@ static int call_genesis(struct door_call *call, struct hm_error *error)
 
 /* --- FUND --------------------------------------------------------------------------------------------------- */
 
-/* Has anything ever come to this account, or been done by it? */
-static int fund_has_come(struct node *node, struct hm_slice account, bool *come,
-                         struct hm_error *error)
-{
-    HM_CLEANUP(hm_arena) struct hm_arena arena;
-    Hypermesh__Account *found;
-    struct ledger_view *view;
-
-    hm_arena_init(&arena, 0);
-    int rc = ledger_view_open(node->ledger, &view, error);
-    if (rc != 0)
-        return rc;
-    rc = ledger_view_account(view, account.data, &arena, &found, error);
-    ledger_view_close(view);
-    if (rc == 0)
-        *come = found->hyper > 0 || found->bonded > 0 || found->txs > 0;
-    return rc;
-}
-
 /* What was sent once is not sent again, whatever became of it: its end is looked for, for a while. */
 static int fund_look(struct door_call *call, const struct fund *fund, struct hm_error *error)
 {
     const struct timespec pause = {.tv_nsec = FUND_LOOK_EVERY_MS * 1000000L};
+    const struct join_backend *backend = &call->options->backend;
     char text[WIRE_ID_TEXT_MAX];
     bool come = false;
 
-    for (unsigned waited_ms = 0; waited_ms < FUND_LOOK_MS && !node_quitting(call->node);
+    for (unsigned waited_ms = 0; waited_ms < FUND_LOOK_MS && !backend->quitting(backend->ctx);
          waited_ms += FUND_LOOK_EVERY_MS) {
-        int rc = fund_has_come(call->node, fund->account, &come, error);
+        int rc = backend->is_used(backend->ctx, fund->account.data, &come, error);
 
         if (rc != 0)
             return rc;
         if (come)
-            return node_tickets_paid(&call->node->tickets, fund->ticket, fund->whose,
+            return join_tickets_paid(call->options->tickets, fund->ticket, fund->whose,
                                      HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_DONE, error);
         (void)nanosleep(&pause, NULL);
     }
@@ -293,24 +248,18 @@ static bool fund_was_not_sent(int rc)
 
 static int fund_send(struct door_call *call, const struct fund *fund, struct hm_error *error)
 {
-    Hypermesh__Operation op = HYPERMESH__OPERATION__INIT;
-    Hypermesh__Operation *const ops[] = {&op};
-    Hypermesh__Transfer transfer = HYPERMESH__TRANSFER__INIT;
+    const struct join_backend *backend = &call->options->backend;
+    int rc = backend->pay(backend->ctx, fund->account.data, fund->amount, error);
 
-    transfer.to = wire_bytes(fund->account.data, fund->account.len);
-    transfer.amount = fund->amount;
-    op.op_case = HYPERMESH__OPERATION__OP_TRANSFER;
-    op.transfer = &transfer;
-    int rc = node_wallet_submit(call->node, NODE_USER, ops, 1, NULL, error);
     if (rc == 0) {
         /* Where this is not written down, what has come says it. */
-        (void)node_tickets_paid(&call->node->tickets, fund->ticket, fund->whose,
+        (void)join_tickets_paid(call->options->tickets, fund->ticket, fund->whose,
                                 HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_DONE, NULL);
         return 0;
     }
     if (!fund_was_not_sent(rc))
         return fund_look(call, fund, error);
-    (void)node_tickets_paid(&call->node->tickets, fund->ticket, fund->whose,
+    (void)join_tickets_paid(call->options->tickets, fund->ticket, fund->whose,
                             HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_NONE, NULL);
     return hm_error_prefix(error, rc, "the member's user pays the newcomer");
 }
@@ -321,7 +270,7 @@ static int fund_account(struct door_call *call, const struct fund *fund, uint64_
     Hypermesh__Cluster__JoinPayment before;
     int rc = fund->account.len != WIRE_ID_BYTES
                  ? hm_fail(error, HM_ECORRUPT, "a ticket's account is damaged")
-                 : node_tickets_pay(&call->node->tickets, fund->ticket, fund->whose, &before,
+                 : join_tickets_pay(call->options->tickets, fund->ticket, fund->whose, &before,
                                     error);
 
     if (rc != 0 || before == HYPERMESH__CLUSTER__JOIN_PAYMENT__PAYMENT_DONE)
@@ -338,7 +287,7 @@ static int fund_both(struct door_call *call, const Hypermesh__Cluster__IssuedTic
                      Hypermesh__Cluster__Funded *funded, struct hm_error *error)
 {
     struct fund fund = {.ticket = wire_slice(ticket->id),
-                        .whose = NODE_TICKET_OPERATOR,
+                        .whose = JOIN_TICKET_OPERATOR,
                         .account = wire_slice(ticket->operator_)};
 
     if (hm_slice_equal(wire_slice(ticket->operator_), wire_slice(ticket->user)))
@@ -348,7 +297,7 @@ static int fund_both(struct door_call *call, const Hypermesh__Cluster__IssuedTic
     int rc = fund_account(call, &fund, &funded->operator_paid, error);
     if (rc != 0)
         return rc;
-    fund.whose = NODE_TICKET_USER;
+    fund.whose = JOIN_TICKET_USER;
     fund.account = wire_slice(ticket->user);
     fund.amount = DOOR_FUND_USER;
     return fund_account(call, &fund, &funded->user_paid, error);
@@ -386,7 +335,7 @@ static void json_number(struct json_out *json, const char *name, uint64_t value)
 }
 
 /* The call is written here out of an enum and three numbers: nothing that a newcomer sent gets to the engine. */
-int node_door_read_json(const Hypermesh__Cluster__EngineRead *read, struct hm_buf *out,
+int join_door_read_json(const Hypermesh__Cluster__EngineRead *read, struct hm_buf *out,
                         struct hm_error *error)
 {
     static const char *const methods[] = {NULL, "commit", "validators", "consensus_params",
@@ -424,10 +373,10 @@ static int call_read(struct door_call *call, const Hypermesh__Cluster__EngineRea
     int rc = call_ticket(call, &ticket, error);
 
     if (rc == 0)
-        rc = node_door_read_json(read, &json, error);
+        rc = join_door_read_json(read, &json, error);
     if (rc == 0)
-        rc = node_door_engine(call->node->beside.socket_rpc, hm_buf_slice(&json), &call->bytes,
-                              error);
+        rc = call->options->backend.read(call->options->backend.ctx, hm_buf_slice(&json),
+                                         &call->bytes, error);
     if (rc != 0)
         return rc;
     call->answer->answer_case = HYPERMESH__CLUSTER__JOIN_ANSWER__ANSWER_READ;
@@ -440,10 +389,10 @@ static int call_read(struct door_call *call, const Hypermesh__Cluster__EngineRea
 static int call_do(struct door_call *call, struct hm_slice bytes, struct hm_error *error)
 {
     Request *request;
-    int rc = node_need_ready(call->node, error);
+    int rc = call->options->backend.ready(call->options->backend.ctx, error);
 
     if (rc == 0)
-        rc = node_door_request_read(bytes, call->arena, &request, error);
+        rc = join_door_request_read(bytes, call->arena, &request, error);
     if (rc != 0)
         return rc;
     switch (request->request_case) {
@@ -461,12 +410,16 @@ static int call_do(struct door_call *call, struct hm_slice bytes, struct hm_erro
     }
 }
 
-int node_door_answer(struct node *node, const struct node_door_peer *peer, struct hm_slice request,
-                     struct hm_buf *out, bool *served)
+int join_door_answer(struct join_door *door, const struct join_door_peer *peer,
+                     struct hm_slice request, struct hm_buf *out, bool *served)
 {
     Answer answer = HYPERMESH__CLUSTER__JOIN_ANSWER__INIT;
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct door_call call = {.node = node, .peer = peer, .arena = &arena, .answer = &answer};
+    struct door_call call = {.door = door,
+                             .options = join_door_options(door),
+                             .peer = peer,
+                             .arena = &arena,
+                             .answer = &answer};
     struct hm_error error = {0};
 
     hm_arena_init(&arena, 0);
@@ -476,7 +429,7 @@ int node_door_answer(struct node *node, const struct node_door_peer *peer, struc
         answer.answer_case = HYPERMESH__CLUSTER__JOIN_ANSWER__ANSWER__NOT_SET;
         answer.code = rc;
         answer.text = error.text;
-        node_door_log_refusal(atomic_load(&node->door), peer->key, error.text);
+        join_door_log_refusal(door, peer->key, error.text);
     }
     rc = wire_pack(&answer.base, out);
     hm_buf_release(&call.bytes);
