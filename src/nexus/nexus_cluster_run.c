@@ -308,6 +308,9 @@ static int probe(struct runs *runs, size_t at, struct hm_error *why)
     }
     if (runs->daemons[at].pidfd >= 0 && nexus_daemon_ended(&runs->daemons[at], 0, &status))
         return ended_early(runs, at, status);
+    /* It runs and has not opened its socket yet. */
+    if (rc == NEXUS_EUNREACHABLE && runs->daemons[at].pidfd >= 0)
+        (void)hm_fail(why, rc, "not ready: starting");
     return HM_EBUSY;
 }
 

@@ -50,7 +50,9 @@ static void node_check_sandbox(const struct node *node, struct node_checks *chec
     const struct runtime_machine *machine = &node->machine;
 
     if (!node->machine_known) {
-        node_check(checks, "sandbox", "error", "install crun or runc, then restart the node",
+        node_check(checks, "sandbox", "error",
+                   "install crun or runc, or see in the node's log why they do not work here; then "
+                   "restart the node",
                    "no container runtime works: this node runs no jobs");
         return;
     }

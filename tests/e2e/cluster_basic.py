@@ -75,7 +75,8 @@ def folders_are_made_before_anything_runs(node):
 
 
 def four_come_up_and_agree(node):
-    cluster(node, "start").expect(0)
+    started = cluster(node, "start").expect(0)
+    assert "not ready: starting" in started.err and "no node answers" not in started.err, started.err
     found = states(node)
     assert all(s["running"] and s["node"]["ready"] and s["node"]["engine"] == "cometbft" for s in found.values())
     assert {s["node"]["chain_id"] for s in found.values()} == {json.loads(
