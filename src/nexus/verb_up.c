@@ -245,7 +245,9 @@ static int daemon_argv(struct nexus_call *call, const char *path, const char *li
     int rc;
 
     argv[0] = path;
-    argv[1] = NULL;
+    if (!nexus_has(call, "foreground"))
+        argv[argc++] = "--keep";
+    argv[argc] = NULL;
     rc = add_argument(call, argv, &argc, "--data", call->place.data_dir);
     if (!rc)
         rc = add_argument(call, argv, &argc, "--listen", listen);
@@ -299,9 +301,15 @@ static int bring_up(struct start *start)
     struct nexus_call *call = start->call;
     struct hm_error error = {0};
     int rc = probe(call, &error);
+    pid_t keeper = rc == NEXUS_EUNREACHABLE ? nexus_keeper(call->place.data_dir) : 0;
 
     if (rc == 0 || rc == HM_EBUSY) {
         nexus_say("a node is running already in %s", call->place.data_dir);
+    } else if (keeper > 0) {
+        rc = nexus_keeper_wake(call->place.data_dir, keeper, &start->daemon, &call->error);
+        if (rc)
+            return rc;
+        nexus_say("the node in %s is being started already", call->place.data_dir);
     } else if (rc == NEXUS_EUNREACHABLE) {
         rc = start_daemon(start);
         if (rc)
@@ -375,7 +383,7 @@ const struct nexus_verb verb_up = {
     .name = "up",
     .summary = "Start a node on this machine and wait until it is ready",
     .text = "The node runs on when nexus has ended; `nexus down` stops it. Its log is\n"
-            "DIR/hypermeshd.log.",
+            "DIR/hypermeshd.log. When it crashes it is started again (hypermeshd(8), --keep).",
     .options = options,
     .option_count = HM_COUNT_OF(options),
     .run = run_up};

@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """A fifth node that begins with a snapshot of the four others: state sync with CometBFT itself."""
 import json
-import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, run_cases, until
+from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, until
 
 FOUR = {f"node{i}" for i in range(4)}
 FIVE = FOUR | {"node4"}
@@ -82,7 +80,7 @@ def it_acts_and_others_see_it(node):
 
 
 def it_is_killed_and_goes_on(node):
-    os.kill(states(node)["node4"]["pid"], signal.SIGKILL)
+    kill_for_good(states(node)["node4"]["pid"])
     node(*on(node, "node0"), "kv", "put", "colour", "blue").expect(0)
     cluster(node, "start", "node4").expect(0)
     until(lambda: same_state(node, FIVE), "node4 has caught up", 60)
