@@ -83,8 +83,10 @@ static int probe(struct nexus_call *call, struct hm_error *error)
     return rc ? rc : nexus_client_send(call->client, &request, NULL, error);
 }
 
+/* As the daemon meets it: can it be bound? */
 static bool port_taken(const char *listen)
 {
+    const int on = 1;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
@@ -103,10 +105,11 @@ static bool port_taken(const char *listen)
     snprintf(host, sizeof(host), "%.*s", (int)len, listen);
     if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
         return false;
-    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    taken = fd >= 0 &&
-            (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    taken = fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
     freeaddrinfo(found);
     return taken;
 }

@@ -83,6 +83,8 @@ def daemon_that_cannot_start(node):
     assert "--listen 127.0.0.1:0" in done.err
     taken.close()
     (node.work / "broken").write_text("nonsense")
+    done = node("up", "--listen", listen, "--plot", "64K", "--genesis", "broken").expect(1, err="hint: the whole log is")
+    assert "another program" not in done.err, done.err  # the port is free
     done = node("up", "--listen", "none", "--plot", "64K", "--genesis", "broken").expect(1, err="did not start")
     assert "hint: the whole log is" in done.err
     assert node.pid() is None
