@@ -119,6 +119,7 @@ static int ended_early(struct start *start, int status)
     HM_CLEANUP(hm_buf) struct hm_buf tail = {0};
     HM_CLEANUP(hm_buf) struct hm_buf safe = {0};
     struct nexus_call *call = start->call;
+    const char *its_verb = nexus_cluster_above_start(call);
     char *rest = NULL;
 
     progress_end(start);
@@ -129,7 +130,9 @@ static int ended_early(struct start *start, int status)
                 hm_buf_append_str(&safe, "\n"))
                 break;
     (void)hm_write_all(2, safe.data, safe.len, NULL);
-    if (port_taken(start->listen))
+    if (its_verb)
+        call->hint = hm_arena_printf(call->arena, "%s starts this node of a cluster", its_verb);
+    else if (port_taken(start->listen))
         call->hint = hm_arena_printf(
             call->arena,
             "%s is in use by another program; --listen 127.0.0.1:0 takes any free port, "

@@ -71,7 +71,11 @@ def folders_are_made_before_anything_runs(node):
     cluster(node, "create").expect(5, err="already")
     cluster(node, "start", "node7").expect(4, err="no node node7")
     # A cluster's folder is not a single node's.
-    node(*on(node, "node0"), "up", "--listen", "none").expect(1, err="is the folder of a cluster's node")
+    hint = f"hint: nexus cluster start node0 --data {node.data} starts"
+    refused = node(*on(node, "node0"), "up", "--listen", "none").expect(1, err="is the folder of a cluster's node")
+    assert hint in refused.err, refused.err
+    node(*on(node, "node0"), "status").expect(3, err=hint)
+    node(*on(node, "node0"), "cluster", "status").expect(4, err=f"is only node0 of the cluster in {node.data}")
 
 
 def four_come_up_and_agree(node):
