@@ -296,17 +296,21 @@ static void process_begin_status(struct engine_process *process)
     pthread_mutex_unlock(&process->lock);
 }
 
-/* Why it ended. One that has lost the application ends with exit code 0. */
+/* Why it ended. One that has lost the application ends with exit code 0; one that was ended for making no block may lose it, too,
+ * while it ends. What it said last is the reason only where that was seen to be one. */
 static void process_end_status(struct engine_process *process, int status)
 {
     bool signalled = WIFSIGNALED(status);
     bool lost = process->gone_ms != 0 && (process->shot || (!signalled && !WEXITSTATUS(status)));
     bool from_outside = signalled && !process->shot && process->term_ms == 0;
+    bool reason = process->failed || process->lines.dumping;
     char how[64];
 
     process->blameless = process->full || process->stuck ||
                          (!process->failed && (lost || from_outside));
-    if (lost)
+    if (process->stuck)
+        snprintf(how, sizeof(how), "was ended");
+    else if (lost)
         snprintf(how, sizeof(how), "lost its connection to the application");
     else if (signalled)
         snprintf(how, sizeof(how), "ended by signal %d", WTERMSIG(status));
@@ -315,8 +319,11 @@ static void process_end_status(struct engine_process *process, int status)
     pthread_mutex_lock(&process->lock);
     process->status.running = false;
     process->status.pid = 0;
-    snprintf(process->status.problem, sizeof(process->status.problem), "%s%s%.300s", how,
-             process->said[0] != '\0' ? ": " : "", process->said);
+    snprintf(process->status.problem, sizeof(process->status.problem), "%s%s%.280s", how,
+             process->said[0] == '\0' ? ""
+             : reason                 ? ": "
+                                      : "; the last error in its log: ",
+             process->said);
     pthread_mutex_unlock(&process->lock);
 }
 

@@ -61,7 +61,7 @@ struct engine_process {
     unsigned stuck_times; /* in a row at seen_height */
     unsigned failures; /* in a row at last_height */
     uint64_t pause_ms;
-    char said[HM_ERROR_TEXT_BYTES]; /* its last error, for people */
+    char said[HM_ERROR_TEXT_BYTES]; /* its last error, for people; of who failed or panicked: why */
 };
 
 uint64_t engine_process_now_ms(void);

@@ -164,6 +164,46 @@ int nexus_cluster_look(struct nexus_call *call, struct nexus_cluster *out)
     return access(path, F_OK) == 0 ? nexus_cluster_load(call, out) : 0;
 }
 
+const char *nexus_cluster_above(const struct nexus_call *call, const char **name)
+{
+    char *folder = hm_arena_strdup(call->arena, call->place.data_dir ? call->place.data_dir : "");
+    const char *own = hm_arena_printf(call->arena, "%s/" NEXUS_CLUSTER_FILE, folder ? folder : "");
+    size_t len = folder ? strlen(folder) : 0;
+    char *slash;
+
+    while (len > 1 && folder[len - 1] == '/')
+        folder[--len] = '\0';
+    slash = folder ? strrchr(folder, '/') : NULL;
+    if (!own || !slash || slash == folder || name_number(slash + 1) < 0 || access(own, F_OK) == 0)
+        return NULL;
+    *slash = '\0';
+    own = hm_arena_printf(call->arena, "%s/" NEXUS_CLUSTER_FILE, folder);
+    if (!own || access(own, F_OK) != 0)
+        return NULL;
+    *name = slash + 1;
+    return folder;
+}
+
+const char *nexus_cluster_above_start(const struct nexus_call *call)
+{
+    const char *name = NULL, *folder = nexus_cluster_above(call, &name);
+
+    return folder ? hm_arena_printf(call->arena, "nexus cluster start %s --data %s", name, folder)
+                  : NULL;
+}
+
+static int no_cluster(struct nexus_call *call, const char *folder)
+{
+    const char *name = NULL, *above = nexus_cluster_above(call, &name);
+
+    if (above)
+        return hm_fail(&call->error, HM_ENOTFOUND,
+                       "%s is only %s of the cluster in %s: give that folder with --data", folder,
+                       name, above);
+    return hm_fail(&call->error, HM_ENOTFOUND,
+                   "no cluster is in %s; nexus cluster create makes one", folder);
+}
+
 int nexus_cluster_load(struct nexus_call *call, struct nexus_cluster *out)
 {
     struct nexus_cluster cluster = {.folder = call->place.data_dir};
@@ -176,8 +216,7 @@ int nexus_cluster_load(struct nexus_call *call, struct nexus_cluster *out)
         return nexus_no_memory(call);
     rc = hm_file_read(path, FILE_MAX_BYTES, &text, &call->error);
     if (rc == HM_ENOTFOUND)
-        return hm_fail(&call->error, rc, "no cluster is in %s; nexus cluster create makes one",
-                       cluster.folder);
+        return no_cluster(call, cluster.folder);
     if (rc)
         return rc;
     if (hm_json_parse(hm_buf_slice(&text), JSON_REJECT_DUPLICATES, &json, NULL) != 0 ||

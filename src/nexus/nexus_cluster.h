@@ -79,6 +79,11 @@ bool nexus_cluster_net_can(void); /* namespaces: root, and the programs are ther
 size_t nexus_cluster_here(const struct nexus_cluster *cluster);
 /* As load, of a folder that may be any: *out has no nodes where no cluster.json is. */
 int nexus_cluster_look(struct nexus_call *call, struct nexus_cluster *out);
+/* The folder of the cluster that the call's --data is a node of, with the node's name; NULL: it is none, or has a cluster.json of its
+ * own. In the arena. */
+const char *nexus_cluster_above(const struct nexus_call *call, const char **name);
+/* "nexus cluster start node4 --data FOLDER"; NULL likewise. */
+const char *nexus_cluster_above_start(const struct nexus_call *call);
 int nexus_cluster_new_id(struct nexus_call *call, struct nexus_cluster *cluster);
 
 /* --- nexus_cluster_run.c: its nodes as processes ------------------------------------------------------- */

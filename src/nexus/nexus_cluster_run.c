@@ -1,7 +1,6 @@
 /* The nodes of a cluster as processes: started, waited for, stopped. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -239,6 +238,7 @@ static int node_words(struct runs *runs, size_t at, const char *program, struct 
         words->argv[words->count++] = "--";
     }
     words->argv[words->count++] = program;
+    words->argv[words->count++] = "--keep";
     add(words, "--data", node->data);
     add(words, "--listen", "none");
     add(words, "--plot", cluster->plot);
@@ -261,6 +261,9 @@ static int start_node(struct runs *runs, size_t at, const char *program)
         return nexus_no_memory(runs->call);
     if (nexus_cluster_pid(node) > 0)
         return 0;
+    pid_t keeper = nexus_keeper(node->data);
+    if (keeper > 0)
+        return nexus_keeper_wake(node->data, keeper, &runs->daemons[at], &runs->call->error);
     rc = node_words(runs, at, program, &words);
     if (!rc)
         rc = nexus_daemon_spawn(words.argv[0], (char *const *)(uintptr_t)words.argv, log_path,
@@ -391,39 +394,42 @@ int nexus_cluster_start(struct nexus_call *call, const struct nexus_cluster *clu
 
 /* --- stopping -------------------------------------------------------------------------------------------- */
 
+/* All are asked before any is waited for: none is left to wait for the others' votes. */
+static void ask_to_stop(struct nexus_call *call, const struct nexus_cluster_node *node,
+                        struct nexus_daemon_end *end)
+{
+    pid_t pid = nexus_cluster_pid(node);
+    struct hm_error error = {0};
+
+    nexus_daemon_end_watch(end, pid, nexus_keeper(node->data));
+    if (pid > 0 && nexus_cluster_ask(call, node, "POST", "/node/stop", NULL, NULL, &error) != 0) {
+        nexus_say("%s: %s", node->name, error.text);
+        if (end->pidfds[0] >= 0)
+            (void)syscall(SYS_pidfd_send_signal, end->pidfds[0], SIGTERM, NULL, 0);
+    }
+    nexus_daemon_end_tell(end);
+}
+
 int nexus_cluster_stop(struct nexus_call *call, const struct nexus_cluster *cluster,
                        const size_t *chosen, size_t count, uint64_t wait_ms)
 {
-    int pidfds[NEXUS_CLUSTER_MAX];
+    struct nexus_daemon_end ends[NEXUS_CLUSTER_MAX];
     uint64_t end_ms = now_ms() + wait_ms;
     int rc = 0;
 
-    /* All are asked before any is waited for: none is left to wait for the others' votes. */
+    for (size_t i = 0; i < count; i++)
+        ask_to_stop(call, &cluster->nodes[chosen[i]], &ends[i]);
     for (size_t i = 0; i < count; i++) {
-        const struct nexus_cluster_node *node = &cluster->nodes[chosen[i]];
-        pid_t pid = nexus_cluster_pid(node);
-        struct hm_error error = {0};
-
-        pidfds[i] = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-        if (pid > 0 &&
-            nexus_cluster_ask(call, node, "POST", "/node/stop", NULL, NULL, &error) != 0) {
-            nexus_say("%s: %s", node->name, error.text);
-            if (pidfds[i] >= 0)
-                (void)syscall(SYS_pidfd_send_signal, pidfds[i], SIGTERM, NULL, 0);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct pollfd watched = {.fd = pidfds[i], .events = POLLIN};
         uint64_t now = now_ms();
+        const char *name = cluster->nodes[chosen[i]].name;
+        bool ran = ends[i].pidfds[0] >= 0 || ends[i].pidfds[1] >= 0;
 
-        if (pidfds[i] < 0)
-            continue;
-        if (poll(&watched, 1, now < end_ms ? (int)(end_ms - now) : 0) <= 0)
+        if (!nexus_daemon_end_wait(&ends[i], now < end_ms ? end_ms - now : 0))
             rc = hm_fail(&call->error, HM_ETIMEOUT, "%s was asked to stop, and is still stopping",
-                         cluster->nodes[chosen[i]].name);
-        else
-            nexus_say("%s has stopped", cluster->nodes[chosen[i]].name);
-        close(pidfds[i]);
+                         name);
+        else if (ran)
+            nexus_say("%s has stopped", name);
+        nexus_daemon_end_release(&ends[i]);
     }
     return rc;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "nexus_call.h"
+#include "nexus_cluster.h"
 #include "nexus_help.h"
 #include "nexus_text.h"
 #include "nexus_wipe.h"
@@ -41,6 +42,11 @@ static const char *hint_of(const struct nexus_call *call, int code)
 {
     if (call->hint)
         return call->hint;
+    const char *start = code == NEXUS_EUNREACHABLE && !call->place.url
+                            ? nexus_cluster_above_start(call)
+                            : NULL;
+    if (start)
+        return hm_arena_printf(call->arena, "%s starts this node of a cluster", start);
     if (code == NEXUS_EUNREACHABLE)
         return "nexus up starts a node; --data DIR or --url names another one; nexus doctor looks "
                "closer";

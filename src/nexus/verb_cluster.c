@@ -32,6 +32,10 @@ static json_t *node_state(struct nexus_call *call, const struct nexus_cluster_no
     json_object_set_new(state, "netns", json_string(node->netns));
     json_object_set_new(state, "pid", json_integer(pid));
     json_object_set_new(state, "running", json_boolean(rc == 0));
+    json_object_set_new(state, "kept", json_boolean(nexus_keeper(node->data) > 0));
+    json_object_set_new(
+        state, "ended",
+        json_string(pid > 0 ? "" : nexus_daemon_how_ended(node->data, call->arena)));
     json_object_set_new(state, "problem", rc && pid > 0 ? json_string(error.text) : json_null());
     json_object_set(state, "node", rc == 0 && reply ? reply : json_null());
     return state;
@@ -77,9 +81,15 @@ static uint64_t highest(const json_t *nodes)
 static const char *state_text(struct nexus_call *call, const json_t *state)
 {
     const json_t *node = json_object_get(state, "node");
+    const char *ended = nexus_json_text(state, "ended");
 
+    if (!nexus_json_bool(state, "running") && nexus_json_u64(state, "pid"))
+        return nexus_json_text(state, "problem");
+    if (!nexus_json_bool(state, "running") && nexus_json_bool(state, "kept"))
+        return ended[0] ? hm_arena_printf(call->arena, "ended (%s), is started again", ended)
+                        : "starting or stopping";
     if (!nexus_json_bool(state, "running"))
-        return nexus_json_u64(state, "pid") ? nexus_json_text(state, "problem") : "stopped";
+        return ended[0] ? hm_arena_printf(call->arena, "ended (%s)", ended) : "stopped";
     if (nexus_json_bool(node, "ready"))
         return "ready";
     return hm_arena_printf(call->arena, "not ready: %s", nexus_json_text(node, "not_ready"));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "nexus_call.h"
+#include "nexus_cluster.h"
 #include "nexus_daemon.h"
 #include "nexus_verbs.h"
 
@@ -59,7 +60,8 @@ static int check_log(struct nexus_call *call, json_t *items)
 
 static int local_checks(struct nexus_call *call, const char *why, json_t *items)
 {
-    int rc = add_check(call, items, "node", "error", why, "nexus up");
+    const char *start = call->place.url ? NULL : nexus_cluster_above_start(call);
+    int rc = add_check(call, items, "node", "error", why, start ? start : "nexus up");
 
     if (!rc && !call->place.url)
         rc = check_daemon(call, items);

@@ -1,7 +1,4 @@
 /* down: the node asked to stop, and waited for. */
-#include <errno.h>
-#include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "nexus_call.h"
@@ -31,54 +28,57 @@ static int wait_silent(struct nexus_call *call, uint64_t deadline_ms)
     return HM_ETIMEOUT;
 }
 
-static int wait_process(int pidfd, uint64_t deadline_ms)
-{
-    struct pollfd watched = {.fd = pidfd, .events = POLLIN};
-    int ready;
-
-    do {
-        uint64_t now = now_ms();
-
-        ready = poll(&watched, 1, now < deadline_ms ? (int)(deadline_ms - now) : 0);
-    } while (ready < 0 && errno == EINTR);
-    return ready > 0 ? 0 : HM_ETIMEOUT;
-}
-
-static int stop_and_wait(struct nexus_call *call, int pidfd, uint64_t wait_ms)
+/* The API first: it is who may stop the node that decides. */
+static int stop_and_wait(struct nexus_call *call, const struct nexus_daemon_end *end, bool listens,
+                         uint64_t wait_ms)
 {
     uint64_t deadline_ms = now_ms() + wait_ms;
-    int rc = nexus_ask(call, "POST", NULL, NULL, "/node/stop");
+    int rc = listens ? nexus_ask(call, "POST", NULL, NULL, "/node/stop") : 0;
 
     if (rc)
         return rc;
-    rc = pidfd >= 0 ? wait_process(pidfd, deadline_ms) : wait_silent(call, deadline_ms);
+    nexus_daemon_end_tell(end);
+    if (call->place.url || (end->pidfds[0] < 0 && end->pidfds[1] < 0))
+        rc = wait_silent(call, deadline_ms);
+    else
+        rc = nexus_daemon_end_wait(end, wait_ms) ? 0 : HM_ETIMEOUT;
     if (!rc)
         nexus_say("the node has stopped");
     return rc ? hm_fail(&call->error, rc, "the node was asked to stop, and is still stopping") : 0;
 }
 
+/* found: somebody listens, or will again. */
+static int find_node(struct nexus_call *call, struct nexus_daemon_end *end, bool *listens,
+                     bool *found)
+{
+    pid_t keeper = nexus_keeper(call->place.data_dir), pid = 0;
+    int rc = nexus_socket_owner(call->place.socket_path, &pid, &call->error);
+
+    if (rc && rc != HM_ENOTFOUND)
+        return rc;
+    *listens = rc == 0;
+    *found = *listens || keeper > 0;
+    nexus_daemon_end_watch(end, pid, keeper);
+    return 0;
+}
+
 static int run_down(struct nexus_call *call)
 {
-    HM_AUTOCLOSE int pidfd = -1;
+    struct nexus_daemon_end end = {.pidfds = {-1, -1}};
     uint64_t wait_ms = WAIT_DEFAULT_MS;
-    pid_t pid = 0;
+    bool listens = true, found = true;
     int rc = nexus_value_ms(call, "wait", &wait_ms);
 
     if (!rc && wait_ms > INT32_MAX)
         rc = hm_fail(&call->error, HM_ERANGE, "--wait: at most 24 days");
-    if (rc)
-        return rc;
-    if (!call->place.url) {
-        rc = nexus_socket_owner(call->place.socket_path, &pid, &call->error);
-        if (rc == HM_ENOTFOUND) {
-            nexus_say("no node is running in %s", call->place.data_dir);
-            return 0;
-        }
-        if (rc)
-            return rc;
-        pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-    }
-    return stop_and_wait(call, pidfd, wait_ms);
+    if (!rc && !call->place.url)
+        rc = find_node(call, &end, &listens, &found);
+    if (!rc && !found)
+        nexus_say("no node is running in %s", call->place.data_dir);
+    else if (!rc)
+        rc = stop_and_wait(call, &end, listens, wait_ms);
+    nexus_daemon_end_release(&end);
+    return rc;
 }
 
 static const struct nexus_option options[] = {

@@ -83,8 +83,10 @@ static int probe(struct nexus_call *call, struct hm_error *error)
     return rc ? rc : nexus_client_send(call->client, &request, NULL, error);
 }
 
+/* As the daemon meets it: can it be bound? */
 static bool port_taken(const char *listen)
 {
+    const int on = 1;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
@@ -103,10 +105,11 @@ static bool port_taken(const char *listen)
     snprintf(host, sizeof(host), "%.*s", (int)len, listen);
     if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
         return false;
-    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    taken = fd >= 0 &&
-            (connect(fd, found->ai_addr, found->ai_addrlen) == 0 || errno == EINPROGRESS);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    taken = fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
     freeaddrinfo(found);
     return taken;
 }
@@ -116,6 +119,7 @@ static int ended_early(struct start *start, int status)
     HM_CLEANUP(hm_buf) struct hm_buf tail = {0};
     HM_CLEANUP(hm_buf) struct hm_buf safe = {0};
     struct nexus_call *call = start->call;
+    const char *its_verb = nexus_cluster_above_start(call);
     char *rest = NULL;
 
     progress_end(start);
@@ -126,7 +130,9 @@ static int ended_early(struct start *start, int status)
                 hm_buf_append_str(&safe, "\n"))
                 break;
     (void)hm_write_all(2, safe.data, safe.len, NULL);
-    if (port_taken(start->listen))
+    if (its_verb)
+        call->hint = hm_arena_printf(call->arena, "%s starts this node of a cluster", its_verb);
+    else if (port_taken(start->listen))
         call->hint = hm_arena_printf(
             call->arena,
             "%s is in use by another program; --listen 127.0.0.1:0 takes any free port, "
@@ -245,7 +251,9 @@ static int daemon_argv(struct nexus_call *call, const char *path, const char *li
     int rc;
 
     argv[0] = path;
-    argv[1] = NULL;
+    if (!nexus_has(call, "foreground"))
+        argv[argc++] = "--keep";
+    argv[argc] = NULL;
     rc = add_argument(call, argv, &argc, "--data", call->place.data_dir);
     if (!rc)
         rc = add_argument(call, argv, &argc, "--listen", listen);
@@ -299,9 +307,15 @@ static int bring_up(struct start *start)
     struct nexus_call *call = start->call;
     struct hm_error error = {0};
     int rc = probe(call, &error);
+    pid_t keeper = rc == NEXUS_EUNREACHABLE ? nexus_keeper(call->place.data_dir) : 0;
 
     if (rc == 0 || rc == HM_EBUSY) {
         nexus_say("a node is running already in %s", call->place.data_dir);
+    } else if (keeper > 0) {
+        rc = nexus_keeper_wake(call->place.data_dir, keeper, &start->daemon, &call->error);
+        if (rc)
+            return rc;
+        nexus_say("the node in %s is being started already", call->place.data_dir);
     } else if (rc == NEXUS_EUNREACHABLE) {
         rc = start_daemon(start);
         if (rc)
@@ -375,7 +389,7 @@ const struct nexus_verb verb_up = {
     .name = "up",
     .summary = "Start a node on this machine and wait until it is ready",
     .text = "The node runs on when nexus has ended; `nexus down` stops it. Its log is\n"
-            "DIR/hypermeshd.log.",
+            "DIR/hypermeshd.log. When it crashes it is started again (hypermeshd(8), --keep).",
     .options = options,
     .option_count = HM_COUNT_OF(options),
     .run = run_up};

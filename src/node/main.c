@@ -13,6 +13,7 @@
 #include "crypto.h"
 #include "main_era.h"
 #include "main_join.h"
+#include "main_keep.h"
 #include "node.h"
 #include "trace.h"
 
@@ -84,6 +85,7 @@ static const char usage[] =
     "  --otlp URL              send traces to this OpenTelemetry collector "
     "(http://HOST:4318/v1/traces)\n"
     "  --otlp-every N          one in N of the requests that don't bring a trace of their own (1)\n"
+    "  --keep                  start the daemon as a child, and again when it has crashed\n"
     "  --log-level LEVEL       error, warn, info, debug (info)\n"
     "  --log-json              log lines as JSON\n"
     "  --version, --help\n"
@@ -105,6 +107,8 @@ struct main_options {
     const char *state_sync, *state_sync_trust; /* as given */
     struct main_era era;
     struct main_join join;
+    int keep; /* start the daemon, and again when it has crashed */
+    long kept_by; /* the process that does; 0: nobody */
     int help, version;
 };
 
@@ -216,6 +220,9 @@ static int main_option(struct main_options *options, int name, const char *value
     case 'g':
         options->node.genesis_path = value;
         return 0;
+    case 'K':
+        options->kept_by = strtol(value, NULL, 10);
+        return 0;
     case 'o':
         options->otlp = value;
         return 0;
@@ -287,6 +294,8 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         {"backup-restore", required_argument, NULL, 'R'},
         {"log-level", required_argument, NULL, 'L'},
         {"log-json", no_argument, &options->log_json, 1},
+        {"keep", no_argument, &options->keep, 1},
+        {"kept-by", required_argument, NULL, 'K'},
         {"open-proofs", no_argument, &options->open_proofs, 1},
         {"help", no_argument, &options->help, 1},
         {"version", no_argument, &options->version, 1},
@@ -613,6 +622,10 @@ int main(int argc, char **argv)
         return main_join_run(&options.join, &options.node);
     if (main_era_wanted(&options.era))
         return main_change(&options);
+    if (options.keep && options.kept_by == 0)
+        return main_keep(argv, options.node.data_dir);
+    if (options.kept_by != 0 && main_kept(options.kept_by) != 0)
+        return EXIT_FAILURE;
     main_raise_descriptors();
     HM_AUTOCLOSE int signal_fd = main_signals();
     if (signal_fd < 0) {

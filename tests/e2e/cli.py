@@ -11,7 +11,7 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import BIN, Node, Skip, run_cases, running, until
+from nexus_cli import BIN, Node, Skip, keeper_of, run_cases, running, until
 
 LISTS = ("asset", "lease", "job", "image", "account", "block")
 
@@ -83,6 +83,8 @@ def daemon_that_cannot_start(node):
     assert "--listen 127.0.0.1:0" in done.err
     taken.close()
     (node.work / "broken").write_text("nonsense")
+    done = node("up", "--listen", listen, "--plot", "64K", "--genesis", "broken").expect(1, err="hint: the whole log is")
+    assert "another program" not in done.err, done.err  # the port is free
     done = node("up", "--listen", "none", "--plot", "64K", "--genesis", "broken").expect(1, err="did not start")
     assert "hint: the whole log is" in done.err
     assert node.pid() is None
@@ -104,7 +106,7 @@ def up_brings_a_node(node):
     done = node.up()
     assert "ready" in done.out and "http://127.0.0.1:" in done.out, done.out
     assert (node.data / "hypermeshd.log").stat().st_mode & 0o777 == 0o600
-    assert os.getsid(node.pid()) == node.pid()
+    assert os.getsid(node.pid()) == keeper_of(node.pid())  # who is closed with its terminal takes no node along
     again = node("up").expect(0, err="running already")
     assert "ready" in again.out
 

@@ -2,7 +2,6 @@
 """nexus run and job: output, exit codes, the report, Ctrl-C, and what is left behind."""
 import hashlib
 import json
-import os
 import pathlib
 import re
 import signal
@@ -11,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import SKIPPED, SOURCE, Node, read_until, run_cases, until
+from nexus_cli import SKIPPED, SOURCE, Node, kill_for_good, read_until, run_cases, until
 
 SMALL = ("run", "--image", "busybox", "--cpus", "0.5", "--memory", "64M", "--timeout", "60s")
 QUIET = SMALL + ("--quiet",)
@@ -186,7 +185,7 @@ def logs_into_a_closed_pipe(node):
 def node_that_dies(node):
     run = node.start(*SMALL, "--", "sh", "-c", "echo hi; sleep 30")
     read_until(run.stdout, b"hi\n")
-    os.kill(node.pid(), signal.SIGKILL)
+    kill_for_good(node.pid())
     _, err = run.communicate(timeout=60)
     assert run.returncode == 125 and b"hint: nexus job show" in err, (run.returncode, err)
     until(lambda: node.pid() is None, "the node's end")

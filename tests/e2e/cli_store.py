@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """nexus on what the ledger keeps beside assets: keys and values, networks, challenges, events, backups, audits, top."""
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -9,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import Node, read_until, run_cases, until
+from nexus_cli import Node, kill_for_good, read_until, run_cases, until
 
 PASSPHRASE = "correct horse"
 
@@ -175,7 +174,7 @@ def events_wait_for_a_node_that_comes_back(node):
     watcher = node.start("events", "--type", "kv_put", "--since", "1.0", "-o", "json")
     node("kv", "put", "back/1", "x").expect(0)
     read_until(watcher.stdout, b'"back/1"')
-    os.kill(node.pid(), signal.SIGKILL)
+    kill_for_good(node.pid())
     until(lambda: node.pid() is None, "the daemon's end")
     node.up()
     node("kv", "put", "back/2", "x").expect(0)

@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import BIN, SKIPPED, SOURCE, Node, Skip, run_cases, running, until
+from nexus_cli import BIN, SKIPPED, SOURCE, Node, Skip, kill_for_good, run_cases, running, until
 
 ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 RUN = ("run", "--image", "busybox", "--cpus", "0.25", "--memory", "64M", "--timeout", "60s", "--quiet")
@@ -71,7 +71,11 @@ def folders_are_made_before_anything_runs(node):
     cluster(node, "create").expect(5, err="already")
     cluster(node, "start", "node7").expect(4, err="no node node7")
     # A cluster's folder is not a single node's.
-    node(*on(node, "node0"), "up", "--listen", "none").expect(1, err="is the folder of a cluster's node")
+    hint = f"hint: nexus cluster start node0 --data {node.data} starts"
+    refused = node(*on(node, "node0"), "up", "--listen", "none").expect(1, err="is the folder of a cluster's node")
+    assert hint in refused.err, refused.err
+    node(*on(node, "node0"), "status").expect(3, err=hint)
+    node(*on(node, "node0"), "cluster", "status").expect(4, err=f"is only node0 of the cluster in {node.data}")
 
 
 def four_come_up_and_agree(node):
@@ -130,7 +134,7 @@ def one_is_killed_while_a_job_runs(node):
         raise Skip("jobs do not run on this machine")
     job = node.start(*on(node, "node0"), *RUN, "sh", "-c", "sleep 4; echo done")
     time.sleep(1.5)
-    os.kill(states(node)["node3"]["pid"], signal.SIGKILL)
+    kill_for_good(states(node)["node3"]["pid"])
     out, err = job.communicate(timeout=100)
     assert job.returncode == 0 and out == b"done\n", (job.returncode, out, err)
     assert not states(node)["node3"]["running"]
@@ -143,7 +147,7 @@ def one_is_killed_while_a_job_runs(node):
 
 def its_engine_goes_with_it_and_it_catches_up(node):
     if states(node)["node3"]["running"]:
-        os.kill(states(node)["node3"]["pid"], signal.SIGKILL)
+        kill_for_good(states(node)["node3"]["pid"])
     node(*on(node, "node0"), "account", "create", "bert").expect(0)
     until(lambda: not engines_of(node, "node3"), "CometBFT ends without its application")
     cluster(node, "start", "node3").expect(0)

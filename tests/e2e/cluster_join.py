@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, run_cases, until
+from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, until
 
 THREE = {f"node{i}" for i in range(3)}
 PARTS = ("--plot", "64K", "--engine-path", str(ENGINE))
@@ -161,7 +161,7 @@ def killed_in_state_sync_it_goes_on(node):
     until(lambda: log.exists() and "Discover" in log.read_text(errors="replace"), "state sync begins", 60)
     tunnel = node.base / "k" / "far.sock"
     assert tunnel.stat().st_mode & 0o077 == 0
-    os.kill(its_state(node, "k")["pid"], signal.SIGKILL)
+    kill_for_good(its_state(node, "k")["pid"])
     process.communicate(timeout=60)
     cluster(node, "start", *newcomer(node, "k")).expect(0)
     assert "the ledger begins with a snapshot of block" in log.read_text(errors="replace")

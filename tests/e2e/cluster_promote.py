@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, run_cases, until
+from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, until
 
 BEFORE = {}
 
@@ -88,7 +88,7 @@ def a_promotion_that_was_cut_off_is_said_again(node):
                             "--engine-path", str(ENGINE), "--data", str(node.data)], capture_output=True, text=True,
                            check=True).stdout for _ in range(2)]
     assert made[0] == made[1], "the key is made once"
-    os.kill(node.pid(), signal.SIGKILL)
+    kill_for_good(node.pid())
     until(lambda: node.pid() is None, "the daemon is gone")
     # Not declared: refused, and nothing is made.
     done = subprocess.run([str(BIN / "hypermeshd"), "--promote", "--data", str(node.data)], capture_output=True, text=True,
@@ -151,7 +151,7 @@ def it_goes_on(node):
 
 
 def it_is_killed_and_started_as_before(node):
-    os.kill(node.pid(), signal.SIGKILL)
+    kill_for_good(node.pid())
     until(lambda: node.pid() is None, "the daemon is gone")
     node.up()
     assert ask(node, "status")["engine"] == "cometbft"

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, same_state, states, voters
-from nexus_cli import BIN, SKIPPED, Node, run_cases, running, until
+from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, running, until
 
 TWO = {"node0", "node1"}
 KNOWN = {"acts": 0}
@@ -64,7 +64,7 @@ def two_are_lost(node):
     until(lambda: same_state(node, {"node0", "node2", "node3"}), "one state")
     found = states(node)
     for name in ("node2", "node3"):
-        os.kill(found[name]["pid"], signal.SIGKILL)
+        kill_for_good(found[name]["pid"])
         until(lambda name=name: not running(found[name]["pid"]), f"{name} ends")
     time.sleep(2)  # its engine ends with it
     shutil.copytree(node.data / "node3", node.work / "node3", ignore=shutil.ignore_patterns("*.sock"))
@@ -108,7 +108,7 @@ def new_operations_settle(node):
 
 def a_restart_goes_on(node):
     for name, s in states(node).items():
-        os.kill(s["pid"], signal.SIGKILL)
+        kill_for_good(s["pid"])
         until(lambda pid=s["pid"]: not running(pid), f"{name} ends")
     time.sleep(2)
     cluster(node, "start").expect(0)

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, Skip, run_cases, running, until
+from nexus_cli import BIN, SKIPPED, Node, Skip, kill_for_good, run_cases, running, until
 
 FOUR = {f"node{i}" for i in range(4)}
 FIVE = FOUR | {"node4"}
@@ -62,7 +62,8 @@ def killed_in_state_sync(node, name, delay_ms, moment):
         until(lambda: TAKEN in log(node, name), "the ledger is whole", 60)
         moment()
         pids = processes(node, name)
-        for pid in pids:
+        kill_for_good(pids[0])
+        for pid in pids[1:]:
             os.kill(pid, signal.SIGKILL)
         until(lambda: not any(running(pid) for pid in pids), f"{name} is gone")
     finally:
@@ -131,7 +132,7 @@ def it_acts_and_others_see_it(node):
 
 
 def it_is_killed_and_goes_on(node):
-    os.kill(states(node)["node4"]["pid"], signal.SIGKILL)
+    kill_for_good(states(node)["node4"]["pid"])
     node(*on(node, "node0"), "kv", "put", "colour", "blue").expect(0)
     cluster(node, "start", "node4").expect(0)
     until(lambda: same_state(node, FIVE), "node4 has caught up", 60)

@@ -85,8 +85,27 @@ class Node:
             self("down")
         pid = self.pid()
         if pid:
-            os.kill(pid, signal.SIGKILL)
+            kill_for_good(pid)
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+def keeper_of(pid):
+    """Who starts the daemon again when it has crashed; None: nobody."""
+    with contextlib.suppress(OSError):
+        parent = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        if pathlib.Path(f"/proc/{parent}/comm").read_text().strip() == "hypermeshd-keep":
+            return parent
+    return None
+
+
+def kill_for_good(pid):
+    """A daemon, as if the power had gone: nobody is left who starts it again."""
+    keeper = keeper_of(pid)
+    if keeper:
+        os.kill(keeper, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    if keeper:
+        os.kill(keeper, signal.SIGKILL)
 
 
 def running(pid):

@@ -285,7 +285,25 @@ static void one_that_stands_still_is_started_again(void **state)
     assert_int_equal(fake_starts(fake), 1);
     atomic_store(&fake->waiting, true);
     fake_wait_starts(fake, 2);
-    fake_wait_said(fake, "no block after height 7");
+    fake_wait_said(fake, "the engine was ended: no block after height 7");
+}
+
+/* It closes its connections while it ends: that is not why. */
+static void one_that_stands_still_has_not_lost_the_application(void **state)
+{
+    struct fake *fake = *state;
+    struct engine_process_status status;
+
+    fake->options.look = fake_look;
+    fake->options.stuck_ms = 1000;
+    atomic_store(&fake->height, 7);
+    atomic_store(&fake->waiting, true);
+    fake_start(fake, "trap 'echo told' TERM; echo up; while :; do sleep 0.02; done");
+    fake_wait_said(fake, "|told|");
+    engine_process_get_status(fake->process, &status);
+    engine_process_lost(fake->process, status.pid);
+    fake_wait_said(fake, "the engine was ended: no block after height 7");
+    assert_false(fake_said(fake, "lost its connection"));
 }
 
 /* The others may be there and not vote: it is not given up for that, and is left more time. */
@@ -467,6 +485,8 @@ int main(void)
                                         fake_teardown),
         cmocka_unit_test_setup_teardown(one_that_stands_still_is_started_again, fake_setup,
                                         fake_teardown),
+        cmocka_unit_test_setup_teardown(one_that_stands_still_has_not_lost_the_application,
+                                        fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(who_is_stuck_is_not_given_up, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(asked_for_a_start_is_no_failure, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(old_sockets_are_removed_and_nothing_else, fake_setup,

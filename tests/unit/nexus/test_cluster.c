@@ -248,6 +248,32 @@ static void test_commands_are_heard_out(void **state)
     assert_int_equal(nexus_cluster_command(endless, &out, &error), HM_ELIMIT);
 }
 
+static void test_a_nodes_folder_is_below_its_clusters(void **state)
+{
+    struct place *place = *state;
+    HM_AUTOFREE char *node = hm_asprintf("%s/node1", place->folder);
+    HM_AUTOFREE char *slashed = hm_asprintf("%s/node1//", place->folder);
+    HM_AUTOFREE char *other = hm_asprintf("%s/other", place->folder);
+    HM_AUTOFREE char *wanted = hm_asprintf("nexus cluster start node1 --data %s", place->folder);
+    const char *name = NULL;
+
+    place->call.place.data_dir = node;
+    assert_null(nexus_cluster_above(&place->call, &name));
+    assert_int_equal(nexus_cluster_save(&place->call, &place->cluster), 0);
+    assert_string_equal(nexus_cluster_above(&place->call, &name), place->folder);
+    assert_string_equal(name, "node1");
+    assert_int_equal(nexus_cluster_load(&place->call, &place->cluster), HM_ENOTFOUND);
+    assert_non_null(strstr(place->call.error.text, "is only node1 of the cluster in"));
+    place->call.place.data_dir = slashed;
+    assert_string_equal(nexus_cluster_above_start(&place->call), wanted);
+    place->call.place.data_dir = other;
+    assert_null(nexus_cluster_above_start(&place->call));
+    place->call.place.data_dir = NULL;
+    assert_null(nexus_cluster_above_start(&place->call));
+    place->call.place.data_dir = place->folder;
+    assert_null(nexus_cluster_above_start(&place->call));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +285,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_one_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nodes_are_chosen_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_nodes_folder_is_below_its_clusters, setup, teardown),
         cmocka_unit_test(test_commands_are_heard_out),
     };
 
