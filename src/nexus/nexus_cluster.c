@@ -458,17 +458,31 @@ int nexus_cluster_grow(struct nexus_call *call, struct nexus_cluster *cluster)
     return rc;
 }
 
+int nexus_cluster_can_shrink(struct nexus_call *call, const struct nexus_cluster *cluster,
+                             size_t at)
+{
+    const struct nexus_cluster_node *node = &cluster->nodes[at];
+
+    if (nexus_cluster_here(cluster) == at)
+        return hm_fail(&call->error, HM_ECONFLICT,
+                       "%s lies in %s itself, with the others in it: nexus cluster destroy removes "
+                       "all of it",
+                       node->name, node->data);
+    if (cluster->count == 1)
+        return hm_fail(&call->error, HM_ECONFLICT,
+                       "%s is the only node here: nexus cluster destroy removes it", node->name);
+    return 0;
+}
+
 int nexus_cluster_shrink(struct nexus_call *call, struct nexus_cluster *cluster, size_t at)
 {
     struct nexus_cluster_node gone = cluster->nodes[at];
     struct nexus_cluster left = *cluster;
     int rc;
 
-    if (nexus_cluster_here(cluster) == at)
-        return hm_fail(&call->error, HM_ECONFLICT,
-                       "%s lies in %s itself, with the others in it: nexus cluster destroy removes "
-                       "all of it",
-                       gone.name, gone.data);
+    rc = nexus_cluster_can_shrink(call, cluster, at);
+    if (rc)
+        return rc;
     memmove(&left.nodes[at], &left.nodes[at + 1], (left.count - at - 1) * sizeof(left.nodes[0]));
     left.count--;
     rc = nexus_cluster_save(call, &left);

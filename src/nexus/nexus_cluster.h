@@ -56,6 +56,9 @@ int nexus_cluster_make(struct nexus_call *call, size_t count, bool namespaces,
                        struct nexus_cluster *out);
 /* Makes the folder of one more, finds it a place, and saves. With --snapshot it begins with one of the nodes that run. */
 int nexus_cluster_grow(struct nexus_call *call, struct nexus_cluster *cluster);
+/* HM_ECONFLICT: it lies in the cluster's own folder, or is the only one. */
+int nexus_cluster_can_shrink(struct nexus_call *call, const struct nexus_cluster *cluster,
+                             size_t at);
 /* Forgets and removes one node, which must not run, and saves. */
 int nexus_cluster_shrink(struct nexus_call *call, struct nexus_cluster *cluster, size_t at);
 /* Forgets and removes all of it. Nothing of it may run. */
@@ -120,6 +123,14 @@ int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_no
 /* Its operator retires it; waits until the others do without its vote. HM_ECONFLICT: they could not. */
 int nexus_cluster_retire(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
                          uint64_t wait_ms);
+
+/* --- nexus_cluster_leave.c: one goes for ever, and may be dead already ----------------------------------- */
+/* Does a bond of its count for the next blocks? By the others' word where it does not run itself. NEXUS_EUNREACHABLE: none runs. */
+int nexus_cluster_may_vote(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                           bool *out);
+/* What is lost with its keys and is not to be lost unasked, for a sentence; NULL: no more than a newcomer is given. */
+int nexus_cluster_loss(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                       const char **out);
 
 /* Runs a program to its end; both outputs go to out, at most 1 MiB. HM_EIO: it could not be started, or its exit code was not
  * 0, and then its last line is the error. argv ends with NULL. */

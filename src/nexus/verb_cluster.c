@@ -344,19 +344,18 @@ const struct nexus_verb verb_cluster_stop = {
 
 /* --- destroy --------------------------------------------------------------------------------------------- */
 
-static int ask_first(struct nexus_call *call, const struct nexus_cluster *cluster)
+/* what: "destroy removes ..."; it is not done without a yes. */
+static int ask_first(struct nexus_call *call, const char *what)
 {
     char answer[QUESTION_MAX_BYTES] = "";
 
+    if (!what)
+        return nexus_no_memory(call);
     if (nexus_has(call, "yes"))
         return 0;
     if (!isatty(0))
-        return hm_fail(
-            &call->error, HM_EINVAL,
-            "destroy removes the ledger, keys and jobs of all %zu nodes: --yes says that it shall",
-            cluster->count);
-    fprintf(stderr, "Remove %s with the ledger, keys and jobs of its %zu nodes? Type yes: ",
-            cluster->folder, cluster->count);
+        return hm_fail(&call->error, HM_EINVAL, "%s: --yes says that it shall", what);
+    fprintf(stderr, "%s. Type yes: ", what);
     if (!fgets(answer, sizeof(answer), stdin) || strcmp(answer, "yes\n") != 0)
         return hm_fail(&call->error, HM_ECANCELLED, "nothing was removed");
     return 0;
@@ -371,7 +370,10 @@ static int run_destroy(struct nexus_call *call)
     if (!rc)
         rc = nexus_cluster_load(call, &cluster);
     if (!rc)
-        rc = ask_first(call, &cluster);
+        rc = ask_first(call, hm_arena_printf(call->arena,
+                                             "destroy removes %s with the ledger, keys and jobs of "
+                                             "its %zu nodes",
+                                             cluster.folder, cluster.count));
     if (rc)
         return rc;
     for (size_t i = 0; i < cluster.count; i++)
@@ -485,12 +487,40 @@ const struct nexus_verb verb_cluster_add = {
     .option_count = HM_COUNT_OF(add_options),
     .run = run_add};
 
+static int ask_for_loss(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at)
+{
+    const char *lost = NULL;
+    int rc = nexus_cluster_loss(call, cluster, at, &lost);
+
+    return rc || !lost ? rc
+                       : ask_first(call, hm_arena_printf(call->arena,
+                                                         "remove takes %s away for ever, with %s",
+                                                         cluster->nodes[at].name, lost));
+}
+
+static int leave(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                 uint64_t wait_ms)
+{
+    const struct nexus_cluster_node *node = &cluster->nodes[at];
+    bool votes = false;
+    int rc = nexus_cluster_may_vote(call, cluster, at, &votes);
+
+    if (!rc && votes && nexus_cluster_pid(node) <= 0)
+        rc = hm_fail(&call->error, HM_ECONFLICT,
+                     "%s is a validator, and only while it runs can it retire: nexus cluster start "
+                     "%s. Where its keys are lost the others jail it when it has been away for "
+                     "long enough; then it can be removed",
+                     node->name, node->name);
+    if (!rc)
+        rc = ask_for_loss(call, cluster, at);
+    return !rc && votes ? nexus_cluster_retire(call, cluster, at, wait_ms) : rc;
+}
+
 static int run_remove(struct nexus_call *call)
 {
     size_t chosen[NEXUS_CLUSTER_MAX], count = 0;
     uint64_t wait_ms = START_WAIT_MS;
     struct nexus_cluster cluster;
-    bool votes = false;
     int rc = no_url(call);
 
     if (!rc)
@@ -499,15 +529,10 @@ static int run_remove(struct nexus_call *call)
         rc = nexus_cluster_load(call, &cluster);
     if (!rc)
         rc = nexus_cluster_choose(call, &cluster, chosen, &count);
-    if (rc)
-        return rc;
-    const struct nexus_cluster_node *node = &cluster.nodes[chosen[0]];
-    rc = nexus_cluster_votes(call, node, &votes, &call->error);
-    if (rc)
-        return hm_error_prefix(&call->error, rc, "%s must run, to say whether it is a validator",
-                               node->name);
-    if (votes)
-        rc = nexus_cluster_retire(call, &cluster, chosen[0], wait_ms);
+    if (!rc)
+        rc = nexus_cluster_can_shrink(call, &cluster, chosen[0]);
+    if (!rc)
+        rc = leave(call, &cluster, chosen[0], wait_ms);
     if (!rc)
         rc = nexus_cluster_stop(call, &cluster, chosen, 1, STOP_WAIT_MS);
     if (!rc)
@@ -516,6 +541,7 @@ static int run_remove(struct nexus_call *call)
 }
 
 static const struct nexus_option remove_options[] = {
+    {.name = "yes", .help = "do not ask"},
     {.name = "wait",
      .value = "TIME",
      .help = "how long to wait until the others do without a validator; default: 3m"},
@@ -528,10 +554,13 @@ const struct nexus_verb verb_cluster_remove = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Stop a node, and remove everything that it holds",
-    .text = "A validator retires first, where the others can make blocks without it. The node's "
-            "keys go\n"
-            "too: what its accounts own is lost, so pay it away first. A bond is free a day after\n"
-            "nexus validator retire and nexus stake take.",
+    .text = "A validator retires first, where the others can make blocks without it. One that "
+            "follows, or\n"
+            "is jailed or retired, need not run, nor be there at all. The node's keys go too: what "
+            "its\n"
+            "accounts own is lost, so pay it away first; where that is more than a newcomer is "
+            "given it\n"
+            "asks. A bond is free a day after nexus validator retire and nexus stake take.",
     .options = remove_options,
     .option_count = HM_COUNT_OF(remove_options),
     .run = run_remove};
