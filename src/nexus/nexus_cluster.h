@@ -43,6 +43,8 @@ struct nexus_cluster {
     const char *
         address; /* of this machine, where others reach its nodes; "" or NULL: loopback, or namespaces */
     const char *begins; /* NEXUS_CLUSTER_BEGINS_SNAPSHOT, or "" */
+    /* Of a join that is not at its end: "yes" where a member pays; what its validator is to bond, "0": nothing yet. "" or NULL. */
+    const char *funded, *bond;
     size_t count;
     struct nexus_cluster_node nodes[NEXUS_CLUSTER_MAX];
 };
@@ -131,6 +133,20 @@ int nexus_cluster_may_vote(struct nexus_call *call, const struct nexus_cluster *
 /* What is lost with its keys and is not to be lost unasked, for a sentence; NULL: no more than a newcomer is given. */
 int nexus_cluster_loss(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
                        const char **out);
+
+/* --- nexus_cluster_before.c: looked at before anything is made ------------------------------------------ */
+/* CometBFT, at this path or where it is looked for ("" or NULL). HM_EIO. */
+int nexus_cluster_engine(struct nexus_call *call, const char *path);
+/* "ADDRESS:PORT", of this machine, on which nobody listens (type: SOCK_STREAM or SOCK_DGRAM). HM_EINVAL, HM_EBUSY. */
+int nexus_cluster_place_free(struct nexus_call *call, const char *option, const char *text,
+                             int type);
+/* An address of this machine in digits; *out as it stands before a port, with brackets where it needs them. HM_EINVAL. */
+int nexus_cluster_address(struct nexus_call *call, const char *given, const char **out);
+/* How its nodes are started from now on, by --engine-path, --address, and of one --p2p-listen and --door-listen. Saves. */
+int nexus_cluster_change(struct nexus_call *call, struct nexus_cluster *cluster,
+                         const size_t *chosen, size_t count);
+/* What hypermeshd says went wrong, without who says it; rc. */
+int nexus_cluster_daemon_refused(struct nexus_call *call, int rc);
 
 /* Runs a program to its end; both outputs go to out, at most 1 MiB. HM_EIO: it could not be started, or its exit code was not
  * 0, and then its last line is the error. argv ends with NULL. */

@@ -50,6 +50,18 @@ static int wait_votes(struct nexus_call *call, const struct nexus_cluster_node *
 
 /* --- it begins ------------------------------------------------------------------------------------------- */
 
+/* By an earlier call, that was cut off or waited too short. */
+static bool declared_before(struct nexus_call *call, const struct nexus_cluster_node *node)
+{
+    NEXUS_AUTOJSON json_t *reply = NULL;
+    struct hm_error error = {0};
+
+    return nexus_cluster_ask(call, node, "GET", "/validators/operator", NULL, &reply, &error) ==
+               0 &&
+           strcmp(nexus_json_text(reply, "key"), node->key) == 0 &&
+           !nexus_json_bool(reply, "retired");
+}
+
 int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_node *node,
                           const char *bond, uint64_t wait_ms)
 {
@@ -61,6 +73,8 @@ int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_no
         return hm_fail(&call->error, HM_EUNSUPPORTED,
                        "%s was made by a hypermeshd that knows no validators with a bond",
                        node->name);
+    if (declared_before(call, node))
+        return wait_votes(call, node, true, wait_ms);
     rc = nexus_body_text(call, body, "key", node->key);
     if (!rc)
         rc = nexus_body_text(call, body, "proof", node->proof);

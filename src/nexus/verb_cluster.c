@@ -213,6 +213,25 @@ static int start_all(struct nexus_call *call, const struct nexus_cluster *cluste
     return nexus_cluster_start(call, cluster, all, cluster->count, wait_ms);
 }
 
+/* A node has ended, or their network could not be made: nothing is left, so that the same command can be said again. Who is only
+ * slow, or was interrupted, keeps what there is. */
+static void take_back(struct nexus_call *call, const struct nexus_cluster *cluster)
+{
+    struct hm_error kept = call->error;
+    size_t all[NEXUS_CLUSTER_MAX];
+    int rc;
+
+    for (size_t i = 0; i < cluster->count; i++)
+        all[i] = i;
+    rc = nexus_cluster_stop(call, cluster, all, cluster->count, STOP_WAIT_MS);
+    if (!rc)
+        rc = nexus_cluster_remove(call, cluster);
+    call->hint = rc ? "nexus cluster destroy removes what was made"
+                    : "what was made is removed again; with --no-start, and nexus cluster start "
+                      "then, the nodes' folders and logs stay";
+    call->error = kept;
+}
+
 static int run_create(struct nexus_call *call)
 {
     uint64_t nodes = NODES_DEFAULT, wait_ms = START_WAIT_MS;
@@ -234,6 +253,8 @@ static int run_create(struct nexus_call *call)
     if (nexus_has(call, "no-start"))
         return show_cluster(call, &cluster);
     rc = start_all(call, &cluster, wait_ms);
+    if (rc < 0 && rc != HM_ETIMEOUT)
+        take_back(call, &cluster);
     return rc ? rc : show_cluster(call, &cluster);
 }
 
@@ -289,11 +310,23 @@ static int run_start(struct nexus_call *call)
     if (!rc)
         rc = nexus_cluster_choose(call, &cluster, chosen, &count);
     if (!rc)
+        rc = nexus_cluster_change(call, &cluster, chosen, count);
+    if (!rc)
         rc = nexus_cluster_start(call, &cluster, chosen, count, wait_ms);
     return rc ? rc : show_cluster(call, &cluster);
 }
 
 static const struct nexus_option start_options[] = {
+    NEXUS_ENGINE_PATH_OPTION,
+    {.name = "address",
+     .value = "ADDR",
+     .help = "of this machine, where nodes on other machines reach all of these from now on"},
+    {.name = "p2p-listen",
+     .value = "ADDR:PORT",
+     .help = "where others reach the engine of the one node that is named"},
+    {.name = "door-listen",
+     .value = "ADDR:PORT",
+     .help = "where it answers newcomers with a join ticket (UDP)"},
     {.name = "wait", .value = "TIME", .help = "how long to wait until they are ready; default: 3m"},
 };
 
@@ -303,8 +336,12 @@ const struct nexus_verb verb_cluster_start = {
     .operands = "[NODE...]",
     .operands_max = NEXUS_CLUSTER_MAX,
     .summary = "Start the cluster's nodes, or those that are named",
-    .text = "Nodes that run already stay as they are. More than two thirds must run before any is "
-            "ready.",
+    .text =
+        "Nodes that run already stay as they are. More than two thirds must run before any is "
+        "ready.\n"
+        "What the options say is kept (DIR/cluster.json). Where nodes are is changed while they "
+        "are\n"
+        "stopped; --address takes them out of namespaces and off loopback.",
     .options = start_options,
     .option_count = HM_COUNT_OF(start_options),
     .run = run_start};
