@@ -38,7 +38,7 @@ def three_begin(node):
 
 
 def a_dead_follower_is_removed(node):
-    cluster(node, "add").expect(0)
+    cluster(node, "add").expect(0, err="the user of node0 pays its accounts 10000 and 1000 HYPER")
     kill(node, "node3")
     cluster(node, "remove", "node3").expect(0)
     assert len(states(node)) == 3 and not (node.data / "node3").exists()
@@ -77,7 +77,8 @@ def join(node, text, *args):
 
 
 def what_cannot_start_uses_no_ticket_up(node):
-    text = cluster(node, "ticket", "--fund", "--role", "validator", "--bond", "2000").expect(0).out.encode()
+    text = cluster(node, "ticket", "--fund", "--role", "validator", "--bond", "2000").expect(
+        0, err="is of no use on another machine").out.encode()
     cluster(node, "join", "-", *newcomer(node), "--engine-path", "/bin/true", stdin=text).expect(1, err="is not cometbft")
     with socket.socket() as taken, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
         taken.bind(("127.0.0.1", 0))
@@ -107,6 +108,7 @@ def how_nodes_are_started_can_be_changed(node):
     cluster(node, "start", "--door-listen", "127.0.0.1:1").expect(2, err="are one node's")
     cluster(node, "start", "--address", "127.0.0.2").expect(5, err="node0 runs")
     assert (node.data / "cluster.json").read_text() == kept
+    cluster(node, "ticket", *newcomer(node)).expect(5, err="nexus cluster start node0 --door-listen")
     cluster(node, "stop", *newcomer(node)).expect(0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
@@ -114,6 +116,22 @@ def how_nodes_are_started_can_be_changed(node):
     cluster(node, "start", *newcomer(node), "--door-listen", door, "--engine-path", str(ENGINE)).expect(0)
     assert cluster(node, "ticket", *newcomer(node)).expect(0).out.startswith("hmjoin1")
     cluster(node, "destroy", "--yes", *newcomer(node)).expect(0)
+
+
+def who_is_unpaid_is_told_once(node):
+    text = cluster(node, "ticket").expect(0).out.encode()
+    join(node, text, "--no-start").expect(0)
+    told = cluster(node, "start", *newcomer(node), "--wait", "20s").expect(1, err="10000 and 1000 HYPER are enough").err
+    assert told.count("somebody has to pay") == 2 and "base units" not in told, told  # while it waits, and as it gives up
+    cluster(node, "destroy", "--yes", *newcomer(node)).expect(0)
+
+
+def all_move_to_an_address(node):
+    cluster(node, "stop").expect(0)
+    cluster(node, "start", "--address", "127.0.0.2").expect(0)
+    kept = json.loads((node.data / "cluster.json").read_text())
+    assert kept["address"] == "127.0.0.2" and all(n["door"].startswith("127.0.0.2:") for n in kept["nodes"])
+    node(*on(node, "node1"), "account", "create", "anna").expect(0)
 
 
 def destroy_leaves_nothing(node):
@@ -130,7 +148,8 @@ def main():
     try:
         return run_cases([what_cannot_start_is_not_made, three_begin, a_dead_follower_is_removed, a_lost_follower_is_removed, a_validator_that_is_down_is_not,
                           keys_to_much_do_not_go_unasked, what_cannot_start_uses_no_ticket_up,
-                          how_nodes_are_started_can_be_changed, destroy_leaves_nothing], node)
+                          how_nodes_are_started_can_be_changed, who_is_unpaid_is_told_once, all_move_to_an_address,
+                          destroy_leaves_nothing], node)
     finally:
         if (node.base / "new" / "cluster.json").exists():
             cluster(node, "destroy", "--yes", *newcomer(node))
