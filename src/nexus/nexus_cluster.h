@@ -119,6 +119,8 @@ int nexus_cluster_seen_lines(struct nexus_call *call, const json_t *state, struc
 /* Will the node vote for the next block? HM_EBUSY: its engine does not answer yet. error may be NULL. */
 int nexus_cluster_votes(struct nexus_call *call, const struct nexus_cluster_node *node, bool *out,
                         struct hm_error *error);
+/* --commission, a number at most a million; 0: not given. */
+int nexus_cluster_commission(struct nexus_call *call, uint64_t *out);
 /* Its operator bonds so many HYPER and declares it a validator; waits until it votes. */
 int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_node *node,
                           const char *bond, uint64_t wait_ms);

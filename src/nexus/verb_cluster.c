@@ -468,12 +468,16 @@ static int fund(struct nexus_call *call, const struct nexus_cluster *cluster, co
 static int run_add(struct nexus_call *call)
 {
     const char *bond = nexus_value(call, "bond") ? nexus_value(call, "bond") : BOND_DEFAULT;
-    uint64_t wait_ms = START_WAIT_MS;
+    uint64_t wait_ms = START_WAIT_MS, commission = 0;
     struct nexus_cluster cluster;
     int rc = no_url(call);
 
-    if (!rc && nexus_value(call, "bond") && !nexus_has(call, "validator"))
-        rc = hm_fail(&call->error, HM_EINVAL, "--bond is for a node that votes: add --validator");
+    if (!rc && (nexus_value(call, "bond") || nexus_value(call, "commission")) &&
+        !nexus_has(call, "validator"))
+        rc = hm_fail(&call->error, HM_EINVAL,
+                     "--bond and --commission are for a node that votes: add --validator");
+    if (!rc)
+        rc = nexus_cluster_commission(call, &commission);
     if (!rc)
         rc = nexus_value_ms(call, "wait", &wait_ms);
     if (!rc)
@@ -488,7 +492,10 @@ static int run_add(struct nexus_call *call)
         return rc;
     size_t last[] = {cluster.count - 1};
     const struct nexus_cluster_node *node = &cluster.nodes[last[0]];
-    nexus_say("made %s", node->name);
+    nexus_say("made %s; the user of %s pays its accounts %s and %s HYPER%s%s", node->name,
+              cluster.nodes[0].name, FUND_OPERATOR, FUND_USER,
+              nexus_has(call, "validator") ? ", and for its bond " : "",
+              nexus_has(call, "validator") ? bond : "");
     rc = fund(call, &cluster, node->account, FUND_OPERATOR);
     if (!rc)
         rc = fund(call, &cluster, node->user, FUND_USER);
@@ -508,6 +515,7 @@ static const struct nexus_option add_options[] = {
     {.name = "bond",
      .value = "HYPER",
      .help = "how much a validator bonds, and so its power; default: " BOND_DEFAULT},
+    NEXUS_COMMISSION_OPTION,
     {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 3m"},
 };
 
@@ -517,8 +525,10 @@ const struct nexus_verb verb_cluster_add = {
     .summary = "Add a node that follows the others, or one that votes, and start it",
     .text =
         "It gets all blocks from the others and checks each; with --snapshot only those after the\n"
-        "newest snapshot, each piece of which it checks. node0's user pays 11000 HYPER to its\n"
-        "accounts for fees, and a validator's bond. A bond is power: who has bonded more than a\n"
+        "newest snapshot, each piece of which it checks. The user of the first node (node0, while "
+        "it is\n"
+        "there) pays 11000 HYPER to its accounts for fees, and a validator's bond. A bond is "
+        "power: who has bonded more than a\n"
         "third of all of it can stop the cluster.",
     .options = add_options,
     .option_count = HM_COUNT_OF(add_options),

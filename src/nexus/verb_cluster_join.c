@@ -467,11 +467,13 @@ static int join(struct joining *joining, uint64_t wait_ms)
 static int run_join(struct nexus_call *call)
 {
     struct joining joining = {.call = call};
-    uint64_t wait_ms = WAIT_DEFAULT_MS;
+    uint64_t wait_ms = WAIT_DEFAULT_MS, commission = 0;
     int rc = call->place.url ? hm_fail(&call->error, HM_EINVAL,
                                        "the new node is made on this machine; leave --url out")
                              : nexus_value_ms(call, "wait", &wait_ms);
 
+    if (!rc)
+        rc = nexus_cluster_commission(call, &commission);
     if (!rc)
         rc = join(&joining, wait_ms);
     joining_release(&joining);
@@ -489,6 +491,7 @@ static const struct nexus_option options[] = {
     {.name = "door-listen",
      .value = "ADDR:PORT",
      .help = "where it answers newcomers itself (UDP); default: nowhere"},
+    NEXUS_COMMISSION_OPTION,
     NEXUS_PLOT_OPTION,
     NEXUS_ENGINE_PATH_OPTION,
     NEXUS_RUNTIME_OPTION,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, states
@@ -91,7 +92,8 @@ def what_cannot_start_uses_no_ticket_up(node):
     assert not any(t["used_ms"] for t in json.loads(cluster(node, "ticket-ls", "-o", "json").expect(0).out))
     # Cut off after it was started, the same command goes on to the end: it is paid, bonds and votes.
     join(node, text, "--wait", "1ms").expect(1, err="not ready yet")
-    join(node, text).expect(0, out="ready", err="has joined")
+    join(node, text, "--commission", "1000001").expect(2, err="at most 1000000 parts")
+    join(node, text, "--commission", "20000").expect(0, out="ready", err="has joined")
     state = states_of(node, "new")[0]
     assert state["node"]["ready"] and state["node"]["cluster"]["validator"]
     kept = json.loads((node.base / "new" / "cluster.json").read_text())
@@ -100,6 +102,21 @@ def what_cannot_start_uses_no_ticket_up(node):
 
 def states_of(node, name):
     return json.loads(cluster(node, "status", "--data", str(node.base / name), "-o", "json").expect(0).out)["nodes"]
+
+
+def ids_are_whole_where_they_are_used(node):
+    ours = json.loads(node(*newcomer(node), "account", "show", "operator", "-o", "json").expect(0).out)["id"]
+    assert ours in node(*on(node, "node0"), "validator", "ls").expect(0).out
+    node(*on(node, "node0"), "validator", "show", ours).expect(0, out=ours)
+    shown = json.loads(node(*on(node, "node0"), "validator", "show", ours, "-o", "json").expect(0).out)
+    assert shown["commission_ppm"] == 20000
+    node(*newcomer(node), "validator", "commission", "operator", "20001").expect(5, err="the commission was declared ")
+    node(*on(node, "node0"), "stake", "give", ours, "10").expect(0)
+    node(*on(node, "node0"), "stake", "take", ours, "--amount", "4").expect(0)
+    row = [line.split() for line in node(*on(node, "node0"), "stake", "ls").expect(0, out="FREE AT").out.splitlines() if ours in line]
+    assert len(row) == 1 and row[0][1:3] == ["6", "4"], row
+    listed = json.loads(node(*on(node, "node0"), "stake", "ls", "-o", "json").expect(0).out)[0]
+    assert row[0][3:5] == time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(listed["free_ms"] / 1000)).split(), (row, listed)
 
 
 def how_nodes_are_started_can_be_changed(node):
@@ -147,7 +164,7 @@ def main():
     node = Node()
     try:
         return run_cases([what_cannot_start_is_not_made, three_begin, a_dead_follower_is_removed, a_lost_follower_is_removed, a_validator_that_is_down_is_not,
-                          keys_to_much_do_not_go_unasked, what_cannot_start_uses_no_ticket_up,
+                          keys_to_much_do_not_go_unasked, what_cannot_start_uses_no_ticket_up, ids_are_whole_where_they_are_used,
                           how_nodes_are_started_can_be_changed, who_is_unpaid_is_told_once, all_move_to_an_address,
                           destroy_leaves_nothing], node)
     finally:
