@@ -288,8 +288,10 @@ const struct nexus_verb verb_cluster_create = {
     .summary =
         "Make several nodes on this machine that order their blocks together, and start them",
     .text =
-        "Their folders are DIR/node0, DIR/node1, ...; every other verb speaks to one of them with\n"
-        "--data DIR/node0. As root each has a network namespace of its own.",
+        "Their folders are DIR/node0, DIR/node1, ... of --data DIR; without it DIR is a single "
+        "node's.\n"
+        "Every other verb speaks to one of them with --data DIR/node0. As root each has a network\n"
+        "namespace of its own.",
     .options = create_options,
     .option_count = HM_COUNT_OF(create_options),
     .run = run_create};

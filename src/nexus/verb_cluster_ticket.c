@@ -6,31 +6,25 @@
 
 #define ID_DIGITS_SHOWN 8
 
-/* The node that is asked: of a cluster's folder the first that runs, and has a door where one is wanted; else the one that --data or
- * --url names. *issuer: of the cluster; NULL: another. */
-static int choose(struct nexus_call *call, struct nexus_cluster *cluster, bool door,
+/* The node that is asked: of a cluster's folder the first that runs, rather one with a door; else the one that --data or --url names.
+ * *issuer: of the cluster; NULL: another. */
+static int choose(struct nexus_call *call, struct nexus_cluster *cluster,
                   const struct nexus_cluster_node **issuer)
 {
-    const struct nexus_cluster_node *runs = NULL;
+    const struct nexus_cluster_node *best = NULL;
     int rc = call->place.url ? 0 : nexus_cluster_look(call, cluster);
 
     *issuer = NULL;
     if (rc || cluster->count == 0)
         return rc;
-    for (size_t i = 0; i < cluster->count && !*issuer; i++)
-        if (nexus_cluster_pid(&cluster->nodes[i]) > 0) {
-            runs = runs ? runs : &cluster->nodes[i];
-            *issuer = !door || cluster->nodes[i].door[0] ? &cluster->nodes[i] : NULL;
-        }
-    if (*issuer)
-        return 0;
-    if (!runs)
-        return hm_fail(&call->error, NEXUS_EUNREACHABLE,
-                       "none of the cluster's nodes runs: nexus cluster start");
-    return hm_fail(&call->error, HM_ECONFLICT,
-                   "%s has no door for newcomers: nexus cluster stop, and then nexus cluster start "
-                   "%s --door-listen ADDRESS:PORT, give it one",
-                   runs->name, runs->name);
+    for (size_t i = 0; i < cluster->count; i++)
+        if (nexus_cluster_pid(&cluster->nodes[i]) > 0 &&
+            (!best || (!best->door[0] && cluster->nodes[i].door[0])))
+            best = &cluster->nodes[i];
+    *issuer = best;
+    return best ? 0
+                : hm_fail(&call->error, NEXUS_EUNREACHABLE,
+                          "none of the cluster's nodes runs: nexus cluster start");
 }
 
 static int ask_one(struct nexus_call *call, const struct nexus_cluster_node *node,
@@ -45,7 +39,7 @@ static int ask(struct nexus_call *call, const char *method, const char *path, js
 {
     struct nexus_cluster cluster = {.count = 0};
     const struct nexus_cluster_node *node;
-    int rc = choose(call, &cluster, false, &node);
+    int rc = choose(call, &cluster, &node);
 
     return rc ? rc : ask_one(call, node, method, path, NULL, reply);
 }
@@ -137,12 +131,17 @@ static int run_ticket(struct nexus_call *call)
     int rc = ticket_body(call, body);
 
     if (!rc)
-        rc = choose(call, &cluster, true, &node);
+        rc = choose(call, &cluster, &node);
     if (!rc)
         rc = ask_one(call, node, "POST", "/cluster/tickets", body, &reply);
+    if (rc == HM_ECONFLICT && node && !node->door[0])
+        call->hint = hm_arena_printf(call->arena,
+                                     "%s is given a door by: nexus cluster stop, and then nexus "
+                                     "cluster start %s --door-listen ADDRESS:PORT",
+                                     node->name, node->name);
     if (!rc)
         rc = nexus_show(call, reply, table_ticket);
-    if (!rc && node && !nexus_has(call, "address"))
+    if (!rc && node && node->door[0] && !nexus_has(call, "address"))
         warn_of_door(node);
     return rc;
 }

@@ -125,7 +125,7 @@ def how_nodes_are_started_can_be_changed(node):
     cluster(node, "start", "--door-listen", "127.0.0.1:1").expect(2, err="are one node's")
     cluster(node, "start", "--address", "127.0.0.2").expect(5, err="node0 runs")
     assert (node.data / "cluster.json").read_text() == kept
-    cluster(node, "ticket", *newcomer(node)).expect(5, err="nexus cluster start node0 --door-listen")
+    cluster(node, "ticket", *newcomer(node)).expect(5, err="cluster start node0 --door-listen")
     cluster(node, "stop", *newcomer(node)).expect(0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
