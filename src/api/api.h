@@ -211,6 +211,7 @@ struct api_ticket {
 struct api_stake {
     uint8_t validator[32]; /* its operator */
     uint64_t stake, leaving; /* HYPER */
+    uint64_t free_ms; /* when the last of what leaves is free; 0: nothing leaves */
     uint64_t rewards; /* CAES */
 };
 

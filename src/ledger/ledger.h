@@ -413,6 +413,7 @@ int ledger_view_delegated(struct ledger_view *view, const uint8_t delegator[32],
 struct ledger_delegation_worth {
     uint64_t stake; /* HYPER that it would bring now */
     uint64_t leaving; /* HYPER that waits */
+    uint64_t free_ms; /* when the last of it is free; 0: none waits */
     uint64_t rewards; /* CAES, without an operator's commission */
 };
 /* Both as one view gave them. */

@@ -85,6 +85,8 @@ struct node_cluster {
     size_t count;
     struct node_cluster_member members[NODE_CLUSTER_MAX];
 };
+/* CometBFT, there or where it is looked for (NULL), must be of the right version before anything is made. */
+int node_engine_check(const char *engine_path, struct hm_error *error);
 /* Makes folder/node0 to folder/nodeN-1, data folders of nodes for --engine cometbft: a keystore (unsealed) with the
  * accounts "operator" and "user", the validator's key, and one genesis for all: each is a validator with the same bond, and has its part
  * of the supply. vdf_blocks: blocks with transactions between two links of the chain of delays; NULL: the ledger's

@@ -250,22 +250,40 @@ int node_boot_account(struct node *node, const char *name, struct hm_error *erro
     return node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
 }
 
+/* Both at once where both are to be paid: the operator is looked at first. Enough for both: what a newcomer is given by `nexus
+ * cluster add` and by a ticket that pays. */
+static void node_boot_say_unpaid(struct node *node, bool is_operator)
+{
+    char operator_text[WIRE_ID_TEXT_MAX], user_text[WIRE_ID_TEXT_MAX];
+    uint8_t user_id[WIRE_ID_BYTES];
+
+    if (node_wallet_resolve(node, NODE_USER, user_id, NULL) != 0)
+        return;
+    wire_account_text(node->operator_id, operator_text);
+    wire_account_text(user_id, user_text);
+    if (is_operator)
+        node_say_not_ready(node,
+                           "waiting for funds: somebody has to pay 'operator', %s, and 'user', %s; "
+                           "10000 and 1000 HYPER are enough",
+                           operator_text, user_text);
+    else
+        node_say_not_ready(node,
+                           "waiting for funds: somebody has to pay 'user', %s; 1000 HYPER are "
+                           "enough",
+                           user_text);
+}
+
 /* A newcomer to a cluster may have nothing yet: until somebody pays its account it waits. */
 static int node_boot_paid(struct node *node, const char *name, struct hm_error *error)
 {
     struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
-    char text[WIRE_ID_TEXT_MAX];
-    uint8_t id[WIRE_ID_BYTES];
     int rc;
 
     for (;;) {
         rc = node_boot_account(node, name, error);
-        if (rc != HM_EFUNDS || !node->options.cluster ||
-            node_wallet_resolve(node, name, id, NULL) != 0)
+        if (rc != HM_EFUNDS || !node->options.cluster)
             return rc;
-        wire_account_text(id, text);
-        node_say_not_ready(node, "waiting for funds: somebody has to pay '%s', %s (%.150s)", name,
-                           text, error->text);
+        node_boot_say_unpaid(node, strcmp(name, NODE_OPERATOR) == 0);
         if (poll(&quit, 1, NODE_BOOT_FUNDS_MS) > 0)
             return hm_fail(error, HM_ECANCELLED, "the node is stopping");
     }
