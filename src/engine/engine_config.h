@@ -133,6 +133,12 @@ struct engine_genesis_wanted {
 int engine_genesis_check(const struct engine_genesis *genesis,
                          const struct engine_genesis_wanted *wanted, struct hm_error *error);
 
+/* HOME/config/, a line as sha256sum writes it: the hash of the genesis.json that the ledger beside it began with. */
+#define ENGINE_GENESIS_PIN_NAME "genesis.sha256"
+/* Is HOME/config/genesis.json still that one? fresh: there is no ledger yet, so that from now on it is; also where none was
+ * written down. HM_ECONFLICT: it is another one; HM_ENOTFOUND: there is no genesis.json; HM_ECORRUPT. */
+int engine_genesis_pin(const char *home, bool fresh, struct hm_error *error);
+
 /* --- keys ------------------------------------------------------------------------------------------------ */
 #define ENGINE_NODE_KEY_NAME        "node_key.json"
 #define ENGINE_VALIDATOR_KEY_NAME   "priv_validator_key.json"

@@ -11,6 +11,7 @@
 #include "node_idle.h"
 
 #define NODE_ENGINE_DIR     "engine"
+#define NODE_ENGINE_CONFIG  "engine/config"
 #define NODE_ENGINE_GENESIS "engine/config/genesis.json"
 #define NODE_VALIDATOR_DIR  "validator"
 #define NODE_SNAPSHOT_DIR   "snapshots"
@@ -31,6 +32,7 @@
 static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm_error *error)
 {
     struct ledger_info info;
+    char path[NODE_PATH_MAX_BYTES];
     uint64_t era = 0;
 
     if (has_genesis != node->options.cluster && has_genesis)
@@ -42,6 +44,12 @@ static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm
         return 0;
     if (ledger_era(node->ledger, &era, error) != 0)
         return error != NULL ? error->code : HM_EIO;
+    if (node->options.cluster && node_path(node, NODE_ENGINE_CONFIG, path, NULL) == 0 &&
+        access(path, F_OK) == 0)
+        return hm_fail(error, HM_ECONFLICT,
+                       "%s/genesis.json is missing, and this node has a ledger: nothing was "
+                       "changed. Bring the file back, all nodes of the cluster have the same",
+                       path);
     if (era > 0 && info.height >= era)
         return hm_fail(error, HM_ECONFLICT,
                        "the blocks of %s from %" PRIu64
@@ -113,6 +121,18 @@ static int node_engine_chain(const struct engine_genesis *genesis, const struct 
     return rc;
 }
 
+/* Its time, its limits and its accounts are in no name: the file must be the one that the ledger began with. */
+static int node_engine_pin(struct node *node, struct hm_error *error)
+{
+    char home[NODE_PATH_MAX_BYTES];
+    struct ledger_info info;
+    int rc = node_path(node, NODE_ENGINE_DIR, home, error);
+
+    return rc != 0 ? rc
+                   : engine_genesis_pin(
+                         home, ledger_info(node->ledger, &info, NULL) == HM_ENOTFOUND, error);
+}
+
 /* A ledger that is there must be the genesis's; where there is none the genesis brings it, or a snapshot. */
 static int node_engine_begin_chain(struct node *node, const struct engine_genesis *genesis,
                                    struct hm_error *error)
@@ -177,7 +197,8 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
     if (rc != 0)
         return rc;
     node->beside.validators = genesis.validator_count;
-    return node_engine_begin_chain(node, &genesis, error);
+    rc = node_engine_pin(node, error);
+    return rc != 0 ? rc : node_engine_begin_chain(node, &genesis, error);
 }
 
 /* --- CometBFT's side ------------------------------------------------------------------------------------- */
