@@ -454,6 +454,46 @@ static void folders_are_written_and_kept(void **state)
         0);
 }
 
+static void a_record_that_is_damaged_is_refused(void **state)
+{
+    static const char *const wholes[] = {
+        "{\"height\":\"9223372036854775807\",\"round\":0,\"step\":0}\n",
+        "{\"height\": \"50\", \"round\": 1, \"step\": 3, \"signature\": \"AA==\", \"signbytes\": "
+        "\"00\"}"};
+    static const char *const texts[] = {
+        "",
+        "garbage",
+        "[]",
+        "{}",
+        "{\"height\":\"7\",\"round\":0,\"st",
+        "{\"height\":7,\"round\":0,\"step\":3}",
+        "{\"height\":\"7\",\"round\":0}",
+        "{\"height\":\"-7\",\"round\":0,\"step\":3}",
+        "{\"height\":\"9223372036854775808\",\"round\":0,\"step\":3}",
+        "{\"height\":\"7\",\"round\":-1,\"step\":3}",
+        "{\"height\":\"7\",\"round\":0,\"step\":4}"};
+    struct place *place = *state;
+    struct engine_config_keys keys = {.node = &place->node, .validator = &place->validator};
+    HM_AUTOFREE char *record = hm_asprintf("%s/" ENGINE_VALIDATOR_STATE_NAME, place->keys_dir);
+    HM_AUTOFREE char *toml = hm_asprintf("%s/config/config.toml", place->home);
+    HM_AUTOFREE char *large = hm_malloc(70000);
+
+    assert_int_equal(write_it(place, &keys), 0);
+    assert_int_equal(unlink(toml), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(texts); i++) {
+        assert_int_equal(hm_file_replace(record, texts[i], strlen(texts[i]), 0600, NULL), 0);
+        refused(place, write_it(place, &keys), HM_ECORRUPT, "bring the file back");
+        assert_int_not_equal(access(toml, F_OK), 0);
+    }
+    memset(large, ' ', 70000);
+    assert_int_equal(hm_file_replace(record, large, 70000, 0600, NULL), 0);
+    refused(place, write_it(place, &keys), HM_ECORRUPT, "is damaged, the record");
+    for (size_t i = 0; i < HM_COUNT_OF(wholes); i++) {
+        assert_int_equal(hm_file_replace(record, wholes[i], strlen(wholes[i]), 0600, NULL), 0);
+        assert_int_equal(write_it(place, &keys), 0);
+    }
+}
+
 /* Another time, other limits: no name says it, and the engine reads its own copy. */
 static void another_genesis_later_is_refused(void **state)
 {
@@ -607,6 +647,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(genesis_must_be_this_ledgers, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_are_written_and_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_record_that_is_damaged_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_genesis_later_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_of_others_are_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_that_runs_out_is_told, setup, teardown),
