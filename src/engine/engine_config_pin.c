@@ -39,12 +39,11 @@ static int pin_compare(const char *genesis_path, const char *pin_path, const cha
                        "%s is damaged: it is a line of sha256sum, of the genesis.json that this "
                        "node began with. Where %s is the cluster's, remove it",
                        pin_path, genesis_path);
-    return hm_fail(
-        error, HM_ECONFLICT,
-        "%s is not the one that this node began with: its SHA-256 is %.*s, that of the "
-        "first was %.*s. Nothing was changed: put the first one back; where that was never "
-        "the cluster's, make this node again with a ticket (nexus cluster join)",
-        genesis_path, digits, has, digits, (const char *)pinned.data);
+    return hm_fail(error, HM_ECONFLICT,
+                   "%.100s is not the one that this node began with (SHA-256 %.*s, it began with "
+                   "%.*s): nothing was changed. Put the first one back, or make this node again "
+                   "with a ticket (nexus cluster join)",
+                   genesis_path, digits, has, digits, (const char *)pinned.data);
 }
 
 int engine_genesis_pin(const char *home, bool fresh, struct hm_error *error)

@@ -405,6 +405,7 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                                    .look = node_engine_look,
                                                    .ctx = node};
     struct engine_process *supervisor = NULL;
+    char why[HM_ERROR_TEXT_BYTES];
     int rc;
 
     hm_arena_init(&arena, 0);
@@ -414,6 +415,8 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                    error);
     if (rc == 0)
         rc = node_engine_view(node, cometbft.validator_address, error);
+    if (rc == 0 && node_validator_differs(node, why))
+        hm_log(HM_LOG_ERROR, "node", "%s", why);
     cometbft.witness = node_view_witness;
     cometbft.witness_ctx = node;
     if (rc == 0)
@@ -485,15 +488,15 @@ static bool node_engine_pause(const struct node *node, int ms)
 
 static bool node_engine_is_there(struct node *node)
 {
-    char stranger[HM_ERROR_TEXT_BYTES];
+    char why[HM_ERROR_TEXT_BYTES];
     struct engine_status status;
     struct ledger_info info;
 
     engine_get_status(node->engine, &status);
     if (!status.reachable)
         node_say_not_ready(node, "waiting for CometBFT to start");
-    else if (!node_engine_has_quorum(node, &status) && node_era_stranger(node, stranger))
-        node_say_not_ready(node, "%s", stranger);
+    else if (!node_engine_has_quorum(node, &status) && node_era_stranger(node, why))
+        node_say_not_ready(node, "%s", why);
     else if (!node_engine_has_quorum(node, &status))
         node_say_not_ready(
             node,
@@ -501,6 +504,9 @@ static bool node_engine_is_there(struct node *node)
             status.peers, node_engine_validators(node) - 1);
     else if (node->beside.syncing && ledger_info(node->ledger, &info, NULL) != 0)
         node_say_not_ready(node, "taking the ledger over from a snapshot of the cluster");
+    else if (status.catching_up && node_validator_differs(node, why))
+        node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64 "; %s",
+                           status.height, why);
     else if (status.catching_up)
         node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64, status.height);
     else
@@ -525,12 +531,15 @@ bool node_engine_is_late(const struct node *node, int rc)
 bool node_engine_may_try_again(struct node *node, int rc, const struct hm_error *error)
 {
     bool poor = node->options.cluster && rc == HM_EFUNDS;
+    char why[HM_ERROR_TEXT_BYTES];
 
     if (!node_engine_is_late(node, rc) && !poor)
         return false;
     if (poor)
         node_say_not_ready(node, "it follows the chain, and waits until another node pays it: %s",
                            error->text);
+    else if (node_validator_differs(node, why))
+        node_say_not_ready(node, "waiting for the cluster: %.100s; %s", error->text, why);
     else
         node_say_not_ready(node, "waiting for the cluster: %s", error->text);
     return node_engine_pause(node, NODE_ENGINE_AGAIN_MS);
