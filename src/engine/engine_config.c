@@ -359,7 +359,7 @@ static int config_plan_keys(struct config_plan *plan, const char *keys_dir,
             "two blocks of one height and lose its bond. Bring the file back, or join as a new "
             "validator",
             plan->record_path);
-    return 0;
+    return plan->put_record ? 0 : engine_validator_state_check(plan->record_path, error);
 }
 
 /* The record goes before the key: a key without its record is refused ever after. */

@@ -278,6 +278,24 @@ uint64_t nexus_light_time_ms(const struct light_trust *trust)
     return time->seconds < 0 ? 0 : (uint64_t)time->seconds * 1000 + (uint64_t)time->nanos / 1000000;
 }
 
+/* A node that has not got a block may be one of another chain, whose heights say nothing: its newest one tells. 0 also where that
+ * cannot be had. */
+static int check_chain(struct nexus_light *light, const char *chain_id, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Abci__LightBlock *message = NULL;
+    struct light_block block;
+
+    hm_arena_init(&arena, LIGHT_BLOCK_MAX_MEMORY);
+    if (!chain_id || nexus_light_block(light, 0, false, &arena, &message, NULL) != 0 ||
+        light_block_check(message, &arena, &block, NULL) != 0 ||
+        strcmp(message->signed_header->header->chain_id, chain_id) == 0)
+        return 0;
+    light->lied = true;
+    return hm_fail(error, HM_EAUTH, "the node is of chain %s, and what you trust is of %s",
+                   message->signed_header->header->chain_id, chain_id);
+}
+
 int nexus_light_begin(struct nexus_light *light, const struct light_anchor *anchor,
                       const char *chain_id, struct hm_error *error)
 {
@@ -287,6 +305,8 @@ int nexus_light_begin(struct nexus_light *light, const struct light_anchor *anch
 
     hm_arena_init(&arena, LIGHT_BLOCK_MAX_MEMORY);
     rc = nexus_light_block(light, anchor->height, false, &arena, &block, error);
+    if (rc == NEXUS_EUNREACHABLE && check_chain(light, chain_id, error) != 0)
+        return HM_EAUTH;
     if (rc)
         return hm_error_prefix(error, rc, "block %" PRId64, anchor->height);
     rc = light_trust_begin(&light->trust, anchor, chain_id, block, error);
@@ -316,6 +336,9 @@ static int go_to(struct nexus_light *light, int64_t height, struct hm_error *err
 
     if (rc)
         return rc;
+    if (height < nexus_light_height(&light->trust) &&
+        check_chain(light, light->trust.block.message->signed_header->header->chain_id, error))
+        return HM_EAUTH;
     if (height < nexus_light_height(&light->trust))
         return hm_fail(error, NEXUS_EUNREACHABLE,
                        "the node stands at block %" PRId64 ", behind the trusted block %" PRId64

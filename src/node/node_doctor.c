@@ -236,6 +236,15 @@ static void node_check_chain(struct node *node, struct node_checks *checks)
         node_check(checks, "engine", "ok", NULL, "%s, height %" PRIu64, status.name, info.height);
 }
 
+static void node_check_vote(struct node *node, struct node_checks *checks)
+{
+    char why[HM_ERROR_TEXT_BYTES];
+
+    if (node_validator_differs(node, why))
+        node_check(checks, "validator", "error",
+                   "stop the node, bring back its folder validator, start it again", "%s", why);
+}
+
 /* What challenges showed of this node. */
 static void node_check_marks(struct node *node, struct node_checks *checks)
 {
@@ -274,6 +283,7 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
         return hm_fail(error, HM_ENOMEM, "no memory for the checks");
     checks->arena = arena;
     node_check_chain(node, checks);
+    node_check_vote(node, checks);
     node_check_sandbox(node, checks);
     node_check_disk(node, checks);
     node_check_folder(node, checks);

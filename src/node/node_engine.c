@@ -10,6 +10,7 @@
 #include "node_idle.h"
 
 #define NODE_ENGINE_DIR     "engine"
+#define NODE_ENGINE_CONFIG  "engine/config"
 #define NODE_ENGINE_GENESIS "engine/config/genesis.json"
 #define NODE_VALIDATOR_DIR  "validator"
 #define NODE_SNAPSHOT_DIR   "snapshots"
@@ -30,6 +31,7 @@
 static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm_error *error)
 {
     struct ledger_info info;
+    char path[NODE_PATH_MAX_BYTES];
     uint64_t era = 0;
 
     if (has_genesis != node->options.cluster && has_genesis)
@@ -41,6 +43,12 @@ static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm
         return 0;
     if (ledger_era(node->ledger, &era, error) != 0)
         return error != NULL ? error->code : HM_EIO;
+    if (node->options.cluster && node_path(node, NODE_ENGINE_CONFIG, path, NULL) == 0 &&
+        access(path, F_OK) == 0)
+        return hm_fail(error, HM_ECONFLICT,
+                       "%s/genesis.json is missing, and this node has a ledger: nothing was "
+                       "changed. Bring the file back, all nodes of the cluster have the same",
+                       path);
     if (era > 0 && info.height >= era)
         return hm_fail(error, HM_ECONFLICT,
                        "the blocks of %s from %" PRIu64
@@ -112,6 +120,18 @@ static int node_engine_chain(const struct engine_genesis *genesis, const struct 
     return rc;
 }
 
+/* Its time, its limits and its accounts are in no name: the file must be the one that the ledger began with. */
+static int node_engine_pin(struct node *node, struct hm_error *error)
+{
+    char home[NODE_PATH_MAX_BYTES];
+    struct ledger_info info;
+    int rc = node_path(node, NODE_ENGINE_DIR, home, error);
+
+    return rc != 0 ? rc
+                   : engine_genesis_pin(
+                         home, ledger_info(node->ledger, &info, NULL) == HM_ENOTFOUND, error);
+}
+
 /* A ledger that is there must be the genesis's; where there is none the genesis brings it, or a snapshot. */
 static int node_engine_begin_chain(struct node *node, const struct engine_genesis *genesis,
                                    struct hm_error *error)
@@ -176,7 +196,8 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
     if (rc != 0)
         return rc;
     node->beside.validators = genesis.validator_count;
-    return node_engine_begin_chain(node, &genesis, error);
+    rc = node_engine_pin(node, error);
+    return rc != 0 ? rc : node_engine_begin_chain(node, &genesis, error);
 }
 
 /* --- CometBFT's side ------------------------------------------------------------------------------------- */
@@ -443,6 +464,7 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                                    .look = node_engine_look,
                                                    .ctx = node};
     struct engine_process *supervisor = NULL;
+    char why[HM_ERROR_TEXT_BYTES];
     int rc;
 
     hm_arena_init(&arena, 0);
@@ -452,6 +474,8 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                    error);
     if (rc == 0)
         rc = node_engine_view(node, cometbft.validator_address, error);
+    if (rc == 0 && node_validator_differs(node, why))
+        hm_log(HM_LOG_ERROR, "node", "%s", why);
     cometbft.witness = node_view_witness;
     cometbft.witness_ctx = node;
     if (rc == 0)
@@ -523,7 +547,7 @@ static bool node_engine_pause(const struct node *node, int ms)
 
 static bool node_engine_is_there(struct node *node)
 {
-    char stranger[HM_ERROR_TEXT_BYTES];
+    char why[HM_ERROR_TEXT_BYTES];
     struct engine_status status;
     struct node_voters voters;
     struct ledger_info info;
@@ -532,8 +556,8 @@ static bool node_engine_is_there(struct node *node)
     node_voters_see(node, status.peers, &voters);
     if (!status.reachable)
         node_say_not_ready(node, "waiting for CometBFT to start");
-    else if (!node_voters_are_enough(&voters) && node_era_stranger(node, stranger))
-        node_say_not_ready(node, "%s", stranger);
+    else if (!node_voters_are_enough(&voters) && node_era_stranger(node, why))
+        node_say_not_ready(node, "%s", why);
     else if (!node_voters_are_enough(&voters))
         node_say_not_ready(node,
                            "waiting for the cluster: %u other nodes are connected, with this one "
@@ -542,6 +566,9 @@ static bool node_engine_is_there(struct node *node)
                            status.peers, node_voters_percent(&voters));
     else if (node->beside.syncing && ledger_info(node->ledger, &info, NULL) != 0)
         node_say_not_ready(node, "taking the ledger over from a snapshot of the cluster");
+    else if (status.catching_up && node_validator_differs(node, why))
+        node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64 "; %s",
+                           status.height, why);
     else if (status.catching_up)
         node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64, status.height);
     else
@@ -566,12 +593,15 @@ bool node_engine_is_late(const struct node *node, int rc)
 bool node_engine_may_try_again(struct node *node, int rc, const struct hm_error *error)
 {
     bool poor = node->options.cluster && rc == HM_EFUNDS;
+    char why[HM_ERROR_TEXT_BYTES];
 
     if (!node_engine_is_late(node, rc) && !poor)
         return false;
     if (poor)
         node_say_not_ready(node, "it follows the chain, and waits until another node pays it: %s",
                            error->text);
+    else if (node_validator_differs(node, why))
+        node_say_not_ready(node, "waiting for the cluster: %.100s; %s", error->text, why);
     else
         node_say_not_ready(node, "waiting for the cluster: %s", error->text);
     return node_engine_pause(node, NODE_ENGINE_AGAIN_MS);

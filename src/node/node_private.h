@@ -225,6 +225,10 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
 /* CometBFT's metrics; appends nothing where there are none. */
 int node_engine_metrics(struct node *node, struct hm_buf *out);
 
+/* node_validator.c. True: it votes with another key than its operator has declared, so that its votes do not count; out says which and
+ * what to do. Never in solo, nor before the ledger is there. Once the engine is open. */
+bool node_validator_differs(struct node *node, char out[HM_ERROR_TEXT_BYTES]);
+
 /* --- node_view.c: what a cluster's node sees of the others, and what it computes for the chain --------------- */
 /* Before the engine is opened, and after. keys_dir: where its keys are. */
 int node_view_open(struct node *node, const char *keys_dir, const char *chain_id,
