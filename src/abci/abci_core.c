@@ -1,8 +1,6 @@
 /* One connection without I/O: bytes to frames, frames to calls, answers to bytes. */
 #include "abci_private.h"
 
-#include "wire.h"
-
 #define CORE_FLUSH_BYTES ((size_t)64 << 10) /* as much waits: send it, asked to or not */
 #define CORE_KEEP_BYTES  ((size_t)1 << 20) /* memory that is kept from one message to the next */
 #define CORE_STALLED_MAX_BYTES \
@@ -82,7 +80,8 @@ static int append_answer(struct abci_core *core, const Hypermesh__Abci__Response
     if (hm_buf_reserve(&core->out, header_len + size) != 0)
         return HM_ENOMEM;
     (void)hm_buf_append(&core->out, header, header_len);
-    return wire_pack(&answer->base, &core->out);
+    core->out.len += hypermesh__abci__response__pack(answer, core->out.data + core->out.len);
+    return 0;
 }
 
 static int answer_request(struct abci_core *core, const Hypermesh__Abci__Request *request,

@@ -3,6 +3,7 @@
 #define HM_ABCI_PRIVATE_H
 
 #include "abci.h"
+#include "base.h"
 
 #define ABCI_FRAME_HEADER_MAX_BYTES 10
 /* What one request and its answer may take beside the bytes that came: lists, votes, what the application adds. */

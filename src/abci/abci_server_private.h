@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "abci.h"
+#include "base.h"
 
 #define ABCI_PATH_MAX_BYTES 107 /* a unix socket's, sun_path less its NUL */
 #define ABCI_READ_BYTES     ((size_t)64 << 10)

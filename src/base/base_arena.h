@@ -4,6 +4,10 @@
 
 #include "base_bytes.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct hm_arena_chunk;
 
 struct hm_arena {
@@ -23,5 +27,9 @@ void *hm_arena_dup(struct hm_arena *arena, const void *data, size_t len);
 char *hm_arena_strdup(struct hm_arena *arena, const char *text);
 char *hm_arena_printf(struct hm_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 
 #include "base_error.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Borrowed bytes; the owner is named where the slice is handed out. data may be NULL when len is 0. */
 struct hm_slice {
     const uint8_t *data;
@@ -17,12 +21,14 @@ struct hm_slice {
 
 static inline struct hm_slice hm_slice_of(const void *data, size_t len)
 {
-    return (struct hm_slice){.data = data, .len = len};
+    struct hm_slice slice = {(const uint8_t *)data, len};
+
+    return slice;
 }
 
 static inline struct hm_slice hm_slice_str(const char *text)
 {
-    return (struct hm_slice){.data = (const uint8_t *)text, .len = strlen(text)};
+    return hm_slice_of(text, strlen(text));
 }
 
 bool hm_slice_equal(struct hm_slice a, struct hm_slice b);
@@ -117,5 +123,9 @@ static inline uint32_t hm_get_be32(const uint8_t in[4])
 {
     return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

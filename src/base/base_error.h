@@ -10,6 +10,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*      name         code  HTTP  fatal  title (RFC 9457 "title")
  * fatal: the process cannot go on trusting its state or its resources. */
 #define HM_ERROR_TABLE(X)                                            \
@@ -75,5 +79,9 @@ const char *hm_error_name(int code); /* "HM_EINVAL"; "HM_E?" for an unknown code
 const char *hm_error_title(int code); /* "Invalid request" */
 int hm_error_http(int code); /* 400; 500 for an unknown code */
 int hm_error_is_fatal(int code);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

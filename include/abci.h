@@ -1,21 +1,39 @@
 /* abci: the application's side of ABCI 2.0, as CometBFT v0.38 speaks it, over a unix socket. Any C program can be a
- * replicated state machine with it: give abci_server_open a folder of your own, your functions, and start the engine
+ * replicated state machine with it: give abci_server_open the path of a socket and your functions, and start the engine
  * with `proxy_app = "unix://SOCKET"` and `abci = "socket"`.
  *
+ *     #include <abci.h>
  *     static int finalize(void *app, const Hypermesh__Abci__RequestFinalizeBlock *block, struct hm_arena *arena,
  *                         Hypermesh__Abci__ResponseFinalizeBlock *answer, struct hm_error *error) { ... }
  *     const struct abci_handlers handlers = {.info = info, .finalize_block = finalize, .commit = commit, .ctx = app};
  *     abci_server_open("/run/app/abci.sock", &handlers, NULL, &server, &error);
  *
+ * To build such a program: `make build && meson install -C build/gcc` puts libhmabci, this header and a pkg-config file under
+ * /usr/local (`meson setup --prefix`: elsewhere; PKG_CONFIG_PATH then names its folder pkgconfig). It needs protobuf-c with its
+ * headers (Debian: libprotobuf-c-dev) and nothing else. Then, with the shared library or the static one:
+ *
+ *     cc -o app app.c $(pkg-config --cflags --libs hmabci)
+ *     cc -o app app.c -static $(pkg-config --static --cflags --libs hmabci)
+ *
+ * What it includes lies beside it: abci.pb-c.h, the engine's messages (generated from proto/abci.proto; protobuf-c's functions
+ * work on them), and of base the headers of arenas (memory for an answer), bytes, and errors. All parse as C17 and as
+ * C++11. Names of the library begin with abci_, hm_ or hypermesh__abci__; the shared one shows just what the headers declare.
+ *
  * Never: decides anything by itself, sends an answer that would stop the engine (each is checked first, see
  * abci_answer_check), blocks one connection for another.
- * Start reading with struct abci_handlers, then abci_core.c; formats and field numbers are those of CometBFT's public
- * schema (proto/abci.proto says which). */
+ * Start reading with examples/abci-counter.c, a whole application, and struct abci_handlers; inside, with abci_core.c.
+ * Formats and field numbers are those of CometBFT's public schema (proto/abci.proto says which). */
 #ifndef HM_ABCI_H
 #define HM_ABCI_H
 
 #include "abci.pb-c.h"
-#include "base.h"
+#include "base_arena.h"
+#include "base_bytes.h"
+#include "base_error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* A message of the engine, and one of ours. The engine itself reads up to 2^31-1 bytes; a block has at most 100 MiB. */
 #define ABCI_MESSAGE_MAX_BYTES ((size_t)128 << 20)
@@ -193,5 +211,9 @@ int abci_updates_check(const struct abci_validator *set, size_t count,
  * take. HM_ENOMEM. A core asks it of every answer. */
 int abci_answer_check(const Hypermesh__Abci__Request *request,
                       const Hypermesh__Abci__Response *answer, struct hm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
