@@ -338,7 +338,7 @@ static void test_folders_are_not_mistaken(void **state)
     assert_non_null(name);
     memcpy(name, "\"chain_id\":\"other-", 18);
     assert_int_equal(hm_file_replace(genesis, text.data, text.len, 0600, NULL), 0);
-    expect_end(&options, "belongs to another cluster");
+    expect_end(&options, "is not the one that this node began with");
     options.data_dir = empty;
     expect_end(&options, "this node is of no cluster yet");
 }
