@@ -277,10 +277,13 @@ static int keeper_run(struct keeper *keeper)
     for (;;) {
         uint64_t began_ms = now_ms();
         int status = live(keeper);
+        bool again = goes_on(keeper, status, now_ms() - began_ms);
 
+        if (!again)
+            hm_fd_release(&keeper->file); /* from here on another one may be started */
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             keeper_end_engine(keeper);
-        if (!goes_on(keeper, status, now_ms() - began_ms) || !wait_pause(keeper))
+        if (!again || !wait_pause(keeper))
             return exit_status(status);
     }
 }
