@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "packetfs_chunk_inner.h"
+#include "chunk/packetfs_chunk_inner.h"
 
 #define ROUNDS 7
 

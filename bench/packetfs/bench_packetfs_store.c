@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "packetfs_mark.h"
-#include "packetfs_store_inner.h"
+#include "care/packetfs_mark.h"
 #include "packetfs_time.h"
+#include "store/packetfs_store_inner.h"
 
 #define CHUNK_BYTES 65536u
 #define ROUNDS      3

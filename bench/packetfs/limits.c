@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "chunk/packetfs_chunk.h"
 #include "crypto.h"
-#include "packetfs_chunk.h"
 #include "packetfs_time.h"
 
 #define PIECE_BYTES   65536u

@@ -23,7 +23,19 @@ struct api_cluster {
     size_t pending; /* transactions handed to it that are in no block yet */
     bool reachable, catching_up;
     bool validator; /* this node is one */
+    bool quorum; /* more than two thirds of the votes may be in reach */
+    unsigned
+        votes_percent; /* that are in reach at most: this node's, and those of the strongest whom its peers may be */
     uint64_t block_age_ms;
+    const struct api_link *links;
+    size_t link_count;
+};
+
+/* What came of packets to another node and back lately. */
+struct api_link {
+    uint8_t node[20];
+    unsigned packets, lost, overtaken, duplicated;
+    bool bad;
 };
 
 struct api_status {
@@ -199,6 +211,7 @@ struct api_ticket {
 struct api_stake {
     uint8_t validator[32]; /* its operator */
     uint64_t stake, leaving; /* HYPER */
+    uint64_t free_ms; /* when the last of what leaves is free; 0: nothing leaves */
     uint64_t rewards; /* CAES */
 };
 

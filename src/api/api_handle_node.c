@@ -66,6 +66,25 @@ static void text_list(struct json_out *json, const char *name, const char *const
     json_out_close(json, ']');
 }
 
+static void put_links(struct json_out *json, const struct api_cluster *cluster)
+{
+    json_out_key(json, "links");
+    json_out_open(json, '[');
+    for (size_t i = 0; i < cluster->link_count; i++) {
+        const struct api_link *link = &cluster->links[i];
+
+        json_out_open(json, '{');
+        json_out_put_hex(json, "node", hm_slice_of(link->node, sizeof(link->node)));
+        json_out_put_u64(json, "packets", link->packets);
+        json_out_put_u64(json, "lost", link->lost);
+        json_out_put_u64(json, "overtaken", link->overtaken);
+        json_out_put_u64(json, "duplicated", link->duplicated);
+        json_out_put_bool(json, "bad", link->bad);
+        json_out_close(json, '}');
+    }
+    json_out_close(json, ']');
+}
+
 static void put_cluster(struct api_call *call, const struct api_status *status)
 {
     const struct api_cluster *cluster = status->cluster;
@@ -87,10 +106,13 @@ static void put_cluster(struct api_call *call, const struct api_status *status)
     json_out_put_bool(json, "reachable", cluster->reachable);
     json_out_put_bool(json, "catching_up", cluster->catching_up);
     json_out_put_bool(json, "validator", cluster->validator);
+    json_out_put_bool(json, "quorum", cluster->quorum);
+    json_out_put_u64(json, "votes_percent", cluster->votes_percent);
     json_out_put_u64(json, "block_age_ms", cluster->block_age_ms);
     json_out_put_u64(json, "round", votes.round);
     json_out_put_u64(json, "absent", votes.absent);
     json_out_put_u64(json, "nil", votes.nil);
+    put_links(json, cluster);
     json_out_close(json, '}');
 }
 

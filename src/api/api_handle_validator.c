@@ -58,6 +58,7 @@ static void stake_json(struct json_out *json, const struct api_stake *stake)
     json_out_account(json, hm_slice_of(stake->validator, sizeof stake->validator));
     json_out_put_money(json, "stake", stake->stake);
     json_out_put_money(json, "leaving", stake->leaving);
+    json_out_put_u64(json, "free_ms", stake->free_ms);
     json_out_put_money(json, "rewards", stake->rewards);
     json_out_close(json, '}');
 }

@@ -25,6 +25,16 @@ static const struct api_field receipt[] = {
 const struct api_fields api_answer_receipt = {.name = "Receipt", ROWS(receipt)};
 
 /* --- the node */
+static const struct api_field cluster_link[] = {
+    {.name = "node", .form = JSON_FORM_HEX, MUST, .about = "Its node id."},
+    {.name = "packets", .form = JSON_FORM_UINT, MUST},
+    {.name = "lost", .form = JSON_FORM_UINT, MUST},
+    {.name = "overtaken", .form = JSON_FORM_UINT, MUST, .about = "By packets that were sent later."},
+    {.name = "duplicated", .form = JSON_FORM_UINT, MUST},
+    {.name = "bad", .form = JSON_FORM_BOOL, MUST, .about = "Too many of those: the log says so."},
+};
+static const struct api_fields link_fields = {.name = "ClusterLink", ROWS(cluster_link)};
+
 static const struct api_field cluster[] = {
     {.name = "version", .form = JSON_FORM_TEXT, MUST_NULL, .about = "Of the engine; null: it has not been there yet."},
     {.name = "validators", .form = JSON_FORM_UINT, MUST, .about = "That may vote now."},
@@ -34,10 +44,13 @@ static const struct api_field cluster[] = {
     {.name = "reachable", .form = JSON_FORM_BOOL, MUST, .about = "The engine answers."},
     {.name = "catching_up", .form = JSON_FORM_BOOL, MUST},
     {.name = "validator", .form = JSON_FORM_BOOL, MUST, .about = "This node is one."},
+    {.name = "quorum", .form = JSON_FORM_BOOL, MUST, .about = "More than two thirds of the votes may be in reach; without them no block can be made."},
+    {.name = "votes_percent", .form = JSON_FORM_UINT, MUST, .about = "Of all votes, at most so many are in reach: this node's, and those of the strongest validators that its peers may be."},
     {.name = "block_age_ms", .form = JSON_FORM_UINT, MUST, .about = "Since the last block, by this machine's clock."},
     {.name = "round", .form = JSON_FORM_UINT, MUST, .about = "In which the block before the last was decided; 0: the first."},
     {.name = "absent", .form = JSON_FORM_UINT, MUST, .about = "Validators without a vote for it."},
     {.name = "nil", .form = JSON_FORM_UINT, MUST, .about = "Validators that voted for no block instead."},
+    {.name = "links", .form = JSON_FORM_OBJECT, MUST_LIST, .fields = &link_fields, .about = "What came of packets to the peers and back in the last six seconds, while there are blocks."},
 };
 static const struct api_fields cluster_fields = {.name = "Cluster", ROWS(cluster)};
 

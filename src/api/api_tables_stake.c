@@ -38,6 +38,7 @@ static const struct api_field stake[] = {
     {.name = "validator", .form = JSON_FORM_ACCOUNT, MUST},
     {.name = "stake", .form = JSON_FORM_MONEY, MUST, .about = "HYPER that it would bring now."},
     {.name = "leaving", .form = JSON_FORM_MONEY, MUST, .about = "HYPER that is not free yet."},
+    {.name = "free_ms", .form = JSON_FORM_UINT, MUST, .about = "When the last of that is free, at the latest; 0: nothing leaves."},
     {.name = "rewards", .form = JSON_FORM_MONEY, MUST, .about = "CAES to be taken, without an operator's commission."},
 };
 static const struct api_fields stake_fields = {.name = "Stake", ROWS(stake)};

@@ -8,6 +8,7 @@
 
 #include "engine_app_share.h"
 #include "engine_restore.h"
+#include "engine_rounds.h"
 #include "engine_watch.h"
 #include "trace.h"
 
@@ -69,6 +70,7 @@ static void app_watch(struct engine_app *app, const Hypermesh__Abci__RequestFina
                         wall_ms > app->proposal.time_ms &&
                             wall_ms - app->proposal.time_ms > ENGINE_WATCH_OLD_MS,
                         hm_mono_ns(clock) / 1000000);
+    engine_rounds_set(app->options.rounds, request->decided_last_commit);
 }
 
 static int app_draft(struct engine_app *app, const Hypermesh__Abci__RequestFinalizeBlock *request,

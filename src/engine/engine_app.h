@@ -40,6 +40,8 @@ struct engine_snapshots;
 struct engine_restore;
 struct engine_share;
 struct engine_watch;
+struct engine_rounds;
+struct engine_rounds_run;
 
 struct engine_app_options {
     const struct engine_options *engine; /* borrowed */
@@ -56,6 +58,9 @@ struct engine_app_options {
     void (*on_refusal)(void *ctx, const struct hm_error *error);
     void (*on_failure)(void *ctx, const struct hm_error *error); /* any thread; once */
     void *ctx;
+    /* Borrowed: told who votes, and when this node does. NULL: nobody looks. */
+    struct engine_rounds *rounds;
+    struct engine_rounds_run *rounds_run;
 };
 
 struct engine_app {

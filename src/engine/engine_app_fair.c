@@ -31,7 +31,7 @@ int engine_app_fair(struct engine_app *app, const Hypermesh__Abci__RequestPrepar
                  : engine_app_items(request->txs, request->n_txs, arena, &items, error);
 
     if (rc == 0)
-        rc = engine_share_order(items, request->n_txs, arena, error);
+        rc = engine_share_order(app->share, items, request->n_txs, arena, error);
     if (rc == 0)
         count = fair_cut(items, request->n_txs, limit);
     if (rc == 0)

@@ -61,8 +61,8 @@ static int check_item(struct engine_app *app, struct hm_slice item, bool again, 
     if (rc != 0)
         return rc;
     rc = ledger_check_item_again(ledger, item, now_ms, &next, error);
-    if (rc == 0 && again)
-        rc = engine_share_again(app->share, item, next, error);
+    if (rc == 0)
+        rc = engine_share_waits(app->share, item, next, error);
     if (rc != 0)
         engine_share_leave(app->share, item);
     return rc;

@@ -111,6 +111,7 @@ struct share_item {
     uint8_t node[WIRE_ID_BYTES];
     size_t bytes;
     uint64_t since_ns; /* when it was last heard of */
+    bool ready; /* the next block would take it as it is, as far as is known */
     unsigned idle; /* blocks since one that it could have been in */
 };
 
@@ -248,7 +249,7 @@ int engine_share_enter(struct engine_share *share, struct hm_slice item, struct 
     return rc;
 }
 
-int engine_share_again(struct engine_share *share, struct hm_slice item, bool next,
+int engine_share_waits(struct engine_share *share, struct hm_slice item, bool next,
                        struct hm_error *error)
 {
     const uint8_t *node = engine_share_node(item);
@@ -266,6 +267,7 @@ int engine_share_again(struct engine_share *share, struct hm_slice item, bool ne
     struct share_item *known = *share_at(share, key);
     if (known != NULL) {
         known->since_ns = hm_mono_ns(share->clock);
+        known->ready = next;
         known->idle = next ? 0 : known->idle + 1;
         idle = known->idle > ENGINE_SHARE_IDLE_BLOCKS;
     }
@@ -332,9 +334,13 @@ static struct share_queue *share_queue_of(struct share_order *order, const uint8
     return queue;
 }
 
-static void share_queue_all(struct share_order *order, const struct hm_slice *items, size_t count)
+/* Those of which `next` says the same. */
+static void share_queue_all(struct share_order *order, const struct hm_slice *items, size_t count,
+                            const bool *is_next, bool next)
 {
     for (size_t i = 0; i < count; i++) {
+        if (is_next[i] != next)
+            continue;
         struct share_queue *queue = share_queue_of(order, engine_share_node(items[i]));
 
         order->next[i] = SHARE_NONE;
@@ -362,23 +368,45 @@ static struct share_queue *share_queue_next(struct share_order *order)
     return found;
 }
 
-int engine_share_order(struct hm_slice *items, size_t count, struct hm_arena *arena,
-                       struct hm_error *error)
+static void share_find_next(struct engine_share *share, const struct hm_slice *items, size_t count,
+                            bool *is_next)
+{
+    uint8_t key[CRYPTO_HASH_BYTES];
+    struct hm_slice head;
+
+    pthread_mutex_lock(&share->lock);
+    for (size_t i = 0; i < count; i++) {
+        is_next[i] = false;
+        if (!share_head(items[i], &head))
+            continue;
+        crypto_hash(head.data, head.len, key);
+        const struct share_item *known = *share_at(share, key);
+        is_next[i] = known != NULL && known->ready;
+    }
+    pthread_mutex_unlock(&share->lock);
+}
+
+int engine_share_order(struct engine_share *share, struct hm_slice *items, size_t count,
+                       struct hm_arena *arena, struct hm_error *error)
 {
     struct share_order *order = hm_arena_alloc(arena, sizeof(*order));
     struct hm_slice *sorted = hm_arena_alloc(arena, (count + 1) * sizeof(*sorted));
     size_t *next = hm_arena_alloc(arena, (count + 1) * sizeof(*next));
+    bool *is_next = hm_arena_alloc(arena, count + 1);
+    struct share_queue *queue;
+    size_t taken = 0;
 
-    if (order == NULL || sorted == NULL || next == NULL)
+    if (order == NULL || sorted == NULL || next == NULL || is_next == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for a proposal");
     *order = (struct share_order){.next = next};
-    share_queue_all(order, items, count);
-    for (size_t i = 0; i < count; i++) {
-        struct share_queue *queue = share_queue_next(order);
-
-        sorted[i] = items[queue->first];
-        queue->bytes += sorted[i].len;
-        queue->first = next[queue->first];
+    share_find_next(share, items, count, is_next);
+    for (int last = 0; last < 2; last++) {
+        share_queue_all(order, items, count, is_next, last == 0);
+        while ((queue = share_queue_next(order)) != NULL) {
+            sorted[taken] = items[queue->first];
+            queue->bytes += sorted[taken++].len;
+            queue->first = next[queue->first];
+        }
     }
     if (count > 0)
         memcpy(items, sorted, count * sizeof(*items));

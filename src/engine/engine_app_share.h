@@ -24,9 +24,10 @@ void engine_share_free(struct engine_share *share); /* NULL is fine */
  * or one with the same head waits in another form (only the head is signed). One that is known, or that no node can be told of (ledger_check_item
  * refuses what does not begin with its head), is let in. An item of more than the share is let in when it is alone. */
 int engine_share_enter(struct engine_share *share, struct hm_slice item, struct hm_error *error);
-/* It still waits, a block later, so it counts on. next: ledger_check_item_again's. HM_EPROOF_TIME: it has been otherwise for more than
- * ENGINE_SHARE_IDLE_BLOCKS: what it follows never came, and while it lies in the pool it takes the room of others. */
-int engine_share_again(struct engine_share *share, struct hm_slice item, bool next,
+/* It waits: it came in, or is there still a block later, so it counts on. next: ledger_check_item_again's. HM_EPROOF_TIME: it has been
+ * otherwise for ENGINE_SHARE_IDLE_BLOCKS: what it follows never came, and while it lies in the pool it takes the room of
+ * others. */
+int engine_share_waits(struct engine_share *share, struct hm_slice item, bool next,
                        struct hm_error *error);
 /* It, in whatever form, waits no more: it is in a block, or was refused. */
 void engine_share_leave(struct engine_share *share, struct hm_slice item);
@@ -35,9 +36,10 @@ void engine_share_clear(
 
 /* Who sealed this batch, or, where it has no signature, whose first transaction it holds: 32 bytes in the item; NULL: none can be told. Pure. */
 const uint8_t *engine_share_node(struct hm_slice item);
-/* Puts items into the order in which a proposal takes them: whoever has the fewest bytes in it so far is next, each node's own in the
+/* Puts items into the order in which a proposal takes them. First those that the next block would take as they are, so that what waits for
+ * something else, or for nothing, keeps nobody out; of each kind whoever has the fewest bytes in it so far is next, each node's own in the
  * order that they had. HM_ENOMEM. */
-int engine_share_order(struct hm_slice *items, size_t count, struct hm_arena *arena,
-                       struct hm_error *error);
+int engine_share_order(struct engine_share *share, struct hm_slice *items, size_t count,
+                       struct hm_arena *arena, struct hm_error *error);
 
 #endif

@@ -1,6 +1,8 @@
 /* What goes with this node's votes, and what of the others' votes goes into the note of its proposals; the link of the chain of
  * delays that it offers. Nothing here can fail a call: what is missing is left out. */
 #include "engine_app.h"
+#include "engine_rounds.h"
+#include "engine_watch.h"
 
 /* Votes for a block so long before the next note that may hold some go with what this node saw: it may take as long to the next
  * block. Others go without: they would only be carried about. */
@@ -32,6 +34,7 @@ int engine_app_extend(void *ctx, const Hypermesh__Abci__RequestExtendVote *reque
     struct hm_error why = {0};
 
     (void)error;
+    engine_rounds_voted(app->options.rounds_run);
     if (cometbft->witness == NULL || !extend_soon(app, request) ||
         cometbft->witness(cometbft->witness_ctx, &bytes) != 0 || bytes.len == 0)
         return 0;
@@ -95,6 +98,28 @@ static int witness_votes(const Hypermesh__Abci__ExtendedCommitInfo *commit, stru
     return 0;
 }
 
+/* Votes that were accepted with an extension that nobody can read. Told from here and not when they come: until the engine has taken a
+ * vote, it may say any validator's address. */
+static void witness_strays(struct engine_app *app,
+                           const Hypermesh__Abci__RequestPrepareProposal *request)
+{
+    const Hypermesh__Abci__ExtendedCommitInfo *commit = request->local_last_commit;
+
+    for (size_t i = 0; commit != NULL && i < commit->n_votes; i++) {
+        const Hypermesh__Abci__ExtendedVoteInfo *vote = commit->votes[i];
+        struct hm_error why = {0};
+
+        if (vote->flag != HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT || vote->validator == NULL ||
+            vote->vote_extension.len == 0)
+            continue;
+        int rc = ledger_witness_check(wire_slice(vote->vote_extension), &why);
+        if (rc != 0 && rc != HM_ENOMEM)
+            engine_watch_extension(app->watch, (uint64_t)request->height - 1,
+                                   wire_slice(vote->validator->address), vote->vote_extension.len,
+                                   why.text, hm_mono_ns(app->options.engine->clock) / 1000000);
+    }
+}
+
 static int witness_fill(struct engine_app *app,
                         const Hypermesh__Abci__RequestPrepareProposal *request,
                         struct hm_arena *arena, Hypermesh__BlockNote *note, struct hm_error *error)
@@ -138,6 +163,7 @@ void engine_app_note_fill(struct engine_app *app,
 {
     struct hm_error why = {0};
 
+    witness_strays(app, request);
     if (witness_fill(app, request, arena, note, &why) != 0)
         hm_log(HM_LOG_WARN, "engine", "a proposal goes without what validators saw: %s", why.text);
     why = (struct hm_error){0};

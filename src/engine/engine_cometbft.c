@@ -1,7 +1,8 @@
 /* cometbft: blocks come from an engine outside, together with those of other nodes.
  *
- * Three threads of ours meet here: the pool's (engine_pool_run.c) hands batches over, the server's consensus connection
- * drives the application (engine_app.c) and so brings the blocks, anybody's submit queues. */
+ * Four threads of ours meet here: the pool's (engine_pool_run.c) hands batches over, the server's consensus connection
+ * drives the application (engine_app.c) and so brings the blocks, anybody's submit queues, and one asks what a round waits for
+ * (engine_rounds_run.c). */
 #include "engine_cometbft.h"
 
 #include <stdio.h>
@@ -39,6 +40,7 @@ static void cometbft_on_commit(void *ctx, const struct engine_app_commit *commit
 
     engine_heights_set(&engine->head.heights, commit->block.height);
     engine_pool_commit(engine->pool, commit);
+    engine_rounds_block(engine->rounds_run);
 }
 
 /* No block without a chain, or after a failure: then there is nothing to wish for. */
@@ -107,6 +109,8 @@ static void cometbft_close(struct engine *head)
     if (engine->pool != NULL)
         engine_pool_stop(engine->pool);
     engine_app_close(engine->app);
+    engine_rounds_stop(engine->rounds_run);
+    engine_rounds_free(engine->rounds);
     engine_remote_free(engine->remote);
     engine_pool_free(engine->pool);
     if (engine->has_heights)
@@ -139,10 +143,18 @@ static struct engine_cometbft *cometbft_new(const struct engine_options *options
     return engine;
 }
 
+static int cometbft_open_rounds(struct engine_cometbft *engine, struct hm_error *error)
+{
+    int rc = engine_rounds_new(engine->cometbft.validator_address, &engine->rounds, error);
+
+    return rc == 0 && engine->abci_path != NULL
+               ? engine_rounds_start(engine->rpc_path, engine->pool, engine->rounds,
+                                     &engine->rounds_run, error)
+               : rc;
+}
+
 static int cometbft_open_app(struct engine_cometbft *engine, struct hm_error *error)
 {
-    const struct engine_pool_options pool = {.engine = &engine->options,
-                                             .cometbft = &engine->cometbft};
     const struct engine_app_options app = {.engine = &engine->options,
                                            .cometbft = &engine->cometbft,
                                            .on_start = cometbft_on_start,
@@ -151,7 +163,17 @@ static int cometbft_open_app(struct engine_cometbft *engine, struct hm_error *er
                                            .on_wish = cometbft_on_wish,
                                            .on_refusal = cometbft_log,
                                            .on_failure = cometbft_on_failure,
-                                           .ctx = engine};
+                                           .ctx = engine,
+                                           .rounds = engine->rounds,
+                                           .rounds_run = engine->rounds_run};
+
+    return engine_app_open(&app, &engine->app, error);
+}
+
+static int cometbft_open_parts(struct engine_cometbft *engine, struct hm_error *error)
+{
+    const struct engine_pool_options pool = {.engine = &engine->options,
+                                             .cometbft = &engine->cometbft};
     int rc = engine_pool_new(&pool, &engine->pool, error);
 
     if (rc == 0)
@@ -159,7 +181,9 @@ static int cometbft_open_app(struct engine_cometbft *engine, struct hm_error *er
     engine->has_heights = rc == 0;
     if (rc == 0)
         rc = engine_remote_new(engine->rpc_path, &engine->remote, error);
-    return rc == 0 ? engine_app_open(&app, &engine->app, error) : rc;
+    if (rc == 0)
+        rc = cometbft_open_rounds(engine, error);
+    return rc == 0 ? cometbft_open_app(engine, error) : rc;
 }
 
 /* What there is already is told as if it came now; then the pool runs, then the engine may come. */
@@ -190,7 +214,7 @@ int engine_cometbft_open(const struct engine_options *options,
 
     if (engine == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory for the engine");
-    int rc = cometbft_open_app(engine, error);
+    int rc = cometbft_open_parts(engine, error);
     if (rc == 0)
         rc = cometbft_start(engine, error);
     if (rc != 0) {
@@ -215,7 +239,11 @@ static int cometbft_submit(struct engine *head, struct hm_slice tx, engine_done 
         rc = engine_app_now(engine->app, &now_ms, error);
     if (rc == 0)
         rc = ledger_check_tx(engine->options.ledger, tx, now_ms, digest, error);
-    return rc == 0 ? engine_pool_put(engine->pool, tx, digest, done, ctx, error) : rc;
+    if (rc == 0)
+        rc = engine_pool_put(engine->pool, tx, digest, done, ctx, error);
+    if (rc == 0)
+        engine_rounds_waits(engine->rounds_run);
+    return rc;
 }
 
 static void cometbft_status_remote(struct engine_cometbft *engine, struct engine_status *out)

@@ -6,6 +6,7 @@
 #include "engine_app.h"
 #include "engine_pool.h"
 #include "engine_remote.h"
+#include "engine_rounds.h"
 
 /* Refusals told in the log: what others send can bring them about as fast as they send. */
 #define ENGINE_COMETBFT_LINES_PER_S 20
@@ -23,6 +24,8 @@ struct engine_cometbft {
     struct engine_pool *pool;
     struct engine_app *app;
     struct engine_remote *remote;
+    struct engine_rounds *rounds;
+    struct engine_rounds_run *rounds_run; /* NULL, as server is: driven by hand */
     struct abci_server *server; /* NULL: driven by hand */
     bool has_heights;
     struct engine_cometbft_lines lines;

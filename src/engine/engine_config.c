@@ -187,7 +187,7 @@ static void toml_consensus(struct toml *toml)
     toml_number(toml, "max_tx_bytes", ENGINE_TX_MAX_BYTES);
     toml_switch(toml, "recheck", true);
     toml_raw(toml, "[consensus]\n");
-    toml_ms(toml, "timeout_propose", 1000);
+    toml_ms(toml, "timeout_propose", ENGINE_CONFIG_PROPOSE_MS);
     toml_ms(toml, "timeout_propose_delta", 250);
     toml_ms(toml, "timeout_prevote", 300);
     toml_ms(toml, "timeout_prevote_delta", 100);
@@ -359,7 +359,7 @@ static int config_plan_keys(struct config_plan *plan, const char *keys_dir,
             "two blocks of one height and lose its bond. Bring the file back, or join as a new "
             "validator",
             plan->record_path);
-    return 0;
+    return plan->put_record ? 0 : engine_validator_state_check(plan->record_path, error);
 }
 
 /* The record goes before the key: a key without its record is refused ever after. */

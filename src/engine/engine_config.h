@@ -75,6 +75,7 @@ struct engine_config {
     const struct engine_config_sync *sync; /* NULL: from the genesis on */
     const char *log_level; /* the engine's own form; NULL: ENGINE_CONFIG_LOG_LEVEL */
 };
+#define ENGINE_CONFIG_PROPOSE_MS UINT64_C(1000) /* a first round waits so long for a proposal */
 /* What happens to every block is told by our own log; the engine's says what goes wrong. */
 #define ENGINE_CONFIG_LOG_LEVEL "main:info,*:error"
 
@@ -133,6 +134,12 @@ struct engine_genesis_wanted {
 int engine_genesis_check(const struct engine_genesis *genesis,
                          const struct engine_genesis_wanted *wanted, struct hm_error *error);
 
+/* HOME/config/, a line as sha256sum writes it: the hash of the genesis.json that the ledger beside it began with. */
+#define ENGINE_GENESIS_PIN_NAME "genesis.sha256"
+/* Is HOME/config/genesis.json still that one? fresh: there is no ledger yet, so that from now on it is; also where none was
+ * written down. HM_ECONFLICT: it is another one; HM_ENOTFOUND: there is no genesis.json; HM_ECORRUPT. */
+int engine_genesis_pin(const char *home, bool fresh, struct hm_error *error);
+
 /* --- keys ------------------------------------------------------------------------------------------------ */
 #define ENGINE_NODE_KEY_NAME        "node_key.json"
 #define ENGINE_VALIDATOR_KEY_NAME   "priv_validator_key.json"
@@ -151,6 +158,8 @@ int engine_key_write(const char *path, const struct crypto_ed25519_key *key, eng
                      struct hm_error *error);
 /* Of a validator that has signed nothing yet. */
 int engine_validator_state_pack(struct hm_buf *out);
+/* Is the file such a record, as the engine takes it? HM_ECORRUPT says what to do; HM_ENOTFOUND, HM_EIO. Changes nothing. */
+int engine_validator_state_check(const char *path, struct hm_error *error);
 /* Either key file. HM_EPARSE; HM_ECORRUPT: its public half is not its secret's. Pure. */
 int engine_key_read(struct hm_slice json, struct crypto_ed25519_key *out, struct hm_error *error);
 /* As read, of a file; "" NAME_KEY in a folder. HM_ENOTFOUND, HM_EPERM: others may read it. */
@@ -169,7 +178,7 @@ struct engine_config_keys {
 /* Makes HOME (0700) with HOME/config and HOME/data, and config->keys_dir (0700), and writes into them (0600). config.toml
  * is written each time; the rest only where it is missing. genesis and keys may be NULL: what is there stays.
  * HM_ECONFLICT, and nothing is changed: another genesis or other keys are there, or the validator's key without the record of
- * what it signed. */
+ * what it signed; HM_ECORRUPT: that record is damaged. */
 int engine_config_write(const char *home, const struct engine_config *config,
                         struct hm_slice genesis, const struct engine_config_keys *keys,
                         struct hm_error *error);

@@ -8,6 +8,9 @@
 #define KEY_TYPE_PUBLIC "tendermint/PubKeyEd25519"
 #define KEY_TYPE_SECRET "tendermint/PrivKeyEd25519"
 
+#define STATE_MAX_BYTES 65536
+#define STATE_STEP_MAX  3 /* propose, prevote, precommit */
+
 int engine_config_address(const uint8_t public_key[CRYPTO_ED25519_PUBLIC_BYTES],
                           uint8_t out[ENGINE_ADDRESS_BYTES], struct hm_error *error)
 {
@@ -101,6 +104,48 @@ int engine_key_write(const char *path, const struct crypto_ed25519_key *key, eng
 int engine_validator_state_pack(struct hm_buf *out)
 {
     return hm_buf_append_str(out, "{\"height\":\"0\",\"round\":0,\"step\":0}\n");
+}
+
+/* The engine's record of what it has signed, whose end over a damaged one says nothing of it. */
+static int state_read(struct hm_slice text)
+{
+    uint64_t height = 0;
+    json_t *root = NULL;
+    int rc = hm_json_is_within(text, 8) ? hm_json_parse(text, JSON_REJECT_DUPLICATES, &root, NULL)
+                                        : HM_EPARSE;
+
+    if (rc != 0)
+        return rc;
+    const json_t *digits = json_object_get(root, "height");
+    const json_t *round = json_object_get(root, "round"), *step = json_object_get(root, "step");
+    bool whole = json_is_string(digits) &&
+                 hm_u64_parse(json_string_value(digits), &height, NULL) == 0 &&
+                 height <= INT64_MAX && json_is_integer(round) && json_integer_value(round) >= 0 &&
+                 json_integer_value(round) <= INT32_MAX && json_is_integer(step) &&
+                 json_integer_value(step) >= 0 && json_integer_value(step) <= STATE_STEP_MAX;
+
+    json_decref(root);
+    return whole ? 0 : HM_EPARSE;
+}
+
+int engine_validator_state_check(const char *path, struct hm_error *error)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    int rc = hm_file_read(path, STATE_MAX_BYTES, &text, error);
+
+    if (rc != 0 && rc != HM_ELIMIT)
+        return rc;
+    if (rc == 0)
+        rc = state_read(hm_buf_slice(&text));
+    if (rc == HM_ENOMEM)
+        return hm_fail(error, rc, "no memory for a validator's record");
+    return rc == 0
+               ? 0
+               : hm_fail(error, HM_ECORRUPT,
+                         "%s is damaged, the record of what this validator has signed: without it "
+                         "it could sign two blocks of one height and lose its bond. Nothing was "
+                         "changed: bring the file back, or join as a new validator",
+                         path);
 }
 
 /* --- reading --------------------------------------------------------------------------------------------- */

@@ -236,6 +236,22 @@ void engine_pool_status(struct engine_pool *pool, struct engine_status *out)
     pthread_mutex_unlock(&pool->lock);
 }
 
+uint64_t engine_pool_oldest_ms(struct engine_pool *pool)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+
+    pthread_mutex_lock(&pool->lock);
+    const struct pool_item *first[] = {pool->first, pool->again.first};
+    for (size_t i = 0; i < HM_COUNT_OF(first); i++)
+        if (first[i] != NULL && first[i]->deadline_ns < deadline_ns)
+            deadline_ns = first[i]->deadline_ns;
+    for (const struct pool_batch *batch = pool->batches; batch != NULL; batch = batch->next)
+        if (batch->first != NULL && batch->first->deadline_ns < deadline_ns)
+            deadline_ns = batch->first->deadline_ns;
+    pthread_mutex_unlock(&pool->lock);
+    return deadline_ns == UINT64_MAX ? 0 : (deadline_ns - pool->answer_ns) / 1000000;
+}
+
 /* --- refusals ---------------------------------------------------------------------------------------------- */
 
 void engine_pool_list_add(struct pool_list *list, struct pool_item *item)

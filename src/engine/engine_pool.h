@@ -111,6 +111,8 @@ void engine_pool_commit(struct engine_pool *pool, const struct engine_app_commit
 void engine_pool_chain(struct engine_pool *pool, const struct ledger_info *info);
 void engine_pool_engine_started(struct engine_pool *pool, const char *version);
 void engine_pool_status(struct engine_pool *pool, struct engine_status *out);
+/* When the oldest of what waits for a block was put, on the monotonic clock; 0: nothing does. */
+uint64_t engine_pool_oldest_ms(struct engine_pool *pool);
 void engine_pool_fail(struct engine_pool *pool, const struct hm_error *error);
 int engine_pool_nudge(struct engine_pool *pool, struct hm_error *error);
 

@@ -39,6 +39,14 @@ static void restore_forget(struct engine_restore *restore)
     restore->chunks = restore->left = 0;
 }
 
+/* This ledger cannot go on as it is: an answer alone would leave the engine waiting, and the node with it. */
+static int restore_fatal(struct engine_app *app, const struct hm_error *why, struct hm_error *error)
+{
+    restore_forget(app->restore);
+    app->handlers.failed(app, why);
+    return hm_fail(error, why->code, "%s", why->text);
+}
+
 void engine_restore_free(struct engine_restore *restore)
 {
     if (restore == NULL)
@@ -104,9 +112,10 @@ static int offer_has(const struct engine_app *app,
                        hm_slice_of(info.state_root, CRYPTO_HASH_BYTES)))
         return 0;
     return hm_fail(error, HM_ECONFLICT,
-                   "the engine begins anew with a snapshot, but this node's ledger stands at block "
-                   "%llu: only an empty one takes a snapshot; let the node join with a new folder",
-                   (unsigned long long)info.height);
+                   "the engine begins anew with a snapshot of block %llu, but this node's ledger "
+                   "stands at block %llu: start it again, and where it has no block of its own yet "
+                   "it begins anew, too; else let the node join with a new folder",
+                   (unsigned long long)request->snapshot->height, (unsigned long long)info.height);
 }
 
 static int offer_begin(struct engine_app *app, const Hypermesh__Abci__RequestOfferSnapshot *request,
@@ -185,6 +194,8 @@ int engine_restore_offer(void *ctx, const Hypermesh__Abci__RequestOfferSnapshot 
         answer->result = OFFER(ACCEPT);
         return 0;
     }
+    if (rc == HM_ECONFLICT)
+        return restore_fatal(app, &why, error);
     restore_forget(restore);
     if (!is_theirs(rc))
         return hm_fail(error, rc, "%s", why.text);
@@ -258,14 +269,6 @@ static int apply_one(struct engine_restore *restore,
     return 0;
 }
 
-/* The ledger is whole but what belongs to it is not: nothing may be said of it. */
-static int apply_fatal(struct engine_app *app, const struct hm_error *why, struct hm_error *error)
-{
-    restore_forget(app->restore);
-    app->handlers.failed(app, why);
-    return hm_fail(error, why->code, "%s", why->text);
-}
-
 static int apply_taken(struct engine_app *app, apply_answer *answer, struct hm_error *error)
 {
     struct engine_restore *restore = app->restore;
@@ -275,7 +278,7 @@ static int apply_taken(struct engine_app *app, apply_answer *answer, struct hm_e
     if (restore->left > 0)
         return 0;
     if (apply_end(app, &why) != 0)
-        return apply_fatal(app, &why, error);
+        return restore_fatal(app, &why, error);
     restore_forget(restore);
     return 0;
 }

@@ -181,7 +181,7 @@ static int http_chunk(struct hm_slice bytes, size_t *at, struct hm_slice *data,
 static int http_chunks(struct hm_slice bytes, size_t *at, struct hm_buf *body,
                        struct hm_error *error)
 {
-    struct hm_slice data;
+    struct hm_slice data = {0};
     size_t total = 0;
     int rc;
 

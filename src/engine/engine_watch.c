@@ -9,6 +9,9 @@ struct watch_validator {
     bool told; /* that it does not sign */
     bool ever; /* told before, at told_ms */
     uint64_t told_ms;
+    unsigned extensions; /* unreadable, since the last line on them */
+    bool extension_ever; /* told before, at extension_ms */
+    uint64_t extension_ms;
 };
 
 struct engine_watch {
@@ -16,8 +19,7 @@ struct engine_watch {
     struct watch_validator *validators; /* in the engine's order */
     size_t count;
     uint64_t height;
-    uint64_t second; /* in which `lines` were told */
-    unsigned lines;
+    struct engine_watch_lines lines;
     unsigned rounds; /* blocks of more than one, since the last line on them */
     bool round_ever; /* there was one, at round_ms */
     uint64_t round_ms;
@@ -104,12 +106,12 @@ static void watch_count(struct watch_validator *validator, Hypermesh__Abci__Bloc
 
 /* --- what is told -------------------------------------------------------------------------------------------- */
 
-static bool watch_has_room(struct engine_watch *watch, uint64_t now_ms)
+bool engine_watch_has_room(struct engine_watch_lines *lines, uint64_t now_ms)
 {
-    if (watch->second != now_ms / 1000)
-        watch->lines = 0;
-    watch->second = now_ms / 1000;
-    return watch->lines < ENGINE_WATCH_LINES_PER_S;
+    if (lines->second != now_ms / 1000)
+        lines->told = 0;
+    lines->second = now_ms / 1000;
+    return lines->told < ENGINE_WATCH_LINES_PER_S;
 }
 
 static void watch_tell(struct engine_watch *watch, struct watch_validator *validator,
@@ -123,9 +125,9 @@ static void watch_tell(struct engine_watch *watch, struct watch_validator *valid
                           : "";
     char address[2 * ENGINE_ADDRESS_BYTES + 1];
 
-    if ((!again && !gone) || !watch_has_room(watch, now_ms))
+    if ((!again && !gone) || !engine_watch_has_room(&watch->lines, now_ms))
         return;
-    watch->lines++;
+    watch->lines.told++;
     hm_hex_encode(validator->address, ENGINE_ADDRESS_BYTES, address);
     if (again) {
         hm_log(HM_LOG_WARN, "engine",
@@ -172,4 +174,30 @@ void engine_watch_commit(struct engine_watch *watch, uint64_t height,
     }
     if (!old && commit->round > 0)
         watch_tell_round(watch, commit->round, now_ms);
+}
+
+void engine_watch_extension(struct engine_watch *watch, uint64_t height, struct hm_slice address,
+                            size_t bytes, const char *why, uint64_t now_ms)
+{
+    struct watch_validator *validator = watch->validators;
+    const struct watch_validator *end = validator + watch->count;
+    char text[2 * ENGINE_ADDRESS_BYTES + 1];
+
+    while (validator != end && !watch_is(validator, address))
+        validator++;
+    if (validator == end)
+        return;
+    validator->extensions++;
+    if ((validator->extension_ever && now_ms - validator->extension_ms < ENGINE_WATCH_AGAIN_MS) ||
+        !engine_watch_has_room(&watch->lines, now_ms))
+        return;
+    watch->lines.told++;
+    hm_hex_encode(validator->address, ENGINE_ADDRESS_BYTES, text);
+    hm_log(HM_LOG_WARN, "engine",
+           "validator %s sent a vote extension that is none with its vote for block %" PRIu64
+           " (%zu bytes; since the last such line: %u), which is left out: %s",
+           text, height, bytes, validator->extensions, why);
+    validator->extensions = 0;
+    validator->extension_ever = true;
+    validator->extension_ms = now_ms;
 }

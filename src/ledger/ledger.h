@@ -166,20 +166,22 @@ int ledger_process(struct ledger *ledger, const struct ledger_proposal *proposal
 
 /* CheckTx for an item of others. A Batch is read, weighed, judged against the last commit as its node's (Time, Stake,
  * Space), and every signature in it is verified and remembered; one in which no transaction would pay now is refused
- * with the first one's reason. It may be anchored LEDGER_CHECK_AHEAD_BLOCKS past this node's last block. A note must be a
+ * with the first one's reason, and so is one with too many bytes that nobody pays for (ledger_items_pay). It may be anchored LEDGER_CHECK_AHEAD_BLOCKS past this node's last block. A note must be a
  * request for a block that is still to come, byte for byte as ledger_note_request writes it. HM_EINVAL, HM_EPARSE, HM_ELIMIT,
  * HM_EPROOF_*, HM_EFUNDS. Thread-safe. */
 int ledger_check_item(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                       struct hm_error *error);
 #define LEDGER_CHECK_AHEAD_BLOCKS 2
-/* The same of one that waits. next: a transaction of the batch that would pay follows its account's last act, so the batch needs no
- * other one before it. A request for a block needs none. */
+/* The same. next: the next block would take it as it is (ledger_items_pay), so it waits for no other one. A request never does. */
 int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_t now_ms,
                             bool *next, struct hm_error *error);
 /* Which of these Batches have a place in a block of this time after the last one? Those of which at least one transaction would pay: it
- * follows its account's last act, or one in a batch before it that has a place. pays (count of them) is set; NULL: all must
+ * follows its account's last act, in the state or as the batches before it that have a place leave it, and the account can pay.
+ * And of the bytes of all their transactions no more than LEDGER_UNPAID_FREE_BYTES may be unpaid beyond as many as are surely paid
+ * for. Whether a batch has a place does not depend on what comes behind it. pays (count of them) is set; NULL: all must
  * have one, or the code and the sentence are the first one's that has none. The same answer on every node with the same last block, so
  * that who proposes and who judges agree. Codes as ledger_check_item's. Thread-safe. */
+#define LEDGER_UNPAID_FREE_BYTES ((size_t)64 * 1024)
 int ledger_items_pay(struct ledger *ledger, const struct hm_slice *items, size_t count,
                      uint64_t time_ms, bool *pays, struct hm_error *error);
 
@@ -411,6 +413,7 @@ int ledger_view_delegated(struct ledger_view *view, const uint8_t delegator[32],
 struct ledger_delegation_worth {
     uint64_t stake; /* HYPER that it would bring now */
     uint64_t leaving; /* HYPER that waits */
+    uint64_t free_ms; /* when the last of it is free; 0: none waits */
     uint64_t rewards; /* CAES, without an operator's commission */
 };
 /* Both as one view gave them. */
@@ -620,6 +623,10 @@ int ledger_restore_finish(struct ledger_restore *restore, struct hm_error *error
 void ledger_restore_close(struct ledger_restore *restore);
 /* Empties a store in which a restore was not finished; any other is left as it is. No ledger need be open. */
 int ledger_restore_drop(struct store *store, struct hm_error *error);
+/* Of a ledger that holds what a snapshot brought and no block after it: marks it as a restore that was not finished. Nothing may be
+ * done with it then but ledger_close; the next ledger_open gives HM_ECONFLICT, and ledger_restore_drop empties the store. HM_EPERM: it did
+ * not begin with a snapshot, or has a block of its own; it is left as it is. */
+int ledger_restore_undo(struct ledger *ledger, struct hm_error *error);
 /* The first block that this node has: 1, or the one after its snapshot's. Earlier ones, transactions in them and
  * changes of keys before them are HM_ENOTFOUND or HM_ERANGE, and the sentence says where history begins. */
 int ledger_view_first_height(struct ledger_view *view, uint64_t *height, struct hm_error *error);

@@ -58,7 +58,7 @@ static int anchor_find(struct ledger_item_check *check, uint64_t height,
 {
     uint64_t last = check->info.height;
 
-    if (check->follows == NULL && height > last && height - last <= LEDGER_CHECK_AHEAD_BLOCKS) {
+    if (!check->proposed && height > last && height - last <= LEDGER_CHECK_AHEAD_BLOCKS) {
         *out = claimed.data;
         return 0;
     }
@@ -107,9 +107,9 @@ static int tx_state_check(struct ledger_tx *tx, const struct ledger_tx_facts *fa
     return rc;
 }
 
-int ledger_item_check_read(struct ledger_item_check *check, const struct ledger_batch_tx *known,
-                           struct ledger_tx *tx, Hypermesh__Account **account,
-                           struct hm_error *error)
+/* And its account as it will be at check->now_ms; in check->scratch. */
+static int tx_read(struct ledger_item_check *check, const struct ledger_batch_tx *known,
+                   struct ledger_tx *tx, Hypermesh__Account **account, struct hm_error *error)
 {
     hm_arena_clear(&check->scratch);
     int rc = known->is.whole
@@ -126,10 +126,20 @@ int ledger_item_check_read(struct ledger_item_check *check, const struct ledger_
     return rc;
 }
 
-bool ledger_item_check_is_next(const struct ledger_tx *tx, const Hypermesh__Account *account)
+static void tx_count(struct ledger_item_check *check, size_t bytes, enum ledger_pay_line line,
+                     int rc, bool sure, const struct hm_error *why)
 {
-    return account->presence.len == CRYPTO_HASH_BYTES &&
-           memcmp(tx->body->presence.data, account->presence.data, CRYPTO_HASH_BYTES) == 0;
+    check->bytes += bytes;
+    if (rc != 0) {
+        if (check->why.code == 0)
+            check->why = *why;
+        return;
+    }
+    check->paying++;
+    check->hoped += bytes;
+    check->in_line += line == LEDGER_PAY_NEXT;
+    if (line == LEDGER_PAY_NEXT && sure)
+        check->paid += bytes;
 }
 
 /* An error refuses the batch: no node that checks its clients' transactions seals such a one. */
@@ -140,13 +150,14 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
                                     .chain_id = check->info.chain_id,
                                     .now_ms = check->now_ms,
                                     .base_fee = check->info.base_fee,
-                                    .presence_may_differ = true};
+                                    .presence_may_differ = !check->proposed};
     uint8_t anchor[CRYPTO_HASH_BYTES];
     Hypermesh__Account *account;
     struct hm_error why = {0};
     struct ledger_tx tx;
     uint64_t fee;
-    int rc = ledger_item_check_read(check, known, &tx, &account, error);
+    bool sure = check->sure;
+    int rc = tx_read(check, known, &tx, &account, error);
 
     if (rc == 0)
         rc = anchor_find(check, tx.body->anchor_height, tx.body->anchor_hash, anchor,
@@ -154,10 +165,8 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
     if (rc)
         return rc;
     facts.account = account;
+    enum ledger_pay_line line = ledger_pay_stand(check->pay, &tx, account);
     rc = tx_state_check(&tx, &facts, &why);
-    if (rc == 0 && check->follows != NULL && !check->follows(check->ctx, &tx, account))
-        rc = hm_fail(&why, HM_EPROOF_TIME,
-                     "time: the transaction does not follow the account's last act");
     if (rc == 0) {
         /* A block would verify it too, so it is remembered whether the fee can be paid or not. */
         rc = ledger_tx_signature(&tx, &check->ledger->seen, error);
@@ -165,34 +174,50 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
             return rc;
         rc = ledger_tx_fee(&tx, &facts, &fee, &why);
     }
+    if (rc == 0 && line == LEDGER_PAY_NEXT)
+        rc = ledger_pay_spend(check->pay, &tx, account, fee, &sure, &why);
     if (hm_error_is_fatal(rc)) {
         if (error)
             *error = why;
         return rc;
     }
-    check->paying += rc == 0;
-    check->next |= rc == 0 && ledger_item_check_is_next(&tx, account);
-    if (rc && !check->why.code)
-        check->why = why;
+    tx_count(check, tx.bytes.len, line, rc, sure, &why);
     return 0;
+}
+
+/* Nobody pays for these bytes, and every node keeps them for ever. Some are no fault of the batch's node: the same transaction
+ * went in by another one, or money was on its way. */
+static int txs_paid(const struct ledger_item_check *check, struct hm_error *error)
+{
+    size_t paid = check->proposed ? check->paid_before + check->paid : check->hoped;
+    size_t unpaid = check->proposed ? check->unpaid_before + check->bytes - check->paid
+                                    : check->bytes - check->hoped;
+
+    if (check->paying == 0)
+        return hm_fail(error, check->why.code, "nothing in the batch would be paid for: %s",
+                       check->why.text);
+    if (unpaid <= LEDGER_UNPAID_FREE_BYTES + paid)
+        return 0;
+    return hm_fail(
+        error, HM_ELIMIT,
+        "with the batch %zu bytes of transactions would be paid for and %zu perhaps not, "
+        "which are more than that and %zu: %s",
+        paid, unpaid, LEDGER_UNPAID_FREE_BYTES,
+        check->why.code != 0 ? check->why.text : "their accounts give away what they have");
 }
 
 static int txs_check(struct ledger_item_check *check, struct hm_error *error)
 {
     size_t count = check->batch.batch->n_txs;
 
+    check->sure = !ledger_pay_unsure(check->pay, check->batch.head->node.data);
     for (size_t i = 0; i < count; i++) {
         int rc = tx_check(check, &check->batch.txs[i], error);
 
         if (rc)
             return hm_error_prefix(error, rc, "transaction %zu", i);
-        if (check->follows != NULL && check->paying > 0)
-            return 0;
     }
-    if (check->paying > 0)
-        return 0;
-    return hm_fail(error, check->why.code, "nothing in the batch would be paid for: %s",
-                   check->why.text);
+    return txs_paid(check, error);
 }
 
 /* One message may be written in many ways: its fields in another order, a length in more bytes than it needs. The signature is over the head
@@ -219,8 +244,8 @@ int ledger_item_check_batch(struct ledger_item_check *check, struct hm_slice ite
     const Hypermesh__Params *params = check->ledger->params;
 
     hm_arena_clear(&check->arena);
-    check->paying = 0;
-    check->next = false;
+    ledger_pay_batch(check->pay);
+    check->paying = check->in_line = check->bytes = check->hoped = check->paid = 0;
     check->why = (struct hm_error){0};
     int rc = ledger_batch_read(params, &check->ledger->seen, item, &check->arena, &check->batch,
                                error);
@@ -237,22 +262,40 @@ int ledger_item_check_batch(struct ledger_item_check *check, struct hm_slice ite
     return rc ? rc : txs_check(check, error);
 }
 
-static int batch_check(struct ledger_item_check *check, struct hm_slice item,
-                       struct hm_error *error)
+int ledger_item_check_begin(struct ledger_item_check *check, struct hm_error *error)
 {
-    int rc = store_begin_read(check->ledger->store, &check->txn, error);
+    int rc = ledger_pay_new(check->ledger->params, check->now_ms, &check->pay, error);
 
     if (rc)
         return rc;
     hm_arena_init(&check->arena, LEDGER_TX_ARENA_BYTES);
     hm_arena_init(&check->scratch, LEDGER_TX_ARENA_BYTES);
-    /* The snapshot may be newer than what is known; its own height counts. */
-    rc = ledger_read_info(check->txn, &check->info, error);
-    if (rc == 0)
-        rc = ledger_item_check_batch(check, item, error);
+    rc = store_begin_read(check->ledger->store, &check->txn, error);
+    if (rc == 0) /* the snapshot may be newer than what is known; its own height counts */
+        rc = ledger_read_info(check->txn, &check->info, error);
+    if (rc)
+        ledger_item_check_end(check);
+    return rc;
+}
+
+void ledger_item_check_end(struct ledger_item_check *check)
+{
     hm_arena_release(&check->scratch);
     hm_arena_release(&check->arena);
-    store_abort(check->txn);
+    if (check->txn)
+        store_abort(HM_TAKE(check->txn));
+    ledger_pay_free(HM_TAKE(check->pay));
+}
+
+static int batch_check(struct ledger_item_check *check, struct hm_slice item,
+                       struct hm_error *error)
+{
+    int rc = ledger_item_check_begin(check, error);
+
+    if (rc)
+        return rc;
+    rc = ledger_item_check_batch(check, item, error);
+    ledger_item_check_end(check);
     return rc;
 }
 
@@ -274,6 +317,7 @@ int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_
     if (rc == 0)
         rc = note ? request_check(&check.info, item, error) : batch_check(&check, item, error);
     if (rc == 0)
-        *next = note || check.next;
+        *next = note || (check.in_line > 0 &&
+                         check.bytes - check.paid <= LEDGER_UNPAID_FREE_BYTES + check.paid);
     return rc;
 }

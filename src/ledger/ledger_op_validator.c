@@ -27,10 +27,11 @@ static int commission_step_check(const struct ledger_act *act,
                              "allowed at a time",
                              change, params->commission_step_ppm);
     if (since < params->commission_step_ms)
-        return ledger_refuse(error, LEDGER_RULE_VALIDATOR_COMMISSION_TIME,
-                             "the commission changed %llu ms ago; it may once in %llu",
-                             (unsigned long long)since,
-                             (unsigned long long)params->commission_step_ms);
+        return ledger_refuse(
+            error, LEDGER_RULE_VALIDATOR_COMMISSION_TIME,
+            "the commission was %s %llu ms ago; it may change once in %llu",
+            validator->commission_ms == validator->declared_ms ? "declared" : "changed",
+            (unsigned long long)since, (unsigned long long)params->commission_step_ms);
     return 0;
 }
 

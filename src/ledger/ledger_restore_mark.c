@@ -225,3 +225,39 @@ int ledger_restore_drop(struct store *store, struct hm_error *error)
     rc = ledger_restore_mark(store, error);
     return rc ? rc : stepped(store, mark_end, LEDGER_TABLE_META, &more, error);
 }
+
+/* A block of its own raises the height, and no other write does: what was restored has none while it stands where its snapshot
+ * does. */
+static int undo_check(struct store_txn *txn, struct hm_error *error)
+{
+    struct ledger_first first;
+    struct ledger_info info = {0};
+    int rc = ledger_first_read(txn, &first, error);
+
+    if (rc == 0)
+        rc = ledger_read_info(txn, &info, error);
+    if (rc)
+        return rc;
+    if (first.height == 1)
+        return hm_fail(error, HM_EPERM, "the ledger did not begin with a snapshot");
+    if (info.height + 1 != first.height)
+        return hm_fail(error, HM_EPERM,
+                       "the ledger began with a snapshot of block %llu, but has blocks of its own "
+                       "up to %llu",
+                       (unsigned long long)first.height - 1, (unsigned long long)info.height);
+    return 0;
+}
+
+static int undo_step(struct store_txn *txn, unsigned table, bool *more, struct hm_error *error)
+{
+    int rc = undo_check(txn, error);
+
+    return rc ? rc : mark_set(txn, table, more, error);
+}
+
+int ledger_restore_undo(struct ledger *ledger, struct hm_error *error)
+{
+    bool more;
+
+    return stepped(ledger->store, undo_step, LEDGER_TABLE_META, &more, error);
+}

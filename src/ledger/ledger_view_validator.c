@@ -116,6 +116,8 @@ void ledger_delegation_worth(const Hypermesh__Validator *validator,
     for (size_t i = 0; i < delegation->n_leaving; i++) {
         const Hypermesh__Leaving *entry = delegation->leaving[i];
 
+        if (entry->free_ms > out->free_ms)
+            out->free_ms = entry->free_ms;
         for (size_t j = 0; j < validator->n_leaving; j++) {
             const Hypermesh__LeavingPool *pool = validator->leaving[j];
 

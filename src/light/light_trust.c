@@ -32,27 +32,27 @@ static void trust_replace(struct light_trust *trust, struct light_trust *with)
     memset(with, 0, sizeof(*with));
 }
 
+/* The chain first: blocks of another one differ in everything else, too. */
 static int anchor_matches(const struct light_block *block, const struct light_anchor *anchor,
                           const char *chain_id, struct hm_error *error)
 {
     const Hypermesh__Abci__Header *header = light_header(block);
-    char wanted[LIGHT_SHORT_BYTES], found[LIGHT_SHORT_BYTES];
+    char wanted[2 * LIGHT_HASH_BYTES + 1], found[2 * LIGHT_HASH_BYTES + 1];
 
     if (header->height != anchor->height)
         return hm_fail(error, HM_EAUTH, "asked for height %lld, got the block of height %lld",
                        (long long)anchor->height, (long long)header->height);
-    if (memcmp(block->hash, anchor->hash, LIGHT_HASH_BYTES) != 0) {
-        light_short(anchor->hash, wanted);
-        light_short(block->hash, found);
-        return hm_fail(error, HM_EAUTH,
-                       "the block of height %lld has the hash %s, you trust %s: do not use this "
-                       "source, or check the hash you were given",
-                       (long long)anchor->height, found, wanted);
-    }
     if (chain_id != NULL && strcmp(header->chain_id, chain_id) != 0)
         return hm_fail(error, HM_EAUTH, "the block is of chain %s, not of %s", header->chain_id,
                        chain_id);
-    return 0;
+    if (memcmp(block->hash, anchor->hash, LIGHT_HASH_BYTES) == 0)
+        return 0;
+    hm_hex_encode(anchor->hash, LIGHT_HASH_BYTES, wanted);
+    hm_hex_encode(block->hash, LIGHT_HASH_BYTES, found);
+    return hm_fail(error, HM_EAUTH,
+                   "the block of height %lld of chain %s has the hash %s, you trust %s: if you "
+                   "know this chain, check the hash you were given, else do not use this source",
+                   (long long)anchor->height, header->chain_id, found, wanted);
 }
 
 int light_trust_begin(struct light_trust *trust, const struct light_anchor *anchor,

@@ -29,7 +29,8 @@ static const struct member cluster_members[] = {
     MEMBER(nexus_cluster, plot, false),      MEMBER(nexus_cluster, runtime, false),
     MEMBER(nexus_cluster, log_level, false), MEMBER(nexus_cluster, snapshot_blocks, false),
     MEMBER(nexus_cluster, begins, false),    MEMBER(nexus_cluster, peers, false),
-    MEMBER(nexus_cluster, address, false),
+    MEMBER(nexus_cluster, address, false),   MEMBER(nexus_cluster, funded, false),
+    MEMBER(nexus_cluster, bond, false),
 };
 static const struct member node_members[] = {
     MEMBER(nexus_cluster_node, name, true),      MEMBER(nexus_cluster_node, node_id, true),
@@ -387,6 +388,34 @@ int nexus_cluster_new_id(struct nexus_call *call, struct nexus_cluster *cluster)
     return 0;
 }
 
+/* Only what hypermeshd has made: before, none of these folders was there. */
+static void unmake(struct nexus_call *call, const struct nexus_cluster *cluster, bool was_there)
+{
+    for (size_t i = 0; i < cluster->count; i++) {
+        const char *folder = hm_arena_printf(call->arena, "%s/node%zu", cluster->folder, i);
+
+        if (folder)
+            (void)hm_remove_tree(folder, NULL);
+    }
+    if (!was_there)
+        (void)rmdir(cluster->folder);
+}
+
+/* What would keep its nodes from starting. */
+static int look_before(struct nexus_call *call, struct nexus_cluster *cluster)
+{
+    int rc = folder_must_be_free(call, cluster->folder);
+
+    if (!rc && cluster->engine_path[0])
+        rc = nexus_path_absolute(cluster->engine_path, call->arena, &cluster->engine_path,
+                                 &call->error);
+    if (!rc && cluster->address[0])
+        rc = nexus_cluster_address(call, cluster->address, &cluster->address);
+    if (!rc && !nexus_has(call, "no-start"))
+        rc = nexus_cluster_engine(call, cluster->engine_path);
+    return rc;
+}
+
 int nexus_cluster_make(struct nexus_call *call, size_t count, bool namespaces,
                        struct nexus_cluster *out)
 {
@@ -399,23 +428,24 @@ int nexus_cluster_make(struct nexus_call *call, size_t count, bool namespaces,
                                     .snapshot_blocks = option_or_empty(call, "snapshot-blocks"),
                                     .address = option_or_empty(call, "address"),
                                     .count = count};
+    bool was_there = access(cluster.folder, F_OK) == 0;
     NEXUS_AUTOJSON json_t *made = NULL;
-    int rc = folder_must_be_free(call, cluster.folder);
+    int rc = look_before(call, &cluster);
 
-    if (!rc && cluster.engine_path[0])
-        rc = nexus_path_absolute(cluster.engine_path, call->arena, &cluster.engine_path,
-                                 &call->error);
     if (!rc)
         rc = nexus_cluster_new_id(call, &cluster);
     if (!rc)
         rc = make_folders(call, &cluster, &made);
-    if (!rc)
-        rc = take_nodes(call, made, &cluster);
+    if (rc)
+        return rc;
+    rc = take_nodes(call, made, &cluster);
     if (!rc)
         rc = nexus_cluster_net_plan(call, namespaces, &cluster);
     if (!rc)
         rc = nexus_cluster_save(call, &cluster);
-    if (!rc)
+    if (rc)
+        unmake(call, &cluster, was_there);
+    else
         *out = cluster;
     return rc;
 }
@@ -497,17 +527,31 @@ int nexus_cluster_grow(struct nexus_call *call, struct nexus_cluster *cluster)
     return rc;
 }
 
+int nexus_cluster_can_shrink(struct nexus_call *call, const struct nexus_cluster *cluster,
+                             size_t at)
+{
+    const struct nexus_cluster_node *node = &cluster->nodes[at];
+
+    if (nexus_cluster_here(cluster) == at)
+        return hm_fail(&call->error, HM_ECONFLICT,
+                       "%s lies in %s itself, with the others in it: nexus cluster destroy removes "
+                       "all of it",
+                       node->name, node->data);
+    if (cluster->count == 1)
+        return hm_fail(&call->error, HM_ECONFLICT,
+                       "%s is the only node here: nexus cluster destroy removes it", node->name);
+    return 0;
+}
+
 int nexus_cluster_shrink(struct nexus_call *call, struct nexus_cluster *cluster, size_t at)
 {
     struct nexus_cluster_node gone = cluster->nodes[at];
     struct nexus_cluster left = *cluster;
     int rc;
 
-    if (nexus_cluster_here(cluster) == at)
-        return hm_fail(&call->error, HM_ECONFLICT,
-                       "%s lies in %s itself, with the others in it: nexus cluster destroy removes "
-                       "all of it",
-                       gone.name, gone.data);
+    rc = nexus_cluster_can_shrink(call, cluster, at);
+    if (rc)
+        return rc;
     memmove(&left.nodes[at], &left.nodes[at + 1], (left.count - at - 1) * sizeof(left.nodes[0]));
     left.count--;
     rc = nexus_cluster_save(call, &left);

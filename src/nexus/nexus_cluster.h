@@ -43,6 +43,8 @@ struct nexus_cluster {
     const char *
         address; /* of this machine, where others reach its nodes; "" or NULL: loopback, or namespaces */
     const char *begins; /* NEXUS_CLUSTER_BEGINS_SNAPSHOT, or "" */
+    /* Of a join that is not at its end: "yes" where a member pays; what its validator is to bond, "0": nothing yet. "" or NULL. */
+    const char *funded, *bond;
     size_t count;
     struct nexus_cluster_node nodes[NEXUS_CLUSTER_MAX];
 };
@@ -56,6 +58,9 @@ int nexus_cluster_make(struct nexus_call *call, size_t count, bool namespaces,
                        struct nexus_cluster *out);
 /* Makes the folder of one more, finds it a place, and saves. With --snapshot it begins with one of the nodes that run. */
 int nexus_cluster_grow(struct nexus_call *call, struct nexus_cluster *cluster);
+/* HM_ECONFLICT: it lies in the cluster's own folder, or is the only one. */
+int nexus_cluster_can_shrink(struct nexus_call *call, const struct nexus_cluster *cluster,
+                             size_t at);
 /* Forgets and removes one node, which must not run, and saves. */
 int nexus_cluster_shrink(struct nexus_call *call, struct nexus_cluster *cluster, size_t at);
 /* Forgets and removes all of it. Nothing of it may run. */
@@ -113,18 +118,44 @@ const char *nexus_cluster_rtt(struct nexus_call *call, const json_t *seen);
 const char *nexus_cluster_clock(struct nexus_call *call, const json_t *seen);
 /* "", or what follows its state. */
 const char *nexus_cluster_doubts(struct nexus_call *call, const json_t *seen);
+/* "", or what follows then: to which of the cluster's nodes (of state) its links are bad. */
+const char *nexus_cluster_links(struct nexus_call *call, const json_t *state, const json_t *node);
 /* Lines for all of the cluster. */
 int nexus_cluster_seen_lines(struct nexus_call *call, const json_t *state, struct hm_buf *out);
 /* --- nexus_cluster_vote.c: which of them vote ---------------------------------------------------------- */
 /* Will the node vote for the next block? HM_EBUSY: its engine does not answer yet. error may be NULL. */
 int nexus_cluster_votes(struct nexus_call *call, const struct nexus_cluster_node *node, bool *out,
                         struct hm_error *error);
+/* --commission, a number at most a million; 0: not given. */
+int nexus_cluster_commission(struct nexus_call *call, uint64_t *out);
 /* Its operator bonds so many HYPER and declares it a validator; waits until it votes. */
 int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_node *node,
                           const char *bond, uint64_t wait_ms);
 /* Its operator retires it; waits until the others do without its vote. HM_ECONFLICT: they could not. */
 int nexus_cluster_retire(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
                          uint64_t wait_ms);
+
+/* --- nexus_cluster_leave.c: one goes for ever, and may be dead already ----------------------------------- */
+/* Does a bond of its count for the next blocks? By the others' word where it does not run itself. NEXUS_EUNREACHABLE: none runs. */
+int nexus_cluster_may_vote(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                           bool *out);
+/* What is lost with its keys and is not to be lost unasked, for a sentence; NULL: no more than a newcomer is given. */
+int nexus_cluster_loss(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                       const char **out);
+
+/* --- nexus_cluster_before.c: looked at before anything is made ------------------------------------------ */
+/* CometBFT, at this path or where it is looked for ("" or NULL). HM_EIO. */
+int nexus_cluster_engine(struct nexus_call *call, const char *path);
+/* "ADDRESS:PORT", of this machine, on which nobody listens (type: SOCK_STREAM or SOCK_DGRAM). HM_EINVAL, HM_EBUSY. */
+int nexus_cluster_place_free(struct nexus_call *call, const char *option, const char *text,
+                             int type);
+/* An address of this machine in digits; *out as it stands before a port, with brackets where it needs them. HM_EINVAL. */
+int nexus_cluster_address(struct nexus_call *call, const char *given, const char **out);
+/* How its nodes are started from now on, by --engine-path, --address, and of one --p2p-listen and --door-listen. Saves. */
+int nexus_cluster_change(struct nexus_call *call, struct nexus_cluster *cluster,
+                         const size_t *chosen, size_t count);
+/* What hypermeshd says went wrong, without who says it; rc. */
+int nexus_cluster_daemon_refused(struct nexus_call *call, int rc);
 
 /* Runs a program to its end; both outputs go to out, at most 1 MiB. HM_EIO: it could not be started, or its exit code was not
  * 0, and then its last line is the error. argv ends with NULL. */

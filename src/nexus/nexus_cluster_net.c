@@ -16,7 +16,7 @@
 
 /* --- loopback -------------------------------------------------------------------------------------------- */
 
-/* All are held at once, so that no two are the same; then let go. */
+/* Of every address, so that they are free at each. All are held at once, so that no two are the same; then let go. */
 static int free_ports(struct nexus_call *call, int type, unsigned *ports, size_t count)
 {
     int fds[2 * NEXUS_CLUSTER_MAX];
@@ -24,14 +24,13 @@ static int free_ports(struct nexus_call *call, int type, unsigned *ports, size_t
     int rc = 0;
 
     for (; !rc && held < count; held++) {
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
         socklen_t len = sizeof(address);
         int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
         if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
             getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-            rc = hm_fail_errno(&call->error, HM_EIO, "no free port on 127.0.0.1");
+            rc = hm_fail_errno(&call->error, HM_EIO, "no free port on this machine");
         ports[held] = ntohs(address.sin_port);
         fds[held] = fd;
     }

@@ -163,6 +163,8 @@ struct runs {
     struct nexus_daemon daemons[NEXUS_CLUSTER_MAX]; /* pidfd -1: not started by this call */
     bool ready[NEXUS_CLUSTER_MAX];
     uint64_t said_ms;
+    size_t said_at; /* of whom, and what */
+    char said[HM_ERROR_TEXT_BYTES];
 };
 
 static void runs_release(struct runs *runs)
@@ -311,14 +313,21 @@ static int probe(struct runs *runs, size_t at, struct hm_error *why)
     }
     if (runs->daemons[at].pidfd >= 0 && nexus_daemon_ended(&runs->daemons[at], 0, &status))
         return ended_early(runs, at, status);
+    /* It runs and has not opened its socket yet. */
+    if (rc == NEXUS_EUNREACHABLE && runs->daemons[at].pidfd >= 0)
+        (void)hm_fail(why, rc, "not ready: starting");
     return HM_EBUSY;
 }
 
+/* Each thing once, for as long as nothing changes. */
 static void say_progress(struct runs *runs, size_t at, const struct hm_error *why)
 {
-    if (now_ms() - runs->said_ms < PROGRESS_EVERY_MS)
+    if (now_ms() - runs->said_ms < PROGRESS_EVERY_MS ||
+        (at == runs->said_at && strcmp(why->text, runs->said) == 0))
         return;
     runs->said_ms = now_ms();
+    runs->said_at = at;
+    memcpy(runs->said, why->text, sizeof(runs->said));
     nexus_say("%s: %s", runs->cluster->nodes[at].name, why->text);
 }
 

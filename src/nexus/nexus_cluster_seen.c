@@ -82,6 +82,33 @@ const char *nexus_cluster_doubts(struct nexus_call *call, const json_t *seen)
     return text ? text : "";
 }
 
+static const char *name_of(const json_t *state, const char *node_id)
+{
+    const json_t *nodes = nexus_json_list(state, "nodes");
+
+    for (size_t i = 0; i < json_array_size(nodes); i++)
+        if (strcmp(nexus_json_text(json_array_get(nodes, i), "node_id"), node_id) == 0)
+            return nexus_json_text(json_array_get(nodes, i), "name");
+    return node_id; /* on another machine */
+}
+
+const char *nexus_cluster_links(struct nexus_call *call, const json_t *state, const json_t *node)
+{
+    const json_t *links = nexus_json_list(json_object_get(json_object_get(node, "node"), "cluster"),
+                                          "links");
+    const char *text = "";
+
+    for (size_t i = 0; text && i < json_array_size(links); i++) {
+        const json_t *link = json_array_get(links, i);
+
+        if (nexus_json_bool(link, "bad"))
+            text = hm_arena_printf(call->arena, "%s%s %s", text,
+                                   *text == '\0' ? "; bad links to" : ",",
+                                   name_of(state, nexus_json_text(link, "node")));
+    }
+    return text ? text : "";
+}
+
 int nexus_cluster_seen_lines(struct nexus_call *call, const json_t *state, struct hm_buf *out)
 {
     const json_t *seen = json_object_get(state, "witness"), *link = json_object_get(state, "vdf");

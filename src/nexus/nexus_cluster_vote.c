@@ -9,6 +9,7 @@
 #define VOTE_POLL_MS    300
 #define VALIDATORS_PAGE "/validators?limit=500"
 #define HYPER_DIGITS    20
+#define PPM_WHOLE       1000000
 
 /* --- does it? -------------------------------------------------------------------------------------------- */
 
@@ -50,17 +51,43 @@ static int wait_votes(struct nexus_call *call, const struct nexus_cluster_node *
 
 /* --- it begins ------------------------------------------------------------------------------------------- */
 
+/* By an earlier call, that was cut off or waited too short. */
+static bool declared_before(struct nexus_call *call, const struct nexus_cluster_node *node)
+{
+    NEXUS_AUTOJSON json_t *reply = NULL;
+    struct hm_error error = {0};
+
+    return nexus_cluster_ask(call, node, "GET", "/validators/operator", NULL, &reply, &error) ==
+               0 &&
+           strcmp(nexus_json_text(reply, "key"), node->key) == 0 &&
+           !nexus_json_bool(reply, "retired");
+}
+
+int nexus_cluster_commission(struct nexus_call *call, uint64_t *out)
+{
+    int rc = nexus_value_u64(call, "commission", out);
+
+    if (rc)
+        return rc;
+    return *out <= PPM_WHOLE ? 0
+                             : hm_fail(&call->error, HM_ERANGE,
+                                       "--commission is at most %d parts per million", PPM_WHOLE);
+}
+
 int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_node *node,
                           const char *bond, uint64_t wait_ms)
 {
     NEXUS_AUTOJSON json_t *body = json_object();
     NEXUS_AUTOJSON json_t *reply = NULL;
+    uint64_t commission = 0;
     int rc;
 
     if (!node->key[0] || !node->proof[0])
         return hm_fail(&call->error, HM_EUNSUPPORTED,
                        "%s was made by a hypermeshd that knows no validators with a bond",
                        node->name);
+    if (declared_before(call, node))
+        return wait_votes(call, node, true, wait_ms);
     rc = nexus_body_text(call, body, "key", node->key);
     if (!rc)
         rc = nexus_body_text(call, body, "proof", node->proof);
@@ -68,6 +95,10 @@ int nexus_cluster_declare(struct nexus_call *call, const struct nexus_cluster_no
         rc = nexus_body_text(call, body, "bond", bond);
     if (!rc)
         rc = nexus_body_text(call, body, "account", "operator");
+    if (!rc)
+        rc = nexus_cluster_commission(call, &commission);
+    if (!rc && json_object_set_new(body, "commission_ppm", json_integer((json_int_t)commission)))
+        rc = nexus_no_memory(call);
     if (!rc)
         rc = nexus_cluster_ask(call, node, "POST", "/validators", body, &reply, &call->error);
     if (rc) {

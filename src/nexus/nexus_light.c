@@ -1,6 +1,7 @@
 #include "nexus_light.h"
 
 #include <inttypes.h>
+#include <poll.h>
 
 #include "nexus.h"
 #include "nexus_json.h"
@@ -70,15 +71,39 @@ static int time_left(const struct nexus_light *light, unsigned *out, struct hm_e
     return 0;
 }
 
-static int get(struct nexus_light *light, const char *path, struct taken *taken,
-               struct hm_error *error)
+static int get_once(struct nexus_light *light, const char *path, struct taken *taken,
+                    struct hm_error *error)
 {
     struct nexus_request request = {
         .method = "GET", .path = path, .take = take_bytes, .wake_fd = -1, .ctx = taken};
     int rc = time_left(light, &request.timeout_ms, error);
 
-    if (!rc)
-        rc = nexus_client_send(light->client, &request, NULL, error);
+    hm_buf_clear(&taken->bytes);
+    return rc ? rc : nexus_client_send(light->client, &request, NULL, error);
+}
+
+/* False: the deadline comes before the pause would end, or there is none to wait for. */
+static bool pause_before(const struct nexus_light *light)
+{
+    uint64_t pause_ns = (uint64_t)NEXUS_LIGHT_AGAIN_MS * 1000000;
+
+    if (hm_mono_ns(light->clock) + pause_ns >= light->deadline_ns)
+        return false;
+    (void)poll(NULL, 0, NEXUS_LIGHT_AGAIN_MS);
+    return true;
+}
+
+/* Who is only busy (503, as a node that starts) is asked again. */
+static int get(struct nexus_light *light, const char *path, struct taken *taken,
+               struct hm_error *error)
+{
+    int rc = get_once(light, path, taken, error);
+
+    while (rc == HM_EBUSY && light->deadline_ns) {
+        if (!pause_before(light))
+            return hm_error_prefix(error, rc, "it was asked until --timeout was over, and says");
+        rc = get_once(light, path, taken, error);
+    }
     /* "Too many requests" is no answer that could be wrong. */
     return rc == HM_ELIMIT && !taken->over ? HM_EBUSY : rc;
 }
@@ -253,6 +278,24 @@ uint64_t nexus_light_time_ms(const struct light_trust *trust)
     return time->seconds < 0 ? 0 : (uint64_t)time->seconds * 1000 + (uint64_t)time->nanos / 1000000;
 }
 
+/* A node that has not got a block may be one of another chain, whose heights say nothing: its newest one tells. 0 also where that
+ * cannot be had. */
+static int check_chain(struct nexus_light *light, const char *chain_id, struct hm_error *error)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    Hypermesh__Abci__LightBlock *message = NULL;
+    struct light_block block;
+
+    hm_arena_init(&arena, LIGHT_BLOCK_MAX_MEMORY);
+    if (!chain_id || nexus_light_block(light, 0, false, &arena, &message, NULL) != 0 ||
+        light_block_check(message, &arena, &block, NULL) != 0 ||
+        strcmp(message->signed_header->header->chain_id, chain_id) == 0)
+        return 0;
+    light->lied = true;
+    return hm_fail(error, HM_EAUTH, "the node is of chain %s, and what you trust is of %s",
+                   message->signed_header->header->chain_id, chain_id);
+}
+
 int nexus_light_begin(struct nexus_light *light, const struct light_anchor *anchor,
                       const char *chain_id, struct hm_error *error)
 {
@@ -262,6 +305,8 @@ int nexus_light_begin(struct nexus_light *light, const struct light_anchor *anch
 
     hm_arena_init(&arena, LIGHT_BLOCK_MAX_MEMORY);
     rc = nexus_light_block(light, anchor->height, false, &arena, &block, error);
+    if (rc == NEXUS_EUNREACHABLE && check_chain(light, chain_id, error) != 0)
+        return HM_EAUTH;
     if (rc)
         return hm_error_prefix(error, rc, "block %" PRId64, anchor->height);
     rc = light_trust_begin(&light->trust, anchor, chain_id, block, error);
@@ -291,6 +336,9 @@ static int go_to(struct nexus_light *light, int64_t height, struct hm_error *err
 
     if (rc)
         return rc;
+    if (height < nexus_light_height(&light->trust) &&
+        check_chain(light, light->trust.block.message->signed_header->header->chain_id, error))
+        return HM_EAUTH;
     if (height < nexus_light_height(&light->trust))
         return hm_fail(error, NEXUS_EUNREACHABLE,
                        "the node stands at block %" PRId64 ", behind the trusted block %" PRId64

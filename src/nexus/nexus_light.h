@@ -12,6 +12,7 @@
 #define NEXUS_LIGHT_WAIT_MS    5000 /* for a block that the node may have to make first */
 #define NEXUS_LIGHT_TIMEOUT_MS 30000 /* of any answer */
 #define NEXUS_LIGHT_ALL_MS     120000 /* of all of them, unless somebody says otherwise */
+#define NEXUS_LIGHT_AGAIN_MS   500 /* before a node that is busy is asked again */
 #define NEXUS_STATE_MAX_BYTES  ((size_t)8 << 20) /* of an answer of GET /state */
 #define NEXUS_KV_KEY_MAX_BYTES 440 /* as the ledger */
 
@@ -20,7 +21,9 @@ struct nexus_light {
     const struct hm_clock *clock; /* borrowed */
     struct light_rules rules;
     struct light_trust trust;
-    uint64_t deadline_ns; /* by the clock's hm_mono_ns: nothing is asked for after it; 0: none */
+    uint64_t
+        deadline_ns; /* by the clock's hm_mono_ns: nothing is asked for after it, and who is busy (503) is asked again until then;
+                             0: none, everything is asked for once */
     int64_t goal; /* the block of this height is waited for, and made if need be */
     bool lied; /* what the node said does not hold together with what is trusted */
 };

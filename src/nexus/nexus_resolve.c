@@ -99,7 +99,7 @@ json_t *nexus_accounts(struct nexus_call *call)
     return items;
 }
 
-const char *nexus_account_name(const json_t *accounts, const char *id, struct hm_arena *arena)
+const char *nexus_account_name_or_id(const json_t *accounts, const char *id)
 {
     for (size_t i = 0; i < json_array_size(accounts); i++) {
         const json_t *account = json_array_get(accounts, i);
@@ -108,5 +108,12 @@ const char *nexus_account_name(const json_t *accounts, const char *id, struct hm
         if (name[0] && strcmp(nexus_json_text(account, "id"), id) == 0)
             return name;
     }
-    return nexus_show_short(id, arena);
+    return id;
+}
+
+const char *nexus_account_name(const json_t *accounts, const char *id, struct hm_arena *arena)
+{
+    const char *known = nexus_account_name_or_id(accounts, id);
+
+    return known == id ? nexus_show_short(id, arena) : known;
 }

@@ -14,6 +14,8 @@ int nexus_resolve_challenge(struct nexus_call *call, const char *text, const cha
 
 /* "user" for an account of this node, else the id's beginning. `accounts` from nexus_accounts. */
 const char *nexus_account_name(const json_t *accounts, const char *id, struct hm_arena *arena);
+/* The same with the whole id, for one that is to be named in a command. */
+const char *nexus_account_name_or_id(const json_t *accounts, const char *id);
 /* The keystore's accounts, or an empty list when they cannot be had: names are a courtesy. */
 json_t *nexus_accounts(struct nexus_call *call);
 

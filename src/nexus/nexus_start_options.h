@@ -17,6 +17,9 @@
     {.name = "engine-path", .value = "FILE",                                                  \
      .help = "CometBFT's binary; default: where scripts/setup --cluster puts it, then PATH",  \
      .words = "@file"}
+#define NEXUS_COMMISSION_OPTION                                                               \
+    {.name = "commission", .value = "PPM",                                                    \
+     .help = "of its validator, of the rewards, in parts per million; default: 0"}
 /* clang-format on */
 
 #endif

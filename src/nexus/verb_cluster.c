@@ -95,8 +95,8 @@ static const char *state_text(struct nexus_call *call, const json_t *state)
     return hm_arena_printf(call->arena, "not ready: %s", nexus_json_text(node, "not_ready"));
 }
 
-static void add_row(struct nexus_call *call, struct nexus_table *table, const json_t *state,
-                    const json_t *seen, uint64_t most)
+static void add_row(struct nexus_call *call, struct nexus_table *table, const json_t *all,
+                    const json_t *state, const json_t *seen, uint64_t most)
 {
     const json_t *node = json_object_get(state, "node");
     const json_t *engine = json_object_get(node, "cluster");
@@ -117,7 +117,8 @@ static void add_row(struct nexus_call *call, struct nexus_table *table, const js
         running ? (nexus_json_bool(engine, "validator") ? "yes" : "no") : "-",
         nexus_cluster_rtt(call, seen), nexus_cluster_clock(call, seen),
         nexus_json_text(state, "p2p"),
-        hm_arena_printf(arena, "%s%s", state_text(call, state), nexus_cluster_doubts(call, seen)));
+        hm_arena_printf(arena, "%s%s%s", state_text(call, state), nexus_cluster_doubts(call, seen),
+                        nexus_cluster_links(call, all, state)));
 }
 
 static int table_cluster(struct nexus_call *call, const json_t *state, struct hm_buf *out)
@@ -139,8 +140,8 @@ static int table_cluster(struct nexus_call *call, const json_t *state, struct hm
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
 
-        add_row(call, &table, node, nexus_cluster_seen(state, nexus_json_text(node, "node_id")),
-                highest(nodes));
+        add_row(call, &table, state, node,
+                nexus_cluster_seen(state, nexus_json_text(node, "node_id")), highest(nodes));
     }
     return nexus_table_finish(call, &table, out);
 }
@@ -223,6 +224,25 @@ static int start_all(struct nexus_call *call, const struct nexus_cluster *cluste
     return nexus_cluster_start(call, cluster, all, cluster->count, wait_ms);
 }
 
+/* A node has ended, or their network could not be made: nothing is left, so that the same command can be said again. Who is only
+ * slow, or was interrupted, keeps what there is. */
+static void take_back(struct nexus_call *call, const struct nexus_cluster *cluster)
+{
+    struct hm_error kept = call->error;
+    size_t all[NEXUS_CLUSTER_MAX];
+    int rc;
+
+    for (size_t i = 0; i < cluster->count; i++)
+        all[i] = i;
+    rc = nexus_cluster_stop(call, cluster, all, cluster->count, STOP_WAIT_MS);
+    if (!rc)
+        rc = nexus_cluster_remove(call, cluster);
+    call->hint = rc ? "nexus cluster destroy removes what was made"
+                    : "what was made is removed again; with --no-start, and nexus cluster start "
+                      "then, the nodes' folders and logs stay";
+    call->error = kept;
+}
+
 static int run_create(struct nexus_call *call)
 {
     uint64_t nodes = NODES_DEFAULT, wait_ms = START_WAIT_MS;
@@ -244,6 +264,8 @@ static int run_create(struct nexus_call *call)
     if (nexus_has(call, "no-start"))
         return show_cluster(call, &cluster);
     rc = start_all(call, &cluster, wait_ms);
+    if (rc < 0 && rc != HM_ETIMEOUT)
+        take_back(call, &cluster);
     return rc ? rc : show_cluster(call, &cluster);
 }
 
@@ -277,8 +299,10 @@ const struct nexus_verb verb_cluster_create = {
     .summary =
         "Make several nodes on this machine that order their blocks together, and start them",
     .text =
-        "Their folders are DIR/node0, DIR/node1, ...; every other verb speaks to one of them with\n"
-        "--data DIR/node0. As root each has a network namespace of its own.",
+        "Their folders are DIR/node0, DIR/node1, ... of --data DIR; without it DIR is a single "
+        "node's.\n"
+        "Every other verb speaks to one of them with --data DIR/node0. As root each has a network\n"
+        "namespace of its own.",
     .options = create_options,
     .option_count = HM_COUNT_OF(create_options),
     .run = run_create};
@@ -299,11 +323,23 @@ static int run_start(struct nexus_call *call)
     if (!rc)
         rc = nexus_cluster_choose(call, &cluster, chosen, &count);
     if (!rc)
+        rc = nexus_cluster_change(call, &cluster, chosen, count);
+    if (!rc)
         rc = nexus_cluster_start(call, &cluster, chosen, count, wait_ms);
     return rc ? rc : show_cluster(call, &cluster);
 }
 
 static const struct nexus_option start_options[] = {
+    NEXUS_ENGINE_PATH_OPTION,
+    {.name = "address",
+     .value = "ADDR",
+     .help = "of this machine, where nodes on other machines reach all of these from now on"},
+    {.name = "p2p-listen",
+     .value = "ADDR:PORT",
+     .help = "where others reach the engine of the one node that is named"},
+    {.name = "door-listen",
+     .value = "ADDR:PORT",
+     .help = "where it answers newcomers with a join ticket (UDP)"},
     {.name = "wait", .value = "TIME", .help = "how long to wait until they are ready; default: 3m"},
 };
 
@@ -313,8 +349,12 @@ const struct nexus_verb verb_cluster_start = {
     .operands = "[NODE...]",
     .operands_max = NEXUS_CLUSTER_MAX,
     .summary = "Start the cluster's nodes, or those that are named",
-    .text = "Nodes that run already stay as they are. More than two thirds must run before any is "
-            "ready.",
+    .text =
+        "Nodes that run already stay as they are. More than two thirds must run before any is "
+        "ready.\n"
+        "What the options say is kept (DIR/cluster.json). Where nodes are is changed while they "
+        "are\n"
+        "stopped; --address takes them out of namespaces and off loopback.",
     .options = start_options,
     .option_count = HM_COUNT_OF(start_options),
     .run = run_start};
@@ -354,19 +394,18 @@ const struct nexus_verb verb_cluster_stop = {
 
 /* --- destroy --------------------------------------------------------------------------------------------- */
 
-static int ask_first(struct nexus_call *call, const struct nexus_cluster *cluster)
+/* what: "destroy removes ..."; it is not done without a yes. */
+static int ask_first(struct nexus_call *call, const char *what)
 {
     char answer[QUESTION_MAX_BYTES] = "";
 
+    if (!what)
+        return nexus_no_memory(call);
     if (nexus_has(call, "yes"))
         return 0;
     if (!isatty(0))
-        return hm_fail(
-            &call->error, HM_EINVAL,
-            "destroy removes the ledger, keys and jobs of all %zu nodes: --yes says that it shall",
-            cluster->count);
-    fprintf(stderr, "Remove %s with the ledger, keys and jobs of its %zu nodes? Type yes: ",
-            cluster->folder, cluster->count);
+        return hm_fail(&call->error, HM_EINVAL, "%s: --yes says that it shall", what);
+    fprintf(stderr, "%s. Type yes: ", what);
     if (!fgets(answer, sizeof(answer), stdin) || strcmp(answer, "yes\n") != 0)
         return hm_fail(&call->error, HM_ECANCELLED, "nothing was removed");
     return 0;
@@ -381,7 +420,10 @@ static int run_destroy(struct nexus_call *call)
     if (!rc)
         rc = nexus_cluster_load(call, &cluster);
     if (!rc)
-        rc = ask_first(call, &cluster);
+        rc = ask_first(call, hm_arena_printf(call->arena,
+                                             "destroy removes %s with the ledger, keys and jobs of "
+                                             "its %zu nodes",
+                                             cluster.folder, cluster.count));
     if (rc)
         return rc;
     for (size_t i = 0; i < cluster.count; i++)
@@ -439,12 +481,16 @@ static int fund(struct nexus_call *call, const struct nexus_cluster *cluster, co
 static int run_add(struct nexus_call *call)
 {
     const char *bond = nexus_value(call, "bond") ? nexus_value(call, "bond") : BOND_DEFAULT;
-    uint64_t wait_ms = START_WAIT_MS;
+    uint64_t wait_ms = START_WAIT_MS, commission = 0;
     struct nexus_cluster cluster;
     int rc = no_url(call);
 
-    if (!rc && nexus_value(call, "bond") && !nexus_has(call, "validator"))
-        rc = hm_fail(&call->error, HM_EINVAL, "--bond is for a node that votes: add --validator");
+    if (!rc && (nexus_value(call, "bond") || nexus_value(call, "commission")) &&
+        !nexus_has(call, "validator"))
+        rc = hm_fail(&call->error, HM_EINVAL,
+                     "--bond and --commission are for a node that votes: add --validator");
+    if (!rc)
+        rc = nexus_cluster_commission(call, &commission);
     if (!rc)
         rc = nexus_value_ms(call, "wait", &wait_ms);
     if (!rc)
@@ -459,7 +505,10 @@ static int run_add(struct nexus_call *call)
         return rc;
     size_t last[] = {cluster.count - 1};
     const struct nexus_cluster_node *node = &cluster.nodes[last[0]];
-    nexus_say("made %s", node->name);
+    nexus_say("made %s; the user of %s pays its accounts %s and %s HYPER%s%s", node->name,
+              cluster.nodes[0].name, FUND_OPERATOR, FUND_USER,
+              nexus_has(call, "validator") ? ", and for its bond " : "",
+              nexus_has(call, "validator") ? bond : "");
     rc = fund(call, &cluster, node->account, FUND_OPERATOR);
     if (!rc)
         rc = fund(call, &cluster, node->user, FUND_USER);
@@ -479,6 +528,7 @@ static const struct nexus_option add_options[] = {
     {.name = "bond",
      .value = "HYPER",
      .help = "how much a validator bonds, and so its power; default: " BOND_DEFAULT},
+    NEXUS_COMMISSION_OPTION,
     {.name = "wait", .value = "TIME", .help = "how long to wait until it is ready; default: 3m"},
 };
 
@@ -488,19 +538,49 @@ const struct nexus_verb verb_cluster_add = {
     .summary = "Add a node that follows the others, or one that votes, and start it",
     .text =
         "It gets all blocks from the others and checks each; with --snapshot only those after the\n"
-        "newest snapshot, each piece of which it checks. node0's user pays 11000 HYPER to its\n"
-        "accounts for fees, and a validator's bond. A bond is power: who has bonded more than a\n"
+        "newest snapshot, each piece of which it checks. The user of the first node (node0, while "
+        "it is\n"
+        "there) pays 11000 HYPER to its accounts for fees, and a validator's bond. A bond is "
+        "power: who has bonded more than a\n"
         "third of all of it can stop the cluster.",
     .options = add_options,
     .option_count = HM_COUNT_OF(add_options),
     .run = run_add};
+
+static int ask_for_loss(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at)
+{
+    const char *lost = NULL;
+    int rc = nexus_cluster_loss(call, cluster, at, &lost);
+
+    return rc || !lost ? rc
+                       : ask_first(call, hm_arena_printf(call->arena,
+                                                         "remove takes %s away for ever, with %s",
+                                                         cluster->nodes[at].name, lost));
+}
+
+static int leave(struct nexus_call *call, const struct nexus_cluster *cluster, size_t at,
+                 uint64_t wait_ms)
+{
+    const struct nexus_cluster_node *node = &cluster->nodes[at];
+    bool votes = false;
+    int rc = nexus_cluster_may_vote(call, cluster, at, &votes);
+
+    if (!rc && votes && nexus_cluster_pid(node) <= 0)
+        rc = hm_fail(&call->error, HM_ECONFLICT,
+                     "%s is a validator, and only while it runs can it retire: nexus cluster start "
+                     "%s. Where its keys are lost the others jail it when it has been away for "
+                     "long enough; then it can be removed",
+                     node->name, node->name);
+    if (!rc)
+        rc = ask_for_loss(call, cluster, at);
+    return !rc && votes ? nexus_cluster_retire(call, cluster, at, wait_ms) : rc;
+}
 
 static int run_remove(struct nexus_call *call)
 {
     size_t chosen[NEXUS_CLUSTER_MAX], count = 0;
     uint64_t wait_ms = START_WAIT_MS;
     struct nexus_cluster cluster;
-    bool votes = false;
     int rc = no_url(call);
 
     if (!rc)
@@ -509,15 +589,10 @@ static int run_remove(struct nexus_call *call)
         rc = nexus_cluster_load(call, &cluster);
     if (!rc)
         rc = nexus_cluster_choose(call, &cluster, chosen, &count);
-    if (rc)
-        return rc;
-    const struct nexus_cluster_node *node = &cluster.nodes[chosen[0]];
-    rc = nexus_cluster_votes(call, node, &votes, &call->error);
-    if (rc)
-        return hm_error_prefix(&call->error, rc, "%s must run, to say whether it is a validator",
-                               node->name);
-    if (votes)
-        rc = nexus_cluster_retire(call, &cluster, chosen[0], wait_ms);
+    if (!rc)
+        rc = nexus_cluster_can_shrink(call, &cluster, chosen[0]);
+    if (!rc)
+        rc = leave(call, &cluster, chosen[0], wait_ms);
     if (!rc)
         rc = nexus_cluster_stop(call, &cluster, chosen, 1, STOP_WAIT_MS);
     if (!rc)
@@ -526,6 +601,7 @@ static int run_remove(struct nexus_call *call)
 }
 
 static const struct nexus_option remove_options[] = {
+    {.name = "yes", .help = "do not ask"},
     {.name = "wait",
      .value = "TIME",
      .help = "how long to wait until the others do without a validator; default: 3m"},
@@ -538,10 +614,13 @@ const struct nexus_verb verb_cluster_remove = {
     .operands_min = 1,
     .operands_max = 1,
     .summary = "Stop a node, and remove everything that it holds",
-    .text = "A validator retires first, where the others can make blocks without it. The node's "
-            "keys go\n"
-            "too: what its accounts own is lost, so pay it away first. A bond is free a day after\n"
-            "nexus validator retire and nexus stake take.",
+    .text = "A validator retires first, where the others can make blocks without it. One that "
+            "follows, or\n"
+            "is jailed or retired, need not run, nor be there at all. The node's keys go too: what "
+            "its\n"
+            "accounts own is lost, so pay it away first; where that is more than a newcomer is "
+            "given it\n"
+            "asks. A bond is free a day after nexus validator retire and nexus stake take.",
     .options = remove_options,
     .option_count = HM_COUNT_OF(remove_options),
     .run = run_remove};

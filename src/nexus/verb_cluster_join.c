@@ -2,6 +2,7 @@
  * the folder and talks to the member; here it is started, and told of. */
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "nexus_cluster.h"
@@ -18,6 +19,7 @@
 #define SAY_EVERY_MS     5000
 #define BOND_DEFAULT     "2000"
 #define UNPAID           "waiting for funds"
+#define UNFINISHED_FILE  "joining" /* of hypermeshd, until the node is started */
 
 struct joining {
     struct nexus_call *call;
@@ -26,6 +28,7 @@ struct joining {
     json_t *joined; /* what hypermeshd says */
     struct nexus_cluster cluster;
     struct nexus_cluster_node *node;
+    bool before; /* an earlier call has joined */
 };
 
 static void joining_release(struct joining *joining)
@@ -87,22 +90,6 @@ static int take_operands(struct joining *joining)
 
 /* --- the folder -------------------------------------------------------------------------------------------- */
 
-/* What hypermeshd says went wrong, without who says it. */
-static int daemon_refused(struct nexus_call *call, int rc)
-{
-    static const char who[] = NEXUS_DAEMON_NAME ": ";
-    const char *text = strstr(call->error.text, who), *last = text;
-
-    while (text) {
-        last = text + sizeof(who) - 1;
-        text = strstr(last, who);
-    }
-    if (!last)
-        return rc;
-    const char *kept = hm_arena_strdup(call->arena, last);
-    return kept ? hm_fail(&call->error, rc, "%s", kept) : rc;
-}
-
 static int make_folder(struct joining *joining)
 {
     struct nexus_call *call = joining->call;
@@ -127,7 +114,7 @@ static int make_folder(struct joining *joining)
     nexus_say("asking the member that issued the ticket");
     rc = nexus_cluster_command_fed(argv, hm_buf_slice(&joining->ticket), &said, &call->error);
     if (rc)
-        return daemon_refused(call, rc);
+        return nexus_cluster_daemon_refused(call, rc);
     if (hm_json_parse(hm_buf_slice(&said), 0, &joining->joined, NULL) != 0)
         return hm_fail(&call->error, HM_EPARSE, "%s answers what this nexus does not understand",
                        program);
@@ -215,7 +202,79 @@ static int keep(struct joining *joining)
     /* It dials the others; who else is to reach it does so where it reaches them. */
     joining->node->p2p = option_or(call, "p2p-listen", joining->node->p2p);
     joining->node->door = option_or(call, "door-listen", "");
+    cluster->funded = nexus_json_bool(joining->joined, "funded") ? "yes" : "";
+    cluster->bond = nexus_json_bool(joining->joined, "validator")
+                        ? kept_text(joining, joining->joined, "bond")
+                        : "";
+    if (!cluster->bond)
+        return nexus_no_memory(call);
     return nexus_cluster_save(call, cluster);
+}
+
+/* --- again --------------------------------------------------------------------------------------------------- */
+
+/* Before the ticket is used up: what would keep the node from starting. */
+static int look_before(struct nexus_call *call)
+{
+    const char *p2p = nexus_value(call, "p2p-listen"), *door = nexus_value(call, "door-listen");
+    const char *engine = nexus_value(call, "engine-path");
+    int rc = p2p ? nexus_cluster_place_free(call, "p2p-listen", p2p, SOCK_STREAM) : 0;
+
+    if (!rc && door)
+        rc = nexus_cluster_place_free(call, "door-listen", door, SOCK_DGRAM);
+    if (!rc && engine)
+        rc = nexus_path_absolute(engine, call->arena, &engine, &call->error);
+    if (!rc && !nexus_has(call, "no-start"))
+        rc = nexus_cluster_engine(call, engine);
+    return rc;
+}
+
+static bool has_file(struct nexus_call *call, const char *name)
+{
+    const char *path = hm_arena_printf(call->arena, "%s/%s", call->place.data_dir, name);
+
+    return path && access(path, F_OK) == 0;
+}
+
+/* What hypermeshd said then, as far as it still matters. */
+static int recall(struct joining *joining)
+{
+    const struct nexus_cluster *cluster = &joining->cluster;
+
+    joining->joined = json_pack("{s:s, s:b, s:b, s:s, s:b}", "chain_id", cluster->chain_id,
+                                "funded", cluster->funded[0] != '\0', "validator",
+                                cluster->bond[0] != '\0', "bond",
+                                cluster->bond[0] ? cluster->bond : "0", "snapshot",
+                                has_file(joining->call, "engine/sync.json"));
+    return joining->joined ? 0 : nexus_no_memory(joining->call);
+}
+
+/* The folder is a node's that has joined with a ticket, and been started since: hypermeshd has nothing more to do there. */
+static int find_before(struct joining *joining)
+{
+    struct nexus_call *call = joining->call;
+    const size_t only[] = {0};
+    int rc;
+
+    if (!has_file(call, NEXUS_CLUSTER_FILE) || has_file(call, UNFINISHED_FILE))
+        return 0;
+    rc = nexus_cluster_load(call, &joining->cluster);
+    /* Others on other machines has only who joined. */
+    if (rc || joining->cluster.count != 1 || !joining->cluster.peers[0])
+        return rc;
+    joining->node = &joining->cluster.nodes[0];
+    joining->before = true;
+    nexus_say("the node in %s has joined %s already, and goes on with that: no ticket is used",
+              joining->node->data, joining->cluster.chain_id);
+    if (nexus_cluster_pid(joining->node) <= 0)
+        rc = nexus_cluster_change(call, &joining->cluster, only, 1);
+    return rc ? rc : recall(joining);
+}
+
+static int finish(struct joining *joining)
+{
+    joining->cluster.funded = joining->cluster.bond = "";
+    return nexus_cluster_save(joining->call, &joining->cluster);
 }
 
 /* --- waiting ---------------------------------------------------------------------------------------------------- */
@@ -369,18 +428,30 @@ static int vote(struct joining *joining, uint64_t wait_ms)
 
 /* --- all ----------------------------------------------------------------------------------------------------------- */
 
+static int make(struct joining *joining)
+{
+    int rc = look_before(joining->call);
+
+    if (!rc)
+        rc = make_folder(joining);
+    if (!rc)
+        rc = keep(joining);
+    if (!rc)
+        nexus_say("joined %s", joining->cluster.chain_id);
+    return rc;
+}
+
 static int join(struct joining *joining, uint64_t wait_ms)
 {
     bool unpaid = false;
     int rc = take_operands(joining);
 
     if (!rc)
-        rc = make_folder(joining);
-    if (!rc)
-        rc = keep(joining);
+        rc = find_before(joining);
+    if (!rc && !joining->before)
+        rc = make(joining);
     if (rc)
         return rc;
-    nexus_say("joined %s", joining->cluster.chain_id);
     if (nexus_has(joining->call, "no-start"))
         return tell(joining, !nexus_json_bool(joining->joined, "funded"));
     rc = start(joining);
@@ -388,17 +459,21 @@ static int join(struct joining *joining, uint64_t wait_ms)
         rc = wait_ready(joining, wait_ms, &unpaid);
     if (!rc && !unpaid)
         rc = vote(joining, wait_ms);
+    if (!rc && !unpaid)
+        rc = finish(joining);
     return rc ? rc : tell(joining, unpaid);
 }
 
 static int run_join(struct nexus_call *call)
 {
     struct joining joining = {.call = call};
-    uint64_t wait_ms = WAIT_DEFAULT_MS;
+    uint64_t wait_ms = WAIT_DEFAULT_MS, commission = 0;
     int rc = call->place.url ? hm_fail(&call->error, HM_EINVAL,
                                        "the new node is made on this machine; leave --url out")
                              : nexus_value_ms(call, "wait", &wait_ms);
 
+    if (!rc)
+        rc = nexus_cluster_commission(call, &commission);
     if (!rc)
         rc = join(&joining, wait_ms);
     joining_release(&joining);
@@ -416,6 +491,7 @@ static const struct nexus_option options[] = {
     {.name = "door-listen",
      .value = "ADDR:PORT",
      .help = "where it answers newcomers itself (UDP); default: nowhere"},
+    NEXUS_COMMISSION_OPTION,
     NEXUS_PLOT_OPTION,
     NEXUS_ENGINE_PATH_OPTION,
     NEXUS_RUNTIME_OPTION,

@@ -6,23 +6,42 @@
 
 #define ID_DIGITS_SHOWN 8
 
-/* The node that is asked: of a cluster's folder the first that runs, else the one that --data or --url names. */
-static int ask(struct nexus_call *call, const char *method, const char *path, const json_t *body,
-               json_t **reply)
+/* The node that is asked: of a cluster's folder the first that runs, rather one with a door; else the one that --data or --url names.
+ * *issuer: of the cluster; NULL: another. */
+static int choose(struct nexus_call *call, struct nexus_cluster *cluster,
+                  const struct nexus_cluster_node **issuer)
+{
+    const struct nexus_cluster_node *best = NULL;
+    int rc = call->place.url ? 0 : nexus_cluster_look(call, cluster);
+
+    *issuer = NULL;
+    if (rc || cluster->count == 0)
+        return rc;
+    for (size_t i = 0; i < cluster->count; i++)
+        if (nexus_cluster_pid(&cluster->nodes[i]) > 0 &&
+            (!best || (!best->door[0] && cluster->nodes[i].door[0])))
+            best = &cluster->nodes[i];
+    *issuer = best;
+    return best ? 0
+                : hm_fail(&call->error, NEXUS_EUNREACHABLE,
+                          "none of the cluster's nodes runs: nexus cluster start");
+}
+
+static int ask_one(struct nexus_call *call, const struct nexus_cluster_node *node,
+                   const char *method, const char *path, const json_t *body, json_t **reply)
+{
+    return node
+               ? nexus_cluster_ask(call, node, method, path, body, reply, &call->error)
+               : nexus_ask(call, method, json_incref((json_t *)(uintptr_t)body), reply, "%s", path);
+}
+
+static int ask(struct nexus_call *call, const char *method, const char *path, json_t **reply)
 {
     struct nexus_cluster cluster = {.count = 0};
-    int rc = call->place.url ? 0 : nexus_cluster_look(call, &cluster);
+    const struct nexus_cluster_node *node;
+    int rc = choose(call, &cluster, &node);
 
-    if (rc)
-        return rc;
-    if (cluster.count == 0)
-        return nexus_ask(call, method, json_incref((json_t *)(uintptr_t)body), reply, "%s", path);
-    for (size_t i = 0; i < cluster.count; i++)
-        if (nexus_cluster_pid(&cluster.nodes[i]) > 0)
-            return nexus_cluster_ask(call, &cluster.nodes[i], method, path, body, reply,
-                                     &call->error);
-    return hm_fail(&call->error, NEXUS_EUNREACHABLE,
-                   "none of the cluster's nodes runs: nexus cluster start");
+    return rc ? rc : ask_one(call, node, method, path, NULL, reply);
 }
 
 /* --- issue --------------------------------------------------------------------------------------------------- */
@@ -88,15 +107,43 @@ static int table_ticket(struct nexus_call *call, const json_t *reply, struct hm_
     return 0;
 }
 
+/* A ticket that is of no use elsewhere is told of here, and not by the machine that tries it. */
+static void warn_of_door(const struct nexus_cluster_node *node)
+{
+    bool space = node->netns[0] != '\0';
+
+    if (!space && strncmp(node->door, "127.", 4) != 0 && strncmp(node->door, "[::1]", 5) != 0)
+        return;
+    nexus_say(
+        "warning: this ticket is of no use on another machine: %s answers newcomers at %s, %s",
+        node->name, node->door,
+        space ? "in a network namespace of this machine" : "which is this machine alone");
+    nexus_say("nexus cluster stop, and then nexus cluster start --address ADDR, let others reach "
+              "the nodes at this machine's address; then issue another ticket");
+}
+
 static int run_ticket(struct nexus_call *call)
 {
+    struct nexus_cluster cluster = {.count = 0};
+    const struct nexus_cluster_node *node = NULL;
     NEXUS_AUTOJSON json_t *body = json_object();
     NEXUS_AUTOJSON json_t *reply = NULL;
     int rc = ticket_body(call, body);
 
     if (!rc)
-        rc = ask(call, "POST", "/cluster/tickets", body, &reply);
-    return rc ? rc : nexus_show(call, reply, table_ticket);
+        rc = choose(call, &cluster, &node);
+    if (!rc)
+        rc = ask_one(call, node, "POST", "/cluster/tickets", body, &reply);
+    if (rc == HM_ECONFLICT && node && !node->door[0])
+        call->hint = hm_arena_printf(call->arena,
+                                     "%s is given a door by: nexus cluster stop, and then nexus "
+                                     "cluster start %s --door-listen ADDRESS:PORT",
+                                     node->name, node->name);
+    if (!rc)
+        rc = nexus_show(call, reply, table_ticket);
+    if (!rc && node && node->door[0] && !nexus_has(call, "address"))
+        warn_of_door(node);
+    return rc;
 }
 
 static const struct nexus_option ticket_options[] = {
@@ -119,9 +166,10 @@ const struct nexus_verb verb_cluster_ticket = {
     .summary = "Issue a ticket with which one other machine joins the cluster",
     .text = "Prints it; there it is given to nexus cluster join, and nothing else. It names the "
             "chain, a\n"
-            "block to trust and where this node's door is (--door-listen of hypermeshd), and is a "
-            "secret\n"
-            "until it is used.",
+            "block to trust and where this node's door is (nexus cluster start --door-listen), and "
+            "is a\n"
+            "secret until it is used. Other machines reach the nodes of a cluster that has an "
+            "--address.",
     .options = ticket_options,
     .option_count = HM_COUNT_OF(ticket_options),
     .run = run_ticket};
@@ -160,7 +208,7 @@ static int table_tickets(struct nexus_call *call, const json_t *items, struct hm
 static int run_ticket_ls(struct nexus_call *call)
 {
     NEXUS_AUTOJSON json_t *reply = NULL;
-    int rc = ask(call, "GET", "/cluster/tickets", NULL, &reply);
+    int rc = ask(call, "GET", "/cluster/tickets", &reply);
 
     return rc ? rc : nexus_show(call, nexus_json_list(reply, "items"), table_tickets);
 }
@@ -177,7 +225,7 @@ static int run_ticket_revoke(struct nexus_call *call)
     const char *path = hm_arena_printf(call->arena, "/cluster/tickets/%s",
                                        nexus_part(call, nexus_operand(call, 0)));
 
-    return path ? ask(call, "DELETE", path, NULL, NULL) : nexus_no_memory(call);
+    return path ? ask(call, "DELETE", path, NULL) : nexus_no_memory(call);
 }
 
 const struct nexus_verb verb_cluster_ticket_revoke = {

@@ -68,38 +68,6 @@ static int folder_is_single(struct promotion *promotion)
     return 0;
 }
 
-/* "ADDRESS:PORT", on which nobody else listens. */
-static int place_is_free(struct nexus_call *call, const char *text)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    const char *colon = strrchr(text, ':');
-    const int on = 1;
-    char host[64];
-    size_t len = colon ? (size_t)(colon - text) : 0;
-
-    if (len == 0 || len >= sizeof(host))
-        return hm_fail(&call->error, HM_EINVAL, "--p2p-listen is ADDRESS:PORT, not '%.100s'", text);
-    bool bracketed = text[0] == '[' && text[len - 1] == ']';
-    memcpy(host, text + bracketed, len - 2 * bracketed);
-    host[len - 2 * bracketed] = '\0';
-    if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
-        return hm_fail(&call->error, HM_EINVAL, "--p2p-listen is ADDRESS:PORT, not '%.100s'", text);
-    HM_AUTOCLOSE int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    bool bound = fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, 1) == 0;
-    freeaddrinfo(found);
-    if (bound)
-        return 0;
-    return hm_fail(&call->error, errno == EADDRINUSE ? HM_EBUSY : HM_EINVAL,
-                   errno == EADDRINUSE ? "%s is in use by another program: give another "
-                                         "--p2p-listen"
-                                       : "%s is no address of this machine",
-                   text);
-}
-
 /* Where it meets nodes of other machines newcomers find it, and further nodes of this machine, too. */
 static int plan_address(struct promotion *promotion, const char *listen_at)
 {
@@ -135,7 +103,7 @@ static int plan(struct promotion *promotion)
     *promotion->node = (struct nexus_cluster_node){
         .name = "node0", .data = cluster->folder, .place = NEXUS_CLUSTER_HERE, .netns = ""};
     if (listen_at)
-        rc = place_is_free(call, listen_at);
+        rc = nexus_cluster_place_free(call, "p2p-listen", listen_at, SOCK_STREAM);
     if (!rc && engine)
         rc = nexus_path_absolute(engine, call->arena, &cluster->engine_path, &call->error);
     if (!rc)

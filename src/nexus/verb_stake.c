@@ -6,8 +6,11 @@
 
 static int table_stakes(struct nexus_call *call, const json_t *items, struct hm_buf *out)
 {
-    static const struct nexus_column columns[] = {
-        {"VALIDATOR", false}, {"HYPER", true}, {"LEAVING", true}, {"CAES EARNED", true}};
+    static const struct nexus_column columns[] = {{"VALIDATOR", false},
+                                                  {"HYPER", true},
+                                                  {"LEAVING", true},
+                                                  {"FREE AT", false},
+                                                  {"CAES EARNED", true}};
     NEXUS_AUTOJSON json_t *accounts = nexus_accounts(call);
     struct nexus_table table;
 
@@ -15,10 +18,11 @@ static int table_stakes(struct nexus_call *call, const json_t *items, struct hm_
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
 
-        NEXUS_TABLE_ROW(
-            &table, nexus_account_name(accounts, nexus_json_text(item, "validator"), call->arena),
-            nexus_json_text(item, "stake"), nexus_json_text(item, "leaving"),
-            nexus_json_text(item, "rewards"));
+        NEXUS_TABLE_ROW(&table,
+                        nexus_account_name_or_id(accounts, nexus_json_text(item, "validator")),
+                        nexus_json_text(item, "stake"), nexus_json_text(item, "leaving"),
+                        nexus_show_time(nexus_json_u64(item, "free_ms"), call->arena),
+                        nexus_json_text(item, "rewards"));
     }
     return nexus_table_finish(call, &table, out);
 }
@@ -42,6 +46,7 @@ const struct nexus_verb verb_stake_ls = {
     .group = "stake",
     .name = "ls",
     .summary = "List what an account has delegated, and earned",
+    .text = "FREE AT is when the last of what leaves (stake take, stake move) is free, in UTC.",
     .options = ls_options,
     .option_count = HM_COUNT_OF(ls_options),
     .run = run_ls};

@@ -34,22 +34,32 @@ static const char *votes_text(struct nexus_call *call, const json_t *cluster)
         round + 1, absent, nil);
 }
 
+static const char *quorum_text(struct nexus_call *call, const json_t *cluster)
+{
+    if (nexus_json_bool(cluster, "quorum"))
+        return "";
+    return hm_arena_printf(
+        call->arena,
+        "; NO QUORUM: at most %llu %% of the votes are in reach, so no block can "
+        "be made",
+        (unsigned long long)nexus_json_u64(cluster, "votes_percent"));
+}
+
 /* "" for a node that orders its blocks alone. */
 static const char *cluster_text(struct nexus_call *call, const json_t *status)
 {
     const json_t *cluster = json_object_get(status, "cluster");
-    unsigned long long validators = nexus_json_u64(cluster, "validators");
-
     if (!json_is_object(cluster))
         return "";
     if (!nexus_json_bool(cluster, "reachable"))
         return "the engine does not answer; hypermeshd's log says why";
     return hm_arena_printf(
-        call->arena, "CometBFT %s, %llu of %llu other validators connected%s%s%s",
+        call->arena, "CometBFT %s, %llu other nodes connected, %llu validators%s%s%s%s",
         nexus_json_text(cluster, "version"), (unsigned long long)nexus_json_u64(cluster, "peers"),
-        validators > 0 ? validators - 1 : 0,
+        (unsigned long long)nexus_json_u64(cluster, "validators"),
         nexus_json_bool(cluster, "validator") ? "" : ", no validator itself",
-        nexus_json_bool(cluster, "catching_up") ? ", catching up" : "", votes_text(call, cluster));
+        quorum_text(call, cluster), nexus_json_bool(cluster, "catching_up") ? ", catching up" : "",
+        votes_text(call, cluster));
 }
 
 int nexus_table_status(struct nexus_call *call, const json_t *status, struct hm_buf *out)

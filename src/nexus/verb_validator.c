@@ -27,12 +27,12 @@ static int table_validators(struct nexus_call *call, const json_t *items, struct
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
 
-        NEXUS_TABLE_ROW(
-            &table, nexus_account_name(accounts, nexus_json_text(item, "operator"), call->arena),
-            standing(item), nexus_json_text(item, "stake"),
-            nexus_json_cell(json_object_get(item, "commission_ppm"), call->arena),
-            nexus_json_cell(json_object_get(item, "missed"), call->arena),
-            nexus_json_text(item, "slashed"));
+        NEXUS_TABLE_ROW(&table,
+                        nexus_account_name_or_id(accounts, nexus_json_text(item, "operator")),
+                        standing(item), nexus_json_text(item, "stake"),
+                        nexus_json_cell(json_object_get(item, "commission_ppm"), call->arena),
+                        nexus_json_cell(json_object_get(item, "missed"), call->arena),
+                        nexus_json_text(item, "slashed"));
     }
     return nexus_table_finish(call, &table, out);
 }
@@ -58,7 +58,7 @@ static int table_validator(struct nexus_call *call, const json_t *item, struct h
 
     NEXUS_TABLE_INIT(&table, nexus_fact_columns, arena);
     nexus_fact(&table, "operator",
-               nexus_account_name(accounts, nexus_json_text(item, "operator"), arena));
+               nexus_account_name_or_id(accounts, nexus_json_text(item, "operator")));
     nexus_fact(&table, "key", nexus_json_text(item, "key"));
     nexus_fact(&table, "standing", standing(item));
     if (nexus_json_bool(item, "jailed"))
@@ -172,6 +172,9 @@ const struct nexus_verb verb_validator_commission = {
     .operands_min = 2,
     .operands_max = 2,
     .summary = "Change a validator's commission, a little at a time",
+    .text = "By at most 1 % of the rewards a day, counted from the declaration on; a chain's "
+            "genesis\n"
+            "may say otherwise.",
     .run = run_commission};
 
 static int run_retire(struct nexus_call *call)

@@ -1,5 +1,6 @@
 /* verify --remote: one value of the ledger, from a node that need not be trusted. */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "nexus_light.h"
@@ -34,11 +35,20 @@ static void remote_release(struct remote *remote)
 
 /* --- what is asked ---------------------------------------------------------------------------------- */
 
+/* A "/" never stands in HOST:PORT but at its end; a socket in the working folder may be named alone. */
+static bool is_path(const char *address)
+{
+    struct stat info;
+
+    return address[strcspn(address, "/:")] == '/' || address[0] == '.' ||
+           (stat(address, &info) == 0 && S_ISSOCK(info.st_mode));
+}
+
 int nexus_verify_place(struct nexus_call *call, const char *address, struct nexus_place *out)
 {
     const char *url = address;
 
-    if (address[0] == '/' || address[0] == '.') {
+    if (is_path(address)) {
         struct nexus_place place = {.data_dir = call->place.data_dir};
         int rc = nexus_path_absolute(address, call->arena, &place.socket_path, &call->error);
 

@@ -46,6 +46,7 @@ static const char usage[] =
     "                          the nodes of its cluster\n"
     "  --engine-path FILE      CometBFT's binary; default: where scripts/setup --cluster puts it, "
     "then PATH\n"
+    "  --engine-check          say whether that binary is there and of the right version, and end\n"
     "  --engine-metrics A:PORT where CometBFT gives its metrics to us, on loopback\n"
     "  --p2p-listen ADDR:PORT  where the cluster's other nodes reach this one\n"
     "  --p2p-peer ID@ADDR:PORT one of them; as often as there are others\n"
@@ -278,6 +279,7 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         {"snapshot-blocks", required_argument, NULL, 'S'},
         {"vdf-blocks", required_argument, NULL, 'D'},
         {"promote-key", required_argument, NULL, MAIN_ERA_PROMOTE_KEY},
+        {"engine-check", no_argument, &options->era.engine_check, 1},
         {"promote", no_argument, &options->era.promote, 1},
         {"restore-validator", no_argument, &options->era.validator, 1},
         {"recover", required_argument, NULL, MAIN_ERA_RECOVER},
@@ -312,7 +314,8 @@ static int main_parse(int argc, char **argv, struct main_options *options, struc
         return rc;
     if (optind < argc)
         return hm_fail(error, HM_EINVAL, "unexpected argument '%s'", argv[optind]);
-    if (options->node.data_dir == NULL && options->backup_verify == NULL)
+    if (options->node.data_dir == NULL && options->backup_verify == NULL &&
+        !options->era.engine_check)
         return hm_fail(error, HM_EINVAL, "--data DIR is needed");
     if (options->state_sync != NULL && options->cluster_add == NULL &&
         options->era.recover_join == NULL)

@@ -10,7 +10,7 @@
 bool main_era_wanted(const struct main_era *era)
 {
     return era->promote_key != NULL || era->promote || era->recover != NULL ||
-           era->recover_join != NULL;
+           era->recover_join != NULL || era->engine_check;
 }
 
 bool main_era_option(struct main_era *era, int name, const char *value)
@@ -149,7 +149,9 @@ int main_era_run(const struct main_era *era, const struct node_options *node,
     struct hm_error error = {0};
     int rc;
 
-    if (era->promote_key != NULL)
+    if (era->engine_check)
+        rc = node_engine_check(node->engine_path, &error);
+    else if (era->promote_key != NULL)
         rc = main_promote_key(era->promote_key, node, &error);
     else if (era->promote)
         rc = main_promote(node, &error);

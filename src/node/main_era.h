@@ -1,4 +1,4 @@
-/* hypermeshd's options that change a data folder whose node does not run, and end. */
+/* hypermeshd's options that change a data folder whose node does not run, or only look at this machine, and end. */
 #ifndef HM_NODE_MAIN_ERA_H
 #define HM_NODE_MAIN_ERA_H
 
@@ -16,6 +16,7 @@ enum {
 struct main_era {
     const char *promote_key; /* "CHAIN:OPERATOR"; NULL: no */
     int promote;
+    int engine_check; /* needs no data folder */
     int validator; /* with a backup that is restored */
     const char *recover; /* operators, "hm1...,hm1..." */
     const char *recover_join, *recover_from, *recover_to;

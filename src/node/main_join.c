@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "join.h"
 #include "main_era.h"
 
 #define MAIN_TICKET_MAX_BYTES 4096
@@ -29,8 +30,10 @@ static int main_read_ticket(char out[MAIN_TICKET_MAX_BYTES], struct hm_error *er
 }
 
 /* JSON: every value is made or checked by us and needs no escaping. */
-static void main_print_joined(const struct node_join_result *joined)
+static void main_print_joined(const struct join_result *joined)
 {
+    const struct join_identity *joiner = &joined->member;
+    struct node_cluster_member member = {.name = ""};
     char bond[40];
 
     hm_decimal_format(joined->bond, 9, bond);
@@ -42,18 +45,26 @@ static void main_print_joined(const struct node_join_result *joined)
     for (size_t i = 0; i < joined->peer_count; i++)
         printf("%s\"%s\"", i > 0 ? "," : "", joined->peers[i]);
     fputs("],\n\"node\":", stdout);
-    main_print_member(&joined->member);
+    memcpy(member.node_id, joiner->node_id, sizeof(member.node_id));
+    memcpy(member.address, joiner->address, sizeof(member.address));
+    memcpy(member.key, joiner->key, sizeof(member.key));
+    memcpy(member.proof, joiner->proof, sizeof(member.proof));
+    memcpy(member.account, joiner->account, sizeof(member.account));
+    memcpy(member.user, joiner->user, sizeof(member.user));
+    main_print_member(&member);
     puts("}");
 }
 
 int main_join_run(const struct main_join *join, const struct node_options *node)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
-    struct node_join_options options = {.data_dir = node->data_dir,
-                                        .address = join->address,
-                                        .from_genesis = join->from_genesis != 0,
-                                        .random = node->random};
-    struct node_join_result joined;
+    struct join_options options = {.data_dir = node->data_dir,
+                                   .address = join->address,
+                                   .operator_name = NODE_OPERATOR,
+                                   .user_name = NODE_USER,
+                                   .from_genesis = join->from_genesis != 0,
+                                   .random = node->random};
+    struct join_result joined;
     char ticket[MAIN_TICKET_MAX_BYTES];
     struct hm_error error = {0};
     int rc = main_read_ticket(ticket, &error);
@@ -61,7 +72,7 @@ int main_join_run(const struct main_join *join, const struct node_options *node)
     hm_arena_init(&arena, 0);
     options.ticket = ticket;
     if (rc == 0)
-        rc = node_join(&options, &arena, &joined, &error);
+        rc = join_cluster(&options, &arena, &joined, &error);
     hm_wipe(ticket, sizeof(ticket));
     if (rc != 0) {
         fprintf(stderr, "hypermeshd: %s\n", error.text);

@@ -2,13 +2,13 @@
  * time happens on the bootstrap thread. */
 #include "node.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "node_anew.h"
-#include "node_door.h"
 
 #define NODE_PASSPHRASE_MAX_BYTES 1024
 /* Leaves room for names below it. */
@@ -28,7 +28,7 @@ static void node_init_locks(struct node *node)
     pthread_cond_init(&node->jobs.room, &attr);
     pthread_mutex_init(&node->jobs.placing, NULL);
     pthread_mutex_init(&node->answers.lock, NULL);
-    node_tickets_init(&node->tickets, node->tickets_path);
+    join_tickets_init(&node->tickets, node->tickets_path);
     pthread_mutex_init(&node->hardware.lock, NULL);
     pthread_mutex_init(&node->hardware.scan_lock, NULL);
     pthread_condattr_destroy(&attr);
@@ -53,16 +53,74 @@ static int node_open_dir(struct node *node, struct hm_error *error)
     return hm_mkdir_all(node->data_dir, 0700, error);
 }
 
+/* CometBFT's data go first: a marked ledger has no block that they could be of, and what is cut off is done again. */
+static int node_drop_ledger(struct node *node, struct hm_error *error)
+{
+    char path[NODE_PATH_MAX_BYTES];
+    int rc = node_path(node, "engine/data", path, error);
+
+    if (rc == 0)
+        rc = hm_remove_tree(path, error);
+    if (rc == 0)
+        rc = ledger_restore_drop(node->store, error);
+    return rc != 0 ? rc : ledger_open(node->store, &node->ledger, error);
+}
+
+/* Did a snapshot bring all that the ledger shows, and can it be had again? */
+static bool node_has_only_snapshot(struct node *node)
+{
+    char sync_path[NODE_PATH_MAX_BYTES];
+    struct ledger_info info = {0};
+    struct ledger_view *view;
+    uint64_t first = 0;
+
+    if (!node->options.cluster || node_path(node, "engine/sync.json", sync_path, NULL) != 0 ||
+        access(sync_path, F_OK) != 0 || ledger_view_open(node->ledger, &view, NULL) != 0)
+        return false;
+    int rc = ledger_view_info(view, &info, NULL);
+    if (rc == 0)
+        rc = ledger_view_first_height(view, &first, NULL);
+    ledger_view_close(view);
+    return rc == 0 && first > 1 && first == info.height + 1;
+}
+
+/* Killed between a snapshot's last piece and the first block after it the node cannot go on with what it has: CometBFT asks for a
+ * snapshot again, and the others' may be newer; or it has saved that it has one, and does not start over that (v0.38.25 panics
+ * where its state is not at the height of its blocks, of which it has none). */
+static int node_undo_snapshot(struct node *node, struct hm_error *error)
+{
+    const struct engine_options log = {
+        .ledger = node->ledger, .store = node->store, .log_path = node->log_path};
+    struct ledger_info info;
+    int rc = node_path(node, NODE_LOG_NAME, node->log_path, error);
+
+    if (rc == 0)
+        rc = engine_solo_recover(&log, error); /* a block may be there alone */
+    if (rc == 0)
+        rc = ledger_info(node->ledger, &info, error);
+    if (rc == 0)
+        rc = ledger_restore_undo(node->ledger, error);
+    if (rc != 0)
+        return rc == HM_EPERM ? 0 : rc;
+    hm_log(HM_LOG_WARN, "node",
+           "the snapshot of block %" PRIu64
+           " was taken over, and no block came after it: it is dropped, and the node begins anew "
+           "with another one",
+           info.height);
+    ledger_close(HM_TAKE(node->ledger));
+    return node_drop_ledger(node, error);
+}
+
 /* A snapshot that was half taken over when the node was killed is dropped: it is taken over anew. */
 static int node_open_ledger(struct node *node, struct hm_error *error)
 {
     int rc = ledger_open(node->store, &node->ledger, error);
 
-    if (rc != HM_ECONFLICT)
-        return rc;
-    hm_log(HM_LOG_INFO, "node", "%s", error->text);
-    rc = ledger_restore_drop(node->store, error);
-    return rc != 0 ? rc : ledger_open(node->store, &node->ledger, error);
+    if (rc == HM_ECONFLICT) {
+        hm_log(HM_LOG_INFO, "node", "%s", error->text);
+        return node_drop_ledger(node, error);
+    }
+    return rc == 0 && node_has_only_snapshot(node) ? node_undo_snapshot(node, error) : rc;
 }
 
 static int node_open_store(struct node *node, struct hm_error *error)
@@ -240,7 +298,7 @@ static void node_release(struct node *node)
     hm_fd_release(&node->challenges.news_fd);
     pthread_mutex_destroy(&node->hardware.scan_lock);
     pthread_mutex_destroy(&node->hardware.lock);
-    node_tickets_release(&node->tickets);
+    join_tickets_release(&node->tickets);
     pthread_mutex_destroy(&node->answers.lock);
     pthread_mutex_destroy(&node->jobs.placing);
     pthread_cond_destroy(&node->jobs.room);
@@ -266,6 +324,7 @@ void node_stop(struct node *node)
     node_door_close(node);
     node_jobs_stop(node);
     atomic_store(&node->ready, false);
+    atomic_store(&node->opened, false);
     node_hardware_watch_end(node);
     node_challenges_stop(node);
     api_server_close(node->api);

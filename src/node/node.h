@@ -11,6 +11,9 @@
 
 struct node;
 
+#define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
+#define NODE_USER     "user" /* whose jobs they are unless another account is named */
+
 #define NODE_P2P_PEERS_MAX 64
 
 struct node_options {
@@ -82,6 +85,8 @@ struct node_cluster {
     size_t count;
     struct node_cluster_member members[NODE_CLUSTER_MAX];
 };
+/* CometBFT, there or where it is looked for (NULL), must be of the right version before anything is made. */
+int node_engine_check(const char *engine_path, struct hm_error *error);
 /* Makes folder/node0 to folder/nodeN-1, data folders of nodes for --engine cometbft: a keystore (unsealed) with the
  * accounts "operator" and "user", the validator's key, and one genesis for all: each is a validator with the same bond, and has its part
  * of the supply. vdf_blocks: blocks with transactions between two links of the chain of delays; NULL: the ledger's
@@ -127,34 +132,6 @@ struct node_promote_facts {
  * ledger, with a genesis that goes on from it. Whole or not at all; then the folder is a cluster's node. HM_EEXIST: it was. */
 int node_promote(const char *data_dir, const struct hm_clock *clock, struct node_promote_facts *out,
                  struct hm_error *error);
-
-/* Makes data_dir (absolute, missing or empty) the folder of a new node of a cluster on other machines, with a join ticket of one of
- * its members, and nothing else: the member is asked over the network. A call that was cut off goes on where it was, with the same
- * ticket and folder. HM_EEXIST: something else is there; HM_EPARSE, HM_EAUTH: no good ticket; HM_EUNAVAILABLE: the member does not
- * answer; HM_ENOTFOUND, HM_ECONFLICT, HM_ETIMEOUT, HM_EPERM: it does not take the ticket. After a refusal nothing is left. */
-#define NODE_JOIN_PEERS_MAX 16
-struct node_join_options {
-    const char *data_dir;
-    const char *ticket; /* its text */
-    const char
-        *address; /* "ADDRESS:PORT" of the member, instead of those in the ticket; NULL: those */
-    bool from_genesis; /* with all blocks, though there is a snapshot */
-    const struct hm_random *random;
-};
-struct node_join_result { /* texts lie in the arena */
-    struct node_cluster_member member; /* its name stays empty */
-    const char *chain_id;
-    const char *peers[NODE_JOIN_PEERS_MAX]; /* "NODE-ID@ADDRESS:PORT" */
-    size_t peer_count;
-    const char
-        *local; /* this machine's address towards the member, without a port; "": not known */
-    bool funded; /* the member has paid its accounts */
-    bool validator; /* that is what the ticket is for */
-    uint64_t bond; /* base units that the member paid for that */
-    bool synced; /* it begins with a snapshot */
-};
-int node_join(const struct node_join_options *options, struct hm_arena *arena,
-              struct node_join_result *out, struct hm_error *error);
 
 /* --- a cluster that has lost a third of its power, or more, for good (docs/cluster.md) ----------------------- */
 struct node_recover_voters {

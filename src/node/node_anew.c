@@ -40,8 +40,32 @@ static bool anew_was_done(const char *data_dir)
     return found;
 }
 
+/* What the engine refused of the block, the first of its words; a peer's own can only stand behind it. */
+static bool anew_says(const char *why, const char *member)
+{
+    static const char before[] = "wrong Block.Header.";
+    const char *at = strstr(why, before);
+
+    return at != NULL && strncmp(at + sizeof(before) - 1, member, strlen(member)) == 0;
+}
+
+/* It differs in what no block has changed yet: in the genesis's limits of a block, which none ever changes, or before the first
+ * block. Beginning anew would come to the same. */
+static int anew_check_genesis(const char *path, const struct engine_genesis *genesis,
+                              uint64_t height, const char *why, struct hm_error *error)
+{
+    if (height >= genesis->initial_height && !anew_says(why, "ConsensusHash"))
+        return 0;
+    return hm_fail(error, HM_ECONFLICT,
+                   "%.150s is not the cluster's genesis (or this program is of another version "
+                   "than theirs): they differ before the first block. Stop this node and make it "
+                   "again with a ticket (nexus cluster join)",
+                   path);
+}
+
 /* A chain that goes on from an older ledger can only be begun with a snapshot of it. */
-static int anew_check_beginning(const char *data_dir, struct hm_error *error)
+static int anew_check_beginning(const char *data_dir, uint64_t height, const char *why,
+                                struct hm_error *error)
 {
     HM_AUTOFREE char *genesis_path = hm_asprintf("%s/engine/config/genesis.json", data_dir);
     HM_AUTOFREE char *sync_path = hm_asprintf("%s/engine/sync.json", data_dir);
@@ -52,6 +76,8 @@ static int anew_check_beginning(const char *data_dir, struct hm_error *error)
     if (genesis_path == NULL || sync_path == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to begin anew");
     int rc = engine_genesis_load(genesis_path, &arena, &genesis, error);
+    if (rc == 0)
+        rc = anew_check_genesis(genesis_path, &genesis, height, why, error);
     if (rc == 0 && genesis.initial_height > 1 && !anew_has(sync_path))
         rc = hm_fail(error, HM_EUNSUPPORTED,
                      "its chain goes on from an older ledger; make a node of it again with "
@@ -73,14 +99,14 @@ void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
                     char sentence[HM_ERROR_TEXT_BYTES])
 {
     struct hm_error error = {0};
-    int rc = anew_was_done(data_dir)
-                 ? hm_fail(&error, HM_ECONFLICT,
-                           "it has begun anew before (%.150s/" NODE_ANEW_KEPT
-                           "...), so this program or machine is at fault: mend it, move that "
-                           "folder away, start again",
-                           data_dir)
-                 : anew_check_beginning(data_dir, &error);
+    int rc = anew_check_beginning(data_dir, height, why, &error);
 
+    if (rc == 0 && anew_was_done(data_dir))
+        rc = hm_fail(&error, HM_EUNSUPPORTED,
+                     "it has begun anew before (%.150s/" NODE_ANEW_KEPT
+                     "...), so this program or machine is at fault: mend it, move that "
+                     "folder away, start again",
+                     data_dir);
     if (rc == 0)
         rc = anew_write_mark(data_dir, height, &error);
     if (rc == 0)
@@ -89,6 +115,8 @@ void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
                  ": it is set aside (%.150s/" NODE_ANEW_KEPT "%" PRIu64
                  ") and the node begins anew",
                  height, data_dir, height);
+    else if (rc == HM_ECONFLICT)
+        snprintf(sentence, HM_ERROR_TEXT_BYTES, "%s", error.text);
     else
         snprintf(sentence, HM_ERROR_TEXT_BYTES,
                  "this node's ledger differs from the others' since block %" PRIu64

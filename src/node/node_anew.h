@@ -11,7 +11,7 @@
 
 /* More than two thirds of the power have decided a block that does not follow from this node's state at `height` (why). Writes down
  * in DATA that it begins anew, or that it does not, and gives the sentence for people. It does once, and only where the others can
- * give it the whole chain. */
+ * give it the whole chain, and not where it is this node's genesis that differs. */
 void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
                     char sentence[HM_ERROR_TEXT_BYTES]);
 /* Does what was written down: ledger, block log, snapshots and CometBFT's data move to DATA/wrong-HEIGHT; keys and the record

@@ -6,7 +6,7 @@
 
 int node_view(struct node *node, struct ledger_view **out, struct hm_error *error)
 {
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     return rc != 0 ? rc : ledger_view_open(node->ledger, out, error);
 }
@@ -48,7 +48,7 @@ static void node_status_chain(struct node *node, struct hm_arena *arena, struct 
     out->base_fee = info.base_fee;
     memcpy(out->block_hash, info.block_hash, sizeof(out->block_hash));
     memcpy(out->state_root, info.state_root, sizeof(out->state_root));
-    if (!out->ready)
+    if (!atomic_load(&node->opened))
         return;
     wire_account_text(node->operator_id, account);
     out->node_account = hm_arena_strdup(arena, account);
@@ -66,7 +66,7 @@ static int node_status(void *ctx, struct hm_arena *arena, struct api_status *out
     out->data_dir = node->data_dir;
     out->started_ms = node->started_ms;
     node_status_chain(node, arena, out);
-    if (out->ready) {
+    if (atomic_load(&node->opened)) {
         struct engine_status engine;
 
         engine_get_status(node->engine, &engine);
@@ -163,7 +163,7 @@ static int node_account(void *ctx, const char *name_or_id, struct hm_arena *aren
 {
     struct node *node = ctx;
     uint8_t id[WIRE_ID_BYTES];
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     if (rc == 0)
         rc = node_wallet_resolve(node, name_or_id, id, error);

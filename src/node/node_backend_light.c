@@ -5,7 +5,7 @@ static int node_fresh(void *ctx, struct api_fresh *out, struct hm_error *error)
 {
     struct node *node = ctx;
     struct ledger_info info;
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     if (rc == 0)
         rc = ledger_info(node->ledger, &info, error);
@@ -34,7 +34,7 @@ static int node_wait_height(void *ctx, uint64_t height, bool ask, unsigned timeo
                             struct hm_error *error)
 {
     struct node *node = ctx;
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     if (rc == 0 && ask)
         rc = node_ask_for(node, height, error);
@@ -45,7 +45,7 @@ static int node_light_block(void *ctx, uint64_t height, struct hm_arena *arena,
                             Hypermesh__Abci__LightBlock **out, struct hm_error *error)
 {
     struct node *node = ctx;
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     return rc != 0 ? rc : engine_light_block(node->engine, height, arena, out, error);
 }

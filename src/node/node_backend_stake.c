@@ -51,6 +51,7 @@ static int node_stake(struct ledger_view *view, const Hypermesh__Validator *vali
     memcpy(out->validator, validator->operator_.data, sizeof out->validator);
     out->stake = worth.stake;
     out->leaving = worth.leaving;
+    out->free_ms = worth.free_ms;
     out->rewards = worth.rewards;
     return 0;
 }

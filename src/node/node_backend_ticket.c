@@ -2,8 +2,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "node_door.h"
 #include "node_private.h"
+#include "stoq.h"
 
 #define TICKET_GENESIS  "engine/config/genesis.json"
 #define TICKET_FRESH_MS UINT64_C(60000) /* a block that is older is followed by another one first */
@@ -32,7 +32,7 @@ static const char *ticket_default_address(const struct node *node, struct hm_are
     char text[STOQ_ADDRESS_TEXT_BYTES];
     struct sockaddr_in6 at;
 
-    if (stoq_address_parse(node->options.door_listen, NODE_DOOR_PORT, &at, NULL) != 0)
+    if (stoq_address_parse(node->options.door_listen, JOIN_DOOR_PORT, &at, NULL) != 0)
         return node->options.door_listen;
     stoq_address_text(&at, text);
     return hm_arena_strdup(arena, text);
@@ -47,9 +47,9 @@ static int ticket_addresses(const struct node *node, const struct api_ticket_new
     const char **texts;
     int rc = 0;
 
-    if (count > NODE_TICKET_ADDRESSES_MAX)
+    if (count > JOIN_TICKET_ADDRESSES_MAX)
         return hm_fail(error, HM_ELIMIT, "a join ticket has at most %d addresses",
-                       NODE_TICKET_ADDRESSES_MAX);
+                       JOIN_TICKET_ADDRESSES_MAX);
     addresses = hm_arena_alloc(arena, count * sizeof(*addresses));
     list = hm_arena_alloc(arena, count * sizeof(*list));
     texts = hm_arena_alloc(arena, count * sizeof(*texts));
@@ -60,7 +60,7 @@ static int ticket_addresses(const struct node *node, const struct api_ticket_new
                                              : ticket_default_address(node, arena);
         list[i] = &addresses[i];
         rc = texts[i] == NULL ? hm_fail(error, HM_ENOMEM, "no memory for a join ticket")
-                              : node_ticket_address_parse(texts[i], arena, list[i], error);
+                              : join_ticket_address_parse(texts[i], arena, list[i], error);
     }
     if (rc != 0)
         return hm_error_prefix(error, rc,
@@ -128,7 +128,7 @@ static int ticket_trust(struct node *node, struct hm_arena *arena,
 /* --- issuing --------------------------------------------------------------------------------------------------- */
 
 struct ticket_secret {
-    uint8_t id[NODE_TICKET_ID_BYTES], secret[NODE_TICKET_SECRET_BYTES];
+    uint8_t id[JOIN_TICKET_ID_BYTES], secret[JOIN_TICKET_SECRET_BYTES];
     struct crypto_ed25519_key issuer;
 };
 
@@ -166,7 +166,7 @@ static int ticket_remember(struct node *node, const Hypermesh__Cluster__JoinTick
     issued.expires_ms = ticket->expires_ms;
     issued.funded = ticket->funded;
     issued.bond = ticket->bond;
-    return node_tickets_add(&node->tickets, &issued, now_ms, error);
+    return join_tickets_add(&node->tickets, &issued, now_ms, error);
 }
 
 static int ticket_issue(struct node *node, Hypermesh__Cluster__JoinTicket *ticket, uint64_t now_ms,
@@ -180,7 +180,7 @@ static int ticket_issue(struct node *node, Hypermesh__Cluster__JoinTicket *ticke
         return rc;
     ticket->id = wire_bytes(secret.id, sizeof(secret.id));
     ticket->secret = wire_bytes(secret.secret, sizeof(secret.secret));
-    rc = node_ticket_write(ticket, &secret.issuer, &text, error);
+    rc = join_ticket_write(ticket, &secret.issuer, &text, error);
     if (rc == 0)
         rc = ticket_remember(node, ticket, now_ms, error);
     if (rc == 0) {
@@ -203,10 +203,10 @@ static int node_ticket_create(void *ctx, const struct api_ticket_new *wanted,
     struct api_ticket made = {
         .validator = wanted->validator, .funded = wanted->fund, .bond = wanted->bond};
     struct node *node = ctx;
-    uint64_t lasts_ms = wanted->lasts_ms > 0 ? wanted->lasts_ms : NODE_TICKET_EXPIRES_MS;
+    uint64_t lasts_ms = wanted->lasts_ms > 0 ? wanted->lasts_ms : JOIN_TICKET_EXPIRES_MS;
     int rc = ticket_need_door(node, error);
 
-    if (rc == 0 && lasts_ms > NODE_TICKET_EXPIRES_MAX_MS)
+    if (rc == 0 && lasts_ms > JOIN_TICKET_EXPIRES_MAX_MS)
         rc = hm_fail(
             error, HM_ERANGE,
             "a join ticket is good for 12 hours at most: the block in it, which the newcomer "
@@ -264,7 +264,7 @@ static int node_ticket_list(void *ctx, struct hm_arena *arena, struct api_ticket
     struct node *node = ctx;
     struct api_ticket *list;
     size_t found = 0;
-    int rc = node_tickets_list(&node->tickets, arena, &issued, &found, error);
+    int rc = join_tickets_list(&node->tickets, arena, &issued, &found, error);
 
     if (rc != 0)
         return rc;
@@ -285,7 +285,7 @@ static int node_ticket_revoke(void *ctx, const uint8_t id[API_TICKET_ID_BYTES],
 {
     struct node *node = ctx;
 
-    return node_tickets_revoke(&node->tickets, hm_slice_of(id, API_TICKET_ID_BYTES), error);
+    return join_tickets_revoke(&node->tickets, hm_slice_of(id, API_TICKET_ID_BYTES), error);
 }
 
 void node_backend_ticket_init(struct node *node)

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include "node_door.h"
 #include "node_private.h"
 
 #define NODE_GENESIS_MAX_BYTES ((size_t)1 << 20)
@@ -135,7 +134,7 @@ static int node_boot_engine(struct node *node, struct hm_error *error)
 
 int node_boot_synced(struct node *node, struct hm_error *error)
 {
-    node_tunnel_close(node); /* what it was for has come */
+    join_tunnel_close(HM_TAKE(node->tunnel)); /* what it was for has come */
     if (!node->beside.syncing)
         return 0;
     int rc = node_boot_params(node, error);
@@ -251,22 +250,40 @@ int node_boot_account(struct node *node, const char *name, struct hm_error *erro
     return node_wallet_open_session(node, name, lacks.ops, lacks.count, error);
 }
 
+/* Both at once where both are to be paid: the operator is looked at first. Enough for both: what a newcomer is given by `nexus
+ * cluster add` and by a ticket that pays. */
+static void node_boot_say_unpaid(struct node *node, bool is_operator)
+{
+    char operator_text[WIRE_ID_TEXT_MAX], user_text[WIRE_ID_TEXT_MAX];
+    uint8_t user_id[WIRE_ID_BYTES];
+
+    if (node_wallet_resolve(node, NODE_USER, user_id, NULL) != 0)
+        return;
+    wire_account_text(node->operator_id, operator_text);
+    wire_account_text(user_id, user_text);
+    if (is_operator)
+        node_say_not_ready(node,
+                           "waiting for funds: somebody has to pay 'operator', %s, and 'user', %s; "
+                           "10000 and 1000 HYPER are enough",
+                           operator_text, user_text);
+    else
+        node_say_not_ready(node,
+                           "waiting for funds: somebody has to pay 'user', %s; 1000 HYPER are "
+                           "enough",
+                           user_text);
+}
+
 /* A newcomer to a cluster may have nothing yet: until somebody pays its account it waits. */
 static int node_boot_paid(struct node *node, const char *name, struct hm_error *error)
 {
     struct pollfd quit = {.fd = node->quit_fd, .events = POLLIN};
-    char text[WIRE_ID_TEXT_MAX];
-    uint8_t id[WIRE_ID_BYTES];
     int rc;
 
     for (;;) {
         rc = node_boot_account(node, name, error);
-        if (rc != HM_EFUNDS || !node->options.cluster ||
-            node_wallet_resolve(node, name, id, NULL) != 0)
+        if (rc != HM_EFUNDS || !node->options.cluster)
             return rc;
-        wire_account_text(id, text);
-        node_say_not_ready(node, "waiting for funds: somebody has to pay '%s', %s (%.150s)", name,
-                           text, error->text);
+        node_boot_say_unpaid(node, strcmp(name, NODE_OPERATOR) == 0);
         if (poll(&quit, 1, NODE_BOOT_FUNDS_MS) > 0)
             return hm_fail(error, HM_ECANCELLED, "the node is stopping");
     }
@@ -307,6 +324,14 @@ static int node_boot_machine(struct node *node, struct hm_error *error)
     return 0;
 }
 
+/* From here on nothing of what reads go through is set any more. */
+static int node_boot_readers(struct node *node, struct hm_error *error)
+{
+    (void)error;
+    atomic_store(&node->opened, true);
+    return 0;
+}
+
 /* --- in order ---------------------------------------------------------------------------------------------------------- */
 
 static const struct node_boot_step {
@@ -321,6 +346,7 @@ static const struct node_boot_step {
     {"opening the plot", node_plot_boot, false},
     {"opening the door to newcomers", node_door_open, false},
     {"starting the engine", node_boot_engine, false},
+    {"opening the ledger to readers", node_boot_readers, false},
     {"waiting for the cluster", node_engine_wait, false},
     {"reading the chain", node_boot_synced, false},
     {"opening sessions", node_boot_accounts, true},

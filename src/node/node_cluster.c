@@ -85,21 +85,11 @@ static int node_cluster_new_keys(const char *folder, const struct hm_random *ran
     return rc;
 }
 
-void node_cluster_prove_key(const char *chain_id, const struct crypto_ed25519_key *validator,
-                            struct node_cluster_member *member)
-{
-    uint8_t chain_hash[CRYPTO_HASH_BYTES], digest[CRYPTO_HASH_BYTES];
-
-    crypto_hash(chain_id, strlen(chain_id), chain_hash);
-    ledger_validator_digest(chain_hash, member->account, digest);
-    crypto_ed25519_sign(validator, digest, sizeof(digest), member->proof);
-}
-
 /* Only now the key is at hand. */
 static void node_cluster_prove(const char *chain_id, const struct node_cluster_keys *keys,
                                struct node_cluster_member *member)
 {
-    node_cluster_prove_key(chain_id, &keys->validator, member);
+    join_prove_key(chain_id, &keys->validator, member->account, member->proof);
 }
 
 static int node_cluster_new_member(struct node_cluster_plan *plan, size_t at,

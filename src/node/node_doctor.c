@@ -50,7 +50,9 @@ static void node_check_sandbox(const struct node *node, struct node_checks *chec
     const struct runtime_machine *machine = &node->machine;
 
     if (!node->machine_known) {
-        node_check(checks, "sandbox", "error", "install crun or runc, then restart the node",
+        node_check(checks, "sandbox", "error",
+                   "install crun or runc, or see in the node's log why they do not work here; then "
+                   "restart the node",
                    "no container runtime works: this node runs no jobs");
         return;
     }
@@ -234,6 +236,15 @@ static void node_check_chain(struct node *node, struct node_checks *checks)
         node_check(checks, "engine", "ok", NULL, "%s, height %" PRIu64, status.name, info.height);
 }
 
+static void node_check_vote(struct node *node, struct node_checks *checks)
+{
+    char why[HM_ERROR_TEXT_BYTES];
+
+    if (node_validator_differs(node, why))
+        node_check(checks, "validator", "error",
+                   "stop the node, bring back its folder validator, start it again", "%s", why);
+}
+
 /* What challenges showed of this node. */
 static void node_check_marks(struct node *node, struct node_checks *checks)
 {
@@ -264,7 +275,7 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
 {
     struct node *node = ctx;
     struct node_checks *checks = hm_arena_alloc(arena, sizeof(*checks));
-    int rc = node_need_ready(node, error);
+    int rc = node_need_ledger(node, error);
 
     if (rc != 0)
         return rc;
@@ -272,6 +283,7 @@ int node_doctor(void *ctx, struct hm_arena *arena, struct api_check **out, size_
         return hm_fail(error, HM_ENOMEM, "no memory for the checks");
     checks->arena = arena;
     node_check_chain(node, checks);
+    node_check_vote(node, checks);
     node_check_sandbox(node, checks);
     node_check_disk(node, checks);
     node_check_folder(node, checks);

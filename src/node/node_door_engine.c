@@ -7,8 +7,6 @@
 
 #include "node_private.h"
 
-#include "node_door.h"
-
 #define ENGINE_ANSWER_MAX_BYTES ((size_t)16 << 20)
 #define ENGINE_HEAD_MAX_BYTES   ((size_t)16 << 10)
 #define ENGINE_TIMEOUT_S        10

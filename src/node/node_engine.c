@@ -7,10 +7,10 @@
 
 #include "node_anew.h"
 #include "node_backup.h"
-#include "node_door.h"
 #include "node_idle.h"
 
 #define NODE_ENGINE_DIR     "engine"
+#define NODE_ENGINE_CONFIG  "engine/config"
 #define NODE_ENGINE_GENESIS "engine/config/genesis.json"
 #define NODE_VALIDATOR_DIR  "validator"
 #define NODE_SNAPSHOT_DIR   "snapshots"
@@ -31,6 +31,7 @@
 static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm_error *error)
 {
     struct ledger_info info;
+    char path[NODE_PATH_MAX_BYTES];
     uint64_t era = 0;
 
     if (has_genesis != node->options.cluster && has_genesis)
@@ -42,6 +43,12 @@ static int node_engine_check_kind(struct node *node, bool has_genesis, struct hm
         return 0;
     if (ledger_era(node->ledger, &era, error) != 0)
         return error != NULL ? error->code : HM_EIO;
+    if (node->options.cluster && node_path(node, NODE_ENGINE_CONFIG, path, NULL) == 0 &&
+        access(path, F_OK) == 0)
+        return hm_fail(error, HM_ECONFLICT,
+                       "%s/genesis.json is missing, and this node has a ledger: nothing was "
+                       "changed. Bring the file back, all nodes of the cluster have the same",
+                       path);
     if (era > 0 && info.height >= era)
         return hm_fail(error, HM_ECONFLICT,
                        "the blocks of %s from %" PRIu64
@@ -113,6 +120,18 @@ static int node_engine_chain(const struct engine_genesis *genesis, const struct 
     return rc;
 }
 
+/* Its time, its limits and its accounts are in no name: the file must be the one that the ledger began with. */
+static int node_engine_pin(struct node *node, struct hm_error *error)
+{
+    char home[NODE_PATH_MAX_BYTES];
+    struct ledger_info info;
+    int rc = node_path(node, NODE_ENGINE_DIR, home, error);
+
+    return rc != 0 ? rc
+                   : engine_genesis_pin(
+                         home, ledger_info(node->ledger, &info, NULL) == HM_ENOTFOUND, error);
+}
+
 /* A ledger that is there must be the genesis's; where there is none the genesis brings it, or a snapshot. */
 static int node_engine_begin_chain(struct node *node, const struct engine_genesis *genesis,
                                    struct hm_error *error)
@@ -168,7 +187,7 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
     if (rc == 0)
         rc = node_restore_started(node->data_dir, error);
     if (rc == 0)
-        rc = node_join_check(node, error);
+        rc = join_started(node->data_dir, error);
     if (rc == 0)
         rc = node_engine_check_kind(node, access(path, F_OK) == 0, error);
     if (rc != 0 || !node->options.cluster)
@@ -177,13 +196,49 @@ int node_engine_boot_chain(struct node *node, struct hm_error *error)
     if (rc != 0)
         return rc;
     node->beside.validators = genesis.validator_count;
-    return node_engine_begin_chain(node, &genesis, error);
+    rc = node_engine_pin(node, error);
+    return rc != 0 ? rc : node_engine_begin_chain(node, &genesis, error);
 }
 
 /* --- CometBFT's side ------------------------------------------------------------------------------------- */
 
-/* How many may vote, as the ledger has told the engine; where it knows no validators, as its genesis says. */
-static size_t node_engine_validators(struct node *node)
+/* --- who may vote ------------------------------------------------------------------------------------------ */
+
+struct node_voters {
+    size_t count;
+    uint64_t power; /* of all */
+    uint64_t
+        within; /* at most so much is in reach: this node's, and that of the strongest others that its peers may be */
+};
+
+static int node_voters_stronger(const void *a, const void *b)
+{
+    const struct ledger_validator_update *left = a, *right = b;
+
+    return left->power < right->power ? 1 : left->power > right->power ? -1 : 0;
+}
+
+/* Nobody says which of the peers vote. All powers together are less than 2^60. */
+static void node_voters_count(struct node *node, struct ledger_validator_update *set, size_t count,
+                              size_t peers, struct node_voters *out)
+{
+    uint8_t address[ENGINE_ADDRESS_BYTES];
+
+    *out = (struct node_voters){.count = count};
+    qsort(set, count, sizeof(*set), node_voters_stronger);
+    for (size_t i = 0; i < count; i++) {
+        bool own = engine_config_address(set[i].key, address, NULL) == 0 &&
+                   memcmp(address, node->beside.address, sizeof(address)) == 0;
+
+        out->power += set[i].power;
+        if (own || peers > 0)
+            out->within += set[i].power;
+        peers -= !own && peers > 0;
+    }
+}
+
+/* As the ledger has told the engine; where it knows no validators, as its genesis says, each as strong as the others. */
+static void node_voters_see(struct node *node, size_t peers, struct node_voters *out)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     struct ledger_validator_update *set;
@@ -191,19 +246,44 @@ static size_t node_engine_validators(struct node *node)
     size_t count = 0;
 
     hm_arena_init(&arena, 0);
-    if (ledger_view_open(node->ledger, &view, NULL) != 0)
-        return node->beside.validators;
-    if (ledger_view_engine_set(view, &arena, &set, &count, NULL) != 0)
-        count = 0;
-    ledger_view_close(view);
-    return count > 0 ? count : node->beside.validators;
+    if (ledger_view_open(node->ledger, &view, NULL) == 0) {
+        if (ledger_view_engine_set(view, &arena, &set, &count, NULL) != 0)
+            count = 0;
+        ledger_view_close(view);
+    }
+    if (count > 0) {
+        node_voters_count(node, set, count, peers, out);
+        return;
+    }
+    count = node->beside.validators;
+    *out = (struct node_voters){
+        .count = count, .power = count, .within = peers < count ? peers + 1 : count};
 }
 
-/* Two thirds of the validators: without them nobody makes a block, and a restart does not help. */
+/* More than two thirds: without them nobody makes a block, and a restart does not help. */
+static bool node_voters_are_enough(const struct node_voters *voters)
+{
+    return 3 * voters->within > 2 * voters->power;
+}
+
+static unsigned node_voters_percent(const struct node_voters *voters)
+{
+    uint64_t percent = 0;
+
+    return voters->power > 0 && hm_muldiv_u64(voters->within, 100, voters->power, &percent)
+               ? (unsigned)percent
+               : 0;
+}
+
 static bool node_engine_has_quorum(struct node *node, const struct engine_status *status)
 {
-    return 3 * ((size_t)status->peers + 1) > 2 * node_engine_validators(node);
+    struct node_voters voters;
+
+    node_voters_see(node, status->peers, &voters);
+    return node_voters_are_enough(&voters);
 }
+
+/* --- what the supervisor is told ------------------------------------------------------------------------------ */
 
 static void node_engine_look(void *ctx, struct engine_process_look *out)
 {
@@ -384,6 +464,7 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                                    .look = node_engine_look,
                                                    .ctx = node};
     struct engine_process *supervisor = NULL;
+    char why[HM_ERROR_TEXT_BYTES];
     int rc;
 
     hm_arena_init(&arena, 0);
@@ -393,6 +474,8 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
                                    error);
     if (rc == 0)
         rc = node_engine_view(node, cometbft.validator_address, error);
+    if (rc == 0 && node_validator_differs(node, why))
+        hm_log(HM_LOG_ERROR, "node", "%s", why);
     cometbft.witness = node_view_witness;
     cometbft.witness_ctx = node;
     if (rc == 0)
@@ -401,7 +484,7 @@ static int node_engine_open_cluster(struct node *node, const struct engine_optio
         rc = node_view_compute(node, error);
     /* Before the engine, which asks there at once. */
     if (rc == 0 && synced)
-        rc = node_tunnel_open(node, error);
+        rc = join_tunnel_open(node->data_dir, node->options.clock, &node->tunnel, error);
     if (rc == 0)
         rc = engine_process_start(&process, &supervisor, error);
     pthread_mutex_lock(&node->state_lock);
@@ -441,7 +524,7 @@ void node_engine_close(struct node *node)
     pthread_mutex_unlock(&node->state_lock);
 
     engine_process_stop(supervisor);
-    node_tunnel_close(node);
+    join_tunnel_close(HM_TAKE(node->tunnel));
     engine_close(HM_TAKE(node->engine));
     node_view_close(node);
 }
@@ -464,22 +547,28 @@ static bool node_engine_pause(const struct node *node, int ms)
 
 static bool node_engine_is_there(struct node *node)
 {
-    char stranger[HM_ERROR_TEXT_BYTES];
+    char why[HM_ERROR_TEXT_BYTES];
     struct engine_status status;
+    struct node_voters voters;
     struct ledger_info info;
 
     engine_get_status(node->engine, &status);
+    node_voters_see(node, status.peers, &voters);
     if (!status.reachable)
         node_say_not_ready(node, "waiting for CometBFT to start");
-    else if (!node_engine_has_quorum(node, &status) && node_era_stranger(node, stranger))
-        node_say_not_ready(node, "%s", stranger);
-    else if (!node_engine_has_quorum(node, &status))
-        node_say_not_ready(
-            node,
-            "waiting for the cluster: %u of %zu other nodes are connected, and two thirds must be",
-            status.peers, node_engine_validators(node) - 1);
+    else if (!node_voters_are_enough(&voters) && node_era_stranger(node, why))
+        node_say_not_ready(node, "%s", why);
+    else if (!node_voters_are_enough(&voters))
+        node_say_not_ready(node,
+                           "waiting for the cluster: %u other nodes are connected, with this one "
+                           "they have at most %u %% of the votes, and more than two thirds must be "
+                           "there",
+                           status.peers, node_voters_percent(&voters));
     else if (node->beside.syncing && ledger_info(node->ledger, &info, NULL) != 0)
         node_say_not_ready(node, "taking the ledger over from a snapshot of the cluster");
+    else if (status.catching_up && node_validator_differs(node, why))
+        node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64 "; %s",
+                           status.height, why);
     else if (status.catching_up)
         node_say_not_ready(node, "catching up with the cluster: at block %" PRIu64, status.height);
     else
@@ -504,12 +593,15 @@ bool node_engine_is_late(const struct node *node, int rc)
 bool node_engine_may_try_again(struct node *node, int rc, const struct hm_error *error)
 {
     bool poor = node->options.cluster && rc == HM_EFUNDS;
+    char why[HM_ERROR_TEXT_BYTES];
 
     if (!node_engine_is_late(node, rc) && !poor)
         return false;
     if (poor)
         node_say_not_ready(node, "it follows the chain, and waits until another node pays it: %s",
                            error->text);
+    else if (node_validator_differs(node, why))
+        node_say_not_ready(node, "waiting for the cluster: %.100s; %s", error->text, why);
     else
         node_say_not_ready(node, "waiting for the cluster: %s", error->text);
     return node_engine_pause(node, NODE_ENGINE_AGAIN_MS);
@@ -521,17 +613,22 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
                         struct hm_arena *arena, struct api_status *out)
 {
     struct engine_process_status process;
+    struct node_voters voters;
 
     if (!node->options.cluster)
         return;
+    node_voters_see(node, engine->peers, &voters);
     engine_process_get_status(node->beside.process, &process);
     out->cluster = hm_arena_alloc(arena, sizeof(*out->cluster));
     if (out->cluster == NULL)
         return;
+    *out->cluster = (struct api_cluster){0};
     out->cluster->version = engine->engine_version[0] != '\0'
                                 ? hm_arena_strdup(arena, engine->engine_version)
                                 : NULL;
-    out->cluster->validators = node_engine_validators(node);
+    out->cluster->validators = voters.count;
+    out->cluster->quorum = node_voters_are_enough(&voters);
+    out->cluster->votes_percent = node_voters_percent(&voters);
     out->cluster->peers = engine->peers;
     out->cluster->starts = (unsigned)process.starts;
     out->cluster->pending = engine->pending;
@@ -539,6 +636,7 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
     out->cluster->catching_up = engine->catching_up;
     out->cluster->validator = engine->validator;
     out->cluster->block_age_ms = engine->block_age_ms;
+    node_view_links(node, arena, out->cluster);
 }
 
 int node_engine_metrics(struct node *node, struct hm_buf *out)

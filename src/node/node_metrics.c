@@ -268,6 +268,7 @@ int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
 {
     struct node *node = ctx;
     bool ready = atomic_load(&node->ready);
+    bool opened = atomic_load(&node->opened);
     int rc = node_metric(out, "hypermesh_ready", "gauge", "1 when the node serves.", ready);
 
     if (rc == 0)
@@ -276,17 +277,17 @@ int node_metrics(void *ctx, struct hm_buf *out, struct hm_error *error)
                            "# TYPE hypermesh_build_info gauge\n"
                            "hypermesh_build_info{version=\"%s\"} 1\n",
                            HM_VERSION);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_metrics_ledger(node, out);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_metrics_standing(node, out);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_metrics_engine(node, out);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_engine_metrics(node, out);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_view_metrics(node, out);
-    if (rc == 0 && ready)
+    if (rc == 0 && opened)
         rc = node_metrics_kv(node, out);
     if (rc == 0)
         rc = node_metrics_jobs(node, out);

@@ -10,19 +10,16 @@
 #include "base.h"
 #include "crypto.h"
 #include "engine.h"
+#include "join.h"
 #include "ledger.h"
 #include "node.h"
 #include "node_feed.h"
-#include "node_ticket.h"
 #include "proof.h"
 #include "runtime.h"
 #include "store.h"
 #include "trace.h"
 #include "trust.h"
 #include "wire.h"
-
-#define NODE_OPERATOR "operator" /* owns this machine's assets, signs batches and settlements */
-#define NODE_USER     "user" /* whose jobs they are unless another account is named */
 
 #define NODE_LOG_NAME    "blocks" /* the block log: blocks.0, blocks.1 */
 #define NODE_VERIFY_NAME "verify" /* scratch folder of a replay */
@@ -34,11 +31,9 @@
 #define NODE_CLOCK_BEHIND_MS (UINT64_C(10) * 60 * 1000)
 
 struct node_account;
-struct node_door;
 struct node_job;
-struct node_tunnel;
 struct node_vdf;
-struct node_witness;
+struct witness;
 
 /* Accounts of the keystore that have been used since start. */
 struct node_wallet {
@@ -104,7 +99,7 @@ struct node_engine {
         [LEDGER_ENGINE_CHAIN_MAX_BYTES +
          1]; /* chain of a peer that is of another one; "": none seen; state_lock guards it */
     uint8_t address[ENGINE_ADDRESS_BYTES]; /* of the key it votes with */
-    struct node_witness *witness; /* NULL: solo, or not started */
+    struct witness *witness; /* NULL: solo, or not started */
     uint64_t known_ns; /* when it was told whom the validators see; of the thread that packs */
     struct node_vdf *_Atomic vdf; /* blocks come before it is there */
 };
@@ -147,9 +142,9 @@ struct node {
     struct node_plot plot;
     struct node_challenges challenges;
 
-    struct node_door *_Atomic door; /* NULL: closed; stays while any guest of it is answered */
-    struct node_tunnel *tunnel; /* NULL: none is needed */
-    struct node_tickets tickets;
+    struct join_door *_Atomic door; /* NULL: closed */
+    struct join_tunnel *tunnel; /* NULL: none is needed */
+    struct join_tickets tickets; /* that this node has issued */
     char tickets_path[NODE_PATH_MAX_BYTES];
 
     _Atomic uint64_t chain_ms; /* of the last block, or of the genesis */
@@ -158,6 +153,8 @@ struct node {
     bool bootstrapping; /* a thread to join */
     atomic_bool verifying;
     atomic_bool ready;
+    atomic_bool
+        opened; /* the ledger and the engine beside it can be read, whether the node is ready or not */
     pthread_mutex_t state_lock; /* guards the two texts and the machine */
     char not_ready[NODE_TEXT_MAX_BYTES];
     char failure[NODE_TEXT_MAX_BYTES];
@@ -176,6 +173,8 @@ int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_
               struct hm_error *error);
 /* HM_EBUSY with what it is doing while it is not ready. */
 int node_need_ready(struct node *node, struct hm_error *error);
+/* Is there a ledger to be read? A cluster's node has one long before it can act: while others are missing, or until it is paid. */
+int node_need_ledger(struct node *node, struct hm_error *error);
 bool node_quitting(const struct node *node);
 /* The time that this node signs and judges by: the clock's, but never before the last block, whose time the next one
  * goes on from when the clock was set back. */
@@ -226,6 +225,10 @@ void node_engine_status(struct node *node, const struct engine_status *engine,
 /* CometBFT's metrics; appends nothing where there are none. */
 int node_engine_metrics(struct node *node, struct hm_buf *out);
 
+/* node_validator.c. True: it votes with another key than its operator has declared, so that its votes do not count; out says which and
+ * what to do. Never in solo, nor before the ledger is there. Once the engine is open. */
+bool node_validator_differs(struct node *node, char out[HM_ERROR_TEXT_BYTES]);
+
 /* --- node_view.c: what a cluster's node sees of the others, and what it computes for the chain --------------- */
 /* Before the engine is opened, and after. keys_dir: where its keys are. */
 int node_view_open(struct node *node, const char *keys_dir, const char *chain_id,
@@ -237,15 +240,18 @@ void node_view_stop(struct node *node);
 void node_view_close(struct node *node);
 void node_view_saw_block(struct node *node);
 /* Appends nothing in solo. */
+void node_view_links(struct node *node, struct hm_arena *arena, struct api_cluster *out);
 int node_view_metrics(struct node *node, struct hm_buf *out);
 void node_backend_witness_init(struct node *node); /* node_backend_witness.c */
 
-/* --- node_cluster.c, node_join.c ------------------------------------------------------------------------------ */
-/* Fills member->proof: that the validator's key is its operator's (member->account) to declare on this chain. */
-void node_cluster_prove_key(const char *chain_id, const struct crypto_ed25519_key *validator,
-                            struct node_cluster_member *member);
-/* A folder that has not finished joining is not to be started: HM_ECONFLICT. One that has loses the mark. */
-int node_join_check(const struct node *node, struct hm_error *error);
+/* --- node_door_backend.c, node_door_engine.c: newcomers are answered ----------------------------------------------- */
+/* At options.door_listen, if there is one. HM_EBUSY: the port is taken. */
+int node_door_open(struct node *node, struct hm_error *error);
+void node_door_close(struct node *node);
+struct join_backend node_door_backend(struct node *node); /* what the door asks of this node */
+/* One JSON-RPC call of the engine at this socket; the answer's body is appended. HM_EUNAVAILABLE, HM_ETIMEOUT, HM_EIO, HM_ELIMIT. */
+int node_door_engine(const char *rpc_path, struct hm_slice json, struct hm_buf *out,
+                     struct hm_error *error);
 
 /* --- node_bootstrap.c ---------------------------------------------------------------------------------- */
 void *node_bootstrap_main(void *node);

@@ -66,8 +66,7 @@ static int node_promote_names(const char *chain_id, const uint8_t operator_id[WI
     return 0;
 }
 
-/* CometBFT must be there before anything is made. */
-static int node_promote_engine(const char *engine_path, struct hm_error *error)
+int node_engine_check(const char *engine_path, struct hm_error *error)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     char version[ENGINE_PROCESS_VERSION_BYTES];
@@ -122,7 +121,7 @@ int node_promote_key(const char *data_dir, const char *engine_path, const char *
     if (rc == 0)
         rc = wire_account_parse(operator_text, operator_id, error);
     if (rc == 0)
-        rc = node_promote_engine(engine_path, error);
+        rc = node_engine_check(engine_path, error);
     if (rc == 0)
         rc = node_promote_keys(folder, random, &node, &validator, error);
     if (rc == 0)

@@ -36,6 +36,7 @@ void node_fail(struct node *node, const char *why)
         snprintf(node->failure, sizeof(node->failure), "%s", why);
     snprintf(node->not_ready, sizeof(node->not_ready), "the node has failed: %s", why);
     atomic_store(&node->ready, false);
+    atomic_store(&node->opened, false);
     pthread_mutex_unlock(&node->state_lock);
     hm_write_all(node->stop_fd, &one, sizeof(one), NULL);
 }
@@ -58,6 +59,15 @@ int node_need_ready(struct node *node, struct hm_error *error)
     int rc = hm_fail(error, HM_EBUSY, "%s", node->not_ready);
     pthread_mutex_unlock(&node->state_lock);
     return rc;
+}
+
+int node_need_ledger(struct node *node, struct hm_error *error)
+{
+    struct ledger_info info;
+
+    if (atomic_load(&node->opened) && ledger_info(node->ledger, &info, NULL) == 0)
+        return 0;
+    return node_need_ready(node, error);
 }
 
 bool node_quitting(const struct node *node)

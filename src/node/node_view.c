@@ -1,8 +1,8 @@
 /* What a cluster's node sees of the others and says of itself with its votes, and the links of the chain of delays that it computes:
- * node_witness.c and node_vdf.c, between this node's engine and its ledger. */
+ * witness.c and node_vdf.c, between this node's engine and its ledger. */
 #include "node_private.h"
 #include "node_vdf.h"
-#include "node_witness.h"
+#include "witness.h"
 
 #define VIEW_KNOW_NS (UINT64_C(60) * 1000000000) /* between two looks at whom the validators see */
 
@@ -12,19 +12,19 @@ int node_view_open(struct node *node, const char *keys_dir, const char *chain_id
                    struct hm_error *error)
 {
     struct crypto_ed25519_key key;
-    struct node_witness_options options = {.key = &key,
-                                           .chain_id = chain_id,
-                                           .listen = node->options.p2p_listen,
-                                           .peers = node->options.p2p_peers,
-                                           .peer_count = node->options.p2p_peer_count,
-                                           .clock = node->options.clock,
-                                           .random = node->options.random};
+    struct witness_options options = {.key = &key,
+                                      .chain_id = chain_id,
+                                      .listen = node->options.p2p_listen,
+                                      .peers = node->options.p2p_peers,
+                                      .peer_count = node->options.p2p_peer_count,
+                                      .clock = node->options.clock,
+                                      .random = node->options.random};
     int rc = engine_key_load(keys_dir, ENGINE_NODE_KEY_NAME, &key, error);
 
     if (rc != 0)
         return rc;
     memcpy(options.validator, node->beside.address, sizeof(options.validator));
-    rc = node_witness_open(&options, &node->beside.witness, error);
+    rc = witness_open(&options, &node->beside.witness, error);
     crypto_ed25519_wipe(&key);
     return rc;
 }
@@ -44,7 +44,7 @@ static void node_view_know(struct node *node)
     if (ledger_view_open(node->ledger, &view, NULL) != 0)
         return;
     if (ledger_view_witness(view, &arena, &seen, NULL) == 0)
-        node_witness_know(node->beside.witness, seen);
+        witness_know(node->beside.witness, seen);
     ledger_view_close(view);
 }
 
@@ -52,13 +52,13 @@ static void node_view_know(struct node *node)
 int node_view_witness(void *ctx, struct hm_buf *out)
 {
     struct node *node = ctx;
-    struct node_witness *witness = node->beside.witness;
+    struct witness *witness = node->beside.witness;
     struct ledger_info info;
 
-    if (!node_witness_is_proven(witness) && ledger_info(node->ledger, &info, NULL) == 0)
-        node_witness_prove(witness, info.chain_hash);
+    if (!witness_is_proven(witness) && ledger_info(node->ledger, &info, NULL) == 0)
+        witness_prove(witness, info.chain_hash);
     node_view_know(node);
-    return node_witness_pack(witness, out);
+    return witness_pack(witness, out);
 }
 
 /* --- the chain of delays ---------------------------------------------------------------------------------- */
@@ -133,7 +133,7 @@ int node_view_compute(struct node *node, struct hm_error *error)
 
 void node_view_saw_block(struct node *node)
 {
-    node_witness_saw_block(node->beside.witness);
+    witness_saw_block(node->beside.witness);
     node_vdf_saw_block(atomic_load(&node->beside.vdf));
 }
 
@@ -147,7 +147,30 @@ void node_view_stop(struct node *node)
 void node_view_close(struct node *node)
 {
     node_vdf_close(atomic_exchange(&node->beside.vdf, NULL));
-    node_witness_close(HM_TAKE(node->beside.witness));
+    witness_close(HM_TAKE(node->beside.witness));
+}
+
+void node_view_links(struct node *node, struct hm_arena *arena, struct api_cluster *out)
+{
+    struct witness_way ways[WITNESS_WAYS_MAX];
+    struct api_link *links;
+
+    if (atomic_load(&node->beside.vdf) == NULL) /* it comes last */
+        return;
+    size_t count = witness_get_ways(node->beside.witness, ways);
+    links = hm_arena_alloc(arena, count * sizeof(*links));
+    if (count == 0 || links == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        links[i] = (struct api_link){.packets = ways[i].packets,
+                                     .lost = ways[i].lost,
+                                     .overtaken = ways[i].late,
+                                     .duplicated = ways[i].twice,
+                                     .bad = ways[i].bad};
+        memcpy(links[i].node, ways[i].node, sizeof(links[i].node));
+    }
+    out->links = links;
+    out->link_count = count;
 }
 
 static int node_view_metric(struct hm_buf *out, const char *name, const char *type,
@@ -160,13 +183,13 @@ static int node_view_metric(struct hm_buf *out, const char *name, const char *ty
 int node_view_metrics(struct node *node, struct hm_buf *out)
 {
     struct node_vdf *vdf = atomic_load(&node->beside.vdf);
-    struct node_witness_stats seen;
+    struct witness_stats seen;
     struct node_vdf_stats made;
     int rc = 0;
 
     if (vdf == NULL) /* it comes last: what it does not follow may be put there right now */
         return 0;
-    node_witness_get_stats(node->beside.witness, &seen);
+    witness_get_stats(node->beside.witness, &seen);
     node_vdf_get_stats(vdf, &made);
     const struct {
         const char *name, *type, *help;
@@ -185,6 +208,21 @@ int node_view_metrics(struct node *node, struct hm_buf *out)
         {"hypermesh_echo_refused_total", "counter",
          "Packets dropped: too many, forged, another chain's, or no answer to a question.",
          (double)seen.refused},
+        {"hypermesh_links_bad", "gauge",
+         "Peers to whom too many packets are lost, overtaken or duplicated.",
+         (double)seen.links_bad},
+        {"hypermesh_link_packets_total", "counter",
+         "Questions sent to the peers that show how good the ways to them are.",
+         (double)seen.link_sent},
+        {"hypermesh_link_answered_total", "counter", "Of them, those that came back.",
+         (double)seen.link_answered},
+        {"hypermesh_link_lost_total", "counter",
+         "Of them, those that were overtaken by 100 ms or more, mostly lost.",
+         (double)seen.link_lost},
+        {"hypermesh_link_overtaken_total", "counter", "Of them, those that a later one overtook.",
+         (double)seen.link_late},
+        {"hypermesh_link_duplicated_total", "counter", "Of them, those that came back twice.",
+         (double)seen.link_twice},
         {"hypermesh_vdf_computed_total", "counter", "Links of the chain of delays computed here.",
          (double)made.computed},
         {"hypermesh_vdf_given_up_total", "counter",

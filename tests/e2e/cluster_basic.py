@@ -79,7 +79,8 @@ def folders_are_made_before_anything_runs(node):
 
 
 def four_come_up_and_agree(node):
-    cluster(node, "start").expect(0)
+    started = cluster(node, "start").expect(0)
+    assert "not ready: starting" in started.err and "no node answers" not in started.err, started.err
     found = states(node)
     assert all(s["running"] and s["node"]["ready"] and s["node"]["engine"] == "cometbft" for s in found.values())
     assert {s["node"]["chain_id"] for s in found.values()} == {json.loads(
@@ -89,7 +90,7 @@ def four_come_up_and_agree(node):
     until(lambda: same_state(node, {"node0", "node1", "node2", "node3"}), "one state")
     status = node(*on(node, "node1"), "status", "-o", "json").expect(0)
     assert json.loads(status.out)["cluster"]["version"] == "0.38.25"
-    node(*on(node, "node1"), "status").expect(0, out="3 of 3 other validators connected")
+    node(*on(node, "node1"), "status").expect(0, out="3 other nodes connected, 4 validators")
 
 
 def metrics_of_the_engine_are_among_ours(node):
@@ -165,6 +166,27 @@ def engines_of(node, name):
             if home.encode() in words and running(int(entry.name)):
                 found.append(int(entry.name))
     return found
+
+
+def one_alone_is_read(node):
+    """No block can be made; what there is can be read, also on a node that starts."""
+    node(*on(node, "node0"), "kv", "put", "left", "here").expect(0)
+    until(lambda: same_state(node, {"node0", "node1", "node2", "node3"}), "all have the key")
+    cluster(node, "stop", "node0", "node1", "node2").expect(0)
+    alone = lambda: json.loads(node(*on(node, "node3"), "status", "-o", "json").expect(0).out)
+    until(lambda: alone()["cluster"]["votes_percent"] == 25, "it knows that it is alone")
+    assert not alone()["cluster"]["quorum"]
+    node(*on(node, "node3"), "status").expect(0, out="NO QUORUM: at most 25 %")
+    cluster(node, "stop", "node3").expect(0)
+    cluster(node, "start", "node3", "--wait", "5s").expect(1, err="at most 25 % of the votes")
+    assert not alone()["ready"] and alone()["engine"] == "cometbft"
+    assert node(*on(node, "node3"), "kv", "get", "left").expect(0).out.strip() == "here"
+    node(*on(node, "node3"), "account", "ls").expect(0, out="operator")
+    node(*on(node, "node3"), "block", "ls").expect(0)
+    node(*on(node, "node3"), "kv", "put", "left", "gone").expect(1, err="waiting for the cluster")
+    cluster(node, "start").expect(0)
+    until(lambda: same_state(node, {"node0", "node1", "node2", "node3"}), "all are back")
+    assert alone()["cluster"]["quorum"]
 
 
 def an_engine_that_is_killed_is_started_again(node):
@@ -315,7 +337,7 @@ def main():
     try:
         return run_cases([what_makes_no_sense_is_refused, folders_are_made_before_anything_runs, four_come_up_and_agree,
                           metrics_of_the_engine_are_among_ours, what_one_takes_all_see, keys_are_every_nodes_users, idle_makes_no_blocks, one_is_killed_while_a_job_runs,
-                          its_engine_goes_with_it_and_it_catches_up, an_engine_that_is_killed_is_started_again,
+                          its_engine_goes_with_it_and_it_catches_up, one_alone_is_read, an_engine_that_is_killed_is_started_again,
                           one_more_follows_and_leaves, one_more_votes_and_retires, a_record_that_is_lost_is_not_made_anew, a_port_that_is_taken_is_told,
                           too_few_make_no_blocks_and_lose_nothing, all_stop_and_go_on,
                           destroy_leaves_nothing, each_in_a_namespace_of_its_own], node)

@@ -252,7 +252,13 @@ def a_file_of_others_is_not_trusted(node):
 def who_is_away_shows_nothing_wrong(node):
     verify(node, node.base / "nobody", "--kv", "colour").expect(AWAY)
     with Relay(node.base / "relay", sock(node, "node0"), lambda *_: (503, b'{"code": "HM_EBUSY", "detail": "later"}')) as relay:
-        verify(node, relay.server_address, "--kv", "colour").expect(AWAY, err="later")
+        verify(node, relay.server_address, "--kv", "colour", "--timeout", "2s").expect(
+            AWAY, err="asked until --timeout was over, and says: later")
+        assert len(relay.seen) > 1, relay.seen
+    answers = [(503, b'{"code": "HM_EBUSY", "detail": "the node is starting"}')] * 3
+    with Relay(node.base / "relay", sock(node, "node0"),
+               lambda target, status, body: answers.pop() if answers else (status, body)) as relay:
+        verify(node, relay.server_address, "--kv", "colour").expect(0)
 
 
 def what_one_did_the_others_wait_for(node):

@@ -128,8 +128,11 @@ def it_is_shown(node):
     with contextlib.closing(Connection(node.data / "node0/api.sock")) as connection:
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
-    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("hypermesh_echo"))
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(("hypermesh_echo", "hypermesh_link")))
     assert figures["hypermesh_echo_listening"] == "1" and int(figures["hypermesh_echo_answering"]) == 3, figures
+    assert int(figures["hypermesh_link_answered_total"]) > 0 and figures["hypermesh_links_bad"] == "0", figures
+    status, _, told = get(node, "node0", "/node")
+    assert status == 200 and len(told["cluster"]["links"]) <= 3 and not any(one["bad"] for one in told["cluster"]["links"]), told
 
 
 def a_link_is_made(node):

@@ -1,5 +1,8 @@
 """A validator that lies: abci_script stands between its real daemon and its engine and changes answers while it is armed."""
+import re
+
 import address
+from node import Refused
 
 JOINS_MAX = 8
 
@@ -94,12 +97,22 @@ def lies_in_snapshots(trial, _):
 def signs_twice(trial, _):
     """Two processes with one key: the twin refuses what the other one's application accepts, so they vote differently."""
     node = trial.nodes[-1]
-    operator = []
+    operator, twins = [], []
 
     def before():
         node.kill()
-        trial.cluster.make_twin(node)
+        twins.append(trial.cluster.make_twin(node))
         node.start()
+
+    def undecided(act):
+        """At first the twin votes on heights that the others have decided long ago: nobody takes these votes. The next block's time
+        is when it was proposed."""
+        height = int(re.search(r"process_proposal (\d+): reject", act.text)[1])
+        try:
+            following = trial.nodes[0].ask("GET", f"/blocks/{height + 1}")
+        except Refused:
+            return True
+        return act.wall * 1000 <= following["time_ms"]
 
     def begin():
         twin = trial.cluster.spare
@@ -125,5 +138,5 @@ def signs_twice(trial, _):
         trial.cluster.drop_spare()
 
     trial.fault("one signs twice (two processes, one key)", begin, end, trial.nodes[:-1], before=before, shows=shows,
-                sign="evidence|out for good",
+                sign="conflicting votes from validator|evidence|out for good", liars=twins, wrong=undecided,
                 note=lambda: f"{operator[-1]['slashed']} of 2000 HYPER slashed, out for good on all nodes")

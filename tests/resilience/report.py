@@ -22,8 +22,8 @@ notes each operation that its node has acknowledged. After each fault:
 At the end every node replays its whole chain from the genesis (`POST /chain/verify`, which `nexus verify` asks for). A run in
 which one of these does not hold fails, whatever the times are.
 
-**Seen**: from the fault's beginning (from the first wrong answer, where a node lies) until some node's status, metrics, ledger or
-log shows something that it had not shown in the two quiet seconds before; they are read every 0.1 to 0.2 s, and what a lying node
+**Seen**: from the fault's beginning (from the first wrong answer, where a node lies; of a key in two places, from the second's first
+differing vote on a block that was not decided yet) until some node's status, metrics, ledger or log shows something that it had not shown in the two quiet seconds before; they are read every 0.1 to 0.2 s, and what a lying node
 says of itself does not count. **Goes on**: from the fault's beginning until an operation that was begun after it is on all nodes that
 are not hurt; a dash where no more than two thirds are up: then nothing was acknowledged until the end. **Whole**: from the fault's
 end until an operation that was begun after it is on all nodes; where a fault ends by itself (a node is started again at once), from

@@ -21,6 +21,11 @@ ACT = re.compile(r"cometbft: (?:[a-z]+_[a-z_]+ \d+: [a-z]+|cut after)")  # what 
 CLOCK_SECONDS = 2  # a log's time that is further off is of a node whose clock is wrong
 
 
+class Act:
+    def __init__(self, at, wall, text):
+        self.at, self.wall, self.text = at, wall, text  # wall: seconds since 1970, as the log says
+
+
 class Sign:
     def __init__(self, name, node, at, text):
         self.name, self.node, self.at, self.text = name, node, at, text
@@ -166,11 +171,12 @@ class Watch:
                     self.read_line(node, *line.groups())
 
     def read_line(self, node, when, level, text):
-        at = now() - (time.time() - datetime.datetime.fromisoformat(when + "+00:00").timestamp())
+        wall = datetime.datetime.fromisoformat(when + "+00:00").timestamp()
+        at = now() - (time.time() - wall)
         at = at if abs(now() - at) < CLOCK_SECONDS else now()
         if ACT.search(text):
             with self.lock:
-                self.acts.append(at)
+                self.acts.append(Act(at, wall, text))
         elif level != "info ":
             self.sign(f"log: {shape(text)}", node, text, at)
 

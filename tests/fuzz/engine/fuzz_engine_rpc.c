@@ -1,8 +1,9 @@
-/* Any bytes as what the engine's RPC sends: an HTTP answer, and in it a header, a commit, validators. What is whole must be
+/* Any bytes as what the engine's RPC sends: an HTTP answer, and in it a header, a commit, validators, a round. What is whole must be
  * so with the same bytes only; what is taken must be packed and read again. */
 #include <stdlib.h>
 
 #include "engine_remote.h"
+#include "engine_rounds.h"
 #include "json.h"
 #include "wire.h"
 
@@ -24,6 +25,20 @@ static void pack_again(const ProtobufCMessage *message, struct hm_arena *arena)
     require(rc == 0 || rc == HM_EPARSE); /* text that is not UTF-8 may come from JSON's escapes */
 }
 
+static void read_round(const json_t *root)
+{
+    static struct engine_rounds_state round;
+    struct hm_error error = {0};
+
+    if (engine_rounds_read(root, &round, &error) != 0) {
+        require(error.text[0] != '\0');
+        return;
+    }
+    require(round.height > 0 && round.step > 0 && round.step <= ENGINE_ROUNDS_COMMIT);
+    require(round.count > 0 && round.count <= ENGINE_ROUNDS_VALIDATORS_MAX);
+    require(round.prevoted <= round.count && round.precommitted <= round.count);
+}
+
 static void read_json(struct hm_slice text)
 {
     HM_CLEANUP(hm_arena) struct hm_arena arena;
@@ -36,6 +51,7 @@ static void read_json(struct hm_slice text)
     hm_arena_init(&arena, 0);
     if (json_read(text, ENGINE_RPC_DEPTH_MAX, "the input", &root, NULL) != 0)
         return;
+    read_round(root);
     if (engine_light_header(root, &arena, &header, &error) == 0) {
         require(header->header->height > 0);
         pack_again(&header->base, &arena);

@@ -1,8 +1,8 @@
 /* What a peer shows in its handshake, and the little file in which a sink remembers a peer. */
 #include <stdlib.h>
 
-#include "packetfs_peer.h"
-#include "packetfs_sync_volume.h"
+#include "sync/packetfs_peer.h"
+#include "sync/packetfs_sync_volume.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

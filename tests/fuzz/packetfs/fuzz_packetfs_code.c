@@ -1,7 +1,7 @@
 /* What a person types as a code. What is taken is a code of ours, and reads again as itself. */
 #include <stdlib.h>
 
-#include "packetfs_code.h"
+#include "sync/packetfs_code.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

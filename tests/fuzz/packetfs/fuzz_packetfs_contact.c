@@ -1,7 +1,7 @@
 /* The public part of an identity: first as a text, then as bytes. What is taken is written again and taken again. */
 #include <stdlib.h>
 
-#include "packetfs_identity.h"
+#include "access/packetfs_identity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

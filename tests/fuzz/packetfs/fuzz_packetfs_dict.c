@@ -1,7 +1,7 @@
 /* Any bytes as a dictionary's object, and a frame that was never made with it. The first two bytes say where one ends. */
 #include <stdlib.h>
 
-#include "packetfs_dict.h"
+#include "pack/packetfs_dict.h"
 
 #define FRAME_BYTES 64
 

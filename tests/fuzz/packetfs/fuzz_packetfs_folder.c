@@ -3,7 +3,7 @@
  * offsets without gaps. */
 #include <stdlib.h>
 
-#include "packetfs_tree.h"
+#include "tree/packetfs_tree.h"
 
 #define NODES_MAX 64
 #define STEPS_MAX 20000

@@ -1,7 +1,7 @@
 /* Frames of objects: any bytes as a frame, and any bytes into a frame and back; with a dictionary and without. */
 #include <stdlib.h>
 
-#include "packetfs_dict.h"
+#include "pack/packetfs_dict.h"
 
 #define LEVELS_LOWEST (-50)
 #define LEVELS        70

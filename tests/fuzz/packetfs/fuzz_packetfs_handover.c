@@ -2,7 +2,7 @@
  * too: nobody without the code gets a key out of it. */
 #include <stdlib.h>
 
-#include "packetfs_send_wire.h"
+#include "sync/packetfs_send_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* What lies inside a message's seal, as a sender may write anything there; and the outside, as anybody may. */
 #include <stdlib.h>
 
-#include "packetfs_message.h"
+#include "access/packetfs_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* One node from outside. What the reader takes, written again, is the same bytes: a node has one form only. */
 #include <stdlib.h>
 
-#include "packetfs_node.h"
+#include "tree/packetfs_node.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

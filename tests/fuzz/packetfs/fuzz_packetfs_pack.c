@@ -1,7 +1,7 @@
 /* What lies in a pack, opened: header, footer and folder. What parses makes the same bytes again. */
 #include <stdlib.h>
 
-#include "packetfs_pack.h"
+#include "pack/packetfs_pack.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

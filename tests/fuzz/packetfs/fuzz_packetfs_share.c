@@ -1,7 +1,7 @@
 /* A share of a key. What is taken, written again, is the same bytes. */
 #include <stdlib.h>
 
-#include "packetfs_share.h"
+#include "access/packetfs_share.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* A key slot's bytes, from a folder that others may write. Corpus: a slot of each kind; that of an identity opens. */
-#include "packetfs_slot_identity.h"
+#include "access/packetfs_slot_identity.h"
 
 static struct packetfs_identity *owner;
 

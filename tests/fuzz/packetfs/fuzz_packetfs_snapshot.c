@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "crypto.h"
-#include "packetfs_snapshot.h"
+#include "store/packetfs_snapshot.h"
 
 #define HEAD_BYTES 64
 #define BODY_MAX   2048

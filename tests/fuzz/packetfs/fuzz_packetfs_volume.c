@@ -2,8 +2,9 @@
  * must be something a cutter can be made of, or be refused by it. */
 #include <stdlib.h>
 
+#include "access/packetfs_volume_file.h"
+#include "chunk/packetfs_chunk.h"
 #include "crypto.h"
-#include "packetfs_volume.h"
 
 #define HEADER_BYTES     44
 #define PARAMETERS_BYTES 20

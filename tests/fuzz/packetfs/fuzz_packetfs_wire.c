@@ -1,7 +1,7 @@
 /* Each message's decoder; what it takes must be what the encoder writes. The first byte picks the message. */
 #include <stdlib.h>
 
-#include "packetfs_wire.h"
+#include "sync/packetfs_wire.h"
 
 static void same(const struct hm_buf *written, struct hm_slice body)
 {

@@ -29,7 +29,10 @@ char *fake_text(struct hm_arena *arena, const char *text)
 static int fake_status(void *ctx, struct hm_arena *arena, struct api_status *out,
                        struct hm_error *error)
 {
-    static struct api_cluster cluster = {.validators = 4, .peers = 3, .reachable = true};
+    static const struct api_link links[] = {
+        {.node = {0xab}, .packets = 96, .lost = 9, .overtaken = 2, .duplicated = 1, .bad = true}};
+    static struct api_cluster cluster = {
+        .validators = 4, .peers = 3, .reachable = true, .links = links, .link_count = 1};
     static const char *warnings[] = {"memory limits \"do not\" hold here"};
     struct fake *fake = ctx;
     int fail;

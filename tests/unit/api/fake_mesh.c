@@ -277,7 +277,8 @@ static int fake_stakes(void *ctx, const uint8_t delegator[32], const struct api_
     for (uint8_t i = 1; i <= 2 && *count < page->limit; i++) {
         if (page->after && page->after[0] >= i)
             continue;
-        (*out)[*count] = (struct api_stake){.stake = UINT64_C(2000000000), .leaving = 1};
+        (*out)[*count] = (struct api_stake){
+            .stake = UINT64_C(2000000000), .leaving = 1, .free_ms = 5};
         fake_id(i, (*out)[(*count)++].validator);
     }
     return 0;

@@ -45,6 +45,8 @@ struct script_rpc {
     size_t cache_count;
     char answer_commit[65536],
         answer_validators[65536]; /* results of /commit and /validators; "": none */
+    char answer_round[65536]; /* of /consensus_state; "": none */
+    _Atomic unsigned rounds; /* so often asked for, and given */
 };
 
 struct script_block {

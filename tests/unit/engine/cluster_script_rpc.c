@@ -197,6 +197,9 @@ static void answer_method(struct script_rpc *rpc, struct conn *conn, const json_
         send_result(rpc, conn->fd, id, "{\"listening\":true,\"n_peers\":\"3\",\"peers\":[]}");
     } else if (strcmp(method, "commit") == 0 && rpc->answer_commit[0] != '\0') {
         send_result(rpc, conn->fd, id, rpc->answer_commit);
+    } else if (strcmp(method, "consensus_state") == 0 && rpc->answer_round[0] != '\0') {
+        atomic_fetch_add(&rpc->rounds, 1);
+        send_result(rpc, conn->fd, id, rpc->answer_round);
     } else if (strcmp(method, "validators") == 0 && rpc->answer_validators[0] != '\0') {
         send_result(rpc, conn->fd, id, rpc->answer_validators);
     } else {

@@ -49,6 +49,20 @@ static void send_votes(const char *path)
         ;
 }
 
+static int setup(void **state)
+{
+    (void)state;
+    script_init(&script, NULL, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    script_release(&script);
+    return 0;
+}
+
 static void refused_votes_do_not_fill_the_log(void **state)
 {
     HM_AUTOFREE char *path = NULL;
@@ -56,7 +70,6 @@ static void refused_votes_do_not_fill_the_log(void **state)
     unsigned lines = 0;
 
     (void)state;
-    script_init(&script, NULL, NULL);
     FILE *log = tmpfile();
     assert_non_null(log);
     hm_log_setup(fileno(log), HM_LOG_INFO, 0);
@@ -72,12 +85,12 @@ static void refused_votes_do_not_fill_the_log(void **state)
     for (const char *at = said; (at = strstr(at, "a vote's extension has")) != NULL; at++)
         lines++;
     assert_in_range(lines, 1, LINES_MAX);
-    script_release(&script);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(refused_votes_do_not_fill_the_log)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(refused_votes_do_not_fill_the_log, setup, teardown)};
 
     return cmocka_run_group_tests_name("engine_cluster_lines", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* What a node that floods, or whose clock is wrong, can and cannot do to a cluster's blocks. */
 #include "cluster_script.h"
+#include "ledger_kv_ops.h"
 
 #include <stdio.h>
 
@@ -107,11 +108,15 @@ static void an_unsigned_head_names_nobody(void **state)
 
 static void nobodys_turn_is_taken_by_a_flood(void **state)
 {
+    struct clock_of_test time = {.ns = 1};
     HM_CLEANUP(hm_arena) struct hm_arena arena;
     struct hm_slice items[40], sorted[40];
+    struct engine_share *share;
 
     (void)state;
+    time.clock = (struct hm_clock){test_wall, test_mono, &time};
     hm_arena_init(&arena, 0);
+    assert_int_equal(engine_share_new(&time.clock, &share, NULL), 0);
     /* Thirty of one, then three of another, then two great ones, then what is no batch. */
     for (unsigned i = 0; i < 30; i++)
         items[i] = batch(&arena, 1, i, 100);
@@ -121,7 +126,7 @@ static void nobodys_turn_is_taken_by_a_flood(void **state)
         items[i] = batch(&arena, 3, i, 1000);
     items[35] = hm_slice_of("rubbish", 7);
     memcpy(sorted, items, sizeof(items));
-    assert_int_equal(engine_share_order(sorted, 36, &arena, NULL), 0);
+    assert_int_equal(engine_share_order(share, sorted, 36, &arena, NULL), 0);
     static const unsigned begin[] = {0, 30, 33, 35, 1, 31, 2, 32, 3};
     for (size_t i = 0; i < HM_COUNT_OF(begin); i++)
         if (sorted[i].data != items[begin[i]].data)
@@ -138,7 +143,18 @@ static void nobodys_turn_is_taken_by_a_flood(void **state)
                 seen++;
             }
     assert_int_equal(seen, 36);
-    assert_int_equal(engine_share_order(sorted, 0, &arena, NULL), 0);
+    assert_int_equal(engine_share_order(share, sorted, 0, &arena, NULL), 0);
+    /* What the next block would take comes before all that waits for something. */
+    assert_int_equal(engine_share_waits(share, items[34], true, NULL), 0);
+    assert_int_equal(engine_share_waits(share, items[31], true, NULL), 0);
+    assert_int_equal(engine_share_waits(share, items[0], false, NULL), 0);
+    memcpy(sorted, items, sizeof(items));
+    assert_int_equal(engine_share_order(share, sorted, 36, &arena, NULL), 0);
+    static const unsigned ready[] = {31, 34, 0, 35, 1, 30, 2};
+    for (size_t i = 0; i < HM_COUNT_OF(ready); i++)
+        if (sorted[i].data != items[ready[i]].data)
+            fail_msg("place %zu", i);
+    engine_share_free(share);
 }
 
 static void a_flood_fills_its_own_share(void **state)
@@ -193,24 +209,24 @@ static void what_waits_counts(void **state)
     for (unsigned round = 0; round < 4; round++) {
         time.ns += ENGINE_SHARE_FORGET_MS / 2 * 1000000;
         for (unsigned i = 0; i < ENGINE_SHARE_BATCHES; i++)
-            assert_int_equal(engine_share_again(share, batch(&arena, 1, i, 100), true, NULL), 0);
+            assert_int_equal(engine_share_waits(share, batch(&arena, 1, i, 100), true, NULL), 0);
     }
     assert_int_equal(engine_share_enter(share, batch(&arena, 1, 100, 100), NULL), HM_EBUSY);
     /* One that was forgotten, or never known, counts again. */
-    assert_int_equal(engine_share_again(share, batch(&arena, 2, 0, ENGINE_SHARE_BYTES), true, NULL),
+    assert_int_equal(engine_share_waits(share, batch(&arena, 2, 0, ENGINE_SHARE_BYTES), true, NULL),
                      0);
     assert_int_equal(engine_share_enter(share, batch(&arena, 2, 1, 100), NULL), HM_EBUSY);
     /* Blocks in a row. */
     struct hm_slice item = batch(&arena, 1, 0, 100);
     for (unsigned round = 0; round < 2; round++) {
         for (unsigned i = 0; i < ENGINE_SHARE_IDLE_BLOCKS; i++)
-            assert_int_equal(engine_share_again(share, item, false, NULL), 0);
+            assert_int_equal(engine_share_waits(share, item, false, NULL), 0);
         if (round == 0)
-            assert_int_equal(engine_share_again(share, item, true, NULL), 0);
+            assert_int_equal(engine_share_waits(share, item, true, NULL), 0);
     }
-    assert_int_equal(engine_share_again(share, item, false, &error), HM_EPROOF_TIME);
+    assert_int_equal(engine_share_waits(share, item, false, &error), HM_EPROOF_TIME);
     assert_non_null(strstr(error.text, "has followed"));
-    assert_int_equal(engine_share_again(share, hm_slice_of("rubbish", 7), false, NULL), 0);
+    assert_int_equal(engine_share_waits(share, hm_slice_of("rubbish", 7), false, NULL), 0);
     engine_share_free(share);
 }
 
@@ -371,7 +387,7 @@ static void what_never_follows_leaves_the_pool(void **state)
     assert_int_equal(check_tx(never), 0);
     assert_int_equal(check_tx(first), 0);
     assert_int_equal(check_tx(second), 0);
-    for (unsigned i = 0; i < ENGINE_SHARE_IDLE_BLOCKS; i++) {
+    for (unsigned i = 1; i < ENGINE_SHARE_IDLE_BLOCKS; i++) {
         assert_int_equal(check_tx_again(never), 0);
         assert_int_equal(check_tx_again(first), 0);
         assert_int_equal(check_tx_again(second), 0);
@@ -381,6 +397,51 @@ static void what_never_follows_leaves_the_pool(void **state)
     /* The second's turn is over, too; sealed and sent once more it is taken. */
     assert_int_equal(check_tx_again(second), -HM_EPROOF_TIME);
     assert_int_equal(check_tx(second), 0);
+}
+
+#define STUFFED_BYTES 20000
+#define STUFFED_TXS   15
+
+/* One act that would pay, and many that wait for what never comes. */
+static struct hm_slice stuffed(enum fixture_role who)
+{
+    static char value[STUFFED_BYTES + 1];
+    struct fixture *chain = &script.fix.chain;
+    struct hm_slice txs[STUFFED_TXS];
+
+    memset(value, 'v', STUFFED_BYTES);
+    txs[0] = engine_fixture_transfer(&script.fix, who);
+    for (size_t i = 1; i < HM_COUNT_OF(txs); i++) {
+        Hypermesh__Operation *op = op_kv_put(chain, "k", value, 0);
+        Hypermesh__TxBody *body = fixture_body(chain, who, &op, 1);
+
+        body->presence.data[0] ^= 1;
+        txs[i] = fixture_pack(chain, &fixture_sign(chain, who, body, false)->base);
+    }
+    Hypermesh__BatchHead *head = fixture_head(chain, who, txs, HM_COUNT_OF(txs), false);
+    return fixture_seal(chain, who, head, txs, HM_COUNT_OF(txs));
+}
+
+/* However much of it there is, and however well it is signed. */
+static void what_no_block_takes_keeps_nobody_out(void **state)
+{
+    static const enum fixture_role floods[] = {BOB, CAROL, DAVE, ERIN};
+
+    (void)state;
+    script.cometbft.block_max_bytes = 512 * 1024;
+    begin();
+    for (size_t i = 0; i < HM_COUNT_OF(floods); i++) {
+        struct hm_slice item = stuffed(floods[i]);
+
+        assert_int_equal(check_tx(item), 0);
+        script_add_item(&script, item);
+    }
+    struct hm_slice good = batch_of(engine_fixture_transfer(&script.fix, ALICE));
+    assert_int_equal(check_tx(good), 0);
+    script_add_item(&script, good);
+    struct script_block *block = script_run(&script, SCRIPT_WHOLE);
+    assert_int_equal(block->count, 2);
+    assert_memory_equal(block->items[1].data, good.data, good.len);
 }
 
 /* Nothing lies in the pool that fits in no proposal: what is behind it would not be seen. */
@@ -541,6 +602,7 @@ int main(void)
         cmocka_unit_test(what_waits_counts),
         cmocka_unit_test(variants_fill_nobodys_share),
         cmocka_unit_test_setup_teardown(what_nobody_pays_for_is_in_no_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_no_block_takes_keeps_nobody_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_proposal_has_a_size, setup, teardown),
         cmocka_unit_test_setup_teardown(what_never_follows_leaves_the_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_takes_what_fits, setup, teardown),

@@ -454,6 +454,79 @@ static void folders_are_written_and_kept(void **state)
         0);
 }
 
+static void a_record_that_is_damaged_is_refused(void **state)
+{
+    static const char *const wholes[] = {
+        "{\"height\":\"9223372036854775807\",\"round\":0,\"step\":0}\n",
+        "{\"height\": \"50\", \"round\": 1, \"step\": 3, \"signature\": \"AA==\", \"signbytes\": "
+        "\"00\"}"};
+    static const char *const texts[] = {
+        "",
+        "garbage",
+        "[]",
+        "{}",
+        "{\"height\":\"7\",\"round\":0,\"st",
+        "{\"height\":7,\"round\":0,\"step\":3}",
+        "{\"height\":\"7\",\"round\":0}",
+        "{\"height\":\"-7\",\"round\":0,\"step\":3}",
+        "{\"height\":\"9223372036854775808\",\"round\":0,\"step\":3}",
+        "{\"height\":\"7\",\"round\":-1,\"step\":3}",
+        "{\"height\":\"7\",\"round\":0,\"step\":4}"};
+    struct place *place = *state;
+    struct engine_config_keys keys = {.node = &place->node, .validator = &place->validator};
+    HM_AUTOFREE char *record = hm_asprintf("%s/" ENGINE_VALIDATOR_STATE_NAME, place->keys_dir);
+    HM_AUTOFREE char *toml = hm_asprintf("%s/config/config.toml", place->home);
+    HM_AUTOFREE char *large = hm_malloc(70000);
+
+    assert_int_equal(write_it(place, &keys), 0);
+    assert_int_equal(unlink(toml), 0);
+    for (size_t i = 0; i < HM_COUNT_OF(texts); i++) {
+        assert_int_equal(hm_file_replace(record, texts[i], strlen(texts[i]), 0600, NULL), 0);
+        refused(place, write_it(place, &keys), HM_ECORRUPT, "bring the file back");
+        assert_int_not_equal(access(toml, F_OK), 0);
+    }
+    memset(large, ' ', 70000);
+    assert_int_equal(hm_file_replace(record, large, 70000, 0600, NULL), 0);
+    refused(place, write_it(place, &keys), HM_ECORRUPT, "is damaged, the record");
+    for (size_t i = 0; i < HM_COUNT_OF(wholes); i++) {
+        assert_int_equal(hm_file_replace(record, wholes[i], strlen(wholes[i]), 0600, NULL), 0);
+        assert_int_equal(write_it(place, &keys), 0);
+    }
+}
+
+/* Another time, other limits: no name says it, and the engine reads its own copy. */
+static void another_genesis_later_is_refused(void **state)
+{
+    struct place *place = *state;
+    struct engine_config_keys keys = {.node = &place->node, .validator = &place->validator};
+    HM_AUTOFREE char *genesis = hm_asprintf("%s/config/genesis.json", place->home);
+    HM_AUTOFREE char *pin = hm_asprintf("%s/config/" ENGINE_GENESIS_PIN_NAME, place->home);
+    HM_CLEANUP(hm_buf) struct hm_buf first = {0};
+
+    refused(place, engine_genesis_pin(place->home, true, &place->error), HM_ENOTFOUND, genesis);
+    assert_int_equal(write_it(place, &keys), 0);
+    assert_int_equal(hm_file_read(genesis, ENGINE_GENESIS_MAX_BYTES, &first, NULL), 0);
+    assert_int_equal(engine_genesis_pin(place->home, false, &place->error), 0); /* of before */
+    assert_int_equal(mode_of(place->home, "config/" ENGINE_GENESIS_PIN_NAME), 0600);
+    assert_int_equal(engine_genesis_pin(place->home, false, &place->error), 0);
+    place->genesis.time_ms += 1000;
+    hm_buf_clear(&place->text);
+    assert_int_equal(engine_genesis_pack(&place->genesis, &place->text, NULL), 0);
+    assert_int_equal(hm_file_replace(genesis, place->text.data, place->text.len, 0600, NULL), 0);
+    refused(place, engine_genesis_pin(place->home, false, &place->error), HM_ECONFLICT,
+            "is not the one that this node began with");
+    assert_int_equal(hm_file_replace(genesis, first.data, first.len, 0600, NULL), 0);
+    assert_int_equal(engine_genesis_pin(place->home, false, &place->error), 0);
+    /* Where there is no ledger the file is what it begins with. */
+    assert_int_equal(hm_file_replace(genesis, place->text.data, place->text.len, 0600, NULL), 0);
+    assert_int_equal(engine_genesis_pin(place->home, true, &place->error), 0);
+    assert_int_equal(engine_genesis_pin(place->home, false, &place->error), 0);
+    assert_int_equal(hm_file_replace(pin, "a", 1, 0600, NULL), 0);
+    refused(place, engine_genesis_pin(place->home, false, &place->error), HM_ECORRUPT, "damaged");
+    assert_int_equal(hm_file_replace(pin, place->text.data, place->text.len, 0600, NULL), 0);
+    refused(place, engine_genesis_pin(place->home, false, &place->error), HM_ECORRUPT, "damaged");
+}
+
 static void folders_of_others_are_left_alone(void **state)
 {
     struct place *place = *state;
@@ -574,6 +647,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(genesis_must_be_this_ledgers, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_are_written_and_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_record_that_is_damaged_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_genesis_later_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_of_others_are_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_that_runs_out_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(the_engine_reads_it, setup, teardown),

@@ -1,4 +1,5 @@
-/* What the log says of validators that do not sign, and of blocks that took more than one round. */
+/* What the log says of validators that do not sign or send what is no vote extension, and of blocks that took more than one
+ * round. */
 #include "cluster_script.h"
 
 #include <stdio.h>
@@ -245,6 +246,43 @@ static void rounds_are_told(void **state)
     assert_int_equal(said("since the last such line: 50"), 1);
 }
 
+static void extension(unsigned who)
+{
+    engine_watch_extension(watched.watch, watched.height,
+                           hm_slice_of(watched.votes.addresses[who], ENGINE_ADDRESS_BYTES), 33,
+                           "it is none", watched.now_ms);
+}
+
+/* One line for each validator in half a minute, and none for who is not known. */
+static void unreadable_extensions_are_told(void **state)
+{
+    (void)state;
+    extension(2);
+    assert_int_equal(said("extension"), 0); /* before the first block nobody is known */
+    blocks(1);
+    for (unsigned i = 0; i < 100; i++)
+        extension(2);
+    extension(1);
+    extension(SET);
+    assert_int_equal(said("vote extension"), 2);
+    assert_int_equal(said("validator 0303030303030303030303030303030303030303 sent a vote "
+                          "extension that is none with its vote for block 11 (33 bytes; since the "
+                          "last such line: 1), which is left out: it is none"),
+                     1);
+    assert_int_equal(said("validator 0202"), 1);
+    watched.now_ms += ENGINE_WATCH_AGAIN_MS;
+    extension(2);
+    assert_int_equal(said("since the last such line: 100)"), 1);
+    /* All at once: as many as a second takes. */
+    forget();
+    votes_init(&watched.votes, SET_MAX);
+    watched.now_ms += ENGINE_WATCH_AGAIN_MS;
+    blocks(1);
+    for (unsigned i = 0; i < SET_MAX; i++)
+        extension(i);
+    assert_int_equal(said("vote extension"), ENGINE_WATCH_LINES_PER_S);
+}
+
 /* Memory that is not there costs a count, and nothing else. */
 static void memory_runs_out(void **state)
 {
@@ -283,6 +321,51 @@ static void the_application_tells_it(void **state)
     script_release(&script);
 }
 
+/* A block with a transaction, its proposer's own vote for the one before with this extension. */
+static void propose_with(struct hm_slice extension, unsigned answers)
+{
+    Hypermesh__Abci__ExtendedCommitInfo votes = HYPERMESH__ABCI__EXTENDED_COMMIT_INFO__INIT;
+    Hypermesh__Abci__ExtendedVoteInfo vote = HYPERMESH__ABCI__EXTENDED_VOTE_INFO__INIT;
+    Hypermesh__Abci__ExtendedVoteInfo *list[] = {&vote};
+    Hypermesh__Abci__Validator validator = HYPERMESH__ABCI__VALIDATOR__INIT;
+    struct engine_answer *answer = script_submit(&script, ALICE);
+
+    validator.address = wire_bytes(script.cometbft.validator_address, ENGINE_ADDRESS_BYTES);
+    vote.validator = &validator;
+    vote.flag = SIGNED;
+    vote.vote_extension = wire_bytes(extension.data, extension.len);
+    votes.votes = list;
+    votes.n_votes = 1;
+    script_wait_items(&script, 1);
+    script.votes = &votes;
+    script_run(&script, SCRIPT_WHOLE);
+    script.votes = NULL;
+    engine_fixture_wait_answers(&script.fix, answers);
+    engine_fixture_expect_good(answer);
+}
+
+static void the_application_tells_of_extensions(void **state)
+{
+    static const uint8_t good[22] = {0x12, 0x14, 7}; /* VoteWitness.node */
+    static const uint8_t none[33] = {0xff, 0xff, 0xff};
+
+    (void)state;
+    assert_int_equal(ledger_witness_check(hm_slice_of(good, sizeof(good)), NULL), 0);
+    script_init(&script, NULL, NULL);
+    script_start(&script);
+    script_rpc_open(&script);
+    script_handshake_good(&script);
+    script_run(&script, SCRIPT_WHOLE);
+    script_run(&script, SCRIPT_WHOLE);
+    propose_with(hm_slice_of(good, sizeof(good)), 1);
+    propose_with((struct hm_slice){0}, 2);
+    assert_int_equal(said("extension"), 0);
+    propose_with(hm_slice_of(none, sizeof(none)), 3);
+    assert_int_equal(said("adad sent a vote extension that is none with its vote for block"), 1);
+    assert_int_equal(said("(33 bytes; "), 1);
+    script_release(&script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,8 +378,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(old_blocks_are_counted_only, setup, teardown),
         cmocka_unit_test_setup_teardown(a_height_counts_once, setup, teardown),
         cmocka_unit_test_setup_teardown(rounds_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(unreadable_extensions_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_runs_out, setup, teardown),
         cmocka_unit_test_setup_teardown(the_application_tells_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_application_tells_of_extensions, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("engine_watch", tests, NULL, NULL);

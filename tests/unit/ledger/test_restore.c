@@ -192,6 +192,33 @@ static void test_half(void **state)
     same_info();
 }
 
+/* --- the whole of it, for another one --- */
+
+/* What was taken over is dropped and another begun; a chain that somebody lives by never is. */
+static void test_undone(void **state)
+{
+    struct hm_error error = {0};
+
+    (void)state;
+    assert_int_equal(ledger_restore_undo(twin, &error), HM_ENOTFOUND); /* nothing is there */
+    assert_int_equal(ledger_restore_undo(fix.ledger, &error), HM_EPERM);
+    assert_non_null(strstr(error.text, "did not begin with a snapshot"));
+    twin_restore();
+    assert_int_equal(ledger_restore_undo(twin, &error), 0);
+    reopened(HM_ECONFLICT);
+    assert_int_equal(ledger_restore_drop(twin_store, NULL), 0);
+    empty_twin();
+    reopened(0);
+    twin_restore();
+    same_info();
+    same_table(LEDGER_TABLE_STATE);
+    both(NULL, 0);
+    assert_int_equal(ledger_restore_undo(twin, &error), HM_EPERM);
+    assert_non_null(strstr(error.text, "has blocks of its own"));
+    reopened(0);
+    both(NULL, 0);
+}
+
 /* Every write fails once: what is there is nothing, half of it that says so, or all. */
 static void test_writes_fail(void **state)
 {
@@ -332,6 +359,7 @@ int main(int argc, char **argv)
         WITH_WORLD(test_metadata_tampered),
         WITH_WORLD(test_expected),
         WITH_WORLD(test_half),
+        WITH_WORLD(test_undone),
         WITH_WORLD(test_writes_fail),
         cmocka_unit_test_setup_teardown(test_without_memory, snap_setup_few, snap_teardown),
         WITH_WORLD(test_killed),

@@ -217,6 +217,8 @@ static void test_leave(void **state)
     assert_int_equal(hyper_of(BOB), before);
     assert_int_equal(worth(ALICE, BOB).stake, 25 * H);
     assert_int_equal(worth(ALICE, BOB).leaving, 15 * H);
+    assert_int_equal(worth(ALICE, BOB).free_ms,
+                     fix.next_ms - FIXTURE_BLOCK_MS + fix.params.unbond_delay_ms);
     assert_int_equal(check_info().next_due_ms,
                      fix.next_ms - FIXTURE_BLOCK_MS + fix.params.unbond_delay_ms);
     pass(79);
@@ -224,6 +226,7 @@ static void test_leave(void **state)
     pass(1);
     assert_int_equal(hyper_of(BOB), before + 15 * H);
     assert_int_equal(worth(ALICE, BOB).leaving, 0);
+    assert_int_equal(worth(ALICE, BOB).free_ms, 0);
     assert_int_equal(stake_validator(&fix, ALICE)->n_leaving, 0);
     /* The operator keeps its bond. */
     refused(ALICE, op_undelegate(&fix, ALICE, 10 * H + 1), "validator.self_bond");

@@ -22,7 +22,11 @@ static void only_what_was_named_is_trusted(void **state)
 
     (void)state;
     assert_int_equal(begin("seven-14", SEVEN_15, 14, NULL, &trust, &error), HM_EAUTH);
-    assert_non_null(strstr(error.text, "you trust f71207f45d3b"));
+    assert_non_null(strstr(error.text, "of chain light-seven has the hash " SEVEN_14));
+    assert_non_null(strstr(error.text, "you trust " SEVEN_15));
+    /* Of another chain: its hash says nothing. */
+    assert_int_equal(begin("seven-14", SEVEN_15, 14, "other", &trust, &error), HM_EAUTH);
+    assert_non_null(strstr(error.text, "is of chain light-seven, not of other"));
     assert_int_equal(begin("seven-14", SEVEN_14, 15, NULL, &trust, &error), HM_EAUTH);
     assert_non_null(strstr(error.text, "asked for height 15"));
     assert_int_equal(begin("seven-14", SEVEN_14, 14, "other", &trust, &error), HM_EAUTH);

@@ -303,7 +303,7 @@ static void answer(struct light_node *node, int fd, const char *target)
 
     if (lie == LIGHT_SLOW)
         (void)usleep(LIGHT_NODE_SLOW_MS * 1000);
-    if (lie == LIGHT_AWAY) {
+    if (lie == LIGHT_AWAY || (lie == LIGHT_STARTS && atomic_fetch_sub(&node->starting, 1) > 0)) {
         status = 503;
         (void)hm_buf_append_str(&body, "{\"code\":\"HM_EBUSY\",\"detail\":\"it is starting\"}");
     } else if (lie == LIGHT_TOO_MANY) {

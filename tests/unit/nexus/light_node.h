@@ -26,6 +26,7 @@ enum light_lie {
     LIGHT_LIE_NOISE, /* no block, no JSON */
     LIGHT_LIE_LONG, /* an answer without end */
     LIGHT_AWAY, /* 503 */
+    LIGHT_STARTS, /* 503 as often as `starting` says, then the truth */
     LIGHT_TOO_MANY, /* 429 */
     LIGHT_SLOW, /* the truth, LIGHT_NODE_SLOW_MS late each time */
 };
@@ -36,6 +37,7 @@ struct light_node {
     pthread_t thread;
     atomic_bool stop;
     atomic_int lie;
+    atomic_int starting;
     atomic_uint asked_to_wait; /* GET /light/H?wait_ms=... */
     uint64_t time_ms; /* of block 0; a second a block */
     uint8_t root[CRYPTO_HASH_BYTES], false_root[CRYPTO_HASH_BYTES];

@@ -58,6 +58,27 @@ static void test_each_node(void **state)
                         "; its clock is doubted; its distance is doubted");
 }
 
+/* Bad ones by the names of this cluster's nodes, where they have one. */
+static void test_links(void **state)
+{
+    struct place *place = *state;
+    json_t *nodes = json_object_get(place->state, "nodes");
+    json_t *node = json_loads(
+        "{\"name\":\"node0\",\"node_id\":\"aa\",\"node\":{\"cluster\":{\"links\":["
+        "{\"node\":\"bb\",\"bad\":true},{\"node\":\"cc\",\"bad\":false},"
+        "{\"node\":\"dd\",\"bad\":true}]}}}",
+        0, NULL);
+
+    assert_non_null(node);
+    json_array_append(nodes, node);
+    json_array_append_new(nodes, json_pack("{s:s, s:s}", "name", "node1", "node_id", "bb"));
+    assert_string_equal(nexus_cluster_links(&place->call, place->state, node),
+                        "; bad links to node1, dd");
+    assert_string_equal(nexus_cluster_links(&place->call, place->state, json_array_get(nodes, 1)),
+                        "");
+    json_decref(node);
+}
+
 /* One that nobody saw, and a cluster that says nothing yet. */
 static void test_nothing_yet(void **state)
 {
@@ -106,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_node, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_yet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lines_of_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_none_runs, setup, teardown),

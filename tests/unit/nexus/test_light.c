@@ -140,6 +140,28 @@ static void test_a_node_that_is_behind(void **state)
     assert_false(world->light.lied);
 }
 
+/* Shorter than what is trusted, so that it has no block to compare. */
+static void test_a_node_of_another_chain(void **state)
+{
+    struct light_anchor anchor = {.height = LIGHT_NODE_TOP + 5};
+    struct world *world = *state;
+
+    assert_int_equal(nexus_light_begin(&world->light, &anchor, "other", &world->error), HM_EAUTH);
+    assert_non_null(strstr(world->error.text, "of chain light-node-1, and what you trust is of "
+                                              "other"));
+    assert_true(world->light.lied);
+    world->light.lied = false;
+    assert_int_equal(nexus_light_begin(&world->light, &anchor, LIGHT_NODE_CHAIN, &world->error),
+                     NEXUS_EUNREACHABLE);
+    assert_int_equal(nexus_light_begin(&world->light, &anchor, NULL, &world->error),
+                     NEXUS_EUNREACHABLE);
+    begin(world, 9);
+    world->light.trust.block.message->signed_header->header->chain_id = (char *)(uintptr_t) "other";
+    assert_int_equal(read_key(world, "k" LIGHT_NODE_KEY), HM_EAUTH);
+    assert_non_null(strstr(world->error.text, "of chain light-node-1"));
+    assert_true(world->light.lied);
+}
+
 static void test_old_trust(void **state)
 {
     struct world *world = *state;
@@ -373,6 +395,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_absence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_node_that_is_behind, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_node_of_another_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_trust, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_deadline_for_all_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_period_that_the_chain_does_not_allow, setup,

@@ -19,6 +19,7 @@
 struct world {
     struct light_node node;
     struct hm_arena arena;
+    const char *address; /* as --remote has it */
     char kept[96], printed[96]; /* files: the trusted block; what nexus prints */
 };
 
@@ -30,6 +31,7 @@ static int setup(void **state)
     if (!world || crypto_setup(NULL) != 0)
         return -1;
     light_node_open(&world->node);
+    world->address = world->node.path;
     hm_arena_init(&world->arena, 0);
     (void)snprintf(world->kept, sizeof(world->kept), "%s/kept", world->node.folder);
     (void)snprintf(world->printed, sizeof(world->printed), "%s/printed", world->node.folder);
@@ -62,7 +64,7 @@ static const char *anchor_text(struct world *world, int64_t height)
 /* nexus verify --remote of the key with these words more, NULL behind the last; how it ends. */
 static int verify(struct world *world, const char *const *more)
 {
-    const char *argv[WORDS_MAX] = {"nexus", "verify", "--remote",     world->node.path,
+    const char *argv[WORDS_MAX] = {"nexus", "verify", "--remote",     world->address,
                                    "--kv",  "colour", "--trust-file", world->kept};
     int to = open(world->printed, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int out = dup(1), err = dup(2), argc = 8, rc;
@@ -128,6 +130,21 @@ static void test_a_value(void **state)
     expect(world, again, NEXUS_EXIT_OK, "green");
 }
 
+static void test_a_relative_path(void **state)
+{
+    struct world *world = *state;
+    const char *first[] = {"--trust", anchor_text(world, 2), NULL};
+    HM_AUTOCLOSE int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    assert_true(before >= 0 && chdir("/") == 0);
+    world->address = world->node.path + 1; /* tmp/.../sock */
+    expect(world, first, NEXUS_EXIT_OK, "green");
+    assert_int_equal(chdir(world->node.folder), 0);
+    world->address = "sock";
+    expect(world, first, NEXUS_EXIT_OK, "green");
+    assert_int_equal(fchdir(before), 0);
+}
+
 /* Shown, and said to be old, by words and by how it ends. */
 static void test_a_value_that_is_old(void **state)
 {
@@ -137,6 +154,21 @@ static void test_a_value_that_is_old(void **state)
     expect(world, old, NEXUS_EXIT_STATE_OLD, "green");
     expect(world, old, NEXUS_EXIT_STATE_OLD, "old: this is how it was");
     assert_int_equal(kept(world), 8);
+}
+
+/* A node that has just been started is waited for, as long as there is time. */
+static void test_a_node_that_starts(void **state)
+{
+    struct world *world = *state;
+    const char *first[] = {"--trust", anchor_text(world, 2), NULL};
+    const char *later[] = {"--timeout", "700ms", NULL};
+
+    atomic_store(&world->node.lie, LIGHT_STARTS);
+    atomic_store(&world->node.starting, 2);
+    expect(world, first, NEXUS_EXIT_OK, "green");
+    atomic_store(&world->node.lie, LIGHT_AWAY);
+    expect(world, later, NEXUS_EXIT_UNREACHABLE,
+           "it was asked until --timeout was over, and says: it is starting");
 }
 
 static void test_what_is_said_and_what_is_kept(void **state)
@@ -180,7 +212,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_value, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_relative_path, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_value_that_is_old, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_node_that_starts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_said_and_what_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };

@@ -445,6 +445,40 @@ static void test_a_trusted_block_is_used_while_it_is_new(void **state)
     assert_true(has(place, "wrong-9/sync.json"));
 }
 
+#define DECIDED "the others have decided a block: +2/3 committed an invalid block: "
+
+static void marks(struct place *place, uint64_t height, const char *why, bool anew,
+                  const char *words)
+{
+    char sentence[HM_ERROR_TEXT_BYTES] = "";
+
+    node_anew_mark(place->folder, height, why, sentence);
+    if (strstr(sentence, words) == NULL || has(place, NODE_ANEW_NAME) != anew)
+        fail_msg("%s", sentence);
+}
+
+/* With that genesis it would come to the same state again. */
+static void test_another_genesis_is_no_ledger_to_begin_anew(void **state)
+{
+    struct place *place = *state;
+
+    set_sync(place, "one", 60);
+    drop(place, NODE_ANEW_NAME);
+    marks(place, 0, DECIDED "wrong Block.Header.AppHash.  Expected A1, got B2", false,
+          "genesis.json is not the cluster's genesis");
+    marks(place, 7, DECIDED "wrong Block.Header.ConsensusHash.  Expected A1, got B2", false,
+          "genesis.json is not the cluster's genesis");
+    /* A text of a peer's. */
+    marks(place, 7, DECIDED "wrong Block.Header.AppHash. got wrong Block.Header.ConsensusHash",
+          true, "begins anew");
+    drop(place, NODE_ANEW_NAME);
+    put(place, "wrong-3/ledger/lock", "");
+    marks(place, 7, DECIDED "wrong Block.Header.AppHash.  Expected A1, got B2", false,
+          "it has begun anew before");
+    marks(place, 0, DECIDED "wrong Block.Header.AppHash.  Expected A1, got B2", false,
+          "genesis.json is not the cluster's genesis");
+}
+
 /* What was to be set aside is not there any more: the next start takes nothing away. */
 static void test_a_new_era_ends_what_was_to_begin_anew(void **state)
 {
@@ -593,6 +627,7 @@ int main(void)
         TEST(test_said_again_it_does_not_stay_silent),
         TEST(test_old_ledgers_are_kept),
         TEST(test_a_trusted_block_is_used_while_it_is_new),
+        TEST(test_another_genesis_is_no_ledger_to_begin_anew),
         TEST(test_a_new_era_ends_what_was_to_begin_anew),
         TEST(test_keys_are_made_once),
         TEST(test_what_is_no_single_node_is_refused),

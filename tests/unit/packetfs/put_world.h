@@ -3,8 +3,8 @@
 #ifndef HM_TEST_PUT_WORLD_H
 #define HM_TEST_PUT_WORLD_H
 
-#include "packetfs_put.h"
-#include "packetfs_restore.h"
+#include "get/packetfs_restore.h"
+#include "put/packetfs_put.h"
 
 struct put_world {
     char folder[64]; /* a new one under /tmp */

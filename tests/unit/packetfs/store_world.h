@@ -9,8 +9,9 @@
 
 #include <cmocka.h>
 
-#include "packetfs_store_inner.h"
-#include "packetfs_tree.h"
+#include "care/packetfs_care.h"
+#include "store/packetfs_store_inner.h"
+#include "tree/packetfs_tree.h"
 
 #define WORLD_PATH_BYTES 256
 /* Objects from this number on are small texts; fewer than WORLD_SMALL_ENOUGH in a writer with the option below train a dictionary. */

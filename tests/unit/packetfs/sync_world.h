@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "packetfs_sync.h"
+#include "sync/packetfs_sync.h"
 
 /* --- a volume ------------------------------------------------------------------------------------------------------- */
 #define WORLD_SNAPSHOTS_MAX 4096

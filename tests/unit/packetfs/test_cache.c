@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "packetfs_cache.h"
+#include "put/packetfs_cache.h"
 
 static char folder[64];
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "packetfs_chunk_inner.h"
+#include "chunk/packetfs_chunk_inner.h"
 
 static const struct packetfs_chunk_limits SMALL = {256, 1024, 4096};
 static const uint8_t KEY[32] = "a key of thirty-two bytes, fixed";

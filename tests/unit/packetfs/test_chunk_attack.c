@@ -16,7 +16,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "packetfs_chunk.h"
+#include "chunk/packetfs_chunk.h"
 
 static const struct packetfs_chunk_limits LIMITS = {256, 1024, 4096};
 #define TURN      841u /* where gear's first threshold ends: public, follows from the limits */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "packetfs_code.h"
+#include "sync/packetfs_code.h"
 
 static int no_fill(void *ctx, void *out, size_t len)
 {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "packetfs_dict.h"
+#include "pack/packetfs_dict.h"
 
 #define LEVEL   3
 #define ENOUGH  200

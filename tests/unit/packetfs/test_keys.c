@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/packetfs_key_file.h"
+#include "access/packetfs_slot.h"
 #include "crypto.h"
-#include "packetfs_keys.h"
 
 static const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES] = {1, 2, 3};
 static const uint8_t other_id[PACKETFS_VOLUME_ID_BYTES] = {1, 2, 4};

@@ -166,7 +166,7 @@ static void test_one_change_is_one_path(void **state)
     }
     print_message("16,384 patterns: %zu nodes, %llu bytes; one changed: %.2f nodes, %llu bytes in "
                   "the mean, at most %zu nodes, %llu bytes\n",
-                  whole, (unsigned long long)whole_bytes, (double)objects_sum / ROUNDS,
+                  whole, (unsigned long long)whole_bytes, (double)objects_sum / (int)ROUNDS,
                   (unsigned long long)(bytes_sum / ROUNDS), objects_most,
                   (unsigned long long)bytes_most);
     assert_true(objects_sum < 4 * ROUNDS);

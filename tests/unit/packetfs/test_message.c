@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_message.h"
+#include "access/packetfs_message.h"
 #include "people_world.h"
 
 /* --- identities --- */
@@ -140,7 +140,7 @@ static void test_there_and_nowhere_else(void **state)
         0);
     assert_int_equal(
         packetfs_message_open(bob, (struct packetfs_bytes){sealed, len}, &message, NULL), 0);
-    assert_string_equal(message.content, words);
+    assert_string_equal((const char *)message.content, words);
     assert_int_equal(message.content_len, strlen(words));
     assert_string_equal(message.from_name, "Ada");
     assert_string_equal(message.from_id, ada->contact.id_text);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "packetfs_chunk.h"
+#include "chunk/packetfs_chunk.h"
 
 #define GIB (UINT64_C(1) << 30)
 #define TIB (UINT64_C(1) << 40)

@@ -14,11 +14,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "access/packetfs_volume_key.h"
 #include "crypto.h"
-#include "packetfs_peer.h"
-#include "packetfs_send_proof.h"
-#include "packetfs_volume.h"
-#include "packetfs_volume_key.h"
+#include "store/packetfs_volume.h"
+#include "sync/packetfs_peer.h"
+#include "sync/packetfs_send_proof.h"
+#include "tree/packetfs_tree.h"
 
 #define CODE        "4821-harbor-violin"
 #define WAIT_MS     10000

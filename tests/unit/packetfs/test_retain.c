@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "packetfs_retain.h"
+#include "care/packetfs_retain.h"
 
 #define S    ((uint64_t)1000000000)
 #define HOUR (3600 * S)

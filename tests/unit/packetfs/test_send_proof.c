@@ -7,9 +7,9 @@
 
 #include <stdio.h>
 
-#include "packetfs_code.h"
-#include "packetfs_message.h"
-#include "packetfs_send_proof.h"
+#include "access/packetfs_message.h"
+#include "sync/packetfs_code.h"
+#include "sync/packetfs_send_proof.h"
 #include "sync_world.h"
 
 #define PATIENCE_MS 5000

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_send_state.h"
+#include "sync/packetfs_send_state.h"
 
 static char folder[64];
 static const uint8_t name[PACKETFS_STATE_NAME_BYTES] = "a name";

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "packetfs_message.h"
-#include "packetfs_share.h"
+#include "access/packetfs_message.h"
+#include "access/packetfs_share.h"
 #include "people_world.h"
 
 #define N 5

@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_message.h"
-#include "packetfs_slot_folder.h"
-#include "packetfs_slot_identity.h"
-#include "packetfs_volume.h"
+#include "access/packetfs_message.h"
+#include "access/packetfs_slot_folder.h"
+#include "access/packetfs_slot_identity.h"
+#include "access/packetfs_volume_file.h"
 #include "people_world.h"
 
 static const uint8_t volume_id[PACKETFS_VOLUME_ID_BYTES] = {1, 2, 3};

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "packetfs_snapshot.h"
+#include "store/packetfs_snapshot.h"
 
 /* Flips one bit of a pack; what check says. */
 static int flipped(struct scene *scene, enum packetfs_kind kind, size_t at, bool full)

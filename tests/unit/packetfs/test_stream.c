@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "packetfs_stream_tree.h"
-#include "packetfs_volume.h"
+#include "put/packetfs_stream_tree.h"
+#include "store/packetfs_volume.h"
 
 #define ENTRIES 2000
 

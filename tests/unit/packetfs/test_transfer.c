@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "crypto.h"
-#include "packetfs_peer.h"
-#include "packetfs_sync_volume.h"
+#include "sync/packetfs_peer.h"
+#include "sync/packetfs_sync_volume.h"
 
 #define FILE_BYTES ((size_t)6 << 20)
 

@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-#include "packetfs_volume.h"
+#include "access/packetfs_volume_file.h"
+#include "chunk/packetfs_chunk.h"
 
 static char folder[64];
 

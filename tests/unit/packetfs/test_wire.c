@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "packetfs_wire.h"
+#include "sync/packetfs_wire.h"
 
 static void test_frames(void **state)
 {

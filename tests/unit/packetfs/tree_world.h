@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "packetfs_node.h"
+#include "tree/packetfs_node.h"
 
 struct tree_world {
     struct packetfs_memory *memory;
