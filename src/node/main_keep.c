@@ -242,9 +242,11 @@ static bool goes_on(struct keeper *keeper, int status, uint64_t lived_ms)
                how, keeper->keep.quick, (unsigned)(NODE_KEEP_SETTLED_MS / 1000));
     else if (next == NODE_KEEP_GIVES_UP)
         hm_log(HM_LOG_ERROR, "keep",
-               "the daemon ended with %s while it started, which another start does not mend: it "
-               "is not started again",
-               how);
+               "the daemon ended with %s %s: it is not started again. Mend what the lines above "
+               "say, then start it (nexus up, nexus cluster start)",
+               how,
+               keeper->keep.ran ? "and says that its options are wrong"
+                                : "within a minute of its first start");
     else
         hm_log(HM_LOG_WARN, "keep",
                "the daemon ended with %s after %llu s; it is started again in %llu ms", how,
@@ -277,10 +279,13 @@ static int keeper_run(struct keeper *keeper)
     for (;;) {
         uint64_t began_ms = now_ms();
         int status = live(keeper);
+        bool again = goes_on(keeper, status, now_ms() - began_ms);
 
+        if (!again)
+            hm_fd_release(&keeper->file); /* from here on another one may be started */
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             keeper_end_engine(keeper);
-        if (!goes_on(keeper, status, now_ms() - began_ms) || !wait_pause(keeper))
+        if (!again || !wait_pause(keeper))
             return exit_status(status);
     }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A fifth node that begins with a snapshot of the four others: state sync with CometBFT itself."""
+import contextlib
 import json
 import os
 import pathlib
@@ -64,7 +65,8 @@ def killed_in_state_sync(node, name, delay_ms, moment):
         pids = processes(node, name)
         kill_for_good(pids[0])
         for pid in pids[1:]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it saw its daemon go
+                os.kill(pid, signal.SIGKILL)
         until(lambda: not any(running(pid) for pid in pids), f"{name} is gone")
     finally:
         joins.kill()

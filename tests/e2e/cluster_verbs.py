@@ -2,22 +2,20 @@
 """What nexus cluster says and refuses: what cannot start is not made, and uses no ticket up; a node that is dead, or lost, leaves; keys
 to much money do not go unasked."""
 import json
-import os
 import pathlib
 import shutil
-import signal
 import socket
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from cluster_basic import ENGINE, cluster, on, states
-from nexus_cli import SKIPPED, Node, run_cases, running, until
+from nexus_cli import SKIPPED, Node, kill_for_good, run_cases, running, until
 
 
 def kill(node, name):
     pid = states(node)[name]["pid"]
-    os.kill(pid, signal.SIGKILL)
+    kill_for_good(pid)
     until(lambda: not running(pid), f"{name} ends")
 
 

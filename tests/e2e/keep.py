@@ -90,7 +90,7 @@ def one_that_cannot_start_is_given_up(node):
     other = Node()
     try:
         other("up", "--listen", "none", "--plot", "64K", "--genesis", str(node.work / "broken")).expect(
-            1, err="which another start does not mend")
+            1, err="exit status 1 within a minute of its first start")
         other.up()
         # What it needs to start is gone: it is tried some times, and said why it is left alone.
         crash(other)
