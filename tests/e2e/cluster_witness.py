@@ -15,7 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import SKIPPED, SOURCE, Node, run_cases, running, until
+from nexus_cli import SKIPPED, SOURCE, Node, run_cases, running, until, words_of
 
 ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 NODES = ("node0", "node1", "node2", "node3")
@@ -155,7 +155,7 @@ def a_link_is_made(node):
 
 
 def a_wrong_clock_shows(node):
-    words = pathlib.Path(f"/proc/{pid_of(node, 'node3')}/cmdline").read_bytes().split(b"\0")[:-1]
+    words = words_of(pid_of(node, "node3"))
     node("cluster", "stop", "node3").expect(0)
     with open(node.base / "shifted.log", "wb") as log:
         shifted = subprocess.Popen([clockshift, str(SHIFT_MS), *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -98,6 +98,15 @@ def keeper_of(pid):
     return None
 
 
+def words_of(pid):
+    """What a daemon was started with, without its keeper."""
+    words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    if b"--kept-by" in words:
+        at = words.index(b"--kept-by")
+        del words[at:at + 2]
+    return [word for word in words if word != b"--keep"]
+
+
 def kill_for_good(pid):
     """A daemon, as if the power had gone: nobody is left who starts it again."""
     keeper = keeper_of(pid)
