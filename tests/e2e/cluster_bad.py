@@ -101,6 +101,20 @@ def another_validators_key_is_told(node):
     assert not check_named(node, "node1", "validator")
 
 
+def a_read_without_a_quorum_says_how_old_it_is(node):
+    node(*on(node, "node0"), "kv", "put", "colour", "green").expect(0)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["block_age_ms"] > 11000, "the newest block is old", SECONDS)
+    idle = node(*on(node, "node0"), "kv", "get", "colour").expect(0, out="green")
+    assert idle.err == "", idle.err
+    cluster(node, "stop", "node2", "node3").expect(0)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["peers"] == 1, "both are gone", SECONDS)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["block_age_ms"] > 11000, "the newest block is old", SECONDS)
+    for verb, code in ((("kv", "get", "colour"), 0), (("account", "show", "user"), 0), (("kv", "get", "nothing"), 4)):
+        done = node(*on(node, "node0"), *verb).expect(code, err="nexus: read at block ")
+        assert "s old: no quorum, 1 of 3 other nodes are connected" in done.err, done.err
+    cluster(node, "start", "node2", "node3").expect(0)
+
+
 def it_runs_without_ipv6(node):
     if os.geteuid() != 0:
         raise Skip("only root makes a network namespace")
@@ -134,7 +148,8 @@ def main():
     node = Node()
     try:
         return run_cases([another_genesis_is_named_and_nothing_is_begun_anew, a_genesis_that_was_replaced_or_lost_is_refused,
-                          a_record_that_is_damaged_is_told, another_validators_key_is_told, it_runs_without_ipv6], node)
+                          a_record_that_is_damaged_is_told, another_validators_key_is_told,
+                          a_read_without_a_quorum_says_how_old_it_is, it_runs_without_ipv6], node)
     finally:
         if (node.data / "cluster.json").exists():
             cluster(node, "destroy", "--yes")
