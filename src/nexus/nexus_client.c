@@ -13,11 +13,15 @@
 struct nexus_client {
     const struct nexus_place *place;
     char *authorization; /* header line; NULL on the socket */
+    struct {
+        uint64_t height, age_ms;
+        bool has_height, has_age;
+    } read_at; /* as the last answer's headers say */
 };
 
 /* One request on its way. */
 struct exchange {
-    const struct nexus_client *client;
+    struct nexus_client *client;
     const struct nexus_request *request;
     CURL *easy;
     struct curl_slist *headers;
@@ -145,6 +149,38 @@ static int set_body(struct exchange *x)
     return rc ? rc : add_header(x, type);
 }
 
+static bool header_number(struct hm_slice line, const char *name, uint64_t *out)
+{
+    size_t len = strlen(name);
+    char digits[24];
+
+    if (line.len <= len || strncasecmp((const char *)line.data, name, len) != 0)
+        return false;
+    const char *at = (const char *)line.data + len, *end = (const char *)line.data + line.len;
+    while (at < end && *at == ' ')
+        at++;
+    while (end > at && (end[-1] == '\n' || end[-1] == '\r' || end[-1] == ' '))
+        end--;
+    if ((size_t)(end - at) >= sizeof(digits))
+        return false;
+    memcpy(digits, at, (size_t)(end - at));
+    digits[end - at] = '\0';
+    return hm_u64_parse(digits, out, NULL) == 0;
+}
+
+/* One line; libcurl's form. */
+static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+{
+    struct hm_slice line = hm_slice_of((const uint8_t *)data, size * count);
+    struct exchange *x = ctx;
+
+    if (header_number(line, "X-HyperMesh-Height:", &x->client->read_at.height))
+        x->client->read_at.has_height = true;
+    if (header_number(line, "X-HyperMesh-Block-Age:", &x->client->read_at.age_ms))
+        x->client->read_at.has_age = true;
+    return size * count;
+}
+
 static int exchange_set_up(struct exchange *x, long timeout_ms)
 {
     const struct nexus_place *place = x->client->place;
@@ -173,6 +209,8 @@ static int exchange_set_up(struct exchange *x, long timeout_ms)
     curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
     curl_easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(x->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(x->easy, CURLOPT_HEADERDATA, x);
     return 0;
 }
 
@@ -274,6 +312,7 @@ int nexus_client_send(struct nexus_client *client, const struct nexus_request *r
     CURLM *multi = curl_multi_init();
     int rc;
 
+    memset(&client->read_at, 0, sizeof(client->read_at));
     if (!multi)
         rc = hm_fail(error, HM_ENOMEM, "no memory for a request");
     else
@@ -302,6 +341,13 @@ int nexus_client_call(struct nexus_client *client, const char *method, const cha
     struct nexus_request request = {.method = method, .path = path, .json = body, .wake_fd = -1};
 
     return nexus_client_send(client, &request, reply, error);
+}
+
+bool nexus_client_read_at(const struct nexus_client *client, uint64_t *height, uint64_t *age_ms)
+{
+    *height = client->read_at.height;
+    *age_ms = client->read_at.age_ms;
+    return client->read_at.has_height && client->read_at.has_age;
 }
 
 const char *nexus_escape(const char *text, struct hm_arena *arena)

@@ -46,6 +46,9 @@ int nexus_client_send(struct nexus_client *client, const struct nexus_request *r
 int nexus_client_call(struct nexus_client *client, const char *method, const char *path,
                       const json_t *body, json_t **reply, struct hm_error *error);
 
+/* Of the last answer: after which block the ledger was read, and how old that was then. False: it was read from no ledger. */
+bool nexus_client_read_at(const struct nexus_client *client, uint64_t *height, uint64_t *age_ms);
+
 /* Percent-encoding (RFC 3986): all but letters, digits and "-._~". In the arena; NULL when memory is out. */
 const char *nexus_escape(const char *text, struct hm_arena *arena);
 

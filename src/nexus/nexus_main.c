@@ -5,6 +5,7 @@
 
 #include "nexus_call.h"
 #include "nexus_cluster.h"
+#include "nexus_fresh.h"
 #include "nexus_help.h"
 #include "nexus_text.h"
 #include "nexus_wipe.h"
@@ -131,6 +132,8 @@ int nexus_main(int argc, char **argv)
         rc = call_verb(&call);
     if (rc < 0)
         print_error(&call, rc);
+    if (rc == 0 || rc == HM_ENOTFOUND) /* that there is none is an answer, too */
+        nexus_fresh_say(&call);
     nexus_client_close(call.client);
     if (fflush(stdout) != 0 && rc == 0)
         rc = NEXUS_EXIT_FAILED;

@@ -298,11 +298,34 @@ static void node_engine_look(void *ctx, struct engine_process_look *out)
     out->waiting = node->beside.waiting;
 }
 
+/* The engine has no end of asking others for a first block that fits. It looks at a block only when two thirds have signed it. */
+static bool node_engine_has_other_time(const struct engine_process_line *line)
+{
+    static const char begins[] = "err=block time ";
+
+    return strcmp(line->module, "blocksync") == 0 &&
+           strcmp(line->text, "Error in validation") == 0 &&
+           strncmp(line->fields, begins, sizeof(begins) - 1) == 0 &&
+           strstr(line->fields, " is not equal to genesis time ") != NULL;
+}
+
 static void node_engine_line(void *ctx, const struct engine_process_line *line)
 {
+    struct hm_error error = {0};
+    struct node *node = ctx;
+
     node_era_line(ctx, line);
     hm_log(line->level, "cometbft", "%s%s%s%s%s", line->module, line->module[0] != '\0' ? ": " : "",
            line->text, line->fields[0] != '\0' ? " " : "", line->fields);
+    if (!node_engine_has_other_time(line) || node_failure(node) != NULL)
+        return;
+    hm_fail(&error, HM_ECONFLICT,
+            "%.150s/" NODE_ENGINE_GENESIS " is not the cluster's genesis: the first block of the "
+            "others is of another time. Stop this node and make it again with a ticket (nexus "
+            "cluster join)",
+            node->data_dir);
+    node_fail(node, error.text);
+    engine_give_up(node->engine, &error);
 }
 
 static void node_engine_started(void *ctx, int64_t pid)

@@ -33,9 +33,24 @@ def put(path, content):
     path.chmod(0o600)
 
 
+def begin_with(node, folder, content):
+    """An empty ledger begins with what is there."""
+    for name in ("ledger", "engine/data", "blocks.0", "blocks.1"):
+        if (folder / name).exists():
+            at = node.work / name.replace("/", "-")
+            shutil.rmtree(at, ignore_errors=True)
+            at.unlink(missing_ok=True)
+            (folder / name).rename(at)
+    put(folder / "engine/config/genesis.json", content)
+
+
 def check_named(node, name, check):
     found = json.loads(node(*on(node, name), "doctor", "-o", "json").out)
     return [c for c in (found["checks"] if isinstance(found, dict) else found) if c["name"] == check]
+
+
+def changed_time(text):
+    return json.dumps(json.loads(text) | {"genesis_time": "2026-01-02T03:04:05Z"}).encode()
 
 
 def another_genesis_is_named_and_nothing_is_begun_anew(node):
@@ -45,13 +60,15 @@ def another_genesis_is_named_and_nothing_is_begun_anew(node):
     put(genesis(node, "node3"), changed(right))
     cluster(node, "start").expect(1, err="genesis.json is not the cluster's genesis")
     folder = node.data / "node3"
+    begin_with(node, folder, changed_time(right))
+    cluster(node, "start", "node3").expect(1)
+    until(lambda: "genesis.json is not the cluster's genesis: the first block" in (folder / "hypermeshd.log").read_text(
+        errors="replace"), "node3 says why", SECONDS)
+    until(lambda: not states(node)["node3"]["running"], "node3 has ended", SECONDS)
     assert not [p.name for p in folder.iterdir() if p.name.startswith(("wrong-", "begin-anew"))]
     put(genesis(node, "node3"), right)
     cluster(node, "start", "node3", "--wait", "30s").expect(1, err="is not the one that this node began with")
-    # An empty ledger begins with what is there.
-    for name in ("ledger", "engine/data", "blocks.0", "blocks.1"):
-        if (folder / name).exists():
-            (folder / name).rename(node.work / name.replace("/", "-"))
+    begin_with(node, folder, right)
     cluster(node, "start").expect(0)
     until(lambda: same_state(node, FOUR), "node3 is where the others are", SECONDS)
 
@@ -101,6 +118,20 @@ def another_validators_key_is_told(node):
     assert not check_named(node, "node1", "validator")
 
 
+def a_read_without_a_quorum_says_how_old_it_is(node):
+    node(*on(node, "node0"), "kv", "put", "colour", "green").expect(0)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["block_age_ms"] > 11000, "the newest block is old", SECONDS)
+    idle = node(*on(node, "node0"), "kv", "get", "colour").expect(0, out="green")
+    assert idle.err == "", idle.err
+    cluster(node, "stop", "node2", "node3").expect(0)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["peers"] == 1, "both are gone", SECONDS)
+    until(lambda: states(node)["node0"]["node"]["cluster"]["block_age_ms"] > 11000, "the newest block is old", SECONDS)
+    for verb, code in ((("kv", "get", "colour"), 0), (("account", "show", "user"), 0), (("kv", "get", "nothing"), 4)):
+        done = node(*on(node, "node0"), *verb).expect(code, err="nexus: read at block ")
+        assert "s old: no quorum, 1 of 3 other nodes are connected" in done.err, done.err
+    cluster(node, "start", "node2", "node3").expect(0)
+
+
 def it_runs_without_ipv6(node):
     if os.geteuid() != 0:
         raise Skip("only root makes a network namespace")
@@ -134,7 +165,8 @@ def main():
     node = Node()
     try:
         return run_cases([another_genesis_is_named_and_nothing_is_begun_anew, a_genesis_that_was_replaced_or_lost_is_refused,
-                          a_record_that_is_damaged_is_told, another_validators_key_is_told, it_runs_without_ipv6], node)
+                          a_record_that_is_damaged_is_told, another_validators_key_is_told,
+                          a_read_without_a_quorum_says_how_old_it_is, it_runs_without_ipv6], node)
     finally:
         if (node.data / "cluster.json").exists():
             cluster(node, "destroy", "--yes")

@@ -10,6 +10,7 @@
 
 #include "nexus.h"
 #include "nexus_client.h"
+#include "nexus_fresh.h"
 
 static void test_escape(void **state)
 {
@@ -156,6 +157,49 @@ static void test_absolute_paths(void **state)
     assert_int_equal(nexus_path_absolute("", &arena, &path, NULL), HM_EINVAL);
 }
 
+static void expect_reason(const char *node, const char *words)
+{
+    HM_CLEANUP(hm_arena) struct hm_arena arena;
+    json_t *json = json_loads(node, 0, NULL);
+    const char *reason;
+
+    assert_non_null(json);
+    hm_arena_init(&arena, 0);
+    reason = nexus_fresh_reason(json, &arena);
+    if (words ? !reason || !strstr(reason, words) : reason != NULL)
+        fail_msg("%s: %s", node, reason ? reason : "nothing");
+    json_decref(json);
+}
+
+/* An idle chain's newest block is old, too. */
+static void test_why_there_is_no_newer_block(void **state)
+{
+    (void)state;
+    expect_reason("{\"cluster\":null}", NULL);
+    expect_reason(
+        "{\"cluster\":{\"reachable\":true,\"catching_up\":false,\"validators\":4,\"peers\":3,"
+        "\"pending\":0}}",
+        NULL);
+    expect_reason(
+        "{\"cluster\":{\"reachable\":true,\"catching_up\":false,\"validators\":4,\"peers\":2,"
+        "\"pending\":0}}",
+        NULL);
+    expect_reason(
+        "{\"cluster\":{\"reachable\":true,\"catching_up\":false,\"validators\":4,\"peers\":1,"
+        "\"pending\":0}}",
+        "no quorum, 1 of 3 other nodes");
+    expect_reason(
+        "{\"cluster\":{\"reachable\":true,\"catching_up\":false,\"validators\":1,\"peers\":0,"
+        "\"pending\":7}}",
+        "7 transactions wait");
+    expect_reason(
+        "{\"cluster\":{\"reachable\":true,\"catching_up\":true,\"validators\":1,\"peers\":1,"
+        "\"pending\":0}}",
+        "catching up");
+    expect_reason("{\"cluster\":{\"reachable\":false,\"validators\":4,\"peers\":3}}",
+                  "engine does not answer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_where_the_node_is),
         cmocka_unit_test(test_places_that_cannot_be),
         cmocka_unit_test(test_absolute_paths),
+        cmocka_unit_test(test_why_there_is_no_newer_block),
     };
 
     return cmocka_run_group_tests_name("nexus_client", tests, NULL, NULL);
