@@ -9,7 +9,8 @@
  *                      alone does not bring it: the engine says so when it panics on what was decided, or on itself.
  *   state differs      besides, `err` BEGINS with one of line_decided and then one of line_answers, hashes in hex behind; or, while
  *                      catching up, module "blocksync", `_msg` LINE_UNFIT and `err` BEGINS with one of them. The engine verifies two
- *                      thirds' signatures first. Found further on they may be anybody's words and mean nothing.
+ *                      thirds' signatures first. Found further on they may be anybody's words and mean nothing. Or a plain line that
+ *                      is LINE_PANIC and the same behind it.
  *   a full disk        the error's last part, after its last ": ", is the system's own sentence (but for LINE_ADVICE). A peer's text may end with one too
  *                      (a ChainID is a line's last word), so this is a hint only: engine_process.c asks the disk itself.
  *   panicked           a plain line that begins so; it is told, and nothing is stopped for it.
@@ -24,6 +25,7 @@
 
 #define LINE_JSON_DEPTH_MAX 16
 #define LINE_FAILED         "CONSENSUS FAILURE"
+#define LINE_PANIC          "panic: "
 
 /* Both say what two thirds signed; which comes depends on which votes are here first. */
 static const char *const line_decided[] = {"+2/3 committed an invalid block: ",
@@ -190,6 +192,15 @@ static bool line_begins(struct hm_slice line, const char *with)
     return line.len >= len && memcmp(line.data, with, len) == 0;
 }
 
+/* Where its consensus reads its own log again, at its start, nothing catches the panic. */
+static bool line_panics_on_state(struct hm_slice line, struct hm_arena *arena)
+{
+    const size_t skip = sizeof(LINE_PANIC) - 1;
+    const char *why = line_text(arena, (const char *)line.data + skip, line.len - skip);
+
+    return why != NULL && line_is_decided(why);
+}
+
 static int line_of_text(struct hm_slice line, struct hm_arena *arena,
                         struct engine_process_line *out)
 {
@@ -197,6 +208,8 @@ static int line_of_text(struct hm_slice line, struct hm_arena *arena,
 
     if (line_begins(line, "panic:") || line_begins(line, "fatal error:"))
         plain.event = ENGINE_PROCESS_PANICKED;
+    if (line_begins(line, LINE_PANIC) && line_panics_on_state(line, arena))
+        plain.event = ENGINE_PROCESS_STATE_DIFFERS;
     /* JSON that was cut because it was too long. */
     if (line_begins(line, "{") && memmem(line.data, line.len, "\"_msg\":\"" LINE_FAILED,
                                          sizeof("\"_msg\":\"" LINE_FAILED) - 1) != NULL)

@@ -52,6 +52,11 @@ static void only_two_thirds_make_a_state_differ(void **state)
          ENGINE_PROCESS_CONSENSUS_FAILED},
         {LINE("CONSENSUS FAILURE!!!", "a transaction says " DIFFERS),
          ENGINE_PROCESS_CONSENSUS_FAILED},
+        /* While its consensus reads its own log again there is nobody to catch a panic. */
+        {"panic: precommit step; +2/3 prevoted for an invalid block: " DIFFERS,
+         ENGINE_PROCESS_STATE_DIFFERS},
+        {"panic: a block says +2/3 committed an invalid block: " DIFFERS, ENGINE_PROCESS_PANICKED},
+        {"says panic: +2/3 committed an invalid block: " DIFFERS, ENGINE_PROCESS_NOTHING},
         {"panic: state.AppHash does not match AppHash after replay. Got", ENGINE_PROCESS_PANICKED},
     };
     HM_CLEANUP(hm_arena) struct hm_arena arena;
