@@ -37,6 +37,7 @@ struct runtime_cgroup_job {
     char path[64]; /* "/hypermesh/ID"; "" when there is none */
     int oom_event; /* v1: eventfd that the kernel raises; else -1 */
     uint64_t pids_peak;
+    uint64_t read_bytes, write_bytes; /* most that was seen */
     bool swap_limited;
 };
 
@@ -61,7 +62,7 @@ void runtime_cgroup_sample(struct runtime_cgroup_job *job);
 /* Whether the memory limit made the kernel kill. maybe: only the counter of refusals says so. */
 bool runtime_cgroup_oom(const struct runtime_cgroup_job *job, bool *maybe);
 /* Fills everything but output_bytes, wall_ms and gpu_ns. */
-void runtime_cgroup_usage(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *usage);
+void runtime_cgroup_usage(struct runtime_cgroup_job *job, Hypermesh__JobUsage *usage);
 /* "cgroup v1", "cgroup v2", "no cgroup" */
 const char *runtime_cgroup_name(enum runtime_cgroup kind);
 

@@ -193,15 +193,22 @@ bool runtime_cgroup_limit_io(const struct runtime_cgroup_job *job, dev_t device,
            throttle_v1(job, RUNTIME_CGROUP_CONTAINER "/blkio.throttle.write_bps_device", device, w);
 }
 
+/* v1 forgets what the container's own group has moved some milliseconds after the runtime has removed that. */
 void runtime_cgroup_sample(struct runtime_cgroup_job *job)
 {
-    uint64_t pids;
+    uint64_t pids, read_bytes = 0, write_bytes = 0;
 
-    if (job->path[0] != 0 &&
-        (runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.peak", &pids) ||
+    if (job->path[0] == 0)
+        return;
+    if ((runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.peak", &pids) ||
          runtime_cgroup_number(job, RUNTIME_CONTROLLER_PIDS, "pids.current", &pids)) &&
         pids > job->pids_peak)
         job->pids_peak = pids;
+    cgroup_io(job, cgroup_is_v2(job), &read_bytes, &write_bytes);
+    if (read_bytes > job->read_bytes)
+        job->read_bytes = read_bytes;
+    if (write_bytes > job->write_bytes)
+        job->write_bytes = write_bytes;
 }
 
 bool runtime_cgroup_oom(const struct runtime_cgroup_job *job, bool *maybe)
@@ -244,10 +251,8 @@ static void usage_v2(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *
                                 &usage->memory_peak_bytes);
 }
 
-void runtime_cgroup_usage(const struct runtime_cgroup_job *job, Hypermesh__JobUsage *usage)
+void runtime_cgroup_usage(struct runtime_cgroup_job *job, Hypermesh__JobUsage *usage)
 {
-    uint64_t read_bytes = 0, write_bytes = 0;
-
     if (job->path[0] == 0)
         return;
     if (cgroup_is_v2(job)) {
@@ -262,8 +267,8 @@ void runtime_cgroup_usage(const struct runtime_cgroup_job *job, Hypermesh__JobUs
         (void)runtime_cgroup_number(job, RUNTIME_CONTROLLER_MEMORY, "memory.max_usage_in_bytes",
                                     &usage->memory_peak_bytes);
     }
-    cgroup_io(job, cgroup_is_v2(job), &read_bytes, &write_bytes);
-    usage->io_read_bytes = read_bytes;
-    usage->io_write_bytes = write_bytes;
+    runtime_cgroup_sample(job);
+    usage->io_read_bytes = job->read_bytes;
+    usage->io_write_bytes = job->write_bytes;
     usage->source = (char *)(uintptr_t)(cgroup_is_v2(job) ? "cgroup-v2" : "cgroup-v1");
 }
