@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, states
-from nexus_cli import SKIPPED, Node, Skip, run_cases, running, until
+from cluster_basic import cluster, on, states
+from nexus_cli import ENGINE, Skip, run_cluster_cases, running, until
 
 FOUR = {f"node{i}" for i in range(4)}
 SPOIL = sys.argv[1] if len(sys.argv) > 1 else None
@@ -144,19 +144,13 @@ def a_full_disk_is_waited_out(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([four_come_up, another_state_is_set_aside, a_second_time_is_for_a_person, a_full_disk_is_waited_out],
-                         node)
-    finally:
+    def end(node):
         cluster(node, "stop")
         for path in ("node2/hypermeshd.log", "node2"):
             subprocess.run(["umount", str(node.data / path)], check=False, capture_output=True)
-        cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+
+    return run_cluster_cases([four_come_up, another_state_is_set_aside, a_second_time_is_for_a_person,
+                              a_full_disk_is_waited_out], end)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, Skip, run_cases, until
+from cluster_basic import cluster, on, same_state, states
+from nexus_cli import BIN, ENGINE, Node, Skip, run_cluster_cases, until
 
 FOUR = {f"node{i}" for i in range(4)}
 SECONDS = 60
@@ -159,18 +159,10 @@ def it_runs_without_ipv6(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([another_genesis_is_named_and_nothing_is_begun_anew, a_genesis_that_was_replaced_or_lost_is_refused,
-                          a_record_that_is_damaged_is_told, another_validators_key_is_told,
-                          a_read_without_a_quorum_says_how_old_it_is, it_runs_without_ipv6], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([another_genesis_is_named_and_nothing_is_begun_anew,
+                              a_genesis_that_was_replaced_or_lost_is_refused, a_record_that_is_damaged_is_told,
+                              another_validators_key_is_told, a_read_without_a_quorum_says_how_old_it_is,
+                              it_runs_without_ipv6])
 
 
 if __name__ == "__main__":

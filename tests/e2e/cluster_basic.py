@@ -12,9 +12,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import BIN, SKIPPED, SOURCE, Node, Skip, kill_for_good, run_cases, running, until
+from nexus_cli import BIN, ENGINE, Node, Skip, kill_for_good, run_cluster_cases, running, until
 
-ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 RUN = ("run", "--image", "busybox", "--cpus", "0.25", "--memory", "64M", "--timeout", "60s", "--quiet")
 
 
@@ -330,21 +329,14 @@ def destroy_leaves_nothing(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([what_makes_no_sense_is_refused, folders_are_made_before_anything_runs, four_come_up_and_agree,
-                          metrics_of_the_engine_are_among_ours, what_one_takes_all_see, keys_are_every_nodes_users, idle_makes_no_blocks, one_is_killed_while_a_job_runs,
-                          its_engine_goes_with_it_and_it_catches_up, one_alone_is_read, an_engine_that_is_killed_is_started_again,
-                          one_more_follows_and_leaves, one_more_votes_and_retires, a_record_that_is_lost_is_not_made_anew, a_port_that_is_taken_is_told,
-                          too_few_make_no_blocks_and_lose_nothing, all_stop_and_go_on,
-                          destroy_leaves_nothing, each_in_a_namespace_of_its_own], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([what_makes_no_sense_is_refused, folders_are_made_before_anything_runs,
+                              four_come_up_and_agree, metrics_of_the_engine_are_among_ours, what_one_takes_all_see,
+                              keys_are_every_nodes_users, idle_makes_no_blocks, one_is_killed_while_a_job_runs,
+                              its_engine_goes_with_it_and_it_catches_up, one_alone_is_read,
+                              an_engine_that_is_killed_is_started_again, one_more_follows_and_leaves,
+                              one_more_votes_and_retires, a_record_that_is_lost_is_not_made_anew,
+                              a_port_that_is_taken_is_told, too_few_make_no_blocks_and_lose_nothing,
+                              all_stop_and_go_on, destroy_leaves_nothing, each_in_a_namespace_of_its_own])
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, until
+from cluster_basic import cluster, on, same_state, states
+from nexus_cli import ENGINE, kill_for_good, run_cluster_cases, until
 
 THREE = {f"node{i}" for i in range(3)}
 PARTS = ("--plot", "64K", "--engine-path", str(ENGINE))
@@ -201,21 +201,15 @@ def destroy_leaves_nothing(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([what_is_no_ticket_is_refused, a_door_that_is_taken_is_told, what_a_member_does_not_issue,
-                          one_joins_from_the_first_block, what_a_member_refuses, killed_while_it_joins_it_goes_on,
-                          killed_in_state_sync_it_goes_on, one_that_nobody_pays_waits, one_votes, destroy_leaves_nothing], node)
-    finally:
+    def end(node):
         for name in ("a", "b", "k", "p", "v"):
             if (node.base / name / "cluster.json").exists():
                 cluster(node, "destroy", "--yes", *newcomer(node, name))
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+
+    return run_cluster_cases([what_is_no_ticket_is_refused, a_door_that_is_taken_is_told,
+                              what_a_member_does_not_issue, one_joins_from_the_first_block, what_a_member_refuses,
+                              killed_while_it_joins_it_goes_on, killed_in_state_sync_it_goes_on,
+                              one_that_nobody_pays_waits, one_votes, destroy_leaves_nothing], end)
 
 
 if __name__ == "__main__":

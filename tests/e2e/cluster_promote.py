@@ -11,8 +11,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, until
+from cluster_basic import cluster, on, same_state, states
+from nexus_cli import BIN, ENGINE, SKIPPED, Node, kill_for_good, run_cases, until
 
 BEFORE = {}
 

@@ -10,8 +10,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, same_state, states, voters
-from nexus_cli import BIN, SKIPPED, Node, kill_for_good, run_cases, running, until
+from cluster_basic import cluster, on, same_state, states, voters
+from nexus_cli import BIN, ENGINE, kill_for_good, run_cluster_cases, running, until
 
 TWO = {"node0", "node1"}
 KNOWN = {"acts": 0}
@@ -265,19 +265,10 @@ def destroy_leaves_nothing(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([four_with_a_history, what_makes_no_sense_is_refused, two_are_lost, the_other_two_go_on,
-                          new_operations_settle, a_restart_goes_on, a_new_one_joins,
-                          a_backup_becomes_a_node_without_a_vote, all_are_lost_but_a_backup, one_of_before_is_not_let_in,
-                          it_may_begin_anew_with_its_keys, destroy_leaves_nothing], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([four_with_a_history, what_makes_no_sense_is_refused, two_are_lost, the_other_two_go_on,
+                              new_operations_settle, a_restart_goes_on, a_new_one_joins,
+                              a_backup_becomes_a_node_without_a_vote, all_are_lost_but_a_backup,
+                              one_of_before_is_not_let_in, it_may_begin_anew_with_its_keys, destroy_leaves_nothing])
 
 
 if __name__ == "__main__":

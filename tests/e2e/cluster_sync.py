@@ -5,15 +5,14 @@ import json
 import os
 import pathlib
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, same_state, states
-from nexus_cli import BIN, SKIPPED, Node, Skip, kill_for_good, run_cases, running, until
+from cluster_basic import cluster, on, same_state, states
+from nexus_cli import BIN, ENGINE, Skip, kill_for_good, run_cluster_cases, running, until
 
 FOUR = {f"node{i}" for i in range(4)}
 FIVE = FOUR | {"node4"}
@@ -195,18 +194,10 @@ def destroy_leaves_nothing(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([what_makes_no_sense_is_refused, four_make_the_same_snapshots, a_fifth_begins_with_one,
-                          it_acts_and_others_see_it, it_is_killed_and_goes_on, one_is_killed_before_its_engine_knew,
-                          one_is_killed_before_its_first_block, destroy_leaves_nothing], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([what_makes_no_sense_is_refused, four_make_the_same_snapshots, a_fifth_begins_with_one,
+                              it_acts_and_others_see_it, it_is_killed_and_goes_on,
+                              one_is_killed_before_its_engine_knew, one_is_killed_before_its_first_block,
+                              destroy_leaves_nothing])
 
 
 if __name__ == "__main__":

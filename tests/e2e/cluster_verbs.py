@@ -9,8 +9,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from cluster_basic import ENGINE, cluster, on, states
-from nexus_cli import SKIPPED, Node, kill_for_good, run_cases, running, until
+from cluster_basic import cluster, on, states
+from nexus_cli import ENGINE, kill_for_good, run_cluster_cases, running, until
 
 
 def kill(node, name):
@@ -156,21 +156,15 @@ def destroy_leaves_nothing(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([what_cannot_start_is_not_made, three_begin, a_dead_follower_is_removed, a_lost_follower_is_removed, a_validator_that_is_down_is_not,
-                          keys_to_much_do_not_go_unasked, what_cannot_start_uses_no_ticket_up, ids_are_whole_where_they_are_used,
-                          how_nodes_are_started_can_be_changed, who_is_unpaid_is_told_once, all_move_to_an_address,
-                          destroy_leaves_nothing], node)
-    finally:
+    def end(node):
         if (node.base / "new" / "cluster.json").exists():
             cluster(node, "destroy", "--yes", *newcomer(node))
-        if (node.data / "cluster.json").exists():
-            cluster(node, "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+
+    return run_cluster_cases([what_cannot_start_is_not_made, three_begin, a_dead_follower_is_removed,
+                              a_lost_follower_is_removed, a_validator_that_is_down_is_not,
+                              keys_to_much_do_not_go_unasked, what_cannot_start_uses_no_ticket_up,
+                              ids_are_whole_where_they_are_used, how_nodes_are_started_can_be_changed,
+                              who_is_unpaid_is_told_once, all_move_to_an_address, destroy_leaves_nothing], end)
 
 
 if __name__ == "__main__":

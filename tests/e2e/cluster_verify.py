@@ -17,9 +17,8 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import SKIPPED, SOURCE, Node, run_cases, until
+from nexus_cli import ENGINE, Node, run_cluster_cases, until
 
-ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 REFUSED, TRUST_OLD, STATE_OLD, AWAY, USAGE = 5, 6, 7, 3, 2
 
 
@@ -282,19 +281,11 @@ def what_one_did_the_others_wait_for(node):
 
 
 def main():
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
-    node = Node()
-    try:
-        return run_cases([four_come_up, an_operator_says_what_to_trust, without_trust_it_says_how_to_get_it, a_value_is_shown,
-                          an_idle_chain_shows_the_present, lies_are_refused, the_past_is_not_shown_again,
-                          old_trust_is_not_gone_on_from, a_file_of_others_is_not_trusted, who_is_away_shows_nothing_wrong,
-                          what_one_did_the_others_wait_for, another_cluster_is_not_this_one], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            node("cluster", "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([four_come_up, an_operator_says_what_to_trust, without_trust_it_says_how_to_get_it,
+                              a_value_is_shown, an_idle_chain_shows_the_present, lies_are_refused,
+                              the_past_is_not_shown_again, old_trust_is_not_gone_on_from,
+                              a_file_of_others_is_not_trusted, who_is_away_shows_nothing_wrong,
+                              what_one_did_the_others_wait_for, another_cluster_is_not_this_one])
 
 
 if __name__ == "__main__":

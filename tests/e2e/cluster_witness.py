@@ -4,20 +4,16 @@ chain of delays: a link is computed, believed by all, and holds when the chain i
 import contextlib
 import http.client
 import json
-import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import SKIPPED, SOURCE, Node, run_cases, running, until, words_of
+from nexus_cli import ENGINE, run_cluster_cases, running, until, words_of
 
-ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 NODES = ("node0", "node1", "node2", "node3")
 SHIFT_MS = 30000
 OFF_MS = 2000  # more than this is doubted
@@ -178,17 +174,8 @@ def main():
     if len(sys.argv) < 2:
         print("usage: cluster_witness.py CLOCKSHIFT")
         return 2
-    if not ENGINE.exists():
-        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
-        return SKIPPED
     clockshift = str(pathlib.Path(sys.argv[1]).resolve())
-    node = Node()
-    try:
-        return run_cases([four_come_up, each_is_measured, it_is_shown, a_link_is_made, a_wrong_clock_shows], node)
-    finally:
-        if (node.data / "cluster.json").exists():
-            node("cluster", "destroy", "--yes")
-        shutil.rmtree(node.base, ignore_errors=True)
+    return run_cluster_cases([four_come_up, each_is_measured, it_is_shown, a_link_is_made, a_wrong_clock_shows])
 
 
 if __name__ == "__main__":

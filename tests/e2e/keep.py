@@ -9,9 +9,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from nexus_cli import SOURCE, Node, Skip, keeper_of, kill_for_good, run_cases, running, until
+from nexus_cli import ENGINE, Node, Skip, keeper_of, kill_for_good, run_cases, running, until
 
-ENGINE = SOURCE / ".deps/cluster/bin/cometbft"
 
 
 def ready(node):

@@ -16,6 +16,7 @@ import traceback
 
 BIN = pathlib.Path(os.environ.get("HM_BIN", "build/bin")).resolve()
 SOURCE = pathlib.Path(os.environ.get("HM_SOURCE", ".")).resolve()
+ENGINE = SOURCE / ".deps/cluster/bin/cometbft"  # of clusters
 CALL_SECONDS = 120
 SKIPPED = 77
 
@@ -165,3 +166,20 @@ def run_cases(cases, node):
             print(f"not ok {name}: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}",
                   flush=True)
     return 1 if failed else 0
+
+
+def run_cluster_cases(cases, end=None):
+    """run_cases with a folder for a cluster, which goes at the end; end(node): what must go before it. Skipped without CometBFT."""
+    if not ENGINE.exists():
+        print(f"skipped: {ENGINE} is not there; scripts/setup --cluster makes it")
+        return SKIPPED
+    node = Node()
+    try:
+        return run_cases(cases, node)
+    finally:
+        if end:
+            end(node)
+        if (node.data / "cluster.json").exists():
+            node("cluster", "destroy", "--yes")
+        shutil.rmtree(node.base, ignore_errors=True)
+
