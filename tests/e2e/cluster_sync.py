@@ -59,7 +59,7 @@ def killed_in_state_sync(node, name, delay_ms, moment):
     (node.work / "armed").write_text(str(delay_ms))
     joins = node.start("cluster", "add", "--snapshot", start_new_session=True)
     try:
-        until(lambda: TAKEN in log(node, name), "the ledger is whole", 60)
+        until(lambda: TAKEN in log(node, name), "the ledger is whole", 180)
         moment()
         pids = processes(node, name)
         kill_for_good(pids[0])
