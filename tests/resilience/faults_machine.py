@@ -31,7 +31,7 @@ def behind(trial, _):
 
 
 def two_ahead(trial, _):
-    clocks(trial, [2, 3], CLOCK_MS, "two of four clocks 30 s ahead")
+    clocks(trial, [2, 3], CLOCK_MS, f"two of {len(trial.nodes)} clocks 30 s ahead")
 
 
 def disk_full(trial, _):

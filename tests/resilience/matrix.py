@@ -24,20 +24,18 @@ from trial import Trial
 
 SKIPPED = 77
 TOOLS = ("faultnet", "clockshift", "unixcut", "abci_script", "batch_forge")
+STOPS = [faults_stop.killed, faults_stop.engine_killed, faults_stop.paused, faults_stop.emptied, faults_stop.quorum_lost,
+         faults_stop.all_killed]
+SPLITS = {4: [faults_links.split_halves, faults_links.split_one_off, faults_links.split_all],
+          7: [faults_links.split_four_three, faults_links.split_five_two, faults_links.split_all]}
 # The double signer is out for good afterwards, so it comes last.
-FOUR = [faults_stop.killed, faults_stop.engine_killed, faults_stop.paused, faults_stop.emptied, faults_stop.quorum_lost,
-        faults_stop.all_killed, faults_links.split_halves, faults_links.split_one_off, faults_links.split_all, faults_links.slow,
-        faults_links.losing, faults_links.disordered, faults_links.bad_lines, faults_byzantine.proposes_invalid,
-        faults_byzantine.votes_nil, faults_byzantine.extends_wrongly, faults_byzantine.extends_too_much,
-        faults_byzantine.refuses_extensions, faults_byzantine.another_state, faults_byzantine.lies_in_snapshots,
-        faults_flood.of_garbage, faults_flood.of_forged, faults_flood.of_unpaid, faults_flood.of_valid, faults_machine.ahead,
-        faults_machine.behind, faults_machine.two_ahead, faults_machine.disk_full, faults_machine.socket_cut,
-        faults_byzantine.signs_twice]
-SEVEN = [faults_stop.killed, faults_stop.paused, faults_stop.emptied, faults_stop.quorum_lost, faults_links.split_four_three,
-         faults_links.split_five_two, faults_links.split_all, faults_links.bad_lines, faults_byzantine.proposes_invalid,
-         faults_byzantine.votes_nil, faults_flood.of_garbage, faults_flood.of_unpaid, faults_machine.ahead, faults_machine.disk_full,
-         faults_byzantine.signs_twice]
-ALL = {4: FOUR, 7: SEVEN}
+OTHERS = [faults_links.slow, faults_links.losing, faults_links.disordered, faults_links.bad_lines, faults_byzantine.proposes_invalid,
+          faults_byzantine.votes_nil, faults_byzantine.extends_wrongly, faults_byzantine.extends_too_much,
+          faults_byzantine.refuses_extensions, faults_byzantine.another_state, faults_byzantine.lies_in_snapshots,
+          faults_flood.of_garbage, faults_flood.of_forged, faults_flood.of_unpaid, faults_flood.of_valid, faults_machine.ahead,
+          faults_machine.behind, faults_machine.two_ahead, faults_machine.disk_full, faults_machine.socket_cut,
+          faults_byzantine.signs_twice]
+ALL = {count: STOPS + splits + OTHERS for count, splits in SPLITS.items()}
 
 
 def tell(row):
@@ -72,7 +70,7 @@ def main():
     if reason:
         print(f"skip resilience: {reason}")
         return SKIPPED
-    known = {f.__name__: f for f in (*FOUR, *SEVEN)}
+    known = {f.__name__: f for faults in ALL.values() for f in faults}
     unknown = [n for n in names if n not in known]
     if count not in ALL or unknown:
         print(f"matrix.py: {' '.join(unknown) or count}: there are 4 and 7 validators, and the faults {' '.join(known)}",
