@@ -109,12 +109,39 @@ const char *nexus_cluster_links(struct nexus_call *call, const json_t *state, co
     return text ? text : "";
 }
 
+/* Of those that run, whoever has the most in reach; nothing where none says. */
+static int quorum_line(const json_t *state, struct hm_buf *out)
+{
+    const json_t *nodes = nexus_json_list(state, "nodes");
+    unsigned long long percent = 0;
+    bool told = false;
+
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *node = json_object_get(json_array_get(nodes, i), "node");
+        const json_t *cluster = json_object_get(node, "cluster");
+
+        if (!json_is_object(cluster))
+            continue;
+        if (nexus_json_bool(cluster, "quorum"))
+            return 0;
+        told = true;
+        if (nexus_json_u64(cluster, "votes_percent") > percent)
+            percent = nexus_json_u64(cluster, "votes_percent");
+    }
+    if (!told)
+        return 0;
+    return hm_buf_printf(out,
+                         "NO QUORUM: at most %llu %% of the votes are in reach, and more than two "
+                         "thirds must be: no block can be made\n",
+                         percent);
+}
+
 int nexus_cluster_seen_lines(struct nexus_call *call, const json_t *state, struct hm_buf *out)
 {
     const json_t *seen = json_object_get(state, "witness"), *link = json_object_get(state, "vdf");
-    int rc = 0;
+    int rc = quorum_line(state, out);
 
-    if (json_is_object(seen))
+    if (!rc && json_is_object(seen))
         rc = hm_buf_printf(
             out, "seen by %llu validators with %llu %% of the power, told in block %llu\n",
             (unsigned long long)nexus_json_u64(seen, "voters"),

@@ -176,6 +176,7 @@ def one_alone_is_read(node):
     until(lambda: alone()["cluster"]["votes_percent"] == 25, "it knows that it is alone")
     assert not alone()["cluster"]["quorum"]
     node(*on(node, "node3"), "status").expect(0, out="NO QUORUM: at most 25 %")
+    cluster(node, "status").expect(0, out="NO QUORUM: at most 25 %")
     cluster(node, "stop", "node3").expect(0)
     cluster(node, "start", "node3", "--wait", "5s").expect(1, err="at most 25 % of the votes")
     assert not alone()["ready"] and alone()["engine"] == "cometbft"
