@@ -3,7 +3,8 @@
 
     matrix.py TOOLS_FOLDER COUNT [FAULT...]      COUNT validators: 4 or 7; all faults of that kind, or only these
 
-HM_RESILIENCE_OUT: a folder; a full run leaves COUNT.json there. HM_RESILIENCE_LOGS: a folder for the nodes' logs.
+HM_RESILIENCE_OUT: a folder; a full run leaves COUNT.json there; with HM_RESILIENCE_AGAIN=1 one of some faults puts their rows into it.
+HM_RESILIENCE_LOGS: a folder for the nodes' logs.
 HM_RESILIENCE_SIGNS=1 prints every sign that a fault gave. Exit status 1 when a guarantee did not hold, 77 when this machine
 cannot do it."""
 import json
@@ -64,6 +65,16 @@ def play(tools, count, faults, tell_row=tell):
     return trial.rows, verified
 
 
+def keep(path, rows, names, run):
+    """A full run; of some faults only where HM_RESILIENCE_AGAIN asks for it, in the place of those of the last full one."""
+    if names and not os.environ.get("HM_RESILIENCE_AGAIN"):
+        return
+    if names:
+        run = report.renewed(json.loads(path.read_text()), rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run, indent=1) + "\n")
+
+
 def main():
     folder, count, names = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     reason = missing()
@@ -80,10 +91,9 @@ def main():
     rows, verified = play({n: str(folder / n) for n in TOOLS}, count, [known[n] for n in names] or ALL[count])
     broken = [r.name for r in rows if r.broken]
     print(f"{len(rows)} faults, {len(broken)} broken; each node replayed its chain: {verified}; {now() - began:.0f} s")
-    if os.environ.get("HM_RESILIENCE_OUT") and not names:
-        out = pathlib.Path(os.environ["HM_RESILIENCE_OUT"])
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{count}.json").write_text(json.dumps(report.kept(rows, count, now() - began, verified, not names), indent=1) + "\n")
+    if os.environ.get("HM_RESILIENCE_OUT"):
+        keep(pathlib.Path(os.environ["HM_RESILIENCE_OUT"]) / f"{count}.json", rows, names,
+             report.kept(rows, count, now() - began, verified, not names))
     return 1 if broken or not verified else 0
 
 

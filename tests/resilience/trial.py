@@ -11,7 +11,7 @@ from load import Load
 from machine import now
 from watch import Watch
 
-QUIET_SECONDS, QUIET_WAIT_SECONDS = 2, 30
+QUIET_SECONDS, QUIET_TIMES, QUIET_WAIT_SECONDS = 2, 2, 30
 QUIET_OP_SECONDS, QUIET_OP_SLOW_SECONDS = 1, 2  # no operation takes longer; on a machine that is slow for half of the wait
 HOLD_SECONDS = 4  # how long a fault lasts at least
 GOAL_DETECT, GOAL_RECOVER = 1, 15  # seconds
@@ -67,14 +67,16 @@ class Trial:
     def quiet(self):
         """Waits until all nodes act as they should; what shows then is no sign. The usual time of an operation."""
         end = now() + QUIET_WAIT_SECONDS
+        calm = 0
         while True:
             self.watch.forget()
             began = now()
             time.sleep(QUIET_SECONDS)
             took = [d.took for d in self.load.since(began)]
             limit = QUIET_OP_SECONDS if end - began > QUIET_WAIT_SECONDS / 2 else QUIET_OP_SLOW_SECONDS
-            calm = all(self.load.since(began, [n]) for n in self.nodes) and max(took, default=99) < limit
-            if calm and all(n.ready() for n in self.nodes):
+            well = all(self.load.since(began, [n]) for n in self.nodes) and max(took, default=99) < limit
+            calm = calm + 1 if well and all(n.ready() for n in self.nodes) else 0
+            if calm == QUIET_TIMES:  # the first may have seen the end of what was before
                 self.watch.forget(usual=True)
                 return statistics.median(took)
             if now() > end:
