@@ -93,7 +93,7 @@ def one_that_cannot_start_is_given_up(node):
         other.up()
         # What it needs to start is gone: it is tried some times, and said why it is left alone.
         crash(other)
-        until(other.pid, "it is back")
+        until(lambda: ready(other), "it is back")
         (other.data / "keys").rename(other.data / "keys.away")
         (other.data / "keys").write_text("")
         keeper = keeper_of(other.pid())
