@@ -79,6 +79,17 @@ static bool share_head(struct hm_slice item, struct hm_slice *head)
     return item.len > 0 && item.data[0] == (1 << 3 | 2) && share_find(item, 1, head);
 }
 
+/* By which a batch is known, in whatever form it waits. False: nothing that CheckTx takes. */
+static bool share_key(struct hm_slice item, uint8_t key[CRYPTO_HASH_BYTES])
+{
+    struct hm_slice head;
+
+    if (!share_head(item, &head))
+        return false;
+    crypto_hash(head.data, head.len, key);
+    return true;
+}
+
 /* Batch.txs = 3, of the first one Tx.body = 1, TxBody.account = 2. */
 static bool share_account(struct hm_slice item, struct hm_slice *account)
 {
@@ -230,12 +241,10 @@ int engine_share_enter(struct engine_share *share, struct hm_slice item, struct 
 {
     const uint8_t *node = engine_share_node(item);
     uint8_t key[CRYPTO_HASH_BYTES], whole[CRYPTO_HASH_BYTES];
-    struct hm_slice head;
     int rc = 0;
 
-    if (node == NULL || !share_head(item, &head))
+    if (node == NULL || !share_key(item, key))
         return 0;
-    crypto_hash(head.data, head.len, key);
     crypto_hash(item.data, item.len, whole);
     pthread_mutex_lock(&share->lock);
     const struct share_item *known = *share_at(share, key);
@@ -254,16 +263,15 @@ int engine_share_waits(struct engine_share *share, struct hm_slice item, bool ne
 {
     const uint8_t *node = engine_share_node(item);
     uint8_t key[CRYPTO_HASH_BYTES], whole[CRYPTO_HASH_BYTES];
-    struct hm_slice head;
     bool idle = false;
 
-    if (node == NULL || !share_head(item, &head))
+    if (node == NULL || !share_key(item, key))
         return 0;
-    crypto_hash(head.data, head.len, key);
-    crypto_hash(item.data, item.len, whole);
     pthread_mutex_lock(&share->lock);
-    if (*share_at(share, key) == NULL)
+    if (*share_at(share, key) == NULL) {
+        crypto_hash(item.data, item.len, whole);
         share_keep(share, key, whole, node, item.len);
+    }
     struct share_item *known = *share_at(share, key);
     if (known != NULL) {
         known->since_ns = hm_mono_ns(share->clock);
@@ -282,11 +290,9 @@ int engine_share_waits(struct engine_share *share, struct hm_slice item, bool ne
 void engine_share_leave(struct engine_share *share, struct hm_slice item)
 {
     uint8_t key[CRYPTO_HASH_BYTES];
-    struct hm_slice head;
 
-    if (!share_head(item, &head))
+    if (!share_key(item, key))
         return;
-    crypto_hash(head.data, head.len, key);
     pthread_mutex_lock(&share->lock);
     struct share_item **at = share_at(share, key);
     if (*at != NULL)
@@ -372,15 +378,11 @@ static void share_find_next(struct engine_share *share, const struct hm_slice *i
                             bool *is_next)
 {
     uint8_t key[CRYPTO_HASH_BYTES];
-    struct hm_slice head;
 
     pthread_mutex_lock(&share->lock);
     for (size_t i = 0; i < count; i++) {
-        is_next[i] = false;
-        if (!share_head(items[i], &head))
-            continue;
-        crypto_hash(head.data, head.len, key);
-        const struct share_item *known = *share_at(share, key);
+        const struct share_item *known = share_key(items[i], key) ? *share_at(share, key) : NULL;
+
         is_next[i] = known != NULL && known->ready;
     }
     pthread_mutex_unlock(&share->lock);

@@ -185,6 +185,11 @@ static int tx_check(struct ledger_item_check *check, const struct ledger_batch_t
     return 0;
 }
 
+static bool is_enough(size_t paid, size_t unpaid)
+{
+    return unpaid <= LEDGER_UNPAID_FREE_BYTES + paid;
+}
+
 /* Nobody pays for these bytes, and every node keeps them for ever. Some are no fault of the batch's node: the same transaction
  * went in by another one, or money was on its way. */
 static int txs_paid(const struct ledger_item_check *check, struct hm_error *error)
@@ -196,7 +201,7 @@ static int txs_paid(const struct ledger_item_check *check, struct hm_error *erro
     if (check->paying == 0)
         return hm_fail(error, check->why.code, "nothing in the batch would be paid for: %s",
                        check->why.text);
-    if (unpaid <= LEDGER_UNPAID_FREE_BYTES + paid)
+    if (is_enough(paid, unpaid))
         return 0;
     return hm_fail(
         error, HM_ELIMIT,
@@ -317,7 +322,6 @@ int ledger_check_item_again(struct ledger *ledger, struct hm_slice item, uint64_
     if (rc == 0)
         rc = note ? request_check(&check.info, item, error) : batch_check(&check, item, error);
     if (rc == 0)
-        *next = note || (check.in_line > 0 &&
-                         check.bytes - check.paid <= LEDGER_UNPAID_FREE_BYTES + check.paid);
+        *next = note || (check.in_line > 0 && is_enough(check.paid, check.bytes - check.paid));
     return rc;
 }
