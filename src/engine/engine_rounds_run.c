@@ -115,6 +115,7 @@ static void rounds_ask(struct engine_rounds_run *run, bool voted)
     pthread_mutex_lock(&run->lock);
     uint64_t now_ms = rounds_now_ms();
     bool late = rounds_late_ms(run, &from_ms) <= now_ms;
+    run->voted = false; /* what came meanwhile came too soon */
     run->next_ms = now_ms + (rc == 0 ? rounds_pace_ms(run, late) : ENGINE_ROUNDS_FAILED_MS);
     run->again_ms = rc == 0 && voted && run->state.prevoted < run->state.count
                         ? now_ms + run->usual_ms / ROUNDS_AGAIN_PART
@@ -163,7 +164,6 @@ static void rounds_turn(struct engine_rounds_run *run)
         rounds_rest(run, at_ms);
         return;
     }
-    run->voted = false;
     run->again_ms = 0;
     pthread_mutex_unlock(&run->lock);
     rounds_ask(run, voted);
