@@ -16,7 +16,7 @@ from nexus_cli import BIN, ENGINE, Skip, kill_for_good, run_cluster_cases, runni
 
 FOUR = {f"node{i}" for i in range(4)}
 FIVE = FOUR | {"node4"}
-SCRIPT = sys.argv[1] if len(sys.argv) > 1 else None
+SCRIPT = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
 TAKEN = "the ledger begins with a snapshot of block "
 
 
@@ -59,7 +59,8 @@ def killed_in_state_sync(node, name, delay_ms, moment):
     (node.work / "armed").write_text(str(delay_ms))
     joins = node.start("cluster", "add", "--snapshot", start_new_session=True)
     try:
-        until(lambda: TAKEN in log(node, name), "the ledger is whole", 180)
+        until(lambda: TAKEN in log(node, name) or joins.poll() is not None, "the ledger is whole", 180)
+        assert joins.poll() is None, (joins.communicate(), log(node, name)[-3000:])
         moment()
         pids = processes(node, name)
         kill_for_good(pids[0])

@@ -99,6 +99,18 @@ void script_release(struct script *script)
     assert_int_equal(hm_remove_tree(script->dir, NULL), 0);
 }
 
+int script_setup(void **state)
+{
+    script_init(*state, NULL, NULL);
+    return 0;
+}
+
+int script_teardown(void **state)
+{
+    script_release(*state);
+    return 0;
+}
+
 /* --- the wire ------------------------------------------------------------------------------------------------ */
 
 static void put_varint(struct hm_buf *out, size_t value)

@@ -111,6 +111,12 @@ void script_init(struct script *script, const char *lmdb_path, const char *log_p
 void script_start(struct script *script);
 void script_release(struct script *script);
 
+/* A test of one script, for cmocka: made before it, released after. */
+int script_setup(void **state);
+int script_teardown(void **state);
+#define script_test(function, script) \
+    cmocka_unit_test_prestate_setup_teardown(function, script_setup, script_teardown, script)
+
 void script_rpc_open(struct script *script);
 void script_rpc_close(struct script *script);
 void script_mood(struct script *script, enum script_mood mood, unsigned times);
@@ -156,5 +162,8 @@ struct engine_answer *script_submit(struct script *script, enum fixture_role fro
 struct ledger_info script_ledger(struct script *script);
 /* A note with a time, as an item. */
 struct hm_slice script_note(struct script *script, uint64_t time_ms);
+/* Before script_start (cluster_script_stake.c): this person's validator with so many HYPER, in a block of the one node that there
+ * is. */
+void script_declare(struct script *script, enum fixture_role who, uint64_t bond);
 
 #endif

@@ -5,20 +5,6 @@
 
 static struct script script;
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 static void begin(void)
 {
     script_start(&script);
@@ -457,25 +443,25 @@ static void reads_wait_for_a_height(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_transaction_one_block, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_votes_next_is_a_validator, setup, teardown),
-        cmocka_unit_test_setup_teardown(headers_bind_the_engines_block, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_waits_becomes_one_batch, setup, teardown),
-        cmocka_unit_test_setup_teardown(batches_under_way_are_few, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_empty_block_changes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(blocks_have_the_proposers_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(notes_are_judged, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_block_of_another_height_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(blocks_of_others_are_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(first_paid_is_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_foreign_refusal_is_no_answer, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_same_twice_is_answered_twice, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_does_not_pay_is_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_came_too_early_comes_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_never_fits_comes_again_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_proposal_fits, setup, teardown),
-        cmocka_unit_test_setup_teardown(rubbish_in_the_mempool_stops_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(reads_wait_for_a_height, setup, teardown),
+        script_test(one_transaction_one_block, &script),
+        script_test(who_votes_next_is_a_validator, &script),
+        script_test(headers_bind_the_engines_block, &script),
+        script_test(what_waits_becomes_one_batch, &script),
+        script_test(batches_under_way_are_few, &script),
+        script_test(an_empty_block_changes_nothing, &script),
+        script_test(blocks_have_the_proposers_time, &script),
+        script_test(notes_are_judged, &script),
+        script_test(a_block_of_another_height_is_refused, &script),
+        script_test(blocks_of_others_are_told, &script),
+        script_test(first_paid_is_answered, &script),
+        script_test(a_foreign_refusal_is_no_answer, &script),
+        script_test(the_same_twice_is_answered_twice, &script),
+        script_test(what_does_not_pay_is_answered, &script),
+        script_test(what_came_too_early_comes_again, &script),
+        script_test(what_never_fits_comes_again_once, &script),
+        script_test(a_proposal_fits, &script),
+        script_test(rubbish_in_the_mempool_stops_nothing, &script),
+        script_test(reads_wait_for_a_height, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,32 +10,6 @@ static struct script script;
 static struct engine_model model;
 static uint8_t set_hash[32];
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
-static void declare_before(enum fixture_role who)
-{
-    struct fixture *chain = &script.fix.chain;
-    Hypermesh__TxResult *result = fixture_do(chain, who,
-                                             op_declare(chain, who, BOND_HYPER * FIXTURE_HYPER, 0));
-
-    assert_non_null(result);
-    if (result->code)
-        fail_msg("declare: %s", result->text);
-    atomic_store(&script.fix.wall_ms, chain->next_ms);
-}
-
 static Hypermesh__EngineRecovery *only(enum fixture_role who)
 {
     struct fixture *chain = &script.fix.chain;
@@ -55,8 +29,8 @@ static void begin(void)
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     struct crypto_ed25519_key bob;
 
-    declare_before(ALICE);
-    declare_before(BOB);
+    script_declare(&script, ALICE, BOND_HYPER);
+    script_declare(&script, BOB, BOND_HYPER);
     script_start(&script);
     assert_int_equal(
         engine_cometbft_recover_state(script.fix.options.ledger, only(BOB), &bytes, NULL), 0);
@@ -136,7 +110,7 @@ static void it_is_cut_off(void **state)
         struct ledger_info before;
 
         if (i > 0)
-            assert_int_equal(setup(state), 0);
+            script_init(&script, NULL, NULL);
         begin();
         before = info();
         script_handshake_good(&script);
@@ -147,7 +121,7 @@ static void it_is_cut_off(void **state)
             (void)script_run(&script, SCRIPT_WHOLE);
         it_began(&before);
         if (i + 1 < HM_COUNT_OF(stops))
-            assert_int_equal(teardown(state), 0);
+            script_release(&script);
     }
 }
 
@@ -196,7 +170,7 @@ static void what_it_says_is_read(void **state)
 
     (void)state;
     hm_arena_init(&arena, 0);
-    declare_before(BOB);
+    script_declare(&script, BOB, BOND_HYPER);
     assert_int_equal(
         engine_cometbft_recover_state(script.fix.options.ledger, only(BOB), &bytes, NULL), 0);
     assert_int_equal(engine_cometbft_state_read(hm_buf_slice(&bytes), &arena, &said, NULL), 0);
@@ -221,11 +195,11 @@ static void what_it_says_is_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(those_that_are_left_go_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(it_is_cut_off, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_old_name_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_without_power_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_it_says_is_read, setup, teardown),
+        script_test(those_that_are_left_go_on, &script),
+        script_test(it_is_cut_off, &script),
+        script_test(the_old_name_is_refused, &script),
+        script_test(one_without_power_is_refused, &script),
+        script_test(what_it_says_is_read, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "said.h"
+
 #define VOTES     500
 #define LINES_MAX 64 /* three seconds' */
 
@@ -49,48 +51,24 @@ static void send_votes(const char *path)
         ;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 static void refused_votes_do_not_fill_the_log(void **state)
 {
     HM_AUTOFREE char *path = NULL;
-    static char said[1 << 20];
-    unsigned lines = 0;
 
     (void)state;
-    FILE *log = tmpfile();
-    assert_non_null(log);
-    hm_log_setup(fileno(log), HM_LOG_INFO, 0);
+    said_begin(HM_LOG_INFO);
     path = hm_asprintf("%s/abci.sock", script.dir);
     script.cometbft.abci_path = path;
     script_start(&script);
     send_votes(path);
     engine_close(HM_TAKE(script.fix.engine));
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    rewind(log);
-    said[fread(said, 1, sizeof(said) - 1, log)] = '\0';
-    fclose(log);
-    for (const char *at = said; (at = strstr(at, "a vote's extension has")) != NULL; at++)
-        lines++;
-    assert_in_range(lines, 1, LINES_MAX);
+    assert_in_range(said("a vote's extension has"), 1, LINES_MAX);
+    said_end();
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(refused_votes_do_not_fill_the_log, setup, teardown)};
+    const struct CMUnitTest tests[] = {script_test(refused_votes_do_not_fill_the_log, &script)};
 
     return cmocka_run_group_tests_name("engine_cluster_lines", tests, NULL, NULL);
 }

@@ -5,20 +5,6 @@
 
 static struct script script;
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 static void begin(void)
 {
     script_start(&script);
@@ -400,26 +386,25 @@ static void a_disk_that_fails_in_commit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_waits_is_handed_over_when_the_engine_is_there, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_full_mempool_is_asked_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_the_check_refuses_is_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_connection_that_breaks, setup, teardown),
-        cmocka_unit_test_setup_teardown(answers_that_are_none, setup, teardown),
-        cmocka_unit_test_setup_teardown(answers_in_chunks, setup, teardown),
-        cmocka_unit_test_setup_teardown(connections_that_end_between_calls, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_new_engine_gets_it_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_an_engine_forgets_it_gets_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_runs_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_runs_out_and_nothing_was_handed_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(closing_answers_all, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_queue_has_an_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_sealer_that_refuses, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_sealer_that_leaves_one_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_nudge_asks_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_due_is_asked_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_disk_that_fails_in_finalize, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_disk_that_fails_in_commit, setup, teardown),
+        script_test(what_waits_is_handed_over_when_the_engine_is_there, &script),
+        script_test(a_full_mempool_is_asked_again, &script),
+        script_test(what_the_check_refuses_is_answered, &script),
+        script_test(a_connection_that_breaks, &script),
+        script_test(answers_that_are_none, &script),
+        script_test(answers_in_chunks, &script),
+        script_test(connections_that_end_between_calls, &script),
+        script_test(a_new_engine_gets_it_again, &script),
+        script_test(what_an_engine_forgets_it_gets_again, &script),
+        script_test(time_runs_out, &script),
+        script_test(time_runs_out_and_nothing_was_handed_on, &script),
+        script_test(closing_answers_all, &script),
+        script_test(a_queue_has_an_end, &script),
+        script_test(a_sealer_that_refuses, &script),
+        script_test(a_sealer_that_leaves_one_out, &script),
+        script_test(a_nudge_asks_once, &script),
+        script_test(what_is_due_is_asked_for, &script),
+        script_test(a_disk_that_fails_in_finalize, &script),
+        script_test(a_disk_that_fails_in_commit, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

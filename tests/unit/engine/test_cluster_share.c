@@ -270,20 +270,6 @@ static void variants_fill_nobodys_share(void **state)
 
 static struct script script;
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 static void begin(void)
 {
     script_start(&script);
@@ -601,16 +587,16 @@ int main(void)
         cmocka_unit_test(a_flood_fills_its_own_share),
         cmocka_unit_test(what_waits_counts),
         cmocka_unit_test(variants_fill_nobodys_share),
-        cmocka_unit_test_setup_teardown(what_nobody_pays_for_is_in_no_block, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_no_block_takes_keeps_nobody_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_proposal_has_a_size, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_never_follows_leaves_the_pool, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_pool_takes_what_fits, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_fits_nowhere_is_followed_by_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_pool_takes_a_nodes_share, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_batch_has_one_form, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_clock_that_is_ahead_is_held_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(after_old_blocks_the_clock_is_right, setup, teardown),
+        script_test(what_nobody_pays_for_is_in_no_block, &script),
+        script_test(what_no_block_takes_keeps_nobody_out, &script),
+        script_test(a_proposal_has_a_size, &script),
+        script_test(what_never_follows_leaves_the_pool, &script),
+        script_test(the_pool_takes_what_fits, &script),
+        script_test(what_fits_nowhere_is_followed_by_nothing, &script),
+        script_test(the_pool_takes_a_nodes_share, &script),
+        script_test(a_batch_has_one_form, &script),
+        script_test(a_clock_that_is_ahead_is_held_back, &script),
+        script_test(after_old_blocks_the_clock_is_right, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "said.h"
+
 /* --- made, listed, loaded ------------------------------------------------------------------------------------- */
 
 static void one_is_made_of_the_first_change(void **state)
@@ -65,16 +67,10 @@ static void two_are_kept(void **state)
 /* On a disk that takes none a line at each block, and a try at each, would be the whole log, and the disk's work. */
 static void one_that_fails_is_not_tried_at_each_block(void **state)
 {
-    HM_AUTOFREE char *path = hm_asprintf("%s/log", pair_folder);
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    unsigned lines = 0;
-
     (void)state;
-    FILE *log = fopen(path, "w");
-    assert_non_null(log);
     script_die(&giver);
     engine_close(HM_TAKE(giver.fix.engine));
-    hm_log_setup(fileno(log), HM_LOG_WARN, 0); /* while nobody writes */
+    said_begin(HM_LOG_WARN);
     giver_start();
     assert_int_equal(hm_remove_tree(pair_snapshots, NULL), 0);
     assert_int_equal(hm_file_replace(pair_snapshots, "no folder", 9, 0600, NULL), 0);
@@ -85,13 +81,8 @@ static void one_that_fails_is_not_tried_at_each_block(void **state)
     }
     script_die(&giver);
     engine_close(HM_TAKE(giver.fix.engine));
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    fclose(log);
-    assert_int_equal(hm_file_read(path, 1 << 20, &text, NULL), 0);
-    for (const char *at = hm_buf_cstr(&text); (at = strstr(at, "no snapshot of")) != NULL; at++)
-        lines++;
-    if (lines < 1 || lines > 2 + 8 / BLOCKS_BETWEEN)
-        fail_msg("%u lines:\n%s", lines, hm_buf_cstr(&text));
+    assert_in_range(said("no snapshot of"), 1, 2 + 8 / BLOCKS_BETWEEN);
+    said_end();
     assert_int_equal(unlink(pair_snapshots), 0);
 }
 
@@ -206,17 +197,6 @@ static void a_lying_sender_is_left_out(void **state)
     taker_release();
 }
 
-/* What the log says of it: the test hands it a file of its own. */
-static void says(const char *words)
-{
-    HM_AUTOFREE char *path = hm_asprintf("%s/log", pair_folder);
-    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-
-    assert_int_equal(hm_file_read(path, 1 << 20, &text, NULL), 0);
-    if (strstr(hm_buf_cstr(&text), words) == NULL)
-        fail_msg("the log does not say \"%s\":\n%s", words, hm_buf_cstr(&text));
-}
-
 static void refused(const Hypermesh__Abci__Snapshot *snapshot, const uint8_t *app_hash,
                     const char *words)
 {
@@ -225,23 +205,21 @@ static void refused(const Hypermesh__Abci__Snapshot *snapshot, const uint8_t *ap
 
     if (result != OFFER(REJECT))
         fail_msg("%s: %d %s", words, result, error.text);
-    says(words);
+    if (said(words) == 0)
+        fail_msg("the log does not say: %s", words);
 }
 
 static void another_state_is_refused(void **state)
 {
-    HM_AUTOFREE char *path = hm_asprintf("%s/log", pair_folder);
     Hypermesh__Abci__Snapshot wrong;
     uint8_t app_hash[32], hash[32];
     struct hm_error error;
 
     (void)state;
-    FILE *log = fopen(path, "w");
-    assert_non_null(log);
     giver_offers();
     taker_init(true);
     taker_start();
-    hm_log_setup(fileno(log), HM_LOG_INFO, 0);
+    said_begin(HM_LOG_INFO);
     memcpy(app_hash, offered.app_hash, sizeof(app_hash));
     app_hash[5] ^= 1;
     refused(offered.snapshot, app_hash, "it is of another state than block");
@@ -262,9 +240,8 @@ static void another_state_is_refused(void **state)
     wrong = *offered.snapshot;
     wrong.format = 2;
     assert_int_equal(pair_offer(&wrong, offered.app_hash, &error), OFFER(REJECT_FORMAT));
-    says("its format is 2");
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    fclose(log);
+    assert_int_equal(said("its format is 2"), 1);
+    said_end();
     /* None of it left anything behind. */
     struct ledger_info info;
     assert_int_equal(ledger_info(taker.fix.options.ledger, &info, NULL), HM_ENOTFOUND);
@@ -276,12 +253,9 @@ static void another_state_is_refused(void **state)
 
 static void another_chain_is_refused(void **state)
 {
-    HM_AUTOFREE char *path = hm_asprintf("%s/log", pair_folder);
     struct hm_error error;
 
     (void)state;
-    FILE *log = fopen(path, "w");
-    assert_non_null(log);
     giver_offers();
     /* Of a chain that has another genesis, though of one name; and of a node that was not told of any. */
     struct hm_buf other = {0};
@@ -290,10 +264,9 @@ static void another_chain_is_refused(void **state)
     taker_init(true);
     taker.cometbft.app_state = hm_buf_slice(&other);
     taker_start();
-    hm_log_setup(fileno(log), HM_LOG_INFO, 0);
+    said_begin(HM_LOG_INFO);
     refused(offered.snapshot, offered.app_hash, "another genesis than this node's");
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    fclose(log);
+    said_end();
     engine_close(HM_TAKE(taker.fix.engine));
     taker.cometbft.app_state = (struct hm_slice){0};
     taker_start();

@@ -11,33 +11,6 @@ static struct script script;
 static struct engine_model model;
 static uint8_t set_hash[32];
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
-/* In a block of the one node that it was. */
-static void declare_before(enum fixture_role who)
-{
-    struct fixture *chain = &script.fix.chain;
-    Hypermesh__TxResult *result = fixture_do(chain, who,
-                                             op_declare(chain, who, BOND_HYPER * FIXTURE_HYPER, 0));
-
-    assert_non_null(result);
-    if (result->code)
-        fail_msg("declare: %s", result->text);
-    atomic_store(&script.fix.wall_ms, chain->next_ms);
-}
-
 static void hash_is_models(void)
 {
     engine_model_hash(&model, set_hash);
@@ -103,8 +76,8 @@ static void a_ledger_without_validators_says_nothing(void **state)
 static void the_first_set_is_the_ledgers(void **state)
 {
     (void)state;
-    declare_before(ALICE);
-    declare_before(BOB);
+    script_declare(&script, ALICE, BOND_HYPER);
+    script_declare(&script, BOB, BOND_HYPER);
     script_start(&script);
     for (unsigned starts = 0; starts < 2; starts++) {
         script_handshake_good(&script);
@@ -126,7 +99,7 @@ static void one_comes_and_one_leaves(void **state)
     size_t steps = 0;
 
     (void)state;
-    declare_before(ALICE);
+    script_declare(&script, ALICE, BOND_HYPER);
     begin();
     struct script_block *block = submit_and_run(
         BOB, op_declare(&script.fix.chain, BOB, BOND_HYPER * FIXTURE_HYPER, 0));
@@ -166,7 +139,7 @@ static void one_comes_and_one_leaves(void **state)
 static void another_set_is_left_alone(void **state)
 {
     (void)state;
-    declare_before(ALICE);
+    script_declare(&script, ALICE, BOND_HYPER);
     begin();
     script.set_hash = NULL;
     submit_and_run(BOB, op_declare(&script.fix.chain, BOB, BOND_HYPER * FIXTURE_HYPER, 0));
@@ -224,9 +197,9 @@ static void one_fault_shields_no_other(void **state)
     Hypermesh__BlockHeader *header;
 
     (void)state;
-    declare_before(ALICE);
-    declare_before(BOB);
-    declare_before(CAROL);
+    script_declare(&script, ALICE, BOND_HYPER);
+    script_declare(&script, BOB, BOND_HYPER);
+    script_declare(&script, CAROL, BOND_HYPER);
     begin();
     script_run(&script, SCRIPT_WHOLE);
     uint64_t now_ms = script_ledger(&script).time_ms / 1000 * 1000;
@@ -256,7 +229,7 @@ static void a_long_memory_is_refused(void **state)
     struct hm_error error = {0};
 
     (void)state;
-    declare_before(ALICE);
+    script_declare(&script, ALICE, BOND_HYPER);
     script_start(&script);
     script.evidence_ms = ledger_evidence_age_ms(&script.fix.chain.params);
     script_handshake_good(&script);
@@ -273,7 +246,7 @@ static void nil_votes_are_told(void **state)
     Hypermesh__BlockHeader *header;
 
     (void)state;
-    declare_before(ALICE);
+    script_declare(&script, ALICE, BOND_HYPER);
     begin();
     hm_arena_init(&arena, 0);
     script_run(&script, SCRIPT_WHOLE);
@@ -331,14 +304,14 @@ static void what_no_engine_takes_is_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_ledger_without_validators_says_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_first_set_is_the_ledgers, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_comes_and_one_leaves, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_set_is_left_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_no_engine_takes_is_stopped, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_fault_shields_no_other, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_long_memory_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(nil_votes_are_told, setup, teardown),
+        script_test(a_ledger_without_validators_says_nothing, &script),
+        script_test(the_first_set_is_the_ledgers, &script),
+        script_test(one_comes_and_one_leaves, &script),
+        script_test(another_set_is_left_alone, &script),
+        script_test(what_no_engine_takes_is_stopped, &script),
+        script_test(one_fault_shields_no_other, &script),
+        script_test(a_long_memory_is_refused, &script),
+        script_test(nil_votes_are_told, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

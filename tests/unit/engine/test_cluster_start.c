@@ -5,20 +5,6 @@
 
 static struct script script;
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 /* A ledger that was one node's: height 0 for the engine until its first block is there. */
 static void a_solo_chain_goes_on(void **state)
 {
@@ -282,23 +268,23 @@ static void an_engine_that_runs_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_solo_chain_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cluster_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_chain_begins, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_chain, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_height, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_version_of_the_application, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_engine, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_protocol, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_state, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_height_of_the_state, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_genesis, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_cut_short, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_that_is_no_text, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_that_is_no_base64, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_state, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_that_is_not_here, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_engine_that_runs_ahead, setup, teardown),
+        script_test(a_solo_chain_goes_on, &script),
+        script_test(a_cluster_goes_on, &script),
+        script_test(a_chain_begins, &script),
+        script_test(another_chain, &script),
+        script_test(another_height, &script),
+        script_test(another_version_of_the_application, &script),
+        script_test(another_engine, &script),
+        script_test(another_protocol, &script),
+        script_test(another_state, &script),
+        script_test(another_height_of_the_state, &script),
+        script_test(another_genesis, &script),
+        script_test(a_state_cut_short, &script),
+        script_test(a_state_that_is_no_text, &script),
+        script_test(a_state_that_is_no_base64, &script),
+        script_test(no_state, &script),
+        script_test(a_state_that_is_not_here, &script),
+        script_test(an_engine_that_runs_ahead, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,20 +77,6 @@ static void what_is_signed_is_protobuf(void **state)
 
 static struct script script;
 
-static int setup(void **state)
-{
-    (void)state;
-    script_init(&script, NULL, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    script_release(&script);
-    return 0;
-}
-
 static void declare(struct engine_fixture *fix, enum fixture_role who)
 {
     struct fixture *chain = &fix->chain;
@@ -681,14 +667,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_signed_is_protobuf),
-        cmocka_unit_test_setup_teardown(proposals_hold_votes, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_votes_are_left_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(others_are_judged, setup, teardown),
-        cmocka_unit_test_setup_teardown(votes_say_what_the_node_saw, setup, teardown),
-        cmocka_unit_test_setup_teardown(votes_are_short_between, setup, teardown),
-        cmocka_unit_test_setup_teardown(nobody_is_asked, setup, teardown),
-        cmocka_unit_test_setup_teardown(links_go_into_proposals, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_engine_signs_so, setup, teardown),
+        script_test(proposals_hold_votes, &script),
+        script_test(bad_votes_are_left_out, &script),
+        script_test(others_are_judged, &script),
+        script_test(votes_say_what_the_node_saw, &script),
+        script_test(votes_are_short_between, &script),
+        script_test(nobody_is_asked, &script),
+        script_test(links_go_into_proposals, &script),
+        script_test(the_engine_signs_so, &script),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,11 @@
 
 #include "engine_rounds.h"
 #include "json.h"
+#include "said.h"
 
-#define SET      4
-#define SECOND   UINT64_C(1000)
-#define LOG_SIZE 65536
-#define WAIT_MS  20000
+#define SET     4
+#define SECOND  UINT64_C(1000)
+#define WAIT_MS 20000
 
 /* Those of the recorded answer: its first votes nil. Of the other bytes of their addresses it shows nothing. */
 static const uint8_t starts[SET][ENGINE_ROUNDS_START_BYTES] = {
@@ -31,8 +31,6 @@ struct watched {
     Hypermesh__Abci__Validator validators[SET];
     uint8_t addresses[SET][ENGINE_ADDRESS_BYTES];
     uint64_t now_ms;
-    FILE *log;
-    char said[LOG_SIZE];
 };
 static struct watched watched;
 
@@ -155,18 +153,6 @@ static void more_than_anybody_looks_at(void **state)
 
 /* --- what is told --------------------------------------------------------------------------------------------------- */
 
-static unsigned said(const char *words)
-{
-    unsigned count = 0;
-
-    rewind(watched.log);
-    size_t len = fread(watched.said, 1, sizeof(watched.said) - 1, watched.log);
-    watched.said[len] = '\0';
-    for (const char *at = watched.said; (at = strstr(at, words)) != NULL; at++)
-        count++;
-    return count;
-}
-
 /* The recorded answer, its validators with a quarter of the power each, the second of them this node's. */
 static int setup(void **state)
 {
@@ -185,9 +171,7 @@ static int setup(void **state)
         watched.votes[i].validator = &watched.validators[i];
         watched.list[i] = &watched.votes[i];
     }
-    watched.log = tmpfile();
-    assert_non_null(watched.log);
-    hm_log_setup(fileno(watched.log), HM_LOG_INFO, 0);
+    said_begin(HM_LOG_INFO);
     assert_int_equal(engine_rounds_new(watched.addresses[1], &watched.rounds, NULL), 0);
     engine_rounds_set(watched.rounds, &watched.commit);
     assert_int_equal(read_with(NULL, NULL, &watched.state), 0);
@@ -197,8 +181,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    fclose(watched.log);
+    said_end();
     engine_rounds_free(watched.rounds);
     return 0;
 }

@@ -7,14 +7,14 @@
 #include <unistd.h>
 
 #include "engine_watch.h"
+#include "said.h"
 
-#define SET      4
-#define SET_MAX  64
-#define ABSENT   HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_ABSENT
-#define SIGNED   HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT
-#define NIL      HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_NIL
-#define SECOND   UINT64_C(1000)
-#define LOG_SIZE 65536
+#define SET     4
+#define SET_MAX 64
+#define ABSENT  HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_ABSENT
+#define SIGNED  HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_COMMIT
+#define NIL     HYPERMESH__ABCI__BLOCK_ID_FLAG__FLAG_NIL
+#define SECOND  UINT64_C(1000)
 
 struct votes {
     Hypermesh__Abci__CommitInfo commit;
@@ -28,8 +28,6 @@ struct watched {
     struct votes votes;
     uint64_t height, now_ms;
     bool old;
-    FILE *log;
-    char said[LOG_SIZE];
 };
 static struct watched watched;
 
@@ -58,9 +56,7 @@ static int setup(void **state)
     memset(own, 1, sizeof(own));
     watched = (struct watched){.height = 10};
     votes_init(&watched.votes, SET);
-    watched.log = tmpfile();
-    assert_non_null(watched.log);
-    hm_log_setup(fileno(watched.log), HM_LOG_INFO, 0);
+    said_begin(HM_LOG_INFO);
     assert_int_equal(engine_watch_new(own, &watched.watch, NULL), 0);
     return 0;
 }
@@ -68,8 +64,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    hm_log_setup(2, HM_LOG_INFO, 0);
-    fclose(watched.log);
+    said_end();
     engine_watch_free(watched.watch);
     return 0;
 }
@@ -82,25 +77,6 @@ static void blocks(unsigned count)
         engine_watch_commit(watched.watch, ++watched.height, &watched.votes.commit, watched.old,
                             watched.now_ms);
     }
-}
-
-/* Lines since the last call that hold the words. */
-static unsigned said(const char *words)
-{
-    unsigned count = 0;
-
-    rewind(watched.log);
-    size_t len = fread(watched.said, 1, sizeof(watched.said) - 1, watched.log);
-    watched.said[len] = '\0';
-    for (const char *at = watched.said; (at = strstr(at, words)) != NULL; at++)
-        count++;
-    return count;
-}
-
-static void forget(void)
-{
-    assert_int_equal(ftruncate(fileno(watched.log), 0), 0);
-    rewind(watched.log);
 }
 
 static void who_does_not_sign_is_told_once(void **state)
@@ -116,7 +92,7 @@ static void who_does_not_sign_is_told_once(void **state)
                      1);
     blocks(1000);
     assert_int_equal(said("validator"), 1);
-    forget();
+    said_forget();
     watched.votes.votes[2].flag = SIGNED;
     blocks(ENGINE_WATCH_BLOCKS - 1);
     assert_int_equal(said("validator"), 0);
@@ -274,7 +250,7 @@ static void unreadable_extensions_are_told(void **state)
     extension(2);
     assert_int_equal(said("since the last such line: 100)"), 1);
     /* All at once: as many as a second takes. */
-    forget();
+    said_forget();
     votes_init(&watched.votes, SET_MAX);
     watched.now_ms += ENGINE_WATCH_AGAIN_MS;
     blocks(1);
