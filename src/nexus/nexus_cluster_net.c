@@ -7,32 +7,80 @@
 
 #include "nexus_cluster.h"
 
-#define P2P_PORT        26656
-#define METRICS_PORT    26660
-#define DOOR_PORT       7471
-#define HOSTS_MAX       250
-#define PROGRAM_IP      "/sbin/ip"
-#define PROGRAM_NSENTER "/usr/bin/nsenter"
+#define P2P_PORT               26656
+#define METRICS_PORT           26660
+#define DOOR_PORT              7471
+#define HOSTS_MAX              250
+#define PORT_FIRST             10000 /* of those on loopback */
+#define PORT_TRIES             64
+#define PORTS_KERNEL           "/proc/sys/net/ipv4/ip_local_port_range"
+#define PORTS_KERNEL_MAX_BYTES 64
+#define PROGRAM_IP             "/sbin/ip"
+#define PROGRAM_NSENTER        "/usr/bin/nsenter"
 
 /* --- loopback -------------------------------------------------------------------------------------------- */
 
-/* Of every address, so that they are free at each. All are held at once, so that no two are the same; then let go. */
+/* Up to which, the end not included, ports are nobody's: the kernel hands those from there on to whoever asks for any, and a stopped
+ * node's would be another program's when it starts again. PORT_FIRST where that cannot be read. */
+static unsigned ports_end(void)
+{
+    HM_CLEANUP(hm_buf) struct hm_buf text = {0};
+    unsigned long end;
+
+    if (hm_file_read(PORTS_KERNEL, PORTS_KERNEL_MAX_BYTES, &text, NULL) != 0)
+        return PORT_FIRST;
+    end = strtoul(hm_buf_cstr(&text), NULL, 10);
+    return end > PORT_FIRST && end <= UINT16_MAX ? (unsigned)end : PORT_FIRST;
+}
+
+/* A socket at that port of every address, so that it is free at each; -1: there is none. 0: any port. */
+static int hold_port(int type, unsigned *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)*port),
+                                  .sin_addr.s_addr = htonl(INADDR_ANY)};
+    socklen_t len = sizeof(address);
+    HM_AUTOCLOSE int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return -1;
+    *port = ntohs(address.sin_port);
+    return HM_TAKE_FD(fd);
+}
+
+/* By dice, so that two clusters that are made at once seldom want the same; where all tries fail, any that the kernel has. */
+static int hold_free_port(int type, unsigned end, unsigned *port)
+{
+    const struct hm_random *random = hm_random_system();
+    uint32_t dice;
+    int fd = -1;
+
+    for (unsigned tries = 0; fd < 0 && tries < PORT_TRIES && end > PORT_FIRST; tries++) {
+        if (random->fill(random->ctx, &dice, sizeof(dice)) != 0)
+            break;
+        *port = PORT_FIRST + dice % (end - PORT_FIRST);
+        fd = hold_port(type, port);
+    }
+    if (fd < 0) {
+        *port = 0;
+        fd = hold_port(type, port);
+    }
+    return fd;
+}
+
+/* All are held at once, so that no two are the same; then let go. */
 static int free_ports(struct nexus_call *call, int type, unsigned *ports, size_t count)
 {
     int fds[2 * NEXUS_CLUSTER_MAX];
+    unsigned end = ports_end();
     size_t held = 0;
     int rc = 0;
 
     for (; !rc && held < count; held++) {
-        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
-        socklen_t len = sizeof(address);
-        int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-            getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        fds[held] = hold_free_port(type, end, &ports[held]);
+        if (fds[held] < 0)
             rc = hm_fail_errno(&call->error, HM_EIO, "no free port on this machine");
-        ports[held] = ntohs(address.sin_port);
-        fds[held] = fd;
     }
     while (held > 0)
         hm_fd_release(&fds[--held]);

@@ -236,10 +236,11 @@ static bool goes_on(struct keeper *keeper, int status, uint64_t lived_ms)
         return false;
     if (next == NODE_KEEP_GIVES_UP && keeper->keep.quick >= NODE_KEEP_QUICK_MAX)
         hm_log(HM_LOG_ERROR, "keep",
-               "the daemon ended with %s, for the %u. time within %u s of its start: it is not "
+               "the daemon ended with %s%s, for the %u. time within %u s of its start: it is not "
                "started again. Mend what the lines above say, then start it (nexus up, nexus "
                "cluster start)",
-               how, keeper->keep.quick, (unsigned)(NODE_KEEP_SETTLED_MS / 1000));
+               how, node_keep_why(status), keeper->keep.quick,
+               (unsigned)(NODE_KEEP_SETTLED_MS / 1000));
     else if (next == NODE_KEEP_GIVES_UP)
         hm_log(HM_LOG_ERROR, "keep",
                "the daemon ended with %s %s: it is not started again. Mend what the lines above "
@@ -249,8 +250,9 @@ static bool goes_on(struct keeper *keeper, int status, uint64_t lived_ms)
                                 : "within a minute of its first start");
     else
         hm_log(HM_LOG_WARN, "keep",
-               "the daemon ended with %s after %llu s; it is started again in %llu ms", how,
-               (unsigned long long)(lived_ms / 1000), (unsigned long long)keeper->keep.pause_ms);
+               "the daemon ended with %s%s after %llu s; it is started again in %llu ms", how,
+               node_keep_why(status), (unsigned long long)(lived_ms / 1000),
+               (unsigned long long)keeper->keep.pause_ms);
     return next == NODE_KEEP_AGAIN;
 }
 

@@ -123,6 +123,16 @@ static int node_open_ledger(struct node *node, struct hm_error *error)
     return rc == 0 && node_has_only_snapshot(node) ? node_undo_snapshot(node, error) : rc;
 }
 
+int node_ledger_damaged(struct node *node, struct hm_error *error)
+{
+    char sentence[HM_ERROR_TEXT_BYTES];
+
+    if (!node->options.cluster)
+        return HM_ECORRUPT;
+    node_anew_mark_damaged(node->data_dir, error != NULL ? error->text : "", sentence);
+    return hm_fail(error, HM_ECORRUPT, "%s", sentence);
+}
+
 static int node_open_store(struct node *node, struct hm_error *error)
 {
     const struct store_options options = {.tables = ledger_table_names,
@@ -131,17 +141,21 @@ static int node_open_store(struct node *node, struct hm_error *error)
     char path[NODE_PATH_MAX_BYTES];
     bool anew = false;
     int rc = node_path(node, "ledger", path, error);
+    int opened = rc != 0 ? rc : store_open_lmdb(path, &options, &node->store, error);
 
-    if (rc == 0)
-        rc = store_open_lmdb(path, &options, &node->store, error);
-    if (rc == 0)
-        rc = node_anew_do(node->data_dir, &anew, error);
+    if (opened != 0 && opened != HM_ECORRUPT)
+        return opened;
+    rc = node_anew_do(node->data_dir, &anew, error);
     if (rc == 0 && anew) {
         store_close(HM_TAKE(node->store));
-        rc = store_open_lmdb(path, &options, &node->store, error);
+        opened = store_open_lmdb(path, &options, &node->store, error);
     }
     if (rc == 0)
+        rc = opened;
+    if (rc == 0)
         rc = node_open_ledger(node, error);
+    if (rc == HM_ECORRUPT)
+        return node_ledger_damaged(node, error);
     if (rc == 0)
         rc = node_path(node, NODE_VERIFY_NAME, path, error);
     if (rc == 0) /* a kill may have cut a replay, which leaves a whole copy of the chain */

@@ -12,8 +12,10 @@
 #define ANEW_MARK_MODE      0600
 #define ANEW_DIR_MODE       0700
 #define ANEW_MARK_MAX_BYTES 64
+#define ANEW_KEPT_MAX_BYTES 32 /* of the folder's name */
+#define ANEW_DAMAGED        UINT64_MAX /* instead of a height */
 
-/* Moved in this order: the ledger, whose lock is held, comes last. */
+/* Moved in this order: CometBFT's blocks, if at all, first; the ledger, whose lock is held, last. */
 static const char *const anew_names[] = {"engine/data", "snapshots", NODE_LOG_NAME ".0",
                                          NODE_LOG_NAME ".1", "ledger"};
 
@@ -76,7 +78,7 @@ static int anew_check_beginning(const char *data_dir, uint64_t height, const cha
     if (genesis_path == NULL || sync_path == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to begin anew");
     int rc = engine_genesis_load(genesis_path, &arena, &genesis, error);
-    if (rc == 0)
+    if (rc == 0 && height != ANEW_DAMAGED)
         rc = anew_check_genesis(genesis_path, &genesis, height, why, error);
     if (rc == 0 && genesis.initial_height > 1 && !anew_has(sync_path))
         rc = hm_fail(error, HM_EUNSUPPORTED,
@@ -95,12 +97,23 @@ static int anew_write_mark(const char *data_dir, uint64_t height, struct hm_erro
                         : hm_file_replace(path, text, (size_t)len, ANEW_MARK_MODE, error);
 }
 
-void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
-                    char sentence[HM_ERROR_TEXT_BYTES])
+static void anew_kept_name(uint64_t height, char out[ANEW_KEPT_MAX_BYTES])
 {
+    if (height == ANEW_DAMAGED)
+        snprintf(out, ANEW_KEPT_MAX_BYTES, NODE_ANEW_KEPT NODE_ANEW_DAMAGED);
+    else
+        snprintf(out, ANEW_KEPT_MAX_BYTES, NODE_ANEW_KEPT "%" PRIu64, height);
+}
+
+/* what: of this node's ledger. */
+static void anew_mark(const char *data_dir, uint64_t height, const char *why, const char *what,
+                      char sentence[HM_ERROR_TEXT_BYTES])
+{
+    char kept[ANEW_KEPT_MAX_BYTES];
     struct hm_error error = {0};
     int rc = anew_check_beginning(data_dir, height, why, &error);
 
+    anew_kept_name(height, kept);
     if (rc == 0 && anew_was_done(data_dir))
         rc = hm_fail(&error, HM_EUNSUPPORTED,
                      "it has begun anew before (%.150s/" NODE_ANEW_KEPT
@@ -111,26 +124,38 @@ void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
         rc = anew_write_mark(data_dir, height, &error);
     if (rc == 0)
         snprintf(sentence, HM_ERROR_TEXT_BYTES,
-                 "this node's ledger differs from the others' since block %" PRIu64
-                 ": it is set aside (%.150s/" NODE_ANEW_KEPT "%" PRIu64
-                 ") and the node begins anew",
-                 height, data_dir, height);
+                 "this node's ledger %s: it is set aside (%.150s/%s) and the node begins anew",
+                 what, data_dir, kept);
     else if (rc == HM_ECONFLICT)
         snprintf(sentence, HM_ERROR_TEXT_BYTES, "%s", error.text);
     else
-        snprintf(sentence, HM_ERROR_TEXT_BYTES,
-                 "this node's ledger differs from the others' since block %" PRIu64
-                 " and stays as it is: %.250s",
-                 height, error.text);
+        snprintf(sentence, HM_ERROR_TEXT_BYTES, "this node's ledger %s and stays as it is: %.250s",
+                 what, error.text);
     hm_log(HM_LOG_ERROR, "node", "%s", why);
+}
+
+void node_anew_mark(const char *data_dir, uint64_t height, const char *why,
+                    char sentence[HM_ERROR_TEXT_BYTES])
+{
+    char what[64];
+
+    snprintf(what, sizeof(what), "differs from the others' since block %" PRIu64, height);
+    anew_mark(data_dir, height, why, what, sentence);
+}
+
+void node_anew_mark_damaged(const char *data_dir, const char *why,
+                            char sentence[HM_ERROR_TEXT_BYTES])
+{
+    anew_mark(data_dir, ANEW_DAMAGED, why, "is damaged", sentence);
 }
 
 /* --- doing it ------------------------------------------------------------------------------------------------ */
 
+/* HM_ENOTFOUND: there is none, and *error stays. */
 static int anew_read_mark(const char *path, uint64_t *height, struct hm_error *error)
 {
     HM_CLEANUP(hm_buf) struct hm_buf text = {0};
-    int rc = hm_file_read(path, ANEW_MARK_MAX_BYTES, &text, error);
+    int rc = anew_has(path) ? hm_file_read(path, ANEW_MARK_MAX_BYTES, &text, error) : HM_ENOTFOUND;
 
     if (rc != 0)
         return rc;
@@ -163,11 +188,20 @@ static int anew_move(const char *data_dir, const char *kept, const char *name,
                                  : hm_fail_errno(error, HM_EIO, "cannot move %s to %s", from, to);
 }
 
-static int anew_move_all(const char *data_dir, const char *kept, struct hm_error *error)
+/* Damaged, but with a first block: CometBFT has all blocks, and gives them to its application again. */
+static bool anew_keeps_blocks(const char *data_dir, uint64_t height)
+{
+    HM_AUTOFREE char *sync_path = hm_asprintf("%s/engine/sync.json", data_dir);
+
+    return height == ANEW_DAMAGED && sync_path != NULL && !anew_has(sync_path);
+}
+
+static int anew_move_all(const char *data_dir, const char *kept, bool blocks,
+                         struct hm_error *error)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < HM_COUNT_OF(anew_names); i++)
+    for (size_t i = blocks ? 0 : 1; rc == 0 && i < HM_COUNT_OF(anew_names); i++)
         rc = anew_move(data_dir, kept, anew_names[i], error);
     if (rc == 0)
         rc = anew_sync(kept, error);
@@ -220,6 +254,7 @@ int node_anew_do(const char *data_dir, bool *moved, struct hm_error *error)
 {
     HM_AUTOFREE char *mark = hm_asprintf("%s/" NODE_ANEW_NAME, data_dir);
     HM_AUTOFREE char *kept = NULL;
+    char name[ANEW_KEPT_MAX_BYTES];
     uint64_t height = 0;
 
     if (mark == NULL)
@@ -231,14 +266,15 @@ int node_anew_do(const char *data_dir, bool *moved, struct hm_error *error)
     }
     if (rc != 0)
         return rc;
-    kept = hm_asprintf("%s/" NODE_ANEW_KEPT "%" PRIu64, data_dir, height);
+    anew_kept_name(height, name);
+    kept = hm_asprintf("%s/%s", data_dir, name);
     if (kept == NULL)
         return hm_fail(error, HM_ENOMEM, "no memory to begin anew");
     rc = hm_mkdir_all(kept, ANEW_DIR_MODE, error);
     if (rc == 0)
+        rc = anew_move_all(data_dir, kept, !anew_keeps_blocks(data_dir, height), error);
+    if (rc == 0) /* what was moved follows from it */
         rc = anew_forget_sync(data_dir, kept, error);
-    if (rc == 0)
-        rc = anew_move_all(data_dir, kept, error);
     if (rc == 0 && unlink(mark) != 0)
         rc = hm_fail_errno(error, HM_EIO, "cannot remove %s", mark);
     if (rc == 0)

@@ -69,7 +69,9 @@ static int node_boot_log(struct node *node, struct hm_error *error)
         .ledger = node->ledger, .store = node->store, .log_path = node->log_path};
     int rc = node_path(node, NODE_LOG_NAME, node->log_path, error);
 
-    return rc != 0 ? rc : engine_solo_recover(&options, error);
+    if (rc == 0)
+        rc = engine_solo_recover(&options, error);
+    return rc == HM_ECORRUPT ? node_ledger_damaged(node, error) : rc;
 }
 
 static int node_boot_chain(struct node *node, struct hm_error *error)
@@ -103,7 +105,11 @@ static int node_boot_chain(struct node *node, struct hm_error *error)
 
 static void node_engine_failed(void *ctx, const struct hm_error *error)
 {
-    node_fail(ctx, error->text);
+    struct hm_error why = *error;
+
+    if (why.code == HM_ECORRUPT)
+        (void)node_ledger_damaged(ctx, &why);
+    node_fail(ctx, why.text);
 }
 
 static void node_block_made(void *ctx, const struct engine_block *block,

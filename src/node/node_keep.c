@@ -1,5 +1,6 @@
 #include "node_keep.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -29,4 +30,19 @@ void node_keep_how(int status, char out[NODE_KEEP_HOW_BYTES])
         snprintf(out, NODE_KEEP_HOW_BYTES, "signal %d", WTERMSIG(status));
     else
         snprintf(out, NODE_KEEP_HOW_BYTES, "exit status %d", WEXITSTATUS(status));
+}
+
+const char *node_keep_why(int status)
+{
+    switch (WIFSIGNALED(status) ? WTERMSIG(status) : 0) {
+    case SIGBUS:
+        return " (a file that it reads as memory cannot be read: its disk fails, or the file was "
+               "cut short)";
+    case SIGSEGV:
+        return " (a fault of the program, or a damaged file of its folder)";
+    case SIGKILL:
+        return " (by a person, or by the kernel for want of memory)";
+    default:
+        return "";
+    }
 }

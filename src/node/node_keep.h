@@ -29,5 +29,7 @@ enum node_keep_next node_keep_ended(struct node_keep *keep, int status, uint64_t
 /* "signal 9", "exit status 1". */
 #define NODE_KEEP_HOW_BYTES 32
 void node_keep_how(int status, char out[NODE_KEEP_HOW_BYTES]);
+/* What that may come from, in brackets after a blank; "" where it says it by itself. */
+const char *node_keep_why(int status);
 
 #endif

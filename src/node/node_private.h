@@ -169,6 +169,9 @@ void node_say_not_ready(struct node *node, const char *format, ...)
 bool node_say_ready(struct node *node);
 /* Remembers why and asks for the end. */
 void node_fail(struct node *node, const char *why);
+/* The ledger or its block log cannot be read, *error says why. A cluster's node has its blocks again: it is written down that it
+ * begins anew (node_anew.h), and *error is the sentence for people. HM_ECORRUPT. */
+int node_ledger_damaged(struct node *node, struct hm_error *error);
 int node_path(const struct node *node, const char *name, char out[NODE_PATH_MAX_BYTES],
               struct hm_error *error);
 /* HM_EBUSY with what it is doing while it is not ready. */

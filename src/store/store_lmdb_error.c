@@ -84,6 +84,11 @@ int store_lmdb_fail(struct hm_error *error, int rc, const char *what, const char
     case MDB_BAD_TXN:
         return hm_fail(error, code, "a transaction on the store %s goes on after it failed (%s)",
                        path, what);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        return hm_fail(error, code, "the store %s is damaged, restore it from a copy (%s: %s)",
+                       path, what, mdb_strerror(rc));
     default:
         return hm_fail(error, code, "the store %s: %s: %s", path, what, mdb_strerror(rc));
     }

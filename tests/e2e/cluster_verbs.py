@@ -34,6 +34,10 @@ def what_cannot_start_is_not_made(node):
 
 def three_begin(node):
     cluster(node, "create", "--nodes", "3", "--net", "loopback", "--plot", "64K", "--engine-path", str(ENGINE)).expect(0)
+    # None of those that the kernel hands to other programs while a node is stopped.
+    kernels = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = [int(s["p2p"].rsplit(":", 1)[1]) for s in states(node).values()]
+    assert kernels <= 10000 or 10000 <= min(ports) <= max(ports) < kernels, ports
 
 
 def a_dead_follower_is_removed(node):

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -74,6 +75,11 @@ static void test_how_it_ended_is_said(void **state)
     assert_string_equal(how, "signal 9");
     node_keep_how(EXITED(1), how);
     assert_string_equal(how, "exit status 1");
+    assert_non_null(strstr(node_keep_why(KILLED(7)), "its disk fails"));
+    assert_non_null(strstr(node_keep_why(KILLED(11)), "a damaged file"));
+    assert_non_null(strstr(node_keep_why(KILLED(9)), "want of memory"));
+    assert_string_equal(node_keep_why(KILLED(6)), "");
+    assert_string_equal(node_keep_why(EXITED(7)), ""); /* it says so by itself */
 }
 
 int main(void)

@@ -479,6 +479,44 @@ static void test_another_genesis_is_no_ledger_to_begin_anew(void **state)
           "genesis.json is not the cluster's genesis");
 }
 
+static void damaged(struct place *place, const char *words)
+{
+    char sentence[HM_ERROR_TEXT_BYTES] = "";
+
+    node_anew_mark_damaged(place->folder, "a page is bad", sentence);
+    if (strstr(sentence, "this node's ledger is damaged") == NULL ||
+        strstr(sentence, words) == NULL)
+        fail_msg("%s", sentence);
+}
+
+/* CometBFT's blocks stay where they are all: the ledger follows from them. Where it began with a snapshot they are not. */
+static void test_a_damaged_ledger_is_made_again(void **state)
+{
+    struct place *place = *state;
+    bool moved = false;
+
+    set_sync(place, "one", 60);
+    drop(place, NODE_ANEW_NAME);
+    drop(place, "engine/sync.json");
+    put(place, "ledger/data.mdb", "bad");
+    put(place, NODE_LOG_NAME ".0", "log");
+    damaged(place, "/wrong-damaged) and the node begins anew");
+    assert_int_equal(node_anew_do(place->folder, &moved, &place->error), 0);
+    assert_true(moved && has(place, "engine/data/blocks") && !has(place, NODE_ANEW_NAME));
+    is(place, "wrong-damaged/ledger/data.mdb", "bad");
+    is(place, "wrong-damaged/" NODE_LOG_NAME ".0", "log");
+    assert_false(has(place, "ledger") || has(place, NODE_LOG_NAME ".0"));
+    damaged(place, "stays as it is: it has begun anew before");
+    assert_int_equal(node_anew_do(place->folder, &moved, &place->error), 0);
+    assert_false(moved);
+    drop(place, "wrong-damaged");
+    put(place, "engine/sync.json", "{}");
+    damaged(place, "begins anew");
+    assert_int_equal(node_anew_do(place->folder, &moved, &place->error), 0);
+    assert_true(moved && has(place, "wrong-damaged/data/blocks") && has(place, "engine/sync.json"));
+    assert_false(has(place, "engine/data"));
+}
+
 /* What was to be set aside is not there any more: the next start takes nothing away. */
 static void test_a_new_era_ends_what_was_to_begin_anew(void **state)
 {
@@ -628,6 +666,7 @@ int main(void)
         TEST(test_old_ledgers_are_kept),
         TEST(test_a_trusted_block_is_used_while_it_is_new),
         TEST(test_another_genesis_is_no_ledger_to_begin_anew),
+        TEST(test_a_damaged_ledger_is_made_again),
         TEST(test_a_new_era_ends_what_was_to_begin_anew),
         TEST(test_keys_are_made_once),
         TEST(test_what_is_no_single_node_is_refused),
