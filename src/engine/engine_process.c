@@ -20,6 +20,8 @@
 #define PROCESS_KILL_EVERY_MS   100 /* for one that the kernel holds on to */
 #define PROCESS_DRAIN_MAX_BYTES ((size_t)1 << 20) /* read of one that has ended */
 #define PROCESS_ENVIRONMENT_MAX 4096
+#define PROCESS_TMPDIR          "TMPDIR="
+#define PROCESS_TEMPORARY_MODE  0700
 #define PROCESS_STUCK_SHIFT_MAX 5 /* stuck_ms doubles so often */
 
 uint64_t engine_process_now_ms(void)
@@ -274,8 +276,11 @@ static void process_watch(struct engine_process *process)
     process_tell_left_out(process);
 }
 
+/* What a killed engine has left. Without a folder for them it says by itself what it could not write. */
 static void process_remove_stale(struct engine_process *process)
 {
+    (void)hm_remove_tree(process->temporary, NULL);
+    (void)hm_mkdir_all(process->temporary, PROCESS_TEMPORARY_MODE, NULL);
     for (size_t i = 0; i < process->options.stale_count; i++) {
         struct stat info;
 
@@ -406,17 +411,21 @@ static bool process_is_engines_own(const char *variable)
                : false;
 }
 
-static char **process_make_environment(const struct engine_process_options *options)
+static char **process_make_environment(const struct engine_process_options *options,
+                                       const char *temporary)
 {
+    HM_AUTOFREE char *own = temporary != NULL ? hm_asprintf(PROCESS_TMPDIR "%s", temporary) : NULL;
     const char *list[PROCESS_ENVIRONMENT_MAX];
     size_t count = 0;
 
-    if (options->environment_count > PROCESS_ENVIRONMENT_MAX / 2)
+    if (own == NULL || options->environment_count > PROCESS_ENVIRONMENT_MAX / 2)
         return NULL;
     for (size_t i = 0; i < options->environment_count; i++)
         list[count++] = options->environment[i];
+    list[count++] = own;
     for (char **at = environ; *at != NULL && count < PROCESS_ENVIRONMENT_MAX; at++)
-        if (!process_is_engines_own(*at))
+        if (!process_is_engines_own(*at) &&
+            strncmp(*at, PROCESS_TMPDIR, sizeof(PROCESS_TMPDIR) - 1) != 0)
             list[count++] = *at;
     return process_copy_list(list, count);
 }
@@ -427,6 +436,7 @@ static void process_free(struct engine_process *process)
 
     hm_free(process->program);
     hm_free(process->home);
+    hm_free(process->temporary);
     process_free_list(process->stale, process->options.stale_count);
     while (process->environment != NULL && process->environment[count] != NULL)
         count++;
@@ -470,7 +480,8 @@ int engine_process_start(const struct engine_process_options *options, struct en
     process->program = hm_strdup(options->program);
     process->home = hm_strdup(options->home);
     process->stale = process_copy_list(options->stale, options->stale_count);
-    process->environment = process_make_environment(options);
+    process->temporary = hm_asprintf("%s/" ENGINE_PROCESS_TEMPORARY, options->home);
+    process->environment = process_make_environment(options, process->temporary);
     if (process->wake < 0 || process->program == NULL || process->home == NULL ||
         process->stale == NULL || process->environment == NULL) {
         process_free(process);

@@ -93,6 +93,8 @@ struct engine_process_options {
     unsigned
         failures_max; /* at one height; who is killed from outside, is lost, is stuck, or has a full disk, has not failed */
 };
+/* HOME/tmp: its temporary files (a snapshot's chunks in state sync), emptied before each start; a killed engine leaves some. */
+#define ENGINE_PROCESS_TEMPORARY    "tmp"
 #define ENGINE_PROCESS_PAUSE_MIN_MS UINT64_C(200)
 #define ENGINE_PROCESS_PAUSE_MAX_MS UINT64_C(5000)
 #define ENGINE_PROCESS_GRACE_MS     UINT64_C(10000)

@@ -35,7 +35,7 @@ struct process_lines {
 
 struct engine_process {
     struct engine_process_options options;
-    char *program, *home;
+    char *program, *home, *temporary;
     char **stale;
     char **environment; /* ends with NULL */
     pthread_t thread;

@@ -368,11 +368,25 @@ static void environment_of_the_engine_is_ours(void **state)
     setenv("TMPDIR_OF_TEST", "kept", 1);
     fake->options.environment = more;
     fake->options.environment_count = 1;
-    fake_start(fake, "echo \"[$CMTHOME$TMHOME] $GOMAXPROCS\"; exec sleep 1000");
-    fake_wait_said(fake, "|[] 1|");
+    fake_start(fake, "echo \"[$CMTHOME$TMHOME] $GOMAXPROCS $TMPDIR_OF_TEST\"; exec sleep 1000");
+    fake_wait_said(fake, "|[] 1 kept|");
     unsetenv("CMTHOME");
     unsetenv("TMHOME");
     unsetenv("TMPDIR_OF_TEST");
+}
+
+/* A killed engine's chunks would stay for ever. */
+static void temporary_files_go_with_the_next_start(void **state)
+{
+    struct fake *fake = *state;
+    HM_AUTOFREE char *folder = hm_asprintf("%s/" ENGINE_PROCESS_TEMPORARY, fake->folder);
+    HM_AUTOFREE char *left = hm_asprintf("%s/chunk", folder);
+
+    assert_int_equal(hm_mkdir_all(folder, 0700, NULL), 0);
+    fake_put(left, "half", 0600);
+    fake_start(fake, "[ \"$TMPDIR\" = \"$home/" ENGINE_PROCESS_TEMPORARY
+                     "\" ] && echo \"its own, with `ls $TMPDIR | wc -l`\"; exec sleep 1000");
+    fake_wait_said(fake, "|its own, with 0|");
 }
 
 /* --- metrics --------------------------------------------------------------------------------------------- */
@@ -490,6 +504,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_stuck_is_not_given_up, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(asked_for_a_start_is_no_failure, fake_setup, fake_teardown),
         cmocka_unit_test_setup_teardown(old_sockets_are_removed_and_nothing_else, fake_setup,
+                                        fake_teardown),
+        cmocka_unit_test_setup_teardown(temporary_files_go_with_the_next_start, fake_setup,
                                         fake_teardown),
         cmocka_unit_test_setup_teardown(environment_of_the_engine_is_ours, fake_setup,
                                         fake_teardown),
