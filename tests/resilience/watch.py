@@ -14,6 +14,7 @@ MISSED_BLOCKS = 3  # in a row, by one validator
 LATE_MIN_MS = 600  # something waits, and the newest block is as old
 TRAILING = 300  # characters of a log line that are kept
 POOL_MANY = 200  # transactions that wait in an engine
+REFUSED_MANY = 20  # transactions, since it began: more than come from two peers now and then
 METRIC = re.compile(r"^(hypermesh_(?:engine_)?(?:consensus_(?:byzantine_validators|rounds|proposal_receive_count)"
                     r"|mempool_failed_txs|mempool_size)(?:\{[^}]*\})?) ([0-9.e+-]+)$", re.M)
 LOG_LINE = re.compile(r"^(\S+)Z (warn |error|info ) (.*)$")
@@ -76,7 +77,7 @@ class Watch:
         """The first sign that is none of the usual ones; only: a pattern of names; what liars say of themselves does not count.
         Two kinds count only where they are asked for: transactions are refused now and then when nothing is wrong (the same one
         comes from two peers), and the engine tells of peers that it asks no more."""
-        only = only or "^(?!transactions are refused|log: cometbft: blocksync: SendTimeout)"
+        only = only or "^(?!(?:many )?transactions are refused|log: cometbft: blocksync: SendTimeout)"
         with self.lock:
             found = [s for (name, number), s in self.signs.items()
                      if s.at >= since and name not in self.usual and number not in liars
@@ -134,6 +135,8 @@ class Watch:
                 self.sign("many transactions wait", node, f"{value:.0f}")
         if "failed_txs" in name and value > before:
             self.sign("transactions are refused", node, f"{value - before:.0f}")
+        if "failed_txs" in name and value - before > REFUSED_MANY:
+            self.sign("many transactions are refused", node, f"{value - before:.0f}")
         if 'status="rejected"' in name and value > before:
             self.sign("a proposal is refused", node, f"{value - before:.0f}")
 
