@@ -403,9 +403,12 @@ static char **process_copy_list(const char *const *from, size_t count)
     return list;
 }
 
-/* The engine reads its settings from CMT... (and from the TM... of before) too: they would change what we wrote. */
+/* The engine reads its settings from CMT... (and from the TM... of before) too: they would change what we wrote. Where its temporary
+ * files lie is ours to say. */
 static bool process_is_engines_own(const char *variable)
 {
+    if (strncmp(variable, PROCESS_TMPDIR, sizeof(PROCESS_TMPDIR) - 1) == 0)
+        return true;
     return strncmp(variable, "CMT", 3) == 0 || strncmp(variable, "TM", 2) == 0
                ? strncmp(variable, "TMP", 3) != 0
                : false;
@@ -424,8 +427,7 @@ static char **process_make_environment(const struct engine_process_options *opti
         list[count++] = options->environment[i];
     list[count++] = own;
     for (char **at = environ; *at != NULL && count < PROCESS_ENVIRONMENT_MAX; at++)
-        if (!process_is_engines_own(*at) &&
-            strncmp(*at, PROCESS_TMPDIR, sizeof(PROCESS_TMPDIR) - 1) != 0)
+        if (!process_is_engines_own(*at))
             list[count++] = *at;
     return process_copy_list(list, count);
 }

@@ -162,8 +162,5 @@ struct engine_answer *script_submit(struct script *script, enum fixture_role fro
 struct ledger_info script_ledger(struct script *script);
 /* A note with a time, as an item. */
 struct hm_slice script_note(struct script *script, uint64_t time_ms);
-/* Before script_start (cluster_script_stake.c): this person's validator with so many HYPER, in a block of the one node that there
- * is. */
-void script_declare(struct script *script, enum fixture_role who, uint64_t bond);
 
 #endif

@@ -99,5 +99,7 @@ void engine_fixture_expect_refused(const struct engine_answer *answer, int code,
 
 /* Times the writer's thread went to sleep so far. */
 unsigned long engine_fixture_sleeps(void);
+/* This person's validator with so many HYPER, in a block of the one node that the chain has so far (engine_fixture_stake.c). */
+void engine_fixture_declare(struct engine_fixture *fix, enum fixture_role who, uint64_t bond);
 
 #endif

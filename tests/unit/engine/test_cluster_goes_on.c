@@ -29,8 +29,8 @@ static void begin(void)
     HM_CLEANUP(hm_buf) struct hm_buf bytes = {0};
     struct crypto_ed25519_key bob;
 
-    script_declare(&script, ALICE, BOND_HYPER);
-    script_declare(&script, BOB, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, BOB, BOND_HYPER);
     script_start(&script);
     assert_int_equal(
         engine_cometbft_recover_state(script.fix.options.ledger, only(BOB), &bytes, NULL), 0);
@@ -170,7 +170,7 @@ static void what_it_says_is_read(void **state)
 
     (void)state;
     hm_arena_init(&arena, 0);
-    script_declare(&script, BOB, BOND_HYPER);
+    engine_fixture_declare(&script.fix, BOB, BOND_HYPER);
     assert_int_equal(
         engine_cometbft_recover_state(script.fix.options.ledger, only(BOB), &bytes, NULL), 0);
     assert_int_equal(engine_cometbft_state_read(hm_buf_slice(&bytes), &arena, &said, NULL), 0);

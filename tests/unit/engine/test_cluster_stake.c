@@ -76,8 +76,8 @@ static void a_ledger_without_validators_says_nothing(void **state)
 static void the_first_set_is_the_ledgers(void **state)
 {
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
-    script_declare(&script, BOB, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, BOB, BOND_HYPER);
     script_start(&script);
     for (unsigned starts = 0; starts < 2; starts++) {
         script_handshake_good(&script);
@@ -99,7 +99,7 @@ static void one_comes_and_one_leaves(void **state)
     size_t steps = 0;
 
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
     begin();
     struct script_block *block = submit_and_run(
         BOB, op_declare(&script.fix.chain, BOB, BOND_HYPER * FIXTURE_HYPER, 0));
@@ -139,7 +139,7 @@ static void one_comes_and_one_leaves(void **state)
 static void another_set_is_left_alone(void **state)
 {
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
     begin();
     script.set_hash = NULL;
     submit_and_run(BOB, op_declare(&script.fix.chain, BOB, BOND_HYPER * FIXTURE_HYPER, 0));
@@ -197,9 +197,9 @@ static void one_fault_shields_no_other(void **state)
     Hypermesh__BlockHeader *header;
 
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
-    script_declare(&script, BOB, BOND_HYPER);
-    script_declare(&script, CAROL, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, BOB, BOND_HYPER);
+    engine_fixture_declare(&script.fix, CAROL, BOND_HYPER);
     begin();
     script_run(&script, SCRIPT_WHOLE);
     uint64_t now_ms = script_ledger(&script).time_ms / 1000 * 1000;
@@ -229,7 +229,7 @@ static void a_long_memory_is_refused(void **state)
     struct hm_error error = {0};
 
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
     script_start(&script);
     script.evidence_ms = ledger_evidence_age_ms(&script.fix.chain.params);
     script_handshake_good(&script);
@@ -246,7 +246,7 @@ static void nil_votes_are_told(void **state)
     Hypermesh__BlockHeader *header;
 
     (void)state;
-    script_declare(&script, ALICE, BOND_HYPER);
+    engine_fixture_declare(&script.fix, ALICE, BOND_HYPER);
     begin();
     hm_arena_init(&arena, 0);
     script_run(&script, SCRIPT_WHOLE);

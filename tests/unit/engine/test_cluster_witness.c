@@ -77,21 +77,10 @@ static void what_is_signed_is_protobuf(void **state)
 
 static struct script script;
 
-static void declare(struct engine_fixture *fix, enum fixture_role who)
-{
-    struct fixture *chain = &fix->chain;
-    Hypermesh__TxResult *result = fixture_do(chain, who,
-                                             op_declare(chain, who, BOND_HYPER * FIXTURE_HYPER, 0));
-
-    if (result == NULL || result->code)
-        fail_msg("declare: %s", result ? result->text : chain->error.text);
-    atomic_store(&fix->wall_ms, chain->next_ms);
-}
-
 static void begin(void)
 {
     for (unsigned i = 0; i < VALIDATORS; i++)
-        declare(&script.fix, validators[i]);
+        engine_fixture_declare(&script.fix, validators[i], BOND_HYPER);
     script_start(&script);
     script_rpc_open(&script);
     script_handshake_good(&script);
@@ -617,7 +606,7 @@ static void the_engine_signs_so(void **state)
     home_init(&home, dir, 0);
     engine_fixture_init(&fix, NULL);
     renew_sessions(&fix);
-    declare(&fix, ALICE);
+    engine_fixture_declare(&fix, ALICE, BOND_HYPER);
     stake_key(ALICE, &home.validator);
     stake_address(home.validator.public_key, home.address);
     home_genesis(&home, 1, fix.chain.ledger, &genesis);
